@@ -1,0 +1,18 @@
+"""The firm and its world: firm files, probability laws, the supply network and the batched simulator."""
+
+from environment.firm import Firm, built_in_firms, load_firm, parse_firm
+from environment.network import Network
+from environment.state import Exogenous, Outcome, State
+from environment.world import World
+
+__all__ = [
+    "Exogenous",
+    "Firm",
+    "Network",
+    "Outcome",
+    "State",
+    "World",
+    "built_in_firms",
+    "load_firm",
+    "parse_firm",
+]

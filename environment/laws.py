@@ -1,0 +1,279 @@
+"""Probability laws of demand and lead times: a mass function over whole units each, and tables to sample them by.
+
+A law is declared in the firm file (`{law: poisson_uniform, low: 5, high: 15}`; a plain number is `fixed`). The world draws
+from a table of 65,536 equally likely entries, the law's quantiles at (j + 1/2) / 65,536: one random 16-bit number and one
+look-up a draw. Probabilities are thereby rounded to multiples of 1/65,536.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from scipy import optimize, stats
+
+Mass: TypeAlias = NDArray[np.float64]
+
+TABLE_SIZE = 65_536
+MAX_UNITS = 100_000
+_TAIL = 1e-12
+
+
+class Law(BaseModel):
+    """A law over whole units 0, 1, 2, ...; `mass()` is its mass function."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def mass(self) -> Mass:
+        """Probability of 0, 1, ..., n units; sums to 1."""
+        raise TypeError(f"{type(self).__name__} has no mass function")
+
+
+class Fixed(Law):
+    """Always the same number of units."""
+
+    law: Literal["fixed"] = "fixed"
+    value: int = Field(ge=0, le=MAX_UNITS)
+
+    def mass(self) -> Mass:
+        """All mass on `value`."""
+        return np.eye(1, self.value + 1, self.value)[0]
+
+
+class _Range(Law):
+    low: int = Field(ge=0, le=MAX_UNITS)
+    high: int = Field(ge=0, le=MAX_UNITS)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f".high must be at least low ({self.low}), got {self.high}")
+        return self
+
+
+class Uniform(_Range):
+    """Uniform on low, low + 1, ..., high."""
+
+    law: Literal["uniform"] = "uniform"
+
+    def mass(self) -> Mass:
+        """Equal mass on low..high."""
+        mass = np.zeros(self.high + 1)
+        mass[self.low :] = 1.0 / (self.high + 1 - self.low)
+        return mass
+
+
+class Poisson(Law):
+    """Poisson with the given mean."""
+
+    law: Literal["poisson"] = "poisson"
+    mean: float = Field(gt=0, le=MAX_UNITS / 2)
+
+    def mass(self) -> Mass:
+        """Poisson mass, cut where less than 1e-12 is left."""
+        return _cut(stats.poisson(self.mean))
+
+
+class PoissonUniform(_Range):
+    """Poisson whose mean is redrawn uniformly from low..high every period."""
+
+    law: Literal["poisson_uniform"] = "poisson_uniform"
+
+    def mass(self) -> Mass:
+        """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
+        parts = [_cut(stats.poisson(mean)) if mean else np.ones(1) for mean in range(self.low, self.high + 1)]
+        mass = np.zeros(max(map(len, parts)))
+        for part in parts:
+            mass[: len(part)] += part / len(parts)
+        return mass
+
+
+class NegativeBinomial(Law):
+    """Negative binomial by mean and coefficient of variation; needs a variance above the mean."""
+
+    law: Literal["negative_binomial"] = "negative_binomial"
+    mean: float = Field(gt=0, le=MAX_UNITS / 10)
+    cv: float = Field(gt=0, le=10)
+
+    @model_validator(mode="after")
+    def _overdispersed(self) -> Self:
+        if (self.cv * self.mean) ** 2 <= self.mean:
+            least = 1 / math.sqrt(self.mean)
+            raise ValueError(f".cv must be above 1/sqrt(mean) = {least:.4g} for a negative binomial, got {self.cv}; use poisson")
+        return self
+
+    def mass(self) -> Mass:
+        """Mass with variance (cv * mean)^2, cut where less than 1e-12 is left."""
+        variance = (self.cv * self.mean) ** 2
+        return _cut(stats.nbinom(self.mean**2 / (variance - self.mean), self.mean / variance))
+
+
+class Gamma(_Range):
+    """A gamma law rounded to whole units, clipped to low..high and re-centred so that its mean is `mean`."""
+
+    law: Literal["gamma"] = "gamma"
+    mean: float = Field(gt=0, le=MAX_UNITS / 10)
+    cv: float = Field(gt=0, le=10)
+
+    @model_validator(mode="after")
+    def _mean_inside(self) -> Self:
+        if not self.low < self.mean < self.high:
+            raise ValueError(f".mean must lie between low ({self.low}) and high ({self.high}), got {self.mean}")
+        return self
+
+    def mass(self) -> Mass:
+        """Mass of the rounded, clipped gamma whose scale is solved for so that the mean comes out exactly."""
+        return _recentred_gamma(self.mean, self.cv, self.low, self.high)
+
+
+class MassFunction(Law):
+    """Values and their probabilities, as given."""
+
+    law: Literal["mass"] = "mass"
+    values: tuple[Annotated[int, Field(ge=0, le=MAX_UNITS)], ...] = Field(min_length=1)
+    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_distribution(self) -> Self:
+        if len(self.values) != len(self.probabilities):
+            raise ValueError(
+                f".probabilities must be as many as values ({len(self.values)}), got {len(self.probabilities)}"
+            )
+        if len(set(self.values)) != len(self.values):
+            raise ValueError(".values must differ from each other, got a value twice")
+        total = math.fsum(self.probabilities)
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f".probabilities must sum to 1, got {total:.6g}")
+        return self
+
+    def mass(self) -> Mass:
+        """The given probabilities, normalised."""
+        mass = np.zeros(max(self.values) + 1)
+        mass[list(self.values)] = self.probabilities
+        return mass / mass.sum()
+
+
+class History(Law):
+    """A column of a csv file, one row a period: scaled to a mean, rounded to whole units, drawn independently ([I], the real-life level)."""
+
+    law: Literal["history"] = "history"
+    file: str
+    column: str
+    scale_to_mean: float | None = Field(default=None, gt=0, le=MAX_UNITS / 10)
+    _mass: Mass = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _read(self, info: ValidationInfo) -> Self:
+        folder = Path((info.context or {}).get("folder", "."))
+        self._mass = history_mass(folder / self.file, self.column, self.scale_to_mean)
+        return self
+
+    def mass(self) -> Mass:
+        """Relative frequencies of the scaled, rounded history."""
+        return self._mass
+
+    def resolved(self) -> MassFunction:
+        """The same law without its file, so that a saved configuration stands by itself."""
+        values = np.flatnonzero(self._mass)
+        return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, self._mass[values])))
+
+
+AnyLaw: TypeAlias = Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | History
+_ADAPTER: TypeAdapter[AnyLaw] = TypeAdapter(Annotated[AnyLaw, Field(discriminator="law")])
+LAW_NAMES = ("fixed", "uniform", "poisson", "poisson_uniform", "negative_binomial", "gamma", "mass", "history")
+
+
+def parse_law(value: object, folder: Path) -> AnyLaw:
+    """A law from what the firm file says: a plain number (`fixed`) or a mapping with the key `law`.
+
+    Raises:
+        ValueError: one line, beginning with the dotted name of the field inside the law if it is one field.
+    """
+    if isinstance(value, Law):
+        return value  # type: ignore[return-value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = {"law": "fixed", "value": value}
+    if not isinstance(value, Mapping):
+        raise ValueError(f" must be a whole number or a law such as {{law: poisson, mean: 10}}, got {value!r}")
+    if value.get("law") not in LAW_NAMES:
+        raise ValueError(f".law must be one of {', '.join(LAW_NAMES)}, got {value.get('law')!r}")
+    try:
+        return _ADAPTER.validate_python(dict(value), context={"folder": folder})
+    except ValidationError as error:
+        raise ValueError(refusal(error, skip=set(LAW_NAMES))) from None
+
+
+def refusal(error: ValidationError, skip: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+    """The first complaint of a pydantic error as one line: the field, what is allowed, what came."""
+    first: Any = error.errors()[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part not in skip)
+    kind, came = first["type"], first["input"]
+    if kind == "value_error":
+        message = str(first["ctx"]["error"])
+        return place + message if message[:1] in {".", " ", "["} else f"{place} {message}"
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind == "extra_forbidden":
+        return f"{place} is not a known field: remove it or correct its spelling"
+    shown = repr(came)
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, got {shown if len(shown) < 60 else shown[:57] + '...'}"
+
+
+def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
+    """Relative frequencies of one column of a csv file, scaled to a mean and rounded to whole units.
+
+    Raises:
+        ValueError: the file or column is missing, or a sale is missing, negative or not a number.
+    """
+    if not path.is_file():
+        raise ValueError(f".file must be an existing csv file, got {str(path)!r}")
+    try:
+        table = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f".file {str(path)!r} is not a csv file with a header: {error}") from None
+    if column not in table.columns:
+        raise ValueError(f".column must be one of the columns of {path.name} ({', '.join(map(str, table.columns[:8]))}, ...), got {column!r}")
+    sales = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0))
+    if len(bad) or not len(sales):
+        where = f"row {bad[0] + 1} holds {table[column].iloc[bad[0]]!r}" if len(bad) else "it has no rows"
+        raise ValueError(f".column {column!r} of {path.name} must hold a number of at least 0 in every row: {where}")
+    if scale_to_mean is not None:
+        if sales.mean() == 0:
+            raise ValueError(f".scale_to_mean cannot scale column {column!r} of {path.name}: all its sales are 0")
+        sales = sales * (scale_to_mean / sales.mean())
+    if sales.max() > MAX_UNITS:
+        raise ValueError(f".column {column!r} of {path.name} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}")
+    counts = np.bincount(np.rint(sales).astype(np.int64))
+    return np.asarray(counts / counts.sum(), dtype=np.float64)
+
+
+def quantile_table(mass: Mass) -> NDArray[np.float32]:
+    """The law's quantiles at (j + 1/2) / 65,536, [65536] units: an entry drawn uniformly follows the law."""
+    levels = (np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE
+    cdf = np.cumsum(mass)
+    return np.minimum(np.searchsorted(cdf, levels * cdf[-1]), len(mass) - 1).astype(np.float32)
+
+
+def _cut(law: Any) -> Mass:  # noqa: ANN401  (scipy's frozen laws have no public type)
+    mass = law.pmf(np.arange(int(law.isf(_TAIL)) + 1))
+    return np.asarray(mass / mass.sum(), dtype=np.float64)
+
+
+@functools.cache
+def _recentred_gamma(mean: float, cv: float, low: int, high: int) -> Mass:
+    edges = np.concatenate([[-np.inf], np.arange(low, high) + 0.5, [np.inf]])
+    values = np.arange(low, high + 1)
+
+    def at(centre: float) -> Mass:
+        return np.asarray(np.diff(stats.gamma.cdf(edges, cv**-2, scale=centre * cv**2)), dtype=np.float64)
+
+    centre = optimize.brentq(lambda c: float(at(c) @ values) - mean, 1e-6 * mean, 1e6 * mean)
+    return np.concatenate([np.zeros(low), at(float(centre))])

@@ -1,0 +1,117 @@
+"""The supply network as index arrays: edges, lines of demand, predecessors, descendants, echelons, mean flows.
+
+A *line* is one stream of demand at a stock point: an internal edge (a customer that is a stock point) or the external customers
+of a customer-facing point. Edges are numbered with the internal ones first, so edge i is line i for every internal edge; the
+lines of the external customers follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environment.firm import OUTSIDE, Firm, Supply
+from environment.laws import AnyLaw, Fixed, Mass
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Index arrays of a firm with N stock points, Ed edges (I of them internal), C customer-facing points, L = I + C lines."""
+
+    names: tuple[str, ...]  # [N]
+    edge_source: Indices  # [Ed] stock point, -1 = outside
+    edge_target: Indices  # [Ed]
+    internal: int  # I, the number of internal edges
+    customer_facing: Indices  # [C] stock points
+    supplier_rank: Indices  # [Ed] place of the edge's source among its target's suppliers
+    supplier_count: Indices  # [N]
+    lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
+    demand_laws: list[list[AnyLaw]]  # [C][K]
+
+    @classmethod
+    def of(cls, firm: Firm) -> Network:
+        """The network of a firm; a stock point that nobody supplies buys from outside with lead time 1."""
+        index = {name: i for i, name in enumerate(firm.names)} | {OUTSIDE: -1}
+        unsupplied = [name for name in firm.names if name not in {edge.target for edge in firm.supply}]
+        supply = [*firm.supply, *(Supply(source=OUTSIDE, target=name, lead_time=Fixed(value=1)) for name in unsupplied)]
+        supply.sort(key=lambda edge: (edge.source == OUTSIDE, index[edge.target], index[edge.source]))
+        target = [index[edge.target] for edge in supply]
+        ranks = [target[:i].count(point) for i, point in enumerate(target)]
+        return cls(
+            names=firm.names,
+            edge_source=np.array([index[edge.source] for edge in supply], dtype=np.int64),
+            edge_target=np.array(target, dtype=np.int64),
+            internal=sum(edge.source != OUTSIDE for edge in supply),
+            customer_facing=np.array([index[name] for name in firm.customer_facing], dtype=np.int64),
+            supplier_rank=np.array(ranks, dtype=np.int64),
+            supplier_count=np.bincount(target, minlength=len(firm.names)),
+            lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
+            demand_laws=firm.demand_laws(),
+        )
+
+    @property
+    def line_supplier(self) -> Indices:
+        """The stock point that serves each line, [L]."""
+        return np.concatenate([self.edge_source[: self.internal], self.customer_facing])
+
+    @property
+    def edge_names(self) -> list[tuple[str, str]]:
+        """(supplier, customer) of each edge, [Ed]."""
+        return [
+            (OUTSIDE if source < 0 else self.names[source], self.names[target])
+            for source, target in zip(self.edge_source, self.edge_target, strict=True)
+        ]
+
+    def successors(self, point: int) -> list[int]:
+        """Stock points that buy from this one directly."""
+        inside = slice(0, self.internal)
+        return [int(c) for c in self.edge_target[inside][self.edge_source[inside] == point]]
+
+    def predecessors(self, point: int) -> list[int]:
+        """Stock points that this one buys from directly."""
+        inside = slice(0, self.internal)
+        return [int(s) for s in self.edge_source[inside][self.edge_target[inside] == point]]
+
+    def descendants(self, point: int) -> list[int]:
+        """All stock points below this one, in index order."""
+        found: set[int] = set()
+        frontier = [point]
+        while frontier:
+            new = set(self.successors(frontier.pop())) - found
+            found |= new
+            frontier.extend(new)
+        return sorted(found)
+
+    def echelons(self) -> list[int]:
+        """1 + the longest distance to a point without customers among the stock points, [N]."""
+        echelon = [0] * len(self.names)
+
+        def height(point: int) -> int:
+            if not echelon[point]:
+                echelon[point] = 1 + max((height(c) for c in self.successors(point)), default=0)
+            return echelon[point]
+
+        return [height(point) for point in range(len(self.names))]
+
+    def mean_flow(self) -> NDArray[np.float64]:
+        """Mean demand through each stock point per product, [N, K] units a period; several suppliers share it equally."""
+        products = len(self.demand_laws[0])
+        flow = np.zeros((len(self.names), products))
+        for point, laws in zip(self.customer_facing, self.demand_laws, strict=True):
+            flow[point] += [_mean(law.mass()) for law in laws]
+        for point in sorted(range(len(self.names)), key=self.echelons().__getitem__):
+            for supplier in self.predecessors(point):
+                flow[supplier] += flow[point] / self.supplier_count[point]
+        return flow
+
+    def longest_lead_time(self) -> int:
+        """The number of pipeline slots: the longest lead time that can occur, in periods."""
+        return max(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws)
+
+
+def _mean(mass: Mass) -> float:
+    return float(np.arange(len(mass)) @ mass)

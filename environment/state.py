@@ -1,0 +1,37 @@
+"""Records of the world. Copies are the last axis: N stock points, Ed edges, L lines, C customer-facing points, K products, E copies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class State(NamedTuple):
+    """The firm after event 2 of a period: what is received and fulfilled, before orders."""
+
+    on_hand: Tensor  # [N, K, E] units
+    pipeline: Tensor  # [slots, Ed, K, E] units; slot l arrives l + 1 periods from now
+    owed: Tensor  # [L, K, E] units ordered and not served: backorders of the internal edges, then the external backlog
+    inventory_position: Tensor  # [N, K, E] units
+
+
+class Exogenous(NamedTuple):
+    """What chance decides, of one period or, with a leading axis T, of many. None: nothing is random there."""
+
+    demand: Tensor  # [C, K, E] units, drawn in event 4 and served in the next period
+    lead_time: Tensor | None  # [Ed, K, E] periods (int64), of what is shipped in event 2 of the next period
+    supplier: Tensor | None  # [N, K, E] place among the point's suppliers that gets this period's order
+    cost_factor: Tensor | None  # [2, N, K, E] factors on holding and backorder cost of the next period
+
+    def at(self, period: int) -> Exogenous:
+        """One period of many."""
+        return Exogenous(*(None if field is None else field[period] for field in self))
+
+
+class Outcome(NamedTuple):
+    """What one period brought."""
+
+    cost: Tensor  # [N, E] money per stock point: holding, backlog or lost sales, purchases, less income
+    sales: Tensor  # [C, K, E] units handed to external customers, backlog included
+    unserved: Tensor  # [C, K, E] units of external backlog, or units lost in this period

@@ -1,0 +1,204 @@
+"""The world: E independent copies of a firm, stepped together. States are values; nothing here remembers a period.
+
+`draw` decides chance for many periods at once, `step` is a pure function of state, orders and one period of that chance, so
+common random numbers, replayed traces and gradients through the simulator are the same call.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from environment.events import Incidence, dispatch, feasible, fulfil, route
+from environment.firm import Firm
+from environment.laws import TABLE_SIZE, AnyLaw, quantile_table
+from environment.network import Network
+from environment.state import Exogenous, Outcome, State
+
+
+class LawTable:
+    """Samples many independent laws at once by one look-up a draw."""
+
+    def __init__(self, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> None:
+        """Tabulate `laws`, each distinct one once."""
+        distinct = list(dict.fromkeys(law.model_dump_json() for law in laws))
+        tables = {key: quantile_table(law.mass()) for law in laws if (key := law.model_dump_json()) in distinct}
+        # Entries are kept rotated by half a table, so that a signed 16-bit number plus an offset is the index.
+        rotated = [np.roll(tables[key], TABLE_SIZE // 2) for key in distinct]
+        place = [distinct.index(law.model_dump_json()) for law in laws]
+        self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
+        offset = torch.tensor(place, device=device, dtype=torch.int32) * TABLE_SIZE + TABLE_SIZE // 2
+        self._offset = offset[None, :, None]  # [1, laws, 1]
+        self._laws = len(laws)
+
+    def draw(self, periods: int, copies: int, generator: Generator) -> Tensor:
+        """Independent draws, [T, laws, E]."""
+        lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
+        index = torch.add(self._offset, lanes)
+        return self._table.index_select(0, index.view(-1)).view(index.shape)
+
+
+def sixteen_bits(count: int, generator: Generator) -> Tensor:
+    """`count` uniform signed 16-bit numbers, four from each 64-bit draw."""
+    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=generator.device)
+    words.random_(torch.iinfo(torch.int64).min, None, generator=generator)  # type: ignore[call-overload]
+    return words.view(torch.int16)[:count]
+
+
+class World:
+    """A firm ready to be stepped on a device.
+
+    Orders are `[N, K, E]` units; a step runs event 4 of one period (orders, demand) and events 1 to 3 of the next.
+    """
+
+    def __init__(
+        self,
+        firm: Firm,
+        initial_on_hand: NDArray[np.float64],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Prepare `firm`.
+
+        Args:
+            firm: a checked firm.
+            initial_on_hand: [N, K] units at the start of an episode (the benchmark's base-stock levels) where the firm names none.
+            device: where all tensors live.
+            dtype: float32 is exact for whole units up to 2^24; float64 for exact money too.
+        """
+        self.firm, self.network = firm, Network.of(firm)
+        self.device, self.dtype = torch.device(device), dtype
+        self.products = len(firm.products)
+        self.points, self.edges = len(firm.names), len(self.network.edge_target)
+        self.slots = self.network.longest_lead_time()
+        self.incidence = Incidence(self.network, self.device, dtype)
+        self.max_order = self._amounts("max_order")  # [N, K, 1]
+        self._holding_cost, self._backorder_cost = self._amounts("holding_cost"), self._amounts("backorder_cost")
+        self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
+        self._price = self._amounts("price")
+        self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
+        self._facing = torch.as_tensor(self.network.customer_facing, device=self.device)
+        given = [
+            [np.nan if value is None else value for value in row]
+            for row in (firm.stock_points[name].initial_on_hand_per(firm.products) for name in firm.names)
+        ]
+        start = np.where(np.isnan(np.array(given, dtype=float)), initial_on_hand, np.array(given, dtype=float))
+        self._initial_on_hand = torch.as_tensor(start, device=self.device, dtype=dtype)[:, :, None]
+        self._demand_table = self._table(self.network.demand_laws)
+        lead_times = [law.mass() for laws in self.network.lead_time_laws for law in laws]
+        fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
+        self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws)
+        modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
+        self._fixed_lead_time = modes.view(self.edges, self.products, 1)
+        self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
+        self._chooses = bool((self._supplier_count > 1).any())
+
+    def _amounts(self, field: str) -> Tensor:
+        return torch.as_tensor(self.firm.amounts(field), device=self.device, dtype=self.dtype)[:, :, None]
+
+    def _table(self, laws: list[list[AnyLaw]]) -> LawTable:
+        return LawTable([law for row in laws for law in row], self.device, self.dtype)
+
+    def generator(self, *seed: int) -> Generator:
+        """A generator of the world's device for a stream of its own, named by whole numbers."""
+        word = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return Generator(device=self.device).manual_seed(word)
+
+    def reset(self, copies: int, on_hand: Tensor | None = None) -> State:
+        """Period 0 of an episode: stock on hand, everything else zero.
+
+        Args:
+            copies: E.
+            on_hand: [N, K, E] or broadcastable, units; the firm's own start by default.
+        """
+        zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
+        stock = zeros + (self._initial_on_hand if on_hand is None else on_hand)
+        pipeline = zeros.new_zeros(self.slots, self.edges, self.products, copies)
+        owed = zeros.new_zeros(len(self.incidence.line_supplier), self.products, copies)
+        return State(stock, pipeline, owed, stock.clone())
+
+    def draw(self, periods: int, copies: int, generator: Generator) -> Exogenous:
+        """All chance of `periods` periods, each field with a leading axis T."""
+        shape = (periods, -1, self.products, copies)
+        demand = self._demand_table.draw(periods, copies, generator).view(shape)
+        lead_time = supplier = cost_factor = None
+        if self._lead_time_table is not None:
+            lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape).to(torch.int64)
+        if self._chooses:
+            lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
+            share = (lanes.to(self.dtype) + TABLE_SIZE // 2) / TABLE_SIZE
+            supplier = (share * self._supplier_count[:, None, None]).floor_()
+        if self.firm.cost_spread:
+            size = (periods, 2, self.points, self.products, copies)
+            noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
+            cost_factor = 1.0 + self.firm.cost_spread * (2.0 * noise - 1.0)
+        return Exogenous(demand, lead_time, supplier, cost_factor)
+
+    def feasible(self, order: Tensor) -> Tensor:
+        """Orders clipped to [0, max_order] and rounded to whole units, [N, K, E]."""
+        return feasible(order, self.max_order)
+
+    def step(self, state: State, order: Tensor, chance: Exogenous) -> tuple[State, Outcome]:
+        """Place feasible orders, let demand be drawn, and run the next period up to its accounts.
+
+        Args:
+            state: after event 2 of period t.
+            order: [N, K, E] whole units within [0, max_order] (see `feasible`).
+            chance: one period of `draw`.
+
+        Returns:
+            The state after event 2 of period t + 1, and that period's outcome.
+        """
+        incidence, inside = self.incidence, self.network.internal
+        flat = (-1, self.products * order.shape[-1])
+        on_hand, owed, order_flat = state.on_hand.view(flat), state.owed.view(flat), order.reshape(flat)
+        pipeline = state.pipeline.view(self.slots, *on_hand[:1].expand(self.edges, -1).shape)
+        supplier = None if chance.supplier is None else chance.supplier.reshape(flat)
+        edge_order = route(order_flat, supplier, incidence)
+        ordered = torch.cat((edge_order[:inside], chance.demand.reshape(flat)))
+        position = state.inventory_position.view(flat) + order_flat
+        position = torch.addmm(position, incidence.outgoing, ordered, alpha=-1.0)
+
+        on_hand = torch.addmm(on_hand, incidence.incoming, pipeline[0])  # event 1
+        shipped = fulfil(on_hand, owed, ordered, position, incidence)  # event 2
+        on_hand = torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
+        owed = owed + ordered - shipped
+        unserved = owed[inside:]
+        if self.firm.unmet == "lost":
+            position = position.index_add(0, self._facing, unserved)
+            owed = torch.cat((owed[:inside], torch.zeros_like(unserved)))
+        lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
+        lead_time = lead_time.expand(-1, -1, order.shape[-1]).reshape(flat)
+        leaving = torch.cat((shipped[:inside], edge_order[inside:]))
+        pipeline = dispatch(pipeline, leaving, lead_time)
+
+        full = (-1, self.products, order.shape[-1])
+        after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))
+        sales, unserved = shipped[inside:].view(full), unserved.view(full)
+        return after, Outcome(self._account(after.on_hand, sales, unserved, order, chance), sales, unserved)
+
+    def holding(self, state: State) -> Tensor:
+        """Cost of period 0, before anything was ordered, [N, E] money."""
+        return (self._holding_cost * state.on_hand).sum(1)
+
+    def _account(self, on_hand: Tensor, sales: Tensor, unserved: Tensor, order: Tensor, chance: Exogenous) -> Tensor:
+        """Event 3: cost per stock point, [N, E] money."""
+        penalty = self._backorder_cost.index_select(0, self._facing) * unserved
+        cost = self._holding_cost * on_hand
+        if chance.cost_factor is not None:
+            cost = cost * chance.cost_factor[0]
+            penalty = penalty * chance.cost_factor[1].index_select(0, self._facing)
+        if self.firm.earns:
+            penalty = penalty - self._price.index_select(0, self._facing) * sales
+        cost = cost.index_add(0, self._facing, penalty)
+        if self._buys:
+            cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
+        return cost.squeeze(1) if self.products == 1 else cost.sum(1)
+
+    def in_transit(self, state: State) -> Tensor:
+        """Units on their way to each stock point, [N, K, E]."""
+        total = state.pipeline.sum(0)
+        return (self.incidence.incoming @ total.view(self.edges, -1)).view(self.points, *total.shape[1:])
