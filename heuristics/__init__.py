@@ -1,0 +1,76 @@
+"""Benchmark rules: exact and heuristic levels for stock points and supply networks, from plain arrays and numbers."""
+
+from heuristics.aggregation import decomposition_aggregation, matching_level
+from heuristics.base_stock import OUTSIDE, base_stock_order, descendant_weights, echelon_inventory_position
+from heuristics.mass import (
+    Mass,
+    as_mass,
+    backorders_at,
+    cdf,
+    convolve,
+    demand_over,
+    expected_backorders,
+    lead_time_demand,
+    mean,
+    mixture,
+    point_mass,
+    quantile,
+    std,
+    thinned,
+    total,
+)
+from heuristics.newsvendor import critical_ratio, newsvendor, newsvendor_normal
+from heuristics.reorder import (
+    OrderQuantity,
+    OrderUpTo,
+    best_order_quantity,
+    best_order_up_to,
+    economic_order_quantity,
+    order_quantity_cost,
+    order_up_to_cost,
+    position_cost,
+)
+from heuristics.search import TunedLevels, tune_levels
+from heuristics.serial import SerialOptimum, clark_scarf, local_levels, shang_song, shang_song_mass
+
+__all__ = [
+    "OUTSIDE",
+    "Mass",
+    "OrderQuantity",
+    "OrderUpTo",
+    "SerialOptimum",
+    "TunedLevels",
+    "as_mass",
+    "backorders_at",
+    "base_stock_order",
+    "best_order_quantity",
+    "best_order_up_to",
+    "cdf",
+    "clark_scarf",
+    "convolve",
+    "critical_ratio",
+    "decomposition_aggregation",
+    "demand_over",
+    "descendant_weights",
+    "echelon_inventory_position",
+    "economic_order_quantity",
+    "expected_backorders",
+    "lead_time_demand",
+    "local_levels",
+    "matching_level",
+    "mean",
+    "mixture",
+    "newsvendor",
+    "newsvendor_normal",
+    "order_quantity_cost",
+    "order_up_to_cost",
+    "point_mass",
+    "position_cost",
+    "quantile",
+    "shang_song",
+    "shang_song_mass",
+    "std",
+    "thinned",
+    "total",
+    "tune_levels",
+]

@@ -1,0 +1,88 @@
+"""Base-stock rules: order up to a level, on the own inventory position or on that of the whole echelon.
+
+The rules use only operators and methods that numpy arrays and torch tensors share, so either may be passed; levels,
+limits and weights must then be of the same kind as the positions (plain numbers always work).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OUTSIDE = -1  # the supplier index of whoever buys from outside the firm
+
+
+def base_stock_order(inventory_position: Any, base_stock_level: Any, max_order: Any) -> Any:  # noqa: ANN401
+    """Order up to the level: min(max(S - IP, 0), max_order).
+
+    With echelon positions and echelon levels this is the echelon base-stock rule.
+
+    Args:
+        inventory_position: [N, ...] numpy array or torch tensor, units.
+        base_stock_level: order-up-to level S, a number or broadcastable to the positions, units.
+        max_order: largest order, a number or broadcastable to the positions, units.
+
+    Returns:
+        [N, ...] order quantity in 0..max_order, of the kind of ``inventory_position``, units.
+
+    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3; limits as in Ziegner et al.
+        (arXiv 2503.18201).
+    """
+    return (base_stock_level - inventory_position).clip(min=0).clip(max=max_order)
+
+
+def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray[np.float64]:
+    """Share of each point's stream that passes through each other point: W = (I - A)^-1, A[i, j] = 1 / n_j.
+
+    A[i, j] is the chance that j, which has n_j suppliers, the outside included, sends its order to i.
+
+    Args:
+        edges: pairs (supplier, customer) of point indices 0..points - 1; supplier -1 is the outside.
+        points: number of stock points N.
+
+    Returns:
+        [N, N] weights in [0, 1]: W[i, i] = 1, W[i, j] > 0 for every j below i, else 0. With one supplier each, W is
+        the 0/1 matrix of the divergent network's echelons.
+
+    Raises:
+        ValueError: If an index is out of range, an edge comes twice, or the network has a cycle.
+
+    Source: for several suppliers per point our reading; the papers are silent.
+    """
+    adjacency = np.zeros((points, points + 1))
+    for supplier, customer in edges:
+        if not (OUTSIDE <= supplier < points and 0 <= customer < points):
+            raise ValueError(
+                f"edge ({supplier}, {customer}) must join points 0..{points - 1}, or -1 (outside) to one of them"
+            )
+        if adjacency[customer, supplier]:
+            raise ValueError(f"edge ({supplier}, {customer}) comes twice; list it once")
+        adjacency[customer, supplier] = 1.0
+    share = adjacency / np.maximum(adjacency.sum(axis=1, keepdims=True), 1.0)
+    passing = share[:, :points].T
+    if np.linalg.matrix_power(passing, points).any():
+        raise ValueError("edges must not form a cycle; let every stock point be supplied from further upstream")
+    return np.linalg.inv(np.eye(points) - passing)
+
+
+def echelon_inventory_position(inventory_position: Any, weights: Any) -> Any:  # noqa: ANN401
+    """Echelon inventory position: a point's own position plus those of everything below it, by its share.
+
+    Orders not yet served cancel out between customer and supplier, so this sum is the stock in the echelon, in transit
+    and on order, less the backlog owed to external customers. Exact where every point has one supplier; with several,
+    weighting by shares is our reading.
+
+    Args:
+        inventory_position: [N, ...] installation inventory positions, numpy array or torch tensor, units.
+        weights: [N, N] from ``descendant_weights``, of the same kind (and dtype, for torch).
+
+    Returns:
+        [N, ...] echelon inventory positions, units.
+
+    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 6.2.
+    """
+    shape = inventory_position.shape
+    return (weights @ inventory_position.reshape(shape[0], -1)).reshape(shape)

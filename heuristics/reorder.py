@@ -1,0 +1,297 @@
+"""Ordering with a fixed cost per order: EOQ, and the exact best (s, S) and (R, Q) rules of a single stock point.
+
+The point reviews its position every period, backorders what it lacks, and pays a fixed cost in every period in which it
+orders. The rules see only the cost of being at a position: G(y) = E[h (y - D)^+ + b (D - y)^+], where D is demand over
+the protection interval and y the inventory position after ordering.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import sqrt
+from operator import mul
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heuristics.mass import Mass, backorders_at, cdf, mean
+from heuristics.newsvendor import critical_ratio, newsvendor
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OrderUpTo:
+    """(s, S): when the inventory position is at or below ``reorder_point``, order up to ``order_up_to``.
+
+    Attributes:
+        reorder_point: s, units; may be negative where ordering is dear.
+        order_up_to: S > s, units.
+        cost: long-run average cost per period.
+    """
+
+    reorder_point: int
+    order_up_to: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class OrderQuantity:
+    """(R, nQ): when the inventory position is at or below ``reorder_point``, order the fewest batches that lift it above.
+
+    Attributes:
+        reorder_point: R, units; may be negative where ordering is dear.
+        order_quantity: Q >= 1, units per batch.
+        cost: long-run average cost per period.
+    """
+
+    reorder_point: int
+    order_quantity: int
+    cost: float
+
+
+def economic_order_quantity(demand_rate: float, fixed_order_cost: float, holding_cost: float) -> tuple[float, float]:
+    """Economic order quantity sqrt(2 K d / h) and its cost sqrt(2 K d h).
+
+    Args:
+        demand_rate: d >= 0, units per period.
+        fixed_order_cost: K >= 0 per order.
+        holding_cost: h > 0 per unit and period.
+
+    Returns:
+        Quantity in units, and fixed plus holding cost per period.
+
+    Raises:
+        ValueError: If a rate or cost is out of range.
+
+    Source: Harris (1913); Snyder & Shen, Fundamentals of Supply Chain Theory, section 3.2.
+    """
+    if demand_rate < 0 or fixed_order_cost < 0 or not holding_cost > 0:
+        raise ValueError(
+            f"demand_rate and fixed_order_cost must be at least 0 and holding_cost above 0, "
+            f"got {demand_rate}, {fixed_order_cost}, {holding_cost}"
+        )
+    quantity = sqrt(2 * fixed_order_cost * demand_rate / holding_cost)
+    return quantity, quantity * holding_cost
+
+
+def position_cost(
+    lead_time_demand: Mass, position: ArrayLike, holding_cost: float, backorder_cost: float
+) -> NDArray[np.float64]:
+    """Expected cost of a period at an inventory position after ordering: G(y) = h (y - E[D]) + (h + b) E[(D - y)^+].
+
+    Args:
+        lead_time_demand: mass function of demand D over the protection interval, units.
+        position: y, any shape, units, possibly negative.
+        holding_cost: h > 0 per unit and period.
+        backorder_cost: b > 0 per unit and period.
+
+    Returns:
+        Same shape as ``position``, cost per period, convex in it.
+
+    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
+    """
+    level = np.asarray(position, dtype=np.float64)
+    shortfall = backorders_at(lead_time_demand, level)
+    return holding_cost * (level - mean(lead_time_demand)) + (holding_cost + backorder_cost) * shortfall
+
+
+def order_up_to_cost(
+    reorder_point: int,
+    order_up_to: int,
+    demand: Mass,
+    lead_time_demand: Mass,
+    holding_cost: float,
+    backorder_cost: float,
+    fixed_order_cost: float,
+) -> float:
+    """Exact average cost of (s, S): (K + sum_{j < S - s} m(j) G(S - j)) / sum_{j < S - s} m(j).
+
+    m is the renewal density of demand: the expected number of periods spent at j units below S between two orders.
+
+    Args:
+        reorder_point: s < S, units.
+        order_up_to: S, units.
+        demand: mass function of one period's demand, units.
+        lead_time_demand: mass function of demand over the protection interval, units.
+        holding_cost: h > 0 per unit and period.
+        backorder_cost: b > 0 per unit and period.
+        fixed_order_cost: K >= 0 per order.
+
+    Returns:
+        Cost per period.
+
+    Raises:
+        ValueError: If s >= S, demand is always 0, or a cost is out of range.
+
+    Source: Veinott & Wagner (1965); Zheng & Federgruen (1991), equation 1.
+    """
+    if reorder_point >= order_up_to:
+        raise ValueError(f"reorder_point must be below order_up_to, got {reorder_point} and {order_up_to}")
+    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
+    visits = _renewal_density(demand, order_up_to - reorder_point)
+    positions = np.arange(order_up_to, reorder_point, -1)
+    spent = visits @ position_cost(lead_time_demand, positions, holding_cost, backorder_cost)
+    return float((fixed_order_cost + spent) / visits.sum())
+
+
+def best_order_up_to(
+    demand: Mass, lead_time_demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float
+) -> OrderUpTo:
+    """Exact best (s, S) rule of one point with backorders, infinite horizon, average cost.
+
+    Args:
+        demand: mass function of one period's demand, units.
+        lead_time_demand: mass function of demand over the protection interval, units.
+        holding_cost: h > 0 per unit and period.
+        backorder_cost: b > 0 per unit and period.
+        fixed_order_cost: K >= 0 per order.
+
+    Returns:
+        The rule and its cost per period. With K = 0 it is base-stock: s = S - 1.
+
+    Raises:
+        ValueError: If demand is always 0 or a cost is out of range.
+
+    Source: Zheng & Federgruen (1991), Finding optimal (s, S) policies is about as simple as evaluating a single policy,
+        Operations Research 39(4).
+    """
+    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
+    visits = _renewal_density(demand, 2 * lead_time_demand.size)
+
+    @cache
+    def stay(position: int) -> float:
+        return float(position_cost(lead_time_demand, position, holding_cost, backorder_cost))
+
+    def average(s: int, upper: int) -> float:
+        nonlocal visits
+        if upper - s > visits.size:
+            visits = _renewal_density(demand, 2 * (upper - s))
+        share = visits[: upper - s]
+        spent = sum(map(mul, share.tolist(), map(stay, range(upper, s, -1))))
+        return (fixed_order_cost + spent) / float(share.sum())
+
+    best_upper = newsvendor(lead_time_demand, backorder_cost, holding_cost)
+    s = best_upper - 1
+    while average(s, best_upper) > stay(s):
+        s -= 1
+    best = average(s, best_upper)
+    upper = best_upper + 1
+    while stay(upper) <= best:
+        if average(s, upper) < best:
+            best_upper = upper
+            while s + 1 < upper and average(s, upper) <= stay(s + 1):
+                s += 1
+            best = average(s, upper)
+        upper += 1
+    return OrderUpTo(s, best_upper, best)
+
+
+def order_quantity_cost(
+    reorder_point: int,
+    order_quantity: int,
+    demand: Mass,
+    lead_time_demand: Mass,
+    holding_cost: float,
+    backorder_cost: float,
+    fixed_order_cost: float,
+) -> float:
+    """Exact average cost of (R, nQ): (K E[min(D, Q)] + sum_{y = R + 1}^{R + Q} G(y)) / Q.
+
+    The position after ordering is uniform on R + 1..R + Q, so a period's demand D leads to an order with probability
+    E[min(D, Q)] / Q. This takes demands without a common divisor above 1.
+
+    Args:
+        reorder_point: R, units.
+        order_quantity: Q >= 1, units per batch.
+        demand: mass function of one period's demand, units.
+        lead_time_demand: mass function of demand over the protection interval, units.
+        holding_cost: h > 0 per unit and period.
+        backorder_cost: b > 0 per unit and period.
+        fixed_order_cost: K >= 0 per order, however many batches.
+
+    Returns:
+        Cost per period.
+
+    Raises:
+        ValueError: If Q < 1, demand is always 0, or a cost is out of range.
+
+    Source: Hadley & Whitin (1963); Federgruen & Zheng (1992), equation 1, which charges K per batch (our world charges
+        it per order, so K d / Q became K E[min(D, Q)] / Q).
+    """
+    if order_quantity < 1:
+        raise ValueError(f"order_quantity must be at least 1, got {order_quantity}")
+    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
+    positions = np.arange(reorder_point + 1, reorder_point + order_quantity + 1)
+    spent = position_cost(lead_time_demand, positions, holding_cost, backorder_cost).sum()
+    below = np.minimum(np.arange(demand.size), order_quantity) @ demand
+    return float((fixed_order_cost * below + spent) / order_quantity)
+
+
+def best_order_quantity(
+    demand: Mass, lead_time_demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float
+) -> OrderQuantity:
+    """Exact best (R, nQ) rule: for each Q the Q cheapest neighbouring positions, until they alone cost more than the best.
+
+    Args:
+        demand: mass function of one period's demand, units.
+        lead_time_demand: mass function of demand over the protection interval, units.
+        holding_cost: h > 0 per unit and period.
+        backorder_cost: b > 0 per unit and period.
+        fixed_order_cost: K >= 0 per order, however many batches.
+
+    Returns:
+        The rule and its cost per period.
+
+    Raises:
+        ValueError: If demand is always 0 or a cost is out of range.
+
+    Source: Federgruen & Zheng (1992), An efficient algorithm for computing an optimal (r, Q) policy in continuous
+        review stochastic inventory systems, Operations Research 40(4). The stopping rule is ours, since with a cost per
+        order instead of per batch their first local minimum need not be the best.
+    """
+    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
+
+    @cache
+    def stay(position: int) -> float:
+        return float(position_cost(lead_time_demand, position, holding_cost, backorder_cost))
+
+    more_than = np.append(1.0 - cdf(demand)[:-1], 0.0)  # P(D > u)
+    low = high = newsvendor(lead_time_demand, backorder_cost, holding_cost)
+    spent, below = stay(low), float(more_than[0])
+    best = OrderQuantity(low - 1, 1, fixed_order_cost * below + spent)
+    while True:
+        if stay(low - 1) <= stay(high + 1):
+            low -= 1
+            spent += stay(low)
+        else:
+            high += 1
+            spent += stay(high)
+        quantity = high - low + 1
+        if spent / quantity >= best.cost:
+            return best
+        below += float(more_than[min(quantity - 1, more_than.size - 1)])
+        cost = (fixed_order_cost * below + spent) / quantity
+        if cost < best.cost:
+            best = OrderQuantity(low - 1, quantity, cost)
+
+
+def _renewal_density(demand: Mass, length: int) -> Vector:
+    """Expected number of periods in which demand so far is j = 0..length - 1, the first period's start included."""
+    density = np.zeros(length)
+    density[0] = 1.0
+    for j in range(length):
+        most = min(j, demand.size - 1)
+        density[j] = (density[j] + demand[1 : most + 1] @ density[j - most : j][::-1]) / (1.0 - demand[0])
+    return density
+
+
+def _check(demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float) -> None:
+    critical_ratio(backorder_cost, holding_cost)
+    if not backorder_cost > 0:
+        raise ValueError(f"backorder_cost must be above 0, got {backorder_cost}; without it never ordering is best")
+    if fixed_order_cost < 0:
+        raise ValueError(f"fixed_order_cost must be at least 0, got {fixed_order_cost}")
+    if demand.size == 1 or demand[0] >= 1.0:
+        raise ValueError("demand must not always be 0; a point without demand needs no rule")

@@ -1,0 +1,184 @@
+"""Tuned levels: integer pattern search on a simulated cost with common random numbers.
+
+The simulator evaluates many candidates at once, so the search is built of few wide rounds. Every candidate meets the
+same demands, lead times and choices of supplier; differences are taken episode by episode, which removes most noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Levels = NDArray[np.int64]
+Costs = NDArray[np.float64]
+Simulator = Callable[[Levels], Costs]  # [M, n] levels -> [M, episodes] costs on common random numbers
+
+_FULL_FACTORIAL_GROUPS = 4  # up to 3^4 = 81 joint moves; beyond, groups move alone and in pairs
+_COMBINED = 8  # how many of a round's good moves are tried together
+
+
+@dataclass(frozen=True)
+class TunedLevels:
+    """What the search found.
+
+    Attributes:
+        levels: [n] the best levels found, whole units.
+        mean: mean cost at these levels over the episodes of the search; slightly flattering, as the winner's always is.
+        standard_error: of that mean.
+        evaluations: number of different candidates simulated.
+        rounds: number of calls of the simulator.
+    """
+
+    levels: Levels
+    mean: float
+    standard_error: float
+    evaluations: int
+    rounds: int
+
+
+def tune_levels(
+    start: ArrayLike,
+    cost: Simulator,
+    groups: Sequence[Sequence[int]] | None = None,
+    *,
+    blocks: Sequence[Sequence[int]] | None = None,
+    max_level: ArrayLike | None = None,
+    first_step: int | None = None,
+    significance: float = 1.0,
+    max_rounds: int = 200,
+) -> TunedLevels:
+    """Search the levels of least mean simulated cost from a starting point.
+
+    Coarse part: whole groups (the echelons) move by a step together and against each other; after a round without
+    improvement the step is halved, down to 1. Fine part: the same with every block's own moves and the best moves
+    combined. A move that helped is tried again doubled. The new levels must beat the old in the mean of
+    paired differences by ``significance`` standard errors of that mean.
+
+    Args:
+        start: [n] levels to start from, whole units >= 0.
+        cost: simulator: [M, n] int64 levels -> [M, episodes] costs; episode e must be driven by the same random
+            numbers for every candidate and in every call.
+        groups: index groups that move together at first, typically the echelons; default all points as one group.
+            They may overlap and need not cover all points.
+        blocks: index groups that move together to the end, such as retailers known to be alike; default every point
+            alone.
+        max_level: largest level, a number or [n]; default none.
+        first_step: first step of the search, units; default the power of 2 at about a half of the largest start level.
+        significance: standard errors by which a move must win; 0 takes every gain in the sample mean.
+        max_rounds: largest number of calls of the simulator.
+
+    Returns:
+        The levels found and the record of the search.
+
+    Raises:
+        ValueError: If an index, level, step or limit is out of range, or the simulator returns a wrong shape or
+            costs that are not finite.
+
+    Source: pattern search of Hooke & Jeeves (1961) with common random numbers; joint group moves are our addition.
+    """
+    levels = np.array(start, dtype=np.int64)
+    if levels.ndim != 1 or levels.size == 0 or not np.array_equal(levels, np.asarray(start)) or (levels < 0).any():
+        raise ValueError(f"start must be a 1-d array of whole levels >= 0, got {np.asarray(start).tolist()}")
+    step = first_step if first_step is not None else 1 << max(int(levels.max()) // 2, 1).bit_length() - 1
+    if step < 1 or max_rounds < 1:
+        raise ValueError(f"first_step and max_rounds must be at least 1, got {step} and {max_rounds}")
+    limit = np.broadcast_to(np.inf if max_level is None else np.asarray(max_level, dtype=np.float64), levels.shape)
+    if (limit < levels).any():
+        raise ValueError(f"start must not exceed max_level, got {levels.tolist()} above {limit.tolist()}")
+    joint = _joint_moves(_indicators([range(levels.size)] if groups is None else groups, levels.size))
+    single = _indicators([[i] for i in range(levels.size)] if blocks is None else blocks, levels.size)
+    search = _Search(cost, levels, limit, significance, max_rounds)
+    search.descend(joint, step, combine=False)
+    search.descend(np.concatenate([joint, single, -single]), max(step // 2, 1), combine=True)
+    return search.result()
+
+
+class _Search:
+    """The state of one search: the best levels so far and every cost seen."""
+
+    def __init__(
+        self, cost: Simulator, start: Levels, limit: NDArray[np.float64], significance: float, max_rounds: int
+    ) -> None:
+        self.cost, self.limit, self.significance, self.max_rounds = cost, limit, significance, max_rounds
+        self.seen: dict[bytes, Costs] = {}
+        self.rounds = 0
+        self.best = start
+        self.simulate(start[None])
+
+    def descend(self, moves: Levels, step: int, *, combine: bool) -> None:
+        """Step along the moves while that helps, halving the step when it doesn't, until a step of 1 fails."""
+        last = np.zeros_like(self.best)
+        while self.rounds < self.max_rounds:
+            before = self.best
+            candidates = self.simulate(np.concatenate([before + step * moves, (before + 2 * last)[None]]))
+            gains = self.gains(candidates, before)
+            if combine and np.count_nonzero(gains > 0) > 1 and self.rounds < self.max_rounds:
+                good = np.argsort(-gains)[: min(_COMBINED, np.count_nonzero(gains > 0))]
+                together = before + np.cumsum(candidates[good] - before, axis=0)
+                candidates = np.concatenate([candidates, self.simulate(together)])
+                gains = self.gains(candidates, before)
+            if gains.max() > 0:
+                self.best = candidates[np.argmax(gains)]
+                last = self.best - before
+            elif step == 1:
+                return
+            else:
+                step, last = step // 2, np.zeros_like(last)
+
+    def simulate(self, candidates: Levels) -> Levels:
+        """Bring candidates into the limits, simulate those not seen before, and return them."""
+        inside = np.clip(candidates, 0, self.limit).astype(np.int64)
+        fresh = np.array([row for row in np.unique(inside, axis=0) if row.tobytes() not in self.seen])
+        if fresh.size:
+            costs = np.asarray(self.cost(fresh), dtype=np.float64)
+            if costs.ndim != 2 or costs.shape[0] != len(fresh) or costs.shape[1] == 0:
+                raise ValueError(
+                    f"cost must return [{len(fresh)}, episodes] for {len(fresh)} candidates, got {costs.shape}"
+                )
+            if not np.isfinite(costs).all():
+                raise ValueError("cost must return finite numbers, got nan or infinity")
+            self.rounds += 1
+            self.seen.update((row.tobytes(), values) for row, values in zip(fresh, costs, strict=True))
+        return inside
+
+    def gains(self, candidates: Levels, before: Levels) -> NDArray[np.float64]:
+        """Mean saving over ``before`` per candidate, [M]; 0 where it is not significant."""
+        base = self.seen[before.tobytes()]
+        saving = base - np.array([self.seen[row.tobytes()] for row in candidates])
+        mean = saving.mean(axis=1)
+        return np.where(mean > self.significance * saving.std(axis=1) / sqrt(base.size), mean, 0.0)
+
+    def result(self) -> TunedLevels:
+        costs = self.seen[self.best.tobytes()]
+        error = float(costs.std(ddof=1)) / sqrt(costs.size) if costs.size > 1 else float("nan")
+        return TunedLevels(self.best, float(costs.mean()), error, len(self.seen), self.rounds)
+
+
+def _indicators(groups: Iterable[Iterable[int]], points: int) -> Levels:
+    """[groups, points] 1 where the point belongs to the group."""
+    rows = [list(group) for group in groups]
+    if not rows or not all(row and all(0 <= index < points for index in row) for row in rows):
+        raise ValueError(f"groups and blocks must be non-empty lists of indices 0..{points - 1}, got {rows}")
+    indicator = np.zeros((len(rows), points), dtype=np.int64)
+    for indices, row in zip(rows, indicator, strict=True):
+        row[indices] = 1
+    return indicator
+
+
+def _joint_moves(group: Levels) -> Levels:
+    """[moves, points] of groups up, down or still: every combination if they are few, else alone and in pairs."""
+    count = len(group)
+    if count <= _FULL_FACTORIAL_GROUPS:
+        signs = np.array([sign for sign in product((-1, 0, 1), repeat=count) if any(sign)])
+    else:
+        unit = np.eye(count, dtype=np.int64)
+        pairs = [
+            a * unit[i] + b * unit[j] for i, j in combinations(range(count), 2) for a, b in product((-1, 1), repeat=2)
+        ]
+        signs = np.concatenate([unit, -unit, np.array(pairs)])
+    return signs @ group
