@@ -6,10 +6,34 @@ served lower index first, and at a point that has customers of both kinds the ex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from environment.network import Network
+
+
+class Rows:
+    """A fixed selection of rows: a free view where the rows are neighbours, a copy elsewhere."""
+
+    def __init__(self, rows: Sequence[int], device: torch.device) -> None:
+        """Select `rows` in their order."""
+        self._index = torch.tensor(rows, device=device, dtype=torch.int64)
+        start = rows[0] if len(rows) else 0
+        neighbours = list(rows) == list(range(start, start + len(rows)))
+        self._slice = slice(start, start + len(rows)) if neighbours else None
+
+    def of(self, value: Tensor) -> Tensor:
+        """The selected rows of `value`."""
+        return value[self._slice] if self._slice is not None else value.index_select(0, self._index)
+
+    def add_to(self, value: Tensor, addend: Tensor) -> Tensor:
+        """Add `addend` to the selected rows of `value`, a tensor that nobody else holds."""
+        if self._slice is None:
+            return value.index_add_(0, self._index, addend)
+        value[self._slice] += addend
+        return value
 
 
 class Incidence:
@@ -20,13 +44,15 @@ class Incidence:
         points, edges, lines = len(network.names), len(network.edge_target), len(network.line_supplier)
         inside = network.internal
         supplier = torch.as_tensor(network.line_supplier, device=device)
-        self.line_supplier = supplier  # [L]
-        self.edge_target = torch.as_tensor(network.edge_target, device=device)  # [Ed]
+        targets = network.edge_target.tolist()
+        self.line_supplier = Rows(network.line_supplier.tolist(), device)  # [L]
+        self.internal_target, self.outside_target = Rows(targets[:inside], device), Rows(targets[inside:], device)
+        self.facing = Rows(network.customer_facing.tolist(), device)  # [C]
         self.supplier_rank = torch.as_tensor(network.supplier_rank, device=device, dtype=dtype)[:, None]  # [Ed, 1]
         self.outgoing = torch.zeros(points, lines, device=device, dtype=dtype)  # [N, L] line -> its supplier
         self.outgoing[supplier, torch.arange(lines, device=device)] = 1.0
         self.incoming = torch.zeros(points, edges, device=device, dtype=dtype)  # [N, Ed] edge -> its target
-        self.incoming[self.edge_target, torch.arange(edges, device=device)] = 1.0
+        self.incoming[targets, torch.arange(edges, device=device)] = 1.0
         pairs = [
             (i, j)
             for i in range(inside)
@@ -34,10 +60,10 @@ class Incidence:
             if network.edge_source[i] == network.edge_source[j]
         ]
         self.shared = lines > len(set(network.line_supplier.tolist()))  # some point serves several lines
-        first = torch.tensor([i for i, _ in pairs], device=device, dtype=torch.int64)
-        second = torch.tensor([j for _, j in pairs], device=device, dtype=torch.int64)
-        self.first, self.second = first, second  # [P] lines of a pair; the first has the lower customer index
-        self.first_customer, self.second_customer = self.edge_target[first], self.edge_target[second]  # [P]
+        first, second = [i for i, _ in pairs], [j for _, j in pairs]  # [P] lines; the first has the lower customer index
+        self.first, self.second = Rows(first, device), Rows(second, device)
+        self.first_customer = Rows([targets[i] for i in first], device)
+        self.second_customer = Rows([targets[j] for j in second], device)
         self.before = torch.zeros(lines, 2 * len(pairs), device=device, dtype=dtype)  # [L, 2P] what stands before a line
         self.before[second, torch.arange(len(pairs), device=device)] = 1.0
         self.before[first, len(pairs) + torch.arange(len(pairs), device=device)] = 1.0
@@ -49,18 +75,22 @@ class Incidence:
         self.external_first = external_first.to(dtype) if bool(external_first.any()) else None  # [L, L]
 
 
-def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tensor:
-    """Orders per edge, [Ed, X]: a point's whole order goes to the one supplier that was drawn.
+def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> tuple[Tensor, Tensor]:
+    """Orders per edge, internal [I, X] and to the outside [Ed - I, X]: a whole order goes to the one supplier that was drawn.
 
     Args:
         order: [N, X] units.
         supplier: [N, X] place of the drawn supplier among the point's suppliers; None if every point has one.
         incidence: of the network.
     """
-    edge_order = order.index_select(0, incidence.edge_target)
+    internal, outside = incidence.internal_target.of(order), incidence.outside_target.of(order)
     if supplier is None:
-        return edge_order
-    return edge_order * (supplier.index_select(0, incidence.edge_target) == incidence.supplier_rank)
+        return internal, outside
+    inside = len(internal)
+    return (
+        internal * (incidence.internal_target.of(supplier) == incidence.supplier_rank[:inside]),
+        outside * (incidence.outside_target.of(supplier) == incidence.supplier_rank[inside:]),
+    )
 
 
 def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, incidence: Incidence) -> Tensor:
@@ -76,22 +106,21 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         position: [N, X] inventory positions after event 1.
         incidence: of the network.
     """
-    stock = on_hand.index_select(0, incidence.line_supplier)
+    stock = incidence.line_supplier.of(on_hand)
     if not incidence.shared:
         return torch.minimum(stock, owed + ordered)
     lines, copies = owed.shape
     want = torch.stack((owed, ordered), 1)  # [L, 2, X]
-    served_first = position.index_select(0, incidence.first_customer) <= position.index_select(0, incidence.second_customer)
-    served_first = served_first.unsqueeze(1)  # [P, 1, X]
-    first, second = want.index_select(0, incidence.first), want.index_select(0, incidence.second)
-    earlier = torch.cat((first * served_first, second * ~served_first))  # [2P, 2, X]
+    keeps = (incidence.first_customer.of(position) <= incidence.second_customer.of(position)).to(want.dtype).unsqueeze(1)
+    first, second = incidence.first.of(want), incidence.second.of(want)  # [P, 2, X]
+    earlier = torch.cat((first * keeps, torch.addcmul(second, second, keeps, value=-1.0)))
     ahead = torch.mm(incidence.before, earlier.view(-1, 2 * copies))
     if incidence.external_first is not None:
         ahead = torch.addmm(ahead, incidence.external_first, want.view(lines, 2 * copies))
-    ahead = ahead.view(lines, 2, copies)
-    ahead[:, 1] += incidence.same_supplier @ owed
-    stock = stock.unsqueeze(1)
-    return (torch.minimum(ahead + want, stock) - torch.minimum(ahead, stock)).sum(1)
+    ahead[:, copies:] += incidence.same_supplier @ owed  # all backorders stand before any new order
+    ahead, stock = ahead.view(lines, 2, copies), stock.unsqueeze(1)
+    served = torch.minimum(ahead + want, stock) - torch.minimum(ahead, stock)
+    return served[:, 0] + served[:, 1]
 
 
 def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:

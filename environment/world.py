@@ -76,11 +76,12 @@ class World:
         self.slots = self.network.longest_lead_time()
         self.incidence = Incidence(self.network, self.device, dtype)
         self.max_order = self._amounts("max_order")  # [N, K, 1]
-        self._holding_cost, self._backorder_cost = self._amounts("holding_cost"), self._amounts("backorder_cost")
+        self._holding_cost = self._amounts("holding_cost")
         self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
-        self._price = self._amounts("price")
+        facing = torch.as_tensor(self.network.customer_facing, device=self.device)
+        self._price, self._penalty = self._amounts("price")[facing], self._amounts("backorder_cost")[facing]  # [C, K, 1]
         self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
-        self._facing = torch.as_tensor(self.network.customer_facing, device=self.device)
+        self._sells, self._lost = firm.earns, firm.unmet == "lost"
         given = [
             [np.nan if value is None else value for value in row]
             for row in (firm.stock_points[name].initial_on_hand_per(firm.products) for name in firm.names)
@@ -117,7 +118,7 @@ class World:
         zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
         stock = zeros + (self._initial_on_hand if on_hand is None else on_hand)
         pipeline = zeros.new_zeros(self.slots, self.edges, self.products, copies)
-        owed = zeros.new_zeros(len(self.incidence.line_supplier), self.products, copies)
+        owed = zeros.new_zeros(self.incidence.outgoing.shape[1], self.products, copies)
         return State(stock, pipeline, owed, stock.clone())
 
     def draw(self, periods: int, copies: int, generator: Generator) -> Exogenous:
@@ -153,32 +154,35 @@ class World:
             The state after event 2 of period t + 1, and that period's outcome.
         """
         incidence, inside = self.incidence, self.network.internal
+        full = (-1, self.products, order.shape[-1])
         flat = (-1, self.products * order.shape[-1])
-        on_hand, owed, order_flat = state.on_hand.view(flat), state.owed.view(flat), order.reshape(flat)
-        pipeline = state.pipeline.view(self.slots, *on_hand[:1].expand(self.edges, -1).shape)
+        order_flat, demand = order.reshape(flat), chance.demand.reshape(flat)
         supplier = None if chance.supplier is None else chance.supplier.reshape(flat)
-        edge_order = route(order_flat, supplier, incidence)
-        ordered = torch.cat((edge_order[:inside], chance.demand.reshape(flat)))
+        internal, outside = route(order_flat, supplier, incidence)
+        ordered = torch.cat((internal, demand))
         position = state.inventory_position.view(flat) + order_flat
         position = torch.addmm(position, incidence.outgoing, ordered, alpha=-1.0)
 
-        on_hand = torch.addmm(on_hand, incidence.incoming, pipeline[0])  # event 1
+        pipeline = state.pipeline.view(self.slots, self.edges, -1)
+        on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
+        owed = state.owed.view(flat)
         shipped = fulfil(on_hand, owed, ordered, position, incidence)  # event 2
         on_hand = torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
         unserved = owed[inside:]
-        if self.firm.unmet == "lost":
-            position = position.index_add(0, self._facing, unserved)
+        if self._lost:
+            position = incidence.facing.add_to(position, unserved)
             owed = torch.cat((owed[:inside], torch.zeros_like(unserved)))
-        lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
-        lead_time = lead_time.expand(-1, -1, order.shape[-1]).reshape(flat)
-        leaving = torch.cat((shipped[:inside], edge_order[inside:]))
-        pipeline = dispatch(pipeline, leaving, lead_time)
+        leaving = torch.cat((shipped[:inside], outside))
+        pipeline = dispatch(pipeline, leaving, self._lead_time(chance, order.shape[-1]))
 
-        full = (-1, self.products, order.shape[-1])
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
         return after, Outcome(self._account(after.on_hand, sales, unserved, order, chance), sales, unserved)
+
+    def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
+        lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
+        return lead_time if self.slots == 1 else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
 
     def holding(self, state: State) -> Tensor:
         """Cost of period 0, before anything was ordered, [N, E] money."""
@@ -186,14 +190,12 @@ class World:
 
     def _account(self, on_hand: Tensor, sales: Tensor, unserved: Tensor, order: Tensor, chance: Exogenous) -> Tensor:
         """Event 3: cost per stock point, [N, E] money."""
-        penalty = self._backorder_cost.index_select(0, self._facing) * unserved
-        cost = self._holding_cost * on_hand
+        cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
         if chance.cost_factor is not None:
-            cost = cost * chance.cost_factor[0]
-            penalty = penalty * chance.cost_factor[1].index_select(0, self._facing)
-        if self.firm.earns:
-            penalty = penalty - self._price.index_select(0, self._facing) * sales
-        cost = cost.index_add(0, self._facing, penalty)
+            cost, penalty = cost * chance.cost_factor[0], penalty * self.incidence.facing.of(chance.cost_factor[1])
+        if self._sells:
+            penalty = penalty - self._price * sales
+        cost = self.incidence.facing.add_to(cost, penalty)
         if self._buys:
             cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
         return cost.squeeze(1) if self.products == 1 else cost.sum(1)
