@@ -11,13 +11,10 @@ from heuristics.mass import (
     demand_over,
     expected_backorders,
     lead_time_demand,
-    mean,
     mixture,
     point_mass,
     quantile,
-    std,
     thinned,
-    total,
 )
 from heuristics.newsvendor import critical_ratio, newsvendor, newsvendor_normal
 from heuristics.reorder import (
@@ -58,7 +55,6 @@ __all__ = [
     "lead_time_demand",
     "local_levels",
     "matching_level",
-    "mean",
     "mixture",
     "newsvendor",
     "newsvendor_normal",
@@ -69,8 +65,6 @@ __all__ = [
     "quantile",
     "shang_song",
     "shang_song_mass",
-    "std",
     "thinned",
-    "total",
     "tune_levels",
 ]

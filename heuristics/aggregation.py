@@ -161,7 +161,8 @@ def _check(
     points = holding_cost.size
     if holding_cost.shape != (points,) or backorder_cost.shape != (points,):
         raise ValueError(
-            f"holding_cost and backorder_cost must both have shape [N], got {holding_cost.shape}, {backorder_cost.shape}"
+            f"holding_cost and backorder_cost must both have shape [N], "
+            f"got {holding_cost.shape} and {backorder_cost.shape}"
         )
     if not (np.isfinite(holding_cost) & (holding_cost >= 0)).all():
         raise ValueError(f"holding_cost must be finite and >= 0, got {holding_cost.tolist()}")

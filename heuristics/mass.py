@@ -36,14 +36,13 @@ def as_mass(probabilities: ArrayLike, name: str = "mass function") -> Mass:
     mass = np.asarray(probabilities, dtype=np.float64)
     if mass.ndim != 1 or mass.size == 0:
         raise ValueError(f"{name} must be a 1-d array with at least one entry, got shape {mass.shape}")
-    if not np.isfinite(mass).all() or (mass < 0).any():
-        raise ValueError(
-            f"{name} must hold finite probabilities >= 0, got {mass[~(mass >= 0) | ~np.isfinite(mass)][0]}"
-        )
-    total = mass.sum()
-    if abs(total - 1.0) > 1e-6:
-        raise ValueError(f"{name} must sum to 1, got {total:.9g}; divide it by its sum")
-    return _trim(mass) / total
+    improper = mass[~(np.isfinite(mass) & (mass >= 0))]
+    if improper.size:
+        raise ValueError(f"{name} must hold finite probabilities >= 0, got {improper[0]}")
+    weight = float(mass.sum())
+    if abs(weight - 1.0) > 1e-6:
+        raise ValueError(f"{name} must sum to 1, got {weight:.9g}; divide it by its sum")
+    return _trim(mass / weight)
 
 
 def point_mass(units: int) -> Mass:
@@ -116,7 +115,8 @@ def mixture(masses: Sequence[Mass], weights: ArrayLike) -> Mass:
     mixed = np.zeros(max(mass.size for mass in masses))
     for mass, share in zip(masses, weight, strict=True):
         mixed[: mass.size] += share * mass
-    return mixed / mixed.sum()
+    mixed /= mixed.sum()
+    return mixed
 
 
 def thinned(mass: Mass, probability: float) -> Mass:

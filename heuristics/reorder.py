@@ -38,7 +38,7 @@ class OrderUpTo:
 
 @dataclass(frozen=True)
 class OrderQuantity:
-    """(R, nQ): when the inventory position is at or below ``reorder_point``, order the fewest batches that lift it above.
+    """(R, nQ): when the inventory position is at or below ``reorder_point``, order enough batches to lift it above.
 
     Attributes:
         reorder_point: R, units; may be negative where ordering is dear.
@@ -170,7 +170,7 @@ def best_order_up_to(
             visits = _renewal_density(demand, 2 * (upper - s))
         share = visits[: upper - s]
         spent = sum(map(mul, share.tolist(), map(stay, range(upper, s, -1))))
-        return (fixed_order_cost + spent) / float(share.sum())
+        return float((fixed_order_cost + spent) / share.sum())
 
     best_upper = newsvendor(lead_time_demand, backorder_cost, holding_cost)
     s = best_upper - 1
@@ -232,7 +232,7 @@ def order_quantity_cost(
 def best_order_quantity(
     demand: Mass, lead_time_demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float
 ) -> OrderQuantity:
-    """Exact best (R, nQ) rule: for each Q the Q cheapest neighbouring positions, until they alone cost more than the best.
+    """Exact best (R, nQ) rule: for each Q the cheapest Q neighbouring positions, until these alone cost more.
 
     Args:
         demand: mass function of one period's demand, units.

@@ -109,9 +109,9 @@ def clark_scarf(
     C_j(y) = E[C^_j(y - D_j)], S_j = argmin C_j; the cost of the system is C_N(S_N).
 
     In the firm's world (module docstring) with fixed lead times L_j, pass the demand over L_1 + 1 periods for stage 1
-    and over L_j periods for j > 1. Then ``echelon_level`` is optimal there, and the world's cost, which counts a stage's
-    stock one period later and stock in transit not at all, is ``cost`` - m (h'_2 + sum_{j>1} h'_j L_{j-1}) for mean
-    demand m per period.
+    and over L_j periods for j > 1. Then ``echelon_level`` is optimal there, and the world's cost, which counts
+    upstream stock one period later and stock in transit not at all, is ``cost`` - m (h'_2 + sum_{j>1} h'_j L_{j-1}) for
+    mean demand m per period.
 
     Args:
         demands: [N] mass functions of the demand over each stage's own interval, stage 1 first; entry k is the
@@ -154,7 +154,8 @@ def _expectation_below(demand: Mass, values: Vector) -> Vector:
     bent = values - line  # zero below the grid, so the convolution needs nothing from there
     length = fft.next_fast_len(values.size + demand.size - 1, real=True)
     product = fft.irfft(fft.rfft(bent, length) * fft.rfft(demand, length), length)[: values.size]
-    return line - slope * mean(demand) + product
+    expected: Vector = line - slope * mean(demand) + product
+    return expected
 
 
 def _quantile_of(law: Mass) -> Callable[[float], float]:
