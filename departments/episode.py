@@ -1,0 +1,154 @@
+"""Evaluation episodes: any policy on given chance, cost per episode and the field's measures of service and stock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from environment import Exogenous, State, World
+
+Vector = NDArray[np.float64]
+SHARD = 1024  # copies simulated together: one shard's state stays in the processor's cache
+
+
+class Policy(Protocol):
+    """What decides the whole firm's orders."""
+
+    def order(self, world: World, state: State) -> Tensor:
+        """Wished order quantities, [N, K, E] units."""
+
+
+@dataclass
+class Episodes:
+    """What a policy brought: one cost an episode, sums of everything else. Arrays without E are means over copies and counted periods."""
+
+    cost: Vector  # [E] money over the counted periods
+    point_cost: Vector  # [N] money over the counted periods
+    on_hand: Vector  # [N] units
+    order_quantity: Vector  # [N] units a period
+    order_square: Vector  # [N] units^2
+    received: Vector  # [N] units a period that customers ordered
+    received_square: Vector  # [N] units^2
+    demand: Vector  # [C] units a period
+    served_at_once: Vector  # [C] units a period
+    unserved: Vector  # [C] units of backlog, or lost a period
+    full_service: Vector  # [C] share of periods without unserved demand
+
+    @property
+    def fill_rate(self) -> Vector:
+        """Share of demand served from stock at once, [C]."""
+        return self.served_at_once / np.maximum(self.demand, 1e-12)
+
+    @property
+    def bullwhip_ratio(self) -> Vector:
+        """Variance of a point's orders over that of what it is asked for, [N]."""
+        ordered = self.order_square - self.order_quantity**2
+        return ordered / np.maximum(self.received_square - self.received**2, 1e-12)
+
+    @property
+    def inventory_turns(self) -> Vector:
+        """What goes through a point in a period over its mean stock on hand, [N]."""
+        return self.received / np.maximum(self.on_hand, 1e-12)
+
+    @staticmethod
+    def joined(parts: list[Episodes]) -> Episodes:
+        """Many shards as one."""
+        sizes = np.array([len(part.cost) for part in parts], dtype=float)
+        merged = {
+            field.name: np.average([getattr(part, field.name) for part in parts], axis=0, weights=sizes)
+            for field in fields(Episodes)
+            if field.name != "cost"
+        }
+        return Episodes(cost=np.concatenate([part.cost for part in parts]), **merged)
+
+
+def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exogenous]:
+    """Chance of `episodes` evaluation episodes, a shard at a time; the same for every policy and number of processes."""
+    for number, start in enumerate(range(0, episodes, SHARD)):
+        copies = min(SHARD, episodes - start)
+        yield world.draw(world.firm.periods.evaluate - 1, copies, world.generator(seed, stream, number))
+
+
+@torch.inference_mode()
+def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
+    """Play one evaluation episode per copy; costs of the periods after the warm-up are counted."""
+    firm, warm_up = world.firm, world.firm.periods.warm_up
+    periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+    state = world.reset(copies)
+    cost = world.holding(state).double() if warm_up == 0 else torch.zeros(world.points, copies, dtype=torch.float64)
+    tally = _Tally(world)
+    backlog = torch.zeros_like(chance.demand[0])
+    for t in range(periods):
+        order = world.feasible(policy.order(world, state))
+        after, outcome = world.step(state, order, chance.at(t))
+        if t + 1 >= warm_up:
+            cost += outcome.cost
+            tally.count(state, order, after, outcome.sales, outcome.unserved, backlog, chance.demand[t])
+        if firm.unmet == "backorder":
+            backlog = outcome.unserved
+        state = after
+    return tally.episodes(cost)
+
+
+@torch.inference_mode()
+def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
+    """Cost per stock point and episode, [N, E] money: `run_episodes` without the measures, for searches and selection."""
+    warm_up = world.firm.periods.warm_up
+    state = world.reset(chance.demand.shape[-1])
+    cost = world.holding(state) if warm_up == 0 else torch.zeros_like(world.holding(state))
+    for t in range(chance.demand.shape[0]):
+        state, outcome = world.step(state, world.feasible(policy.order(world, state)), chance.at(t))
+        if t + 1 >= warm_up:
+            cost += outcome.cost
+    return cost
+
+
+class _Tally:
+    """Running sums over counted periods; means are taken at the end."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sums: dict[str, Tensor] = {}
+        self._periods = 0
+
+    def _add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            mean = value.sum(1).mean(-1, dtype=torch.float64)
+            self._sums[name] = self._sums[name] + mean if name in self._sums else mean
+
+    def count(
+        self,
+        before: State,
+        order: Tensor,
+        after: State,
+        sales: Tensor,
+        unserved: Tensor,
+        backlog: Tensor,
+        demand: Tensor,
+    ) -> None:
+        self._periods += 1
+        received = before.inventory_position + order - after.inventory_position
+        if self._world.firm.unmet == "lost":
+            received = self._world.incidence.facing.add_to(received, unserved)
+        ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
+        self._add(
+            on_hand=after.on_hand,
+            order_quantity=order,
+            order_square=ordered**2,
+            received=received,
+            received_square=asked**2,
+            demand=demand,
+            served_at_once=(sales - backlog).clamp_min(0.0),
+            unserved=unserved,
+            full_service=(unserved.sum(1, keepdim=True) == 0).to(order.dtype),
+        )
+
+    def episodes(self, cost: Tensor) -> Episodes:
+        means = {name: (value / self._periods).cpu().numpy() for name, value in self._sums.items()}
+        return Episodes(cost=cost.sum(0).cpu().numpy(), point_cost=cost.mean(1).cpu().numpy(), **means)

@@ -1,0 +1,188 @@
+"""Rule-based policies by name, and the benchmark's base-stock levels of a firm.
+
+This is where a firm meets the heuristics, which know only plain arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from environment import Firm, Network, State, World
+from heuristics.aggregation import decomposition_aggregation
+from heuristics.base_stock import descendant_weights, echelon_inventory_position
+from heuristics.mass import lead_time_demand, mixture, thinned, total
+from heuristics.reorder import best_order_up_to
+
+Levels = NDArray[np.float64]
+
+RULES = "decomposition-aggregation, base-stock, tuned-base-stock, echelon-base-stock or reorder"
+
+
+class Rule(Protocol):
+    """Anything that decides orders from the state, the same for every copy."""
+
+    name: str
+
+    def order(self, world: World, state: State) -> Tensor:
+        """Wished order quantities, [N, K, E] units, before the world clips and rounds them."""
+
+
+@dataclass(frozen=True)
+class BaseStock:
+    """Each point orders up to its level on its own inventory position."""
+
+    name: str
+    levels: Levels  # [N, K] units
+
+    def order(self, world: World, state: State) -> Tensor:
+        """Level less position."""
+        return as_column(self.levels, world) - state.inventory_position
+
+
+@dataclass(frozen=True)
+class EchelonBaseStock:
+    """Each point orders up to its level on the inventory position of its whole echelon."""
+
+    name: str
+    levels: Levels  # [N, K] units
+    weights: Levels  # [N, N] share of each point's stream that passes through each other point
+
+    def order(self, world: World, state: State) -> Tensor:
+        """Echelon level less echelon position."""
+        weights = torch.as_tensor(self.weights, device=world.device, dtype=world.dtype)
+        return as_column(self.levels, world) - echelon_inventory_position(state.inventory_position, weights)
+
+
+@dataclass(frozen=True)
+class Reorder:
+    """(s, S): a point orders up to S when its position is at or below s."""
+
+    name: str
+    reorder_points: Levels  # [N, K] units
+    levels: Levels  # [N, K] units
+
+    def order(self, world: World, state: State) -> Tensor:
+        """S less position where the position is at or below s, else nothing."""
+        position = state.inventory_position
+        return (as_column(self.levels, world) - position) * (position <= as_column(self.reorder_points, world))
+
+
+def as_column(levels: Levels, world: World) -> Tensor:
+    """[N, K] numbers as a tensor that broadcasts over copies, [N, K, 1]."""
+    return torch.as_tensor(levels, device=world.device, dtype=world.dtype)[:, :, None]
+
+
+def benchmark_levels(firm: Firm) -> Levels:
+    """Base-stock levels by decomposition-aggregation, product by product, [N, K] units."""
+    network = Network.of(firm)
+    edges = edge_pairs(network)
+    holding, backorder = firm.amounts("holding_cost"), firm.amounts("backorder_cost")
+    levels = np.zeros(holding.shape)
+    for k in range(len(firm.products)):
+        demand = {int(p): laws[k].mass() for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}
+        lead_time = {edge: laws[k].mass() for edge, laws in zip(edges, network.lead_time_laws, strict=True)}
+        penalty, rate = backorder[:, k].copy(), holding[:, k].copy()
+        penalty[list(demand)] = np.maximum(penalty[list(demand)], 1e-6)
+        rate[list(demand)] = np.maximum(rate[list(demand)], 1e-6)
+        levels[:, k] = decomposition_aggregation(edges, rate, penalty, demand, lead_time)
+    return levels
+
+
+def edge_pairs(network: Network) -> list[tuple[int, int]]:
+    """Edges as (supplier, customer) with -1 for the outside."""
+    return [(int(a), int(b)) for a, b in zip(network.edge_source, network.edge_target, strict=True)]
+
+
+def echelon_weights(firm: Firm) -> Levels:
+    """Share of each point's stream that passes through each other point, [N, N]."""
+    return descendant_weights(edge_pairs(Network.of(firm)), len(firm.names))
+
+
+def echelon_base_stock(firm: Firm, local_levels: Levels, name: str) -> EchelonBaseStock:
+    """Echelon levels are the sums of local levels over each echelon, so both rules start from the same stock."""
+    weights = echelon_weights(firm)
+    return EchelonBaseStock(name, weights @ local_levels, weights)
+
+
+def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
+    """The best (s, S) of each point on its own, given the mean flow through it and its fixed order cost.
+
+    Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our reading:
+    the exact rule is for a single stock point).
+    """
+    network = Network.of(firm)
+    holding, fixed = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost")
+    backorder = firm.amounts("backorder_cost")
+    suppliers = [[e for e, target in enumerate(network.edge_target) if target == p] for p in range(len(firm.names))]
+    reorder_points, levels = np.zeros(holding.shape), np.zeros(holding.shape)
+    facing = {int(p): laws for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}
+    for k in range(len(firm.products)):
+        streams: dict[int, NDArray[np.float64]] = {}
+        for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__):
+            own = [facing[point][k].mass()] if point in facing else []
+            below = [thinned(streams[c], 1 / int(network.supplier_count[c])) for c in network.successors(point)]
+            streams[point] = total(own + below)
+            penalty = max(backorder[p, k] for p in [point, *network.descendants(point)])
+            times = [network.lead_time_laws[e][k].mass() for e in suppliers[point]]
+            lead_time = mixture(times, np.full(len(times), 1 / len(times)))
+            best = best_order_up_to(
+                streams[point],
+                max(holding[point, k], 1e-6),
+                max(penalty, 1e-6),
+                fixed[point, k],
+                lead_time_demand(streams[point], lead_time),
+            )
+            reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to
+    return Reorder(name, reorder_points, levels)
+
+
+def parse_rule(text: str, firm: Firm) -> Rule:
+    """A rule from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
+
+    Levels that are not given are the benchmark's.
+
+    Raises:
+        ValueError: one line; unknown rule, stock point or level.
+    """
+    kind, _, given = text.partition(":")
+    if kind in ("base-stock", "echelon-base-stock"):
+        local = benchmark_levels(firm)
+        rule: Rule = BaseStock(text, local) if kind == "base-stock" else echelon_base_stock(firm, local, text)
+        override = _levels(given, rule.levels, firm, kind)  # type: ignore[attr-defined]
+        return BaseStock(text, override) if kind == "base-stock" else EchelonBaseStock(text, override, echelon_weights(firm))
+    if given:
+        raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; use base-stock:{given} or echelon-base-stock:{given}")
+    if kind == "decomposition-aggregation":
+        return BaseStock(kind, benchmark_levels(firm))
+    if kind == "reorder":
+        return reorder_rule(firm)
+    if kind == "tuned-base-stock":
+        from departments.tuning import tuned_base_stock  # the search simulates, which rules themselves must not need
+
+        return tuned_base_stock(firm)
+    raise ValueError(f"policy must be {RULES}, or a run folder, got {text!r}")
+
+
+def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
+    levels = start.copy()
+    for item in filter(None, given.split(",")):
+        place, equals, value = item.partition("=")
+        point, _, product = place.strip().partition("/")
+        example = f"{kind}:{firm.names[0]}=60"
+        if not equals:
+            raise ValueError(f"{kind}: a level is written as {example}, got {item!r}")
+        if point not in firm.names:
+            raise ValueError(f"{kind}: {point!r} is not a stock point of {firm.name}; it has {', '.join(firm.names)}")
+        if product and product not in firm.products:
+            raise ValueError(f"{kind}: {product!r} is not a product of {firm.name}; it has {', '.join(firm.products)}")
+        if not value.strip().lstrip("-").isdigit() or not -1_000_000 <= int(value) <= 1_000_000:
+            raise ValueError(f"{kind}: the level of {point} must be a whole number of units as in {example}, got {value!r}")
+        columns = slice(None) if not product else firm.products.index(product)
+        levels[firm.names.index(point), columns] = int(value)
+    return levels

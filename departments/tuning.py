@@ -1,0 +1,67 @@
+"""Base-stock levels tuned on the simulated world: the benchmark that learned policies must beat beside the heuristic one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from departments.episode import run_costs
+from departments.rules import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
+from environment import Firm, Network, State, World
+from heuristics.search import TunedLevels, tune_levels
+
+_EPISODES = 512
+_CANDIDATES = 4  # simulated side by side
+_STREAM = 1  # of the random numbers: the search never sees the episodes that are reported
+
+
+class _Candidates:
+    """Many level vectors at once: copy m * episodes + e follows vector m in episode e."""
+
+    def __init__(self, levels: Tensor, weights: Tensor | None) -> None:
+        self._levels, self._weights = levels, weights  # [N, K, M * episodes], [N, N]
+
+    def order(self, world: World, state: State) -> Tensor:
+        position = state.inventory_position
+        if self._weights is not None:
+            position = (self._weights @ position.reshape(world.points, -1)).view(position.shape)
+        return self._levels - position
+
+
+def tuned_base_stock(firm: Firm, *, seed: int = 0, device: str = "cpu") -> BaseStock:
+    """Installation base-stock levels of least simulated cost, searched from the benchmark's."""
+    found = _search(firm, benchmark_levels(firm), None, seed, device)
+    return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
+
+
+def tuned_echelon_base_stock(firm: Firm, *, seed: int = 0, device: str = "cpu") -> EchelonBaseStock:
+    """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's."""
+    weights = echelon_weights(firm)
+    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device)
+    return EchelonBaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
+
+
+def _search(firm: Firm, start: Levels, weights: Levels | None, seed: int, device: str) -> TunedLevels:
+    world = World(firm, benchmark_levels(firm), device=device)
+    products = len(firm.products)
+    periods = firm.periods.evaluate - 1
+    chance = world.draw(periods, _EPISODES, world.generator(seed, _STREAM))
+    matrix = None if weights is None else torch.as_tensor(weights, device=world.device, dtype=world.dtype)
+
+    def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:
+        parts = []
+        for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
+            repeated = type(chance)(*(None if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance))
+            tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
+            candidates = _Candidates(tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1), matrix)
+            total = run_costs(world, candidates, repeated).sum(0, dtype=torch.float64)
+            parts.append(total.view(len(some), _EPISODES).cpu().numpy())
+        return np.concatenate(parts)
+
+    echelons = Network.of(firm).echelons()
+    groups = [
+        [p * products + k for p, e in enumerate(echelons) if e == echelon for k in range(products)]
+        for echelon in sorted(set(echelons), reverse=True)
+    ]
+    return tune_levels(start.reshape(-1).astype(np.int64), cost, groups=groups)
