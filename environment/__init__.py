@@ -1,6 +1,7 @@
 """The firm and its world: firm files, probability laws, the supply network and the batched simulator."""
 
-from environment.firm import Firm, built_in_firms, load_firm, parse_firm
+from environment.firm import Firm
+from environment.firm_file import built_in_firms, load_firm, parse_firm
 from environment.network import Network
 from environment.state import Exogenous, Outcome, State
 from environment.world import World

@@ -1,7 +1,7 @@
 """The complexity grid of [I]: structures S, A, B, C, D by parameter levels 1..6, thirty built-in firms.
 
-Source: Ziegner et al., arXiv 2503.18201, section on scenarios. The paper runs A1-A4, B1-B4, C1-C4 and D1; structure S, levels
-5 and 6, and the edges of C and D are our reading (the paper names only the numbers of points per echelon).
+Source: Ziegner et al., arXiv 2503.18201, section on scenarios. The paper runs A1-A4, B1-B4, C1-C4 and D1; structure S,
+levels 5 and 6, and the edges of C and D are our reading (the paper names only the numbers of points per echelon).
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ LEVELS = {
 GRID = tuple(f"{structure}{level}" for structure in STRUCTURES for level in LEVELS)
 
 # Coefficients of variation of real retail demand and lead times, measured product by product.
-DEMAND_CV = (0.434, 1.02, 0.438, 1.026, 0.379, 0.466, 0.664, 0.772, 0.888, 0.506, 0.58, 0.462, 0.864, 0.409, 0.623, 0.64, 0.783, 0.628)
+DEMAND_CV = (
+    *(0.434, 1.02, 0.438, 1.026, 0.379, 0.466, 0.664, 0.772, 0.888),
+    *(0.506, 0.58, 0.462, 0.864, 0.409, 0.623, 0.64, 0.783, 0.628),
+)
 LEAD_TIME_CV = (0.6, 0.8, 1.0, 1.2)
 _ECHELON = {  # echelon, 1 = retailer: holding cost, backorder cost, max order
     1: (1.0, 19.0, 50),

@@ -1,8 +1,8 @@
 """Probability laws of demand and lead times: a mass function over whole units each, and tables to sample them by.
 
-A law is declared in the firm file (`{law: poisson_uniform, low: 5, high: 15}`; a plain number is `fixed`). The world draws
-from a table of 65,536 equally likely entries, the law's quantiles at (j + 1/2) / 65,536: one random 16-bit number and one
-look-up a draw. Probabilities are thereby rounded to multiples of 1/65,536.
+A law is declared in the firm file (`{law: poisson_uniform, low: 5, high: 15}`; a plain number is `fixed`). The world
+draws from a table of 65,536 equally likely entries, the law's quantiles at (j + 1/2) / 65,536: one random 16-bit number
+and one look-up a draw. Probabilities are thereby rounded to multiples of 1/65,536.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator
 from scipy import optimize, stats
+
+from environment.fields import Checked, listed, number, refusal, shown, text, whole
 
 Mass: TypeAlias = NDArray[np.float64]
 
@@ -25,11 +27,13 @@ TABLE_SIZE = 65_536
 MAX_UNITS = 100_000
 _TAIL = 1e-12
 
+Units: TypeAlias = Annotated[int, whole(0, MAX_UNITS)]
+Mean: TypeAlias = Annotated[float, number(0, MAX_UNITS / 10, above=True)]
+Variation: TypeAlias = Annotated[float, number(0, 10, above=True)]
 
-class Law(BaseModel):
+
+class Law(Checked):
     """A law over whole units 0, 1, 2, ...; `mass()` is its mass function."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def mass(self) -> Mass:
         """Probability of 0, 1, ..., n units; sums to 1."""
@@ -40,16 +44,17 @@ class Fixed(Law):
     """Always the same number of units."""
 
     law: Literal["fixed"] = "fixed"
-    value: int = Field(ge=0, le=MAX_UNITS)
+    value: Units
 
     def mass(self) -> Mass:
         """All mass on `value`."""
-        return np.eye(1, self.value + 1, self.value)[0]
+        mass: Mass = np.eye(1, self.value + 1, self.value)[0]
+        return mass
 
 
 class _Range(Law):
-    low: int = Field(ge=0, le=MAX_UNITS)
-    high: int = Field(ge=0, le=MAX_UNITS)
+    low: Units
+    high: Units
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -74,7 +79,7 @@ class Poisson(Law):
     """Poisson with the given mean."""
 
     law: Literal["poisson"] = "poisson"
-    mean: float = Field(gt=0, le=MAX_UNITS / 2)
+    mean: Mean
 
     def mass(self) -> Mass:
         """Poisson mass, cut where less than 1e-12 is left."""
@@ -85,6 +90,7 @@ class PoissonUniform(_Range):
     """Poisson whose mean is redrawn uniformly from low..high every period."""
 
     law: Literal["poisson_uniform"] = "poisson_uniform"
+    high: Annotated[int, whole(0, MAX_UNITS // 10)]
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
@@ -99,33 +105,47 @@ class NegativeBinomial(Law):
     """Negative binomial by mean and coefficient of variation; needs a variance above the mean."""
 
     law: Literal["negative_binomial"] = "negative_binomial"
-    mean: float = Field(gt=0, le=MAX_UNITS / 10)
-    cv: float = Field(gt=0, le=10)
+    mean: Mean
+    cv: Variation
 
     @model_validator(mode="after")
     def _overdispersed(self) -> Self:
         if (self.cv * self.mean) ** 2 <= self.mean:
             least = 1 / math.sqrt(self.mean)
-            raise ValueError(f".cv must be above 1/sqrt(mean) = {least:.4g} for a negative binomial, got {self.cv}; use poisson")
+            raise ValueError(
+                f".cv must be above 1/sqrt(mean) = {least:.4g} for a negative binomial, got {self.cv}; use poisson"
+            )
+        if self._law().sf(MAX_UNITS) > _TAIL:
+            raise ValueError(
+                f" reaches above {MAX_UNITS} units with mean {self.mean:g} and cv {self.cv:g}: lower one of them"
+            )
         return self
+
+    def _law(self) -> Any:  # noqa: ANN401  (scipy's frozen laws have no public type)
+        variance = (self.cv * self.mean) ** 2
+        return stats.nbinom(self.mean**2 / (variance - self.mean), self.mean / variance)
 
     def mass(self) -> Mass:
         """Mass with variance (cv * mean)^2, cut where less than 1e-12 is left."""
-        variance = (self.cv * self.mean) ** 2
-        return _cut(stats.nbinom(self.mean**2 / (variance - self.mean), self.mean / variance))
+        return _cut(self._law())
 
 
 class Gamma(_Range):
     """A gamma law rounded to whole units, clipped to low..high and re-centred so that its mean is `mean`."""
 
     law: Literal["gamma"] = "gamma"
-    mean: float = Field(gt=0, le=MAX_UNITS / 10)
-    cv: float = Field(gt=0, le=10)
+    mean: Mean
+    cv: Variation
 
     @model_validator(mode="after")
     def _mean_inside(self) -> Self:
         if not self.low < self.mean < self.high:
             raise ValueError(f".mean must lie between low ({self.low}) and high ({self.high}), got {self.mean}")
+        try:
+            self.mass()
+        except ValueError:
+            reach = f"mean {self.mean:g} cannot be reached with cv {self.cv:g} from {self.low} to {self.high}"
+            raise ValueError(f".{reach}: lower cv or widen low..high") from None
         return self
 
     def mass(self) -> Mass:
@@ -137,36 +157,43 @@ class MassFunction(Law):
     """Values and their probabilities, as given."""
 
     law: Literal["mass"] = "mass"
-    values: tuple[Annotated[int, Field(ge=0, le=MAX_UNITS)], ...] = Field(min_length=1)
-    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    values: Annotated[tuple[Units, ...], listed("whole numbers")]
+    probabilities: Annotated[tuple[Annotated[float, number(0, 1)], ...], listed("probabilities")]
 
     @model_validator(mode="after")
     def _is_distribution(self) -> Self:
+        if not self.values:
+            raise ValueError(".values must hold at least one value, got an empty list")
         if len(self.values) != len(self.probabilities):
             raise ValueError(
                 f".probabilities must be as many as values ({len(self.values)}), got {len(self.probabilities)}"
             )
         if len(set(self.values)) != len(self.values):
-            raise ValueError(".values must differ from each other, got a value twice")
+            twice = next(value for value in self.values if self.values.count(value) > 1)
+            raise ValueError(f".values must differ from each other, got {twice} twice: add their probabilities up")
         total = math.fsum(self.probabilities)
         if abs(total - 1) > 1e-6:
-            raise ValueError(f".probabilities must sum to 1, got {total:.6g}")
+            raise ValueError(f".probabilities must sum to 1, got a sum of {total:.6g}")
         return self
 
     def mass(self) -> Mass:
         """The given probabilities, normalised."""
-        mass = np.zeros(max(self.values) + 1)
+        mass: Mass = np.zeros(max(self.values) + 1)
         mass[list(self.values)] = self.probabilities
-        return mass / mass.sum()
+        mass /= mass.sum()
+        return mass
 
 
 class History(Law):
-    """A column of a csv file, one row a period: scaled to a mean, rounded to whole units, drawn independently ([I], the real-life level)."""
+    """A column of a csv file, one row a period: scaled to a mean, rounded to whole units, drawn independently.
+
+    Source: Ziegner et al., arXiv 2503.18201, the levels with real-life demand.
+    """
 
     law: Literal["history"] = "history"
-    file: str
-    column: str
-    scale_to_mean: float | None = Field(default=None, gt=0, le=MAX_UNITS / 10)
+    file: Annotated[str, text()]
+    column: Annotated[str, text()]
+    scale_to_mean: Annotated[float | None, number(0, MAX_UNITS / 10, above=True, optional=True)] = None
     _mass: Mass = PrivateAttr()
 
     @model_validator(mode="after")
@@ -199,31 +226,17 @@ def parse_law(value: object, folder: Path) -> AnyLaw:
     if isinstance(value, Law):
         return value  # type: ignore[return-value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = {"law": "fixed", "value": value}
+        if not 0 <= value <= MAX_UNITS or value != math.floor(value):
+            raise ValueError(f" must be a whole number from 0 to {MAX_UNITS} or a law, got {shown(value)}")
+        return Fixed(value=int(value))
     if not isinstance(value, Mapping):
-        raise ValueError(f" must be a whole number or a law such as {{law: poisson, mean: 10}}, got {value!r}")
+        raise ValueError(f" must be a whole number or a law such as {{law: poisson, mean: 10}}, got {shown(value)}")
     if value.get("law") not in LAW_NAMES:
-        raise ValueError(f".law must be one of {', '.join(LAW_NAMES)}, got {value.get('law')!r}")
+        raise ValueError(f".law must be one of {', '.join(LAW_NAMES)}, got {shown(value.get('law'))}")
     try:
         return _ADAPTER.validate_python(dict(value), context={"folder": folder})
     except ValidationError as error:
-        raise ValueError(refusal(error, skip=set(LAW_NAMES))) from None
-
-
-def refusal(error: ValidationError, skip: set[str] = frozenset()) -> str:  # type: ignore[assignment]
-    """The first complaint of a pydantic error as one line: the field, what is allowed, what came."""
-    first: Any = error.errors()[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part not in skip)
-    kind, came = first["type"], first["input"]
-    if kind == "value_error":
-        message = str(first["ctx"]["error"])
-        return place + message if message[:1] in {".", " ", "["} else f"{place} {message}"
-    if kind == "missing":
-        return f"{place} is missing"
-    if kind == "extra_forbidden":
-        return f"{place} is not a known field: remove it or correct its spelling"
-    shown = repr(came)
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, got {shown if len(shown) < 60 else shown[:57] + '...'}"
+        raise ValueError(refusal(error, skip=frozenset(LAW_NAMES))) from None
 
 
 def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
@@ -232,14 +245,15 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
     Raises:
         ValueError: the file or column is missing, or a sale is missing, negative or not a number.
     """
-    if not path.is_file():
-        raise ValueError(f".file must be an existing csv file, got {str(path)!r}")
     try:
         table = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except OSError:
+        raise ValueError(f".file must be an existing csv file, got {str(path)!r}") from None
+    except ValueError as error:
         raise ValueError(f".file {str(path)!r} is not a csv file with a header: {error}") from None
     if column not in table.columns:
-        raise ValueError(f".column must be one of the columns of {path.name} ({', '.join(map(str, table.columns[:8]))}, ...), got {column!r}")
+        known = ", ".join(map(str, table.columns[:8])) + ", ..." * (len(table.columns) > 8)
+        raise ValueError(f".column must be one of the columns of {path.name} ({known}), got {column!r}")
     sales = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
     bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0))
     if len(bad) or not len(sales):
@@ -250,7 +264,9 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
             raise ValueError(f".scale_to_mean cannot scale column {column!r} of {path.name}: all its sales are 0")
         sales = sales * (scale_to_mean / sales.mean())
     if sales.max() > MAX_UNITS:
-        raise ValueError(f".column {column!r} of {path.name} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}")
+        raise ValueError(
+            f".column {column!r} of {path.name} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}"
+        )
     counts = np.bincount(np.rint(sales).astype(np.int64))
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
@@ -259,7 +275,8 @@ def quantile_table(mass: Mass) -> NDArray[np.float32]:
     """The law's quantiles at (j + 1/2) / 65,536, [65536] units: an entry drawn uniformly follows the law."""
     levels = (np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE
     cdf = np.cumsum(mass)
-    return np.minimum(np.searchsorted(cdf, levels * cdf[-1]), len(mass) - 1).astype(np.float32)
+    place = np.minimum(np.searchsorted(cdf, levels * cdf[-1]), len(mass) - 1)
+    return np.asarray(place, dtype=np.float32)
 
 
 def _cut(law: Any) -> Mass:  # noqa: ANN401  (scipy's frozen laws have no public type)

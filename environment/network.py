@@ -1,8 +1,8 @@
 """The supply network as index arrays: edges, lines of demand, predecessors, descendants, echelons, mean flows.
 
-A *line* is one stream of demand at a stock point: an internal edge (a customer that is a stock point) or the external customers
-of a customer-facing point. Edges are numbered with the internal ones first, so edge i is line i for every internal edge; the
-lines of the external customers follow.
+A *line* is one stream of demand at a stock point: an internal edge (a customer that is a stock point) or the external
+customers of a customer-facing point. Edges are numbered with the internal ones first, so edge i is line i for every
+internal edge; the lines of the external customers follow.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environment.firm import OUTSIDE, Firm, Supply
-from environment.laws import AnyLaw, Fixed, Mass
+from environment.laws import AnyLaw, Mass
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Network:
-    """Index arrays of a firm with N stock points, Ed edges (I of them internal), C customer-facing points, L = I + C lines."""
+    """Index arrays of a firm: N stock points, Ed edges (I of them internal), C that face customers, L = I + C lines."""
 
     names: tuple[str, ...]  # [N]
     edge_source: Indices  # [Ed] stock point, -1 = outside
@@ -37,7 +37,7 @@ class Network:
         """The network of a firm; a stock point that nobody supplies buys from outside with lead time 1."""
         index = {name: i for i, name in enumerate(firm.names)} | {OUTSIDE: -1}
         unsupplied = [name for name in firm.names if name not in {edge.target for edge in firm.supply}]
-        supply = [*firm.supply, *(Supply(source=OUTSIDE, target=name, lead_time=Fixed(value=1)) for name in unsupplied)]
+        supply = [*firm.supply, *(Supply.model_validate({"from": OUTSIDE, "to": name}) for name in unsupplied)]
         supply.sort(key=lambda edge: (edge.source == OUTSIDE, index[edge.target], index[edge.source]))
         target = [index[edge.target] for edge in supply]
         ranks = [target[:i].count(point) for i, point in enumerate(target)]
@@ -88,17 +88,20 @@ class Network:
 
     def echelons(self) -> list[int]:
         """1 + the longest distance to a point without customers among the stock points, [N]."""
-        echelon = [0] * len(self.names)
-
-        def height(point: int) -> int:
-            if not echelon[point]:
-                echelon[point] = 1 + max((height(c) for c in self.successors(point)), default=0)
-            return echelon[point]
-
-        return [height(point) for point in range(len(self.names))]
+        echelon = [1] * len(self.names)
+        waiting = [len(self.successors(point)) for point in range(len(self.names))]
+        ready = [point for point, customers in enumerate(waiting) if not customers]
+        while ready:
+            point = ready.pop()
+            for supplier in self.predecessors(point):
+                echelon[supplier] = max(echelon[supplier], echelon[point] + 1)
+                waiting[supplier] -= 1
+                if not waiting[supplier]:
+                    ready.append(supplier)
+        return echelon
 
     def mean_flow(self) -> NDArray[np.float64]:
-        """Mean demand through each stock point per product, [N, K] units a period; several suppliers share it equally."""
+        """Mean demand through each stock point, [N, K] units a period; several suppliers share it equally."""
         products = len(self.demand_laws[0])
         flow = np.zeros((len(self.names), products))
         for point, laws in zip(self.customer_facing, self.demand_laws, strict=True):

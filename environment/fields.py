@@ -1,0 +1,135 @@
+"""What a field of a firm file may hold: values whose refusals are one line with what is allowed and what came."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxdict = _SHORT.maxlist = 3
+
+
+class Checked(BaseModel):
+    """A frozen record that says which fields it knows when it meets another one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, value: Any) -> Any:  # noqa: ANN401
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f" must be a mapping with the fields {', '.join(names)}, got {shown(value)}")
+        for key in value:
+            if key not in names and key not in cls.model_fields:
+                close = difflib.get_close_matches(str(key), names, 1)
+                cure = f"did you mean {close[0]!r}?" if close else "remove it;"
+                raise ValueError(f".{key} is not a known field: {cure} known are {', '.join(names)}")
+        return value
+
+
+def shown(value: object) -> str:
+    """What came, short enough for one line."""
+    return "nothing" if value is None else _SHORT.repr(value)
+
+
+def number(low: float, high: float, *, above: bool = False, optional: bool = False) -> BeforeValidator:
+    """A finite number from `low` (or above it) to `high`; text and truth values are no numbers."""
+
+    def check(value: Any) -> float | None:  # noqa: ANN401
+        if value is None and optional:
+            return None
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not real or not low <= value <= high or (above and value == low):
+            least = f"above {low:.12g} and at most" if above else f"from {low:.12g} to"
+            raise ValueError(f" must be a number {least} {high:.12g}, got {shown(value)}{_unquote(value)}")
+        return float(value)
+
+    return BeforeValidator(check)
+
+
+def whole(low: int, high: int) -> BeforeValidator:
+    """A whole number from `low` to `high`."""
+
+    def check(value: Any) -> int:  # noqa: ANN401
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not real or not low <= value <= high or value != math.floor(value):
+            raise ValueError(f" must be a whole number from {low} to {high}, got {shown(value)}{_unquote(value)}")
+        return int(value)
+
+    return BeforeValidator(check)
+
+
+def text() -> BeforeValidator:
+    """A string."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f" must be text, got {shown(value)}{'' if value is None else ': put it in quotes'}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def one_of(*choices: str) -> BeforeValidator:
+    """One of a few words."""
+
+    def check(value: object) -> object:
+        if value not in choices:
+            raise ValueError(f" must be {' or '.join(choices)}, got {shown(value)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def listed(what: str) -> BeforeValidator:
+    """A list with at least one entry, or an absent field's default."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f" must be a list of {what}, got {shown(value)}")
+        return tuple(value)
+
+    return BeforeValidator(check)
+
+
+def per_name(check: Callable[[object], object], value: object) -> object:
+    """One value for all products, or a mapping product -> value, each checked."""
+    if not isinstance(value, Mapping):
+        return check(value)
+    checked = {}
+    for name, inner in value.items():
+        try:
+            checked[str(name)] = check(inner)
+        except ValueError as error:
+            raise ValueError(f".{name}{error}") from None
+    return checked
+
+
+def refusal(error: ValidationError, skip: frozenset[str] = frozenset()) -> str:
+    """The first complaint of a pydantic error as one line: the field, what is allowed, what came."""
+    first: Any = error.errors()[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part not in skip)
+    if first["type"] == "value_error":
+        message = str(first["ctx"]["error"])
+        line = place + message if message[:1] in {".", " ", "["} else f"{place} {message}"
+    elif first["type"] == "missing":
+        line = f"{place} is missing: add it"
+    else:
+        line = f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, got {shown(first['input'])}"
+    return " " * line.startswith(" ") + " ".join(line.split())
+
+
+def _unquote(value: object) -> str:
+    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return ": remove the quotes"
+    return ""

@@ -1,0 +1,91 @@
+"""Firm files: built-in firms by name, YAML from disk; a bad one is refused with one line."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from environment.fields import refusal, shown
+from environment.firm import Firm
+from environment.grid import GRID, grid_firm
+
+_FOLDER = Path(__file__).parent / "firms"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice instead of keeping the last, and reads 1e3 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        plain = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in plain]
+        for key, count in Counter(map(str, keys)).items():
+            if count > 1:
+                line = node.start_mark.line + 1
+                raise ValueError(f"{key!r} is given twice in the mapping that starts on line {line}; keep one of them")
+        return super().construct_mapping(node, deep=deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def built_in_firms() -> list[str]:
+    """Names of the firms that ship with the product: the grid s1..d6 and the hand-written ones."""
+    return [*GRID, *sorted(path.stem for path in _FOLDER.glob("*.yaml"))]
+
+
+def load_firm(source: str | Path) -> Firm:
+    """A built-in firm by name, or a firm file.
+
+    Raises:
+        ValueError: one line that names the field, what is allowed and what came.
+    """
+    if str(source) in GRID:
+        return parse_firm(grid_firm(str(source)))
+    path = Path(source)
+    if str(source) in built_in_firms():
+        path = _FOLDER / f"{source}.yaml"
+    try:
+        return parse_firm(_read(path, str(source)), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}" if path.is_file() else str(error)) from None
+
+
+def _read(path: Path, source: str) -> object:
+    try:
+        written = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("must be a YAML text file, got bytes that are not UTF-8") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(
+            f"FIRM must be a firm file or a built-in name (see `firmwide scenarios`), got {shown(source)}: {reason}"
+        ) from None
+    try:
+        return _StrictLoader(written).get_single_data()
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply for a firm file: mappings stand at most four deep") from None
+
+
+def parse_firm(content: object, folder: Path = Path()) -> Firm:
+    """A firm from plain mappings and lists; relative files in it are sought in `folder`.
+
+    Raises:
+        ValueError: one line that names the field, what is allowed and what came.
+    """
+    if not isinstance(content, Mapping):
+        came = "an empty file" if content is None else type(content).__name__
+        raise ValueError(f"a firm file must be a mapping with name, stock_points and supply, got {came}")
+    try:
+        return Firm.model_validate(content, context={"folder": folder})
+    except ValidationError as error:
+        raise ValueError(refusal(error).lstrip(". ")) from None
