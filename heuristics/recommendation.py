@@ -153,7 +153,7 @@ def inventory_aware(
 ) -> Array:
     """To each segment what raises the expected margin net of shadow prices most: value_k = margin_k - weight * pi_k.
 
-    A weight of 0 is ``margin_greedy``; too large a weight can lose against no recommendation at all.
+    A weight of 0 is ``margin_greedy``; where orders can follow demand, too large a weight loses against that.
 
     Args:
         utility: [S, K] preference without recommendation.
