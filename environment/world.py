@@ -47,6 +47,12 @@ def sixteen_bits(count: int, generator: Generator) -> Tensor:
     return words.view(torch.int16)[:count]
 
 
+def seeded_generator(device: torch.device | str, *seed: int) -> Generator:
+    """A generator for a stream of its own, named by whole numbers >= 0."""
+    word = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return Generator(device=device).manual_seed(word)
+
+
 class World:
     """A firm ready to be stepped on a device.
 
@@ -60,6 +66,7 @@ class World:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        slots: int = 1,
     ) -> None:
         """Prepare `firm`.
 
@@ -68,12 +75,13 @@ class World:
             initial_on_hand: [N, K] units at the start of an episode (the benchmark's base-stock levels) where the firm names none.
             device: where all tensors live.
             dtype: float32 is exact for whole units up to 2^24; float64 for exact money too.
+            slots: least number of pipeline slots, for given lead times beyond the longest of the firm's laws.
         """
         self.firm, self.network = firm, Network.of(firm)
         self.device, self.dtype = torch.device(device), dtype
         self.products = len(firm.products)
         self.points, self.edges = len(firm.names), len(self.network.edge_target)
-        self.slots = self.network.longest_lead_time()
+        self.slots = max(slots, self.network.longest_lead_time())
         self.incidence = Incidence(self.network, self.device, dtype)
         self.max_order = self._amounts("max_order")  # [N, K, 1]
         self._holding_cost = self._amounts("holding_cost")
@@ -105,8 +113,7 @@ class World:
 
     def generator(self, *seed: int) -> Generator:
         """A generator of the world's device for a stream of its own, named by whole numbers."""
-        word = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return Generator(device=self.device).manual_seed(word)
+        return seeded_generator(self.device, *seed)
 
     def reset(self, copies: int, on_hand: Tensor | None = None) -> State:
         """Period 0 of an episode: stock on hand, everything else zero.
@@ -178,7 +185,8 @@ class World:
 
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
-        return after, Outcome(self._account(after.on_hand, sales, unserved, order, chance), sales, unserved)
+        cost = self.account(after.on_hand, sales, unserved, order, chance)
+        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
         lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
@@ -188,8 +196,8 @@ class World:
         """Cost of period 0, before anything was ordered, [N, E] money."""
         return (self._holding_cost * state.on_hand).sum(1)
 
-    def _account(self, on_hand: Tensor, sales: Tensor, unserved: Tensor, order: Tensor, chance: Exogenous) -> Tensor:
-        """Event 3: cost per stock point, [N, E] money."""
+    def account(self, on_hand: Tensor, sales: Tensor, unserved: Tensor, order: Tensor, chance: Exogenous) -> Tensor:
+        """Event 3: cost per stock point and product, [N, K, E] money."""
         cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
         if chance.cost_factor is not None:
             cost, penalty = cost * chance.cost_factor[0], penalty * self.incidence.facing.of(chance.cost_factor[1])
@@ -198,7 +206,7 @@ class World:
         cost = self.incidence.facing.add_to(cost, penalty)
         if self._buys:
             cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
-        return cost.squeeze(1) if self.products == 1 else cost.sum(1)
+        return cost
 
     def in_transit(self, state: State) -> Tensor:
         """Units on their way to each stock point, [N, K, E]."""

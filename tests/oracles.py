@@ -1,0 +1,163 @@
+"""Slow, literal, obviously right: the world, one copy, plain whole numbers, one event after another."""
+
+from dataclasses import dataclass, field
+
+OUTSIDE = "outside"
+
+
+@dataclass
+class Chain:
+    """What a firm is, in names. Amounts are keyed by (stock point, product)."""
+
+    points: list
+    products: list
+    supply: list  # (supplier, customer), in any order
+    customer_facing: list
+    unmet: str = "backorder"
+    holding_cost: dict = field(default_factory=dict)
+    backorder_cost: dict = field(default_factory=dict)
+    price: dict = field(default_factory=dict)
+    unit_cost: dict = field(default_factory=dict)
+    fixed_order_cost: dict = field(default_factory=dict)
+
+
+@dataclass
+class Period:
+    """The state after event 2 of a period and what the period brought; keyed by (stock point, product)."""
+
+    on_hand: dict
+    in_transit: dict
+    inventory_position: dict
+    backlog: dict
+    sales: dict
+    lost: dict
+    cost: dict
+    shipped: int  # units that left any stock point or external supplier
+
+
+def chain_of(firm):
+    """The plain facts of a checked firm; a stock point that nobody supplies buys from outside."""
+    points, products = list(firm.names), list(firm.products)
+    supply = [(edge.source, edge.target) for edge in firm.supply]
+    supply += [(OUTSIDE, point) for point in points if point not in {target for _, target in supply}]
+    amounts = {}
+    for name in ("holding_cost", "backorder_cost", "price", "unit_cost", "fixed_order_cost"):
+        given = {point: getattr(firm.stock_points[point], name) for point in points}
+        amounts[name] = {
+            (point, product): value.get(product, 0.0) if isinstance(value, dict) else value
+            for point, value in given.items()
+            for product in products
+        }
+    return Chain(points, products, supply, list(firm.customer_facing), firm.unmet, **amounts)
+
+
+def replay(chain, initial, orders, suppliers, demand, lead_times, cost_factors=None):
+    """One copy of the world, period by period.
+
+    `orders[t][point, product]`, `suppliers[t][point, product]` and `demand[t][point, product]` are event 4 of t;
+    `lead_times[t][supplier, customer, product]` hold for shipments of event 2 of t; `cost_factors[t]` holds a pair
+    (on holding cost, on backorder cost) per (point, product) for event 3 of t.
+    """
+    world = SlowWorld(chain, initial)
+    periods = []
+    for t in range(len(orders)):
+        world.receive(t)
+        if t > 0:
+            world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
+        sales, lost, shipped = world.fulfil(t, lead_times[t])
+        ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
+        cost = world.account(ordered, sales, lost, cost_factors[t] if cost_factors else None)
+        periods.append(
+            Period(
+                dict(world.on_hand),
+                {key: world.in_transit(*key) for key in world.keys},
+                {key: world.position(*key) for key in world.keys},
+                dict(world.backlog),
+                sales,
+                lost,
+                cost,
+                shipped,
+            )
+        )
+    return periods
+
+
+class SlowWorld:
+    """All numbers by (point, product) or, of an edge, by (supplier, customer, product)."""
+
+    def __init__(self, chain, initial):
+        self.chain = chain
+        self.keys = [(point, product) for point in chain.points for product in chain.products]
+        self.on_hand = {key: initial[key] for key in self.keys}
+        self.due = {}  # (period, customer, product) -> units that arrive at event 1 of that period
+        self.backorders = {(s, c, k): 0 for s, c in chain.supply for k in chain.products}
+        self.new = dict.fromkeys(self.backorders, 0)  # ordered in the last period
+        self.backlog = dict.fromkeys(self.keys, 0)
+        self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
+
+    def receive(self, t):
+        for point, product in self.keys:
+            self.on_hand[point, product] += self.due.pop((t, point, product), 0)
+
+    def stand_in_line(self, orders, suppliers, demand):
+        for point, product in self.keys:
+            self.new[suppliers[point, product], point, product] = orders[point, product]
+            self.wanted[point, product] = demand.get((point, product), 0)
+
+    def in_transit(self, point, product):
+        return sum(units for (_, customer, k), units in self.due.items() if (customer, k) == (point, product))
+
+    def position(self, point, product):
+        unserved = [(edge, self.backorders[edge] + self.new[edge]) for edge in self.backorders if edge[2] == product]
+        own = sum(units for edge, units in unserved if edge[1] == point)
+        owes = sum(units for edge, units in unserved if edge[0] == point)
+        owes += self.backlog[point, product] + self.wanted[point, product]
+        return self.on_hand[point, product] + self.in_transit(point, product) + own - owes
+
+    def fulfil(self, t, lead_times):
+        positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
+        sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
+        for supplier, product in self.keys:
+            customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
+            customers.sort(key=lambda c: positions[c, product])  # noqa: B023  (stable: ties stay in index order)
+            for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+                served = min(external[supplier, product], self.on_hand[supplier, product])
+                external[supplier, product] -= served
+                self.on_hand[supplier, product] -= served
+                sales[supplier, product] += served
+                for customer in customers:
+                    edge = (supplier, customer, product)
+                    served = min(internal[edge], self.on_hand[supplier, product])
+                    internal[edge] -= served
+                    self.on_hand[supplier, product] -= served
+                    shipments[edge] += served
+        for edge in self.backorders:
+            if edge[0] == OUTSIDE:  # unlimited stock
+                shipments[edge] = self.new[edge]
+                self.new[edge] = 0
+            if shipments[edge]:
+                arrival = (t + lead_times[edge], edge[1], edge[2])
+                self.due[arrival] = self.due.get(arrival, 0) + shipments[edge]
+            self.backorders[edge] += self.new[edge]
+            self.new[edge] = 0
+        return sales, self._left_unserved(), sum(shipments.values()) + sum(sales.values())
+
+    def _left_unserved(self):
+        lost = dict.fromkeys(self.keys, 0)
+        for key in self.keys:
+            (lost if self.chain.unmet == "lost" else self.backlog)[key] += self.wanted[key]
+            self.wanted[key] = 0
+        return lost
+
+    def account(self, ordered, sales, lost, factors):
+        chain, cost = self.chain, {}
+        for key in self.keys:
+            holding, penalty = factors[key] if factors else (1.0, 1.0)
+            cost[key] = (
+                holding * chain.holding_cost[key] * self.on_hand[key]
+                + penalty * chain.backorder_cost[key] * (self.backlog[key] + lost[key])
+                - chain.price[key] * sales[key]
+                + chain.unit_cost[key] * ordered[key]
+                + chain.fixed_order_cost[key] * (ordered[key] > 0)
+            )
+        return cost

@@ -1,0 +1,122 @@
+"""Random firms and episodes for property tests, and what the slow world says about them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from environment import Exogenous, Outcome, State, World, parse_firm
+from tests.oracles import OUTSIDE, chain_of, replay
+
+
+@st.composite
+def firms(draw):
+    """General networks of up to five points in shuffled order, one or two products, all that a firm file can say."""
+    count = draw(st.integers(1, 5))
+    products = draw(st.sampled_from([["unit"], ["tea", "rice"]]))
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    outside = draw(st.lists(st.integers(0, count - 1), unique=True))
+    sells = {i for i in range(count) if all(source != i for source, _ in edges)}
+    sells |= set(draw(st.lists(st.integers(0, count - 1), unique=True)))
+    money = st.sampled_from([0, 0.5, 1, 3.25])
+    amount = st.one_of(money, st.fixed_dictionaries({product: money for product in products}))
+    law = st.one_of(st.integers(0, 9), st.just({"law": "uniform", "low": 0, "high": 12}))
+    lead_time = st.one_of(st.integers(1, 3), st.just({"law": "uniform", "low": 1, "high": 4}))
+    names = [f"p-{i}" for i in range(count)]
+    points = {}
+    for i in draw(st.permutations(range(count))):
+        points[names[i]] = {"holding_cost": draw(amount), "backorder_cost": draw(amount), "max_order": 20}
+        if draw(st.booleans()):
+            points[names[i]] |= {field: draw(amount) for field in ("price", "unit_cost", "fixed_order_cost")}
+        if i in sells:
+            points[names[i]]["demand"] = draw(law)
+    supply = [{"from": OUTSIDE, "to": names[i], "lead_time": draw(lead_time)} for i in outside]
+    supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
+    return parse_firm(
+        {
+            "name": "random",
+            "unmet": draw(st.sampled_from(["backorder", "lost"])),
+            "cost_spread": draw(st.sampled_from([0.0, 0.5])),
+            "products": products,
+            "stock_points": points,
+            "supply": draw(st.permutations(supply)) if supply else [],
+        }
+    )
+
+
+@dataclass
+class Episode:
+    """A world that was run, with everything that went in."""
+
+    world: World
+    states: list[State]  # [T]
+    outcomes: list[Outcome | None]  # [T], None in period 0
+    orders: torch.Tensor  # [T, N, K, E]
+    chance: Exogenous  # with a leading axis T
+
+
+def run(firm, copies, seed, periods=9, dtype=torch.float64):
+    """Random orders, random stock at the start, chance drawn by the world."""
+    world = World(firm, np.zeros((len(firm.names), len(firm.products))), dtype=dtype)
+    rng = np.random.default_rng(seed)
+    shape = (len(firm.names), len(firm.products), copies)
+    orders = torch.tensor(rng.integers(0, 16, (periods, *shape)) * rng.integers(0, 2, (periods, *shape)), dtype=dtype)
+    chance = world.draw(periods, copies, world.generator(seed))
+    state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
+    return follow(world, state, orders, chance)
+
+
+def follow(world, state, orders, chance):
+    """Step through given orders and chance."""
+    states, outcomes = [state], [None]
+    for t in range(len(orders) - 1):
+        state, outcome = world.step(state, orders[t], chance.at(t))
+        states.append(state)
+        outcomes.append(outcome)
+    return Episode(world, states, outcomes, orders, chance)
+
+
+def slow_replay(episode, copy):
+    """The same copy in the slow world."""
+    world, chance, orders = episode.world, episode.chance, episode.orders
+    firm, network = world.firm, world.network
+    points, products, facing = list(firm.names), list(firm.products), list(firm.customer_facing)
+    suppliers_of = {point: [s for s, target in network.edge_names if target == point] for point in points}
+    periods = range(len(orders))
+    initial = {
+        (p, k): int(episode.states[0].on_hand[n, i, copy]) for n, p in enumerate(points) for i, k in enumerate(products)
+    }
+
+    def by_key(values, names):
+        return [
+            {(p, k): int(values[t, n, i, copy]) for n, p in enumerate(names) for i, k in enumerate(products)}
+            for t in periods
+        ]
+
+    ranks = torch.zeros_like(orders) if chance.supplier is None else chance.supplier
+    suppliers = [{(p, k): suppliers_of[p][rank] for (p, k), rank in row.items()} for row in by_key(ranks, points)]
+    fixed = [[int(law.mass().argmax()) for law in laws] for laws in network.lead_time_laws]
+    lead_times = [{}]
+    for t in periods[1:]:  # what is drawn with period t - 1 holds for the shipments of period t
+        lead_times.append(
+            {
+                (*edge, k): fixed[e][i] if chance.lead_time is None else int(chance.lead_time[t - 1, e, i, copy])
+                for e, edge in enumerate(network.edge_names)
+                for i, k in enumerate(products)
+            }
+        )
+    factors = None
+    if chance.cost_factor is not None:
+        ones = {key: (1.0, 1.0) for key in initial}
+        factors = [ones] + [
+            {
+                (p, k): tuple(float(f) for f in chance.cost_factor[t - 1, :, n, i, copy])
+                for n, p in enumerate(points)
+                for i, k in enumerate(products)
+            }
+            for t in periods[1:]
+        ]
+    demand = by_key(chance.demand, facing)
+    return replay(chain_of(firm), initial, by_key(orders, points), suppliers, demand, lead_times, factors)
