@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
-_SHORT.maxdict = _SHORT.maxlist = 3
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxlevel = 3
 
 
 class Checked(BaseModel):

@@ -53,23 +53,24 @@ def load_firm(source: str | Path) -> Firm:
     if str(source) in built_in_firms():
         path = _FOLDER / f"{source}.yaml"
     try:
-        return parse_firm(_read(path, str(source)), path.parent)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}" if path.is_file() else str(error)) from None
-
-
-def _read(path: Path, source: str) -> object:
-    try:
-        written = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("must be a YAML text file, got bytes that are not UTF-8") from None
+        written = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(
-            f"FIRM must be a firm file or a built-in name (see `firmwide scenarios`), got {shown(source)}: {reason}"
-        ) from None
+        allowed = "a firm file or a built-in name (see `firmwide scenarios`)"
+        raise ValueError(f"FIRM must be {allowed}, got {shown(str(source))}: {reason}") from None
     try:
-        return _StrictLoader(written).get_single_data()
+        return parse_firm(_content(written), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _content(written: bytes) -> object:
+    try:
+        text = written.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("must be a YAML text file, got bytes that are not UTF-8") from None
+    try:
+        return _StrictLoader(text).get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:

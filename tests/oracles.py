@@ -119,7 +119,7 @@ class SlowWorld:
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         for supplier, product in self.keys:
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
-            customers.sort(key=lambda c: positions[c, product])  # noqa: B023  (stable: ties stay in index order)
+            customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
             for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
                 served = min(external[supplier, product], self.on_hand[supplier, product])
                 external[supplier, product] -= served

@@ -9,7 +9,7 @@ from environment import parse_firm
 from tests.oracles import Chain
 
 FOLDER = Path(__file__).parents[2] / "shared" / "conformance"
-TRACES = (
+_KNOWN = {
     "a-backorder-1",
     "a-lost-5",
     "b-backorder-1",
@@ -17,7 +17,8 @@ TRACES = (
     "d-backorder-5",
     "d-lost-1",
     "s-backorder-1",
-)
+}
+TRACES = sorted(_KNOWN | {path.stem for path in FOLDER.glob("*.json")})
 
 
 def load_trace(name):

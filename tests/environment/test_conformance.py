@@ -1,8 +1,5 @@
 """Traces worked out by two independent programs: every number must come out exactly."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,8 +7,6 @@ import torch
 from environment import Exogenous, World
 from tests.oracles import replay
 from tests.traces import TRACES, chain_of_trace, firm_of_trace, load_trace
-
-FOLDER = Path(__file__).parents[3] / "shared" / "conformance"
 
 
 @pytest.fixture(params=TRACES)
@@ -85,11 +80,3 @@ def test_the_slow_world_replays_the_trace(trace):
         for field in ("backlog", "lost", "sales"):
             assert [getattr(period, field)[p, "unit"] for p in facing] == expected[field]
         assert round(sum(period.cost.values()), 9) == expected["cost"]
-
-
-def test_the_folder_holds_no_trace_that_is_not_replayed():
-    if not FOLDER.is_dir():
-        pytest.skip(f"{FOLDER} is not there")
-    files = {path.stem for path in FOLDER.glob("*.json")}
-    assert files <= set(TRACES)
-    assert all(json.loads((FOLDER / f"{name}.json").read_text())["periods"] for name in files)
