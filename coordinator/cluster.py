@@ -1,0 +1,272 @@
+"""Workers and where they run: in this process, or as named Ray actors that are restarted when they die.
+
+The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver. This is the one
+file that knows how actors are made.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_TOP_PAD_": "67108864"}
+
+
+class WorkerLost(RuntimeError):
+    """A worker died in the middle of a call. It is restarted empty; the caller brings its state back and repeats."""
+
+
+class Worker(Protocol):
+    """Something that answers calls, here or elsewhere."""
+
+    def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
+        """A reference to the result, or a list of `returns` references."""
+
+
+class Crew(Protocol):
+    """All workers of a run."""
+
+    departments: Mapping[str, Worker]
+    critic: Worker
+    environments: Sequence[Worker]
+    restarts: int  # of workers, so far
+
+    def get(self, references: Any) -> Any:  # noqa: ANN401
+        """The values behind a reference or a list of them.
+
+        Raises:
+            WorkerLost: a worker died; wait for `recover` and repeat.
+        """
+
+    def recover(self) -> None:
+        """Wait until every worker is back."""
+
+    def message(self) -> Any:  # noqa: ANN401
+        """What an environment worker needs to reach the departments by message."""
+
+    def close(self) -> None:
+        """Let all workers go."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build each worker: plain classes and their arguments."""
+
+    departments: Mapping[str, Callable[[], Any]]
+    critic: Callable[[], Any]
+    environment: Callable[[], Any]
+
+
+class _LocalWorker:
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self.plain = build()
+
+    def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
+        result = getattr(self.plain, method)(*args)
+        return list(result) if returns > 1 else result[0] if isinstance(result, list) and len(result) == 1 else result
+
+
+class _LocalMessages:
+    def __init__(self, departments: Mapping[str, _LocalWorker]) -> None:
+        self._departments = departments
+
+    def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
+        return self._departments[department].call(method, *args)
+
+    def gather(self, method: str, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+        return {name: self(name, method, *args) for name, args in arguments.items()}
+
+
+class LocalCrew:
+    """All workers in this process: for tests, for machines without Ray, and to measure what the actors cost."""
+
+    def __init__(self, blueprint: Blueprint, environments: int = 1) -> None:
+        """Build every worker."""
+        self.departments = {name: _LocalWorker(build) for name, build in blueprint.departments.items()}
+        self.critic = _LocalWorker(blueprint.critic)
+        self.environments = [_LocalWorker(blueprint.environment) for _ in range(environments)]
+        self.restarts = 0
+
+    def get(self, references: Any) -> Any:  # noqa: ANN401
+        """References are the values themselves here."""
+        return references
+
+    def recover(self) -> None:
+        """Nothing dies here."""
+
+    def message(self) -> _LocalMessages:
+        """Direct calls."""
+        return _LocalMessages(self.departments)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class _Host:
+    """One process of workers: a Ray actor that holds plain objects by name."""
+
+    def __init__(self, builds: Mapping[str, Callable[[], Any]]) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._workers = {name: build() for name, build in builds.items()}
+
+    def ready(self) -> int:
+        """The process id, once everything is built."""
+        return os.getpid()
+
+    def call(self, worker: str, method: str, *args: Any) -> Any:  # noqa: ANN401
+        result = getattr(self._workers[worker], method)(*args)
+        return result[0] if isinstance(result, list) and len(result) == 1 else result
+
+
+class _RayWorker:
+    def __init__(self, host: Any, name: str) -> None:  # noqa: ANN401
+        self._host, self._name = host, name
+
+    def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
+        return self._host.call.options(num_returns=returns).remote(self._name, method, *args)
+
+
+class _RayMessages:
+    """Department handles, picklable, for an environment actor that asks every department every period."""
+
+    def __init__(self, hosts: Mapping[str, Any]) -> None:
+        self._hosts = hosts
+
+    def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
+        import ray
+
+        return ray.get(self._hosts[department].call.remote(department, method, *args))
+
+    def gather(self, method: str, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+        import ray
+
+        references = [self._hosts[name].call.remote(name, method, *args) for name, args in arguments.items()]
+        return dict(zip(arguments, ray.get(references), strict=True))
+
+
+class RayCrew:
+    """Every worker a named Ray actor in the run's namespace, restarted by Ray when it dies."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        namespace: str,
+        address: str | None = None,
+        environments: int = 2,
+        departments_per_process: int = 1,
+        department_gpus: float = 0.0,
+        critic_gpus: float = 0.0,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Start or join Ray, create all actors at once and wait until they are ready."""
+        report("starting Ray" if address is None else f"joining Ray at {address}")
+        ray = connect(namespace, address)
+        self._ray, self.restarts = ray, 0
+        names = list(blueprint.departments)
+        groups = [names[i : i + departments_per_process] for i in range(0, len(names), departments_per_process)]
+        self._hosts: dict[str, Any] = {}
+        of: dict[str, Any] = {}
+        for group in groups:
+            builds = {name: blueprint.departments[name] for name in group}
+            host = self._create("department-" + "+".join(group), builds, department_gpus)
+            of |= dict.fromkeys(group, host)
+        critic = self._create("critic", {"critic": blueprint.critic}, critic_gpus)
+        worlds = [self._create(f"environment-{i}", {"world": blueprint.environment}, 0.0) for i in range(environments)]
+        self._departments = of
+        self.departments = {name: _RayWorker(host, name) for name, host in of.items()}
+        self.critic = _RayWorker(critic, "critic")
+        self.environments = [_RayWorker(host, "world") for host in worlds]
+        self._pids: dict[str, int] = {}
+        waiting = {host.ready.remote(): name for name, host in self._hosts.items()}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            name = waiting.pop(done)
+            self._pids[name] = ray.get(done)
+            report(f"{name} is ready ({len(self._pids)} of {len(self._hosts)})")
+
+    def _create(self, name: str, builds: Mapping[str, Callable[[], Any]], gpus: float) -> Any:  # noqa: ANN401
+        actor = self._ray.remote(_Host).options(
+            name=name,
+            num_cpus=0,
+            num_gpus=gpus,
+            max_restarts=-1,
+            max_task_retries=0,
+        )
+        self._hosts[name] = actor.remote(builds)
+        return self._hosts[name]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process id of each actor as last seen."""
+        return dict(self._pids)
+
+    def get(self, references: Any) -> Any:  # noqa: ANN401
+        """Values; a death anywhere on the way is a `WorkerLost`."""
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(references)
+        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
+            raise WorkerLost(str(error).splitlines()[0]) from error
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, (errors.RayActorError, errors.ObjectLostError)):
+                raise WorkerLost(str(error.cause).splitlines()[0]) from error
+            raise
+
+    def recover(self) -> None:
+        """Wait for every actor; `ready` may be retried by Ray, since it changes nothing."""
+        waiting = {name: host.ready.options(max_task_retries=-1).remote() for name, host in self._hosts.items()}
+        for name, reference in waiting.items():
+            pid = self._ray.get(reference)
+            self.restarts += pid != self._pids[name]
+            self._pids[name] = pid
+
+    def message(self) -> _RayMessages:
+        """Handles of the departments."""
+        return _RayMessages(self._departments)
+
+    def close(self) -> None:
+        """Kill the actors, then leave Ray."""
+        for host in self._hosts.values():
+            self._ray.kill(host)
+        self._ray.shutdown()
+
+
+def connect(namespace: str, address: str | None) -> Any:  # noqa: ANN401  (the module ray, which has no types)
+    """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
+
+    Returns:
+        The module `ray`; it reads its environment when it is imported, so it must be imported here first.
+
+    Raises:
+        ValueError: nothing answers at the address.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    environment = _THREADS | _MEMORY
+    if address is None:
+        os.environ.update(environment)  # the local Ray's processes inherit it, which costs nothing
+        where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    else:
+        where = {"address": address, "runtime_env": {"env_vars": environment}}
+    import ray
+
+    if not ray.is_initialized():
+        try:
+            ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
+        except ConnectionError as error:
+            raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
+    return ray
+
+
+def spread(items: Iterable[Any], workers: int) -> list[list[Any]]:
+    """Deal items out to workers in turn."""
+    dealt: list[list[Any]] = [[] for _ in range(workers)]
+    for i, item in enumerate(items):
+        dealt[i % workers].append(item)
+    return dealt

@@ -1,0 +1,96 @@
+"""An environment worker: a world of its own that rolls out shards with frozen snapshots and evaluates policies.
+
+It is stateless between calls but for the snapshots it was sent, so a restarted one needs only those again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from departments.episode import SHARD, run_costs
+from departments.joint import JointPolicy, MessagePolicy
+from departments.policy import Snapshot
+from departments.rollout import rollout
+from environment import Firm, World
+from environment.observation import Observer, Scaling
+
+Array = NDArray[np.float32]
+Ask = Callable[[str, str, tuple[Any, ...]], Any]
+
+
+class Collector:
+    """Runs the world for the learners."""
+
+    def __init__(
+        self, firm: Firm, levels: NDArray[np.float64], reward_weights: Array, scaling: Scaling, device: str = "cpu"
+    ) -> None:
+        """Build the world.
+
+        Args:
+            firm: a checked firm.
+            levels: [N, K] the benchmark's base-stock levels.
+            reward_weights: [D, N] how the costs of stock points make up each department's reward: reward = -weights @ cost.
+            scaling: of observations.
+            device: where the world lives.
+        """
+        self._world = World(firm, levels, device=device)
+        self._observer = Observer(self._world, levels, scaling)
+        self._weights = torch.as_tensor(reward_weights, device=self._world.device)
+        self._snapshots: dict[str, Snapshot] = {}
+
+    def publish(self, *snapshots: Snapshot) -> None:
+        """Take over new policies of some departments."""
+        self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
+
+    def rollout(
+        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Callable[..., Any] | None = None
+    ) -> list[Any]:
+        """One shard: for each learning department its slice, then features and rewards for the critic.
+
+        Returns:
+            [(observation [T, F, E], action [T, K, E], log_prob [T, E]), ..., (features [T + 1, G, E], reward [T, A, E])].
+        """
+        snapshots, names = list(self._snapshots.values()), self._world.firm.names
+        actor = None
+        if message is not None:
+            periods = self._world.firm.periods.train
+            for name in names:
+                message(name, "begin", tuple(seed), periods, copies, name in learning)
+            configs = {snapshot.department: snapshot.config for snapshot in snapshots}
+            actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
+        result = rollout(
+            self._world, self._observer, snapshots, learning, copies=copies, seed=seed, actor=actor
+        )
+        weights = self._weights[[names.index(name) for name in learning]]
+        periods, points, _ = result.cost.shape
+        reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
+        return [*(tuple(map(_array, part)) for part in result.slices), (_array(result.features), _array(reward))]
+
+    def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:
+        answers = message.gather("act", {name: (_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]
+        return {name: torch.tensor(action, device=self._world.device) for name, action in answers.items()}
+
+    def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
+        """Cost of every episode of some evaluation shards under the published policies, candidates in place of their own.
+
+        Returns:
+            [E] money, shard after shard.
+        """
+        snapshots = self._snapshots | {snapshot.department: snapshot for snapshot in candidates}
+        policy = JointPolicy(self._world, self._observer, list(snapshots.values()))
+        periods, parts = self._world.firm.periods.evaluate - 1, []
+        for shard in shards:
+            copies = min(SHARD, episodes - shard * SHARD)
+            chance = self._world.draw(periods, copies, self._world.generator(seed, stream, shard))
+            parts.append(_array(run_costs(self._world, policy, chance).sum(0)))
+        return np.concatenate(parts)
+
+
+def _array(value: Tensor) -> Array:
+    return np.ascontiguousarray(value.cpu().numpy())

@@ -1,0 +1,154 @@
+"""The centralized critic: sees the global state, gives every department the advantages of its own reward stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from departments.adam import Adam
+from departments.networks import Activation, Shapes, forward, initial_parameters
+from departments.ppo import minibatches, samples_first
+from departments.returns import generalised_advantage
+
+
+Array = NDArray[np.float32]
+
+
+class CriticConfig(BaseModel):
+    """Settings of the critic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: tuple[int, ...] = (64, 64)  # units per layer
+    activation: Activation = "relu"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    gamma: float = Field(default=0.99, ge=0, lt=1)
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    epochs: int = Field(default=4, ge=1)
+    minibatch: int = Field(default=4096, ge=1)  # samples
+    value_coef: float = Field(default=0.5, gt=0)
+    max_grad_norm: float = Field(default=0.5, gt=0)
+
+
+class Critic:
+    """One value per reward stream; values are learned in units of the streams' own running scale."""
+
+    def __init__(self, features: int, streams: int, config: CriticConfig, seed: int, device: str = "cpu") -> None:
+        """Start from values of zero.
+
+        Args:
+            features: G, length of the global feature vector.
+            streams: D, number of reward streams.
+            config: settings.
+            seed: of the initial weights and of the shuffles.
+            device: where the critic computes.
+        """
+        self.config, self._seed, self._device = config, seed, torch.device(device)
+        self._shapes = Shapes(features, config.hidden, streams)
+        start = initial_parameters(self._shapes, 0.0, seed)
+        self._parameters = torch.tensor(start, device=self._device)
+        self._optimiser = Adam.like(self._parameters)
+        self._mean = torch.zeros(streams, device=self._device)
+        self._std = torch.zeros(streams, device=self._device)
+        self.updates = 0
+        self._pending: tuple[Tensor, Tensor, list[int]] | None = None
+
+    @torch.no_grad()
+    def advantages(self, streams: list[int], *parts: tuple[Array, Array]) -> list[Array]:
+        """Value the states of a rollout and estimate advantages; the batch is kept for `learn`.
+
+        Args:
+            streams: A stream indices.
+            parts: one per shard: global features [T + 1, G, E] and rewards [T, A, E] of the streams named.
+
+        Returns:
+            For each stream its advantages [T, E], shards side by side.
+        """
+        features = torch.cat([self._tensor(part) for part, _ in parts], -1)
+        reward = torch.cat([self._tensor(part) for _, part in parts], -1)
+        periods, _, copies = reward.shape
+        layers, _ = self._shapes.split(self._parameters)
+        samples = samples_first(features)
+        scaled = forward(layers, samples, self.config.activation)[:, streams]
+        fresh = [stream for stream in streams if not self._std[stream]]
+        if fresh:
+            # The first batch of a stream sets its scale: a steady reward r has value r / (1 - gamma).
+            own = [streams.index(stream) for stream in fresh]
+            self._mean[fresh] = reward.mean((0, 2))[own] / (1.0 - self.config.gamma)
+            self._std[fresh] = reward.std((0, 2))[own] * 3.0 + 1e-6
+        value = scaled * self._std[streams] + self._mean[streams]
+        value = value.view(periods + 1, copies, len(streams)).transpose(1, 2)
+        advantage = generalised_advantage(reward, value, self.config.gamma, self.config.gae_lambda)
+        self._pending = samples[: periods * copies], samples_first(advantage + value[:-1]), streams
+        return [np.ascontiguousarray(own.cpu().numpy()) for own in advantage.unbind(1)]
+
+    def _tensor(self, value: Array) -> Tensor:
+        return torch.as_tensor(value, device=self._device)
+
+    def learn(self) -> tuple[dict[str, float], dict[str, Array]]:
+        """Fit the values of the batch last seen to its returns.
+
+        Returns:
+            Loss and explained variance before the fit, and the state to go on from.
+        """
+        if self._pending is None:
+            raise RuntimeError("the critic has no batch to learn from; call advantages first")
+        samples, target, streams = self._pending
+        self._pending = None
+        with torch.no_grad():
+            rate = 0.2
+            old_mean, old_std = self._mean[streams].clone(), self._std[streams].clone()
+            self._mean[streams] += rate * (target.mean(0) - old_mean)
+            self._std[streams] += rate * (target.std(0) + 1e-6 - old_std)
+            self._keep_values(streams, old_mean, old_std)
+        scaled = (target - self._mean[streams]) / self._std[streams]
+        generator = torch.Generator(device=self._device).manual_seed(self._seed * 1_000_003 + self.updates)
+        flat = self._parameters.detach().requires_grad_()
+        total, first, count = 0.0, 0.0, 0
+        for index in minibatches(len(samples), self.config.minibatch, self.config.epochs, generator):
+            layers, _ = self._shapes.split(flat)
+            value = forward(layers, samples[index], self.config.activation)
+            error = (value[:, streams] - scaled[index]).square().mean()
+            (gradient,) = torch.autograd.grad(self.config.value_coef * error, flat)
+            with torch.no_grad():
+                norm = float(gradient.norm())
+                gradient *= min(1.0, self.config.max_grad_norm / (norm + 1e-6))
+                self._optimiser.step(flat, gradient, self.config.learning_rate)
+            loss = float(error.detach())
+            total, count = total + loss, count + 1
+            first = loss if count == 1 else first
+        self.updates += 1
+        spread = float(scaled.var())
+        return {"value_loss": total / count, "explained_variance": 1.0 - first / max(spread, 1e-12)}, self.state()
+
+    def _keep_values(self, streams: list[int], old_mean: Tensor, old_std: Tensor) -> None:
+        """Rescale the last layer so that values stay what they were when their scale moves (van Hasselt et al. 2016, PopArt)."""
+        layers, _ = self._shapes.split(self._parameters)
+        weight, bias = layers[-1]
+        ratio = old_std / self._std[streams]
+        weight[streams] *= ratio[:, None]
+        bias[streams] = bias[streams] * ratio + (old_mean - self._mean[streams]) / self._std[streams]
+
+    def state(self) -> dict[str, Array]:
+        """Everything needed to go on, as arrays."""
+        tensors = {
+            "parameters": self._parameters,
+            "first": self._optimiser.first,
+            "second": self._optimiser.second,
+            "steps": self._optimiser.steps.view(1),
+            "mean": self._mean,
+            "std": self._std,
+        }
+        state = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
+        return state | {"updates": np.array([self.updates], dtype=np.float32)}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on from `state`."""
+        tensor = {name: torch.tensor(value, device=self._device) for name, value in state.items()}
+        self._parameters, self._mean, self._std = tensor["parameters"], tensor["mean"], tensor["std"]
+        self._optimiser = Adam(tensor["first"], tensor["second"], tensor["steps"].view(()))
+        self.updates = int(tensor["updates"].item())
+        self._pending = None

@@ -1,0 +1,68 @@
+"""Everything that decides a training run, in one frozen record that is saved with it."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from coordinator.critic import CriticConfig
+from departments.policy import PolicyConfig
+from departments.ppo import PPOConfig
+from environment.observation import Scaling
+
+Scheme = Literal["imarl", "marl"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IMARLSettings(_Frozen):
+    """The job list and when a new policy is accepted ([I], table 5)."""
+
+    order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
+    base_policy: Literal["benchmark", "random"] = "benchmark"
+    iterations: int = Field(default=60, ge=1)  # at most, per job
+    patience: int = Field(default=4, ge=1)  # selections without a new best that end a job
+    significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
+    least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost below which a win does not put neighbours on the list
+
+
+class Settings(_Frozen):
+    """A training run."""
+
+    scheme: Scheme = "imarl"
+    seed: int = Field(default=0, ge=0)
+    scaling: Scaling = "benchmark"
+    policy: PolicyConfig = PolicyConfig()
+    ppo: PPOConfig = PPOConfig()
+    critic: CriticConfig = CriticConfig()
+    imarl: IMARLSettings = IMARLSettings()
+    copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
+    shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; a result depends on their number, not on the actors
+    select_every: int = Field(default=5, ge=1)  # iterations between evaluations of the learning policies
+    selection_episodes: int = Field(default=2048, ge=2)
+    acceptance_episodes: int = Field(default=8192, ge=2)
+    iterations: int = Field(default=400, ge=1)  # at most, of a scheme that teaches all departments at once
+    seconds: float | None = Field(default=None, gt=0)  # budget of wall time, start-up included
+    steps: float | None = Field(default=None, gt=0)  # budget of environment steps
+    device: str = "cpu"
+
+    @model_validator(mode="after")
+    def _shards_are_equal(self) -> Self:
+        if self.copies % self.shards:
+            raise ValueError(f"copies must be a multiple of shards ({self.shards}), got {self.copies}")
+        return self
+
+
+class Wiring(_Frozen):
+    """Where the actors run; nothing here changes a result."""
+
+    backend: Literal["ray", "local"] = "ray"
+    address: str | None = None  # of a standing Ray cluster; None starts a local one
+    environments: int = Field(default=2, ge=1)  # environment actors
+    departments_per_process: int = Field(default=1, ge=1)
+    execution: Literal["snapshot", "message"] = "snapshot"
+    department_gpus: float = Field(default=0.0, ge=0)  # fraction of a GPU per department process
+    critic_gpus: float = Field(default=0.0, ge=0)

@@ -1,0 +1,93 @@
+"""What is kept: policies by version, run folders, checkpoints. Files are written beside their place and moved there at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from departments.policy import PolicyConfig, Snapshot
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    raw = content.encode() if isinstance(content, str) else content
+    with beside.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any]) -> Path:
+    """Keep a policy by version: `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json with its settings and sha256."""
+    place = folder / snapshot.department / f"{snapshot.version}.safetensors"
+    content = save_tensors({"parameters": snapshot.parameters})
+    about = {
+        "department": snapshot.department,
+        "version": snapshot.version,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "policy": snapshot.config.model_dump(mode="json"),
+        "provenance": dict(provenance),
+    }
+    write_atomically(place, content)
+    write_atomically(place.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    return place
+
+
+def load_policy(folder: Path, department: str, version: int) -> Snapshot:
+    """A kept policy.
+
+    Raises:
+        ValueError: it is missing, damaged, or not what its json says.
+    """
+    place = folder / department / f"{version}.safetensors"
+    try:
+        about = json.loads(place.with_suffix(".json").read_text())
+        content = place.read_bytes()
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{place} cannot be read as a policy: {error}") from None
+    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+        raise ValueError(f"{place} is damaged: its sha256 is not the one that its json names; restore it or take another version")
+    try:
+        config = PolicyConfig.model_validate(about.get("policy"))
+        parameters = load_tensors(content)["parameters"]
+    except (ValidationError, SafetensorError, KeyError) as error:
+        raise ValueError(f"{place} is not a policy: {str(error).splitlines()[0]}") from None
+    if parameters.dtype != np.float32 or parameters.ndim != 1 or not np.isfinite(parameters).all():
+        raise ValueError(f"{place} must hold one vector of finite 32-bit numbers")
+    return Snapshot(department, version, config, parameters)
+
+
+def save_checkpoint(path: Path, arrays: Arrays, record: Mapping[str, Any]) -> None:
+    """Arrays and a json record in one file, so that they can never disagree."""
+    write_atomically(path, save_tensors(dict(arrays), metadata={"record": json.dumps(record)}))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What `save_checkpoint` kept.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        record = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["record"])
+        return load_tensors(content), record
+    except (OSError, UnicodeDecodeError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+        raise ValueError(f"{path} is not a checkpoint to resume from: {error}") from None

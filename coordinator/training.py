@@ -1,0 +1,200 @@
+"""What every scheme shares: one iteration of learning through the workers, evaluation on common random numbers, recovery.
+
+An iteration is a transaction. Its inputs (snapshots, learners' states, seeds) are held here, so when a worker dies in the
+middle it is restarted, given its state back, and the iteration is repeated with the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.cluster import Crew, WorkerLost, spread
+from coordinator.settings import Settings
+from departments.department import Arrays
+from departments.episode import SHARD
+from departments.policy import Snapshot
+from departments.ppo import UpdateStats
+
+_TRIES = 8
+_SELECTION, _ACCEPTANCE = 2, 3  # streams of evaluation episodes; reports use streams of their own
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration brought."""
+
+    snapshots: dict[str, Snapshot]
+    updates: dict[str, UpdateStats]
+    critic: dict[str, float]
+
+
+@dataclass
+class Training:
+    """The workers of a run and all that they would have to be given back."""
+
+    crew: Crew
+    settings: Settings
+    published: dict[str, Snapshot]
+    streams: Mapping[str, int]  # reward stream of each department
+    train_periods: int
+    by_message: bool = False
+    owner: Mapping[str, str] = field(default_factory=dict)  # department -> the one whose policy it shares, if any
+    report: Callable[[str], None] = lambda _: None
+    env_steps: int = 0
+    started: float = field(default_factory=time.monotonic)
+    spent: float = 0.0  # seconds before this process, when resumed
+    _states: dict[str, Arrays] = field(default_factory=dict)
+    _critic: Arrays | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the workers into the state that is held here."""
+        self._safely(self._reinstall)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on the run."""
+        return self.spent + time.monotonic() - self.started
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget of time or steps is used up."""
+        seconds, steps = self.settings.seconds, self.settings.steps
+        return (seconds is not None and self.seconds >= seconds) or (steps is not None and self.env_steps >= steps)
+
+    def publish(self, *snapshots: Snapshot) -> None:
+        """Let everyone act with new policies."""
+        self.published |= {snapshot.department: snapshot for snapshot in snapshots}
+        self._safely(lambda: self._send(snapshots))
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Let a department start learning from a policy, with a fresh optimiser."""
+        worker = self.crew.departments[snapshot.department]
+
+        def step() -> Arrays:
+            self.crew.get(worker.call("adopt", snapshot))
+            state: Arrays = self.crew.get(worker.call("state"))
+            return state
+
+        self._states[snapshot.department] = self._safely(step)
+        self.publish(snapshot)
+
+    def iterate(self, learning: Sequence[str], seed: Sequence[int]) -> Iteration:
+        """Roll out, let the critic advise, let the departments learn side by side; publish what they learned."""
+        result, states, critic_state = self._safely(lambda: self._iterate(learning, seed))
+        self._states |= states
+        self._critic = critic_state
+        self.env_steps += self.settings.copies * self.train_periods
+        self.publish(*result.snapshots.values())
+        return result
+
+    def costs(self, episodes: int, stream: int, *candidates: Snapshot) -> NDArray[np.float32]:
+        """Cost of each evaluation episode, [E], the same chance for every policy; `candidates` stand in for the published."""
+        environments = self.crew.environments
+
+        def step() -> NDArray[np.float32]:
+            shards = range(-(-episodes // SHARD))
+            dealt = [some for some in spread(shards, len(environments)) if some]
+            calls = [
+                worker.call("costs", some, episodes, self.settings.seed, stream, *candidates)
+                for worker, some in zip(environments, dealt, strict=False)
+            ]
+            costs = np.empty(episodes, dtype=np.float32)
+            for some, part in zip(dealt, self.crew.get(calls), strict=True):
+                sizes = [min(SHARD, episodes - shard * SHARD) for shard in some]
+                for shard, piece in zip(some, np.split(part, np.cumsum(sizes)[:-1]), strict=True):
+                    costs[shard * SHARD : shard * SHARD + len(piece)] = piece
+            return costs
+
+        return self._safely(step)
+
+    def selection_costs(self, *candidates: Snapshot) -> NDArray[np.float32]:
+        """Costs on the episodes that pick the best policy of a run."""
+        return self.costs(self.settings.selection_episodes, _SELECTION, *candidates)
+
+    def paired_gain(self, *candidates: Snapshot, base: Sequence[Snapshot] = ()) -> tuple[float, float, float]:
+        """Saving by the candidates over the base: mean, its standard error, and the base's cost, on acceptance episodes."""
+        episodes = self.settings.acceptance_episodes
+        before = self.costs(episodes, _ACCEPTANCE, *base).astype(np.float64)
+        saving = before - self.costs(episodes, _ACCEPTANCE, *candidates)
+        return float(saving.mean()), float(saving.std(ddof=1) / np.sqrt(len(saving))), float(before.mean())
+
+    def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
+        """States of the departments that have learned, and of the critic."""
+        return dict(self._states), self._critic
+
+    def bring_back(self, states: dict[str, Arrays], critic: Arrays | None) -> None:
+        """Go on from states that were kept."""
+        self._states, self._critic = dict(states), critic
+        self._safely(self._reinstall)
+
+    def _iterate(self, learning: Sequence[str], seed: Sequence[int]) -> tuple[Iteration, dict[str, Arrays], Arrays]:
+        crew, shards = self.crew, self.settings.shards
+        copies, count = self.settings.copies // shards, len(learning)
+        message = crew.message() if self.by_message else None
+        parts = []
+        for shard in range(shards):
+            worker = crew.environments[shard % len(crew.environments)]
+            parts.append(worker.call("rollout", learning, copies, (*seed, shard), message, returns=count + 1))
+        streams = [self.streams[name] for name in learning]
+        advantages = crew.critic.call("advantages", streams, *(part[-1] for part in parts), returns=count)
+        advantages = advantages if isinstance(advantages, list) else [advantages]
+        fitted = crew.critic.call("learn")
+        updates = {}
+        for owner in dict.fromkeys(self.owner.get(name, name) for name in learning):
+            shared = [i for i, name in enumerate(learning) if self.owner.get(name, name) == owner]
+            slices = [part[i] for i in shared for part in parts]
+            updates[owner] = crew.departments[owner].call(
+                "learn", tuple(seed), len(slices), *slices, *(advantages[i] for i in shared)
+            )
+        results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
+        critic_stats, critic_state = crew.get(fitted)
+        snapshots = {}
+        for name in learning:
+            snapshot = results[self.owner.get(name, name)][0]
+            snapshots[name] = Snapshot(name, snapshot.version, snapshot.config, snapshot.parameters)
+        stats = {owner: result[2] for owner, result in results.items()}
+        states = {owner: result[1] for owner, result in results.items()}
+        return Iteration(snapshots, stats, critic_stats), states, critic_state
+
+    def _send(self, snapshots: Sequence[Snapshot]) -> None:
+        self.crew.get([worker.call("publish", *snapshots) for worker in self.crew.environments])
+
+    def _reinstall(self) -> None:
+        calls: list[Any] = []
+        for name, worker in self.crew.departments.items():
+            state = self._states.get(name)
+            calls.append(
+                worker.call("adopt", self.published[name]) if state is None else worker.call("restore", state)
+            )
+        if self._critic is not None:
+            calls.append(self.crew.critic.call("restore", self._critic))
+        self.crew.get(calls)
+        self._send(list(self.published.values()))
+
+    def _safely(self, step: Callable[[], Result]) -> Result:
+        """Do a step that may be repeated; bring dead workers back in between."""
+        for _ in range(_TRIES):
+            try:
+                return step()
+            except WorkerLost as lost:
+                self.report(f"a worker died ({lost}); restarting it")
+                self._recover()
+        raise RuntimeError(f"workers died {_TRIES} times in a row at the same step; see Ray's logs for the reason")
+
+    def _recover(self) -> None:
+        for _ in range(_TRIES):
+            try:
+                self.crew.recover()
+                self._reinstall()
+            except WorkerLost:
+                continue
+            return
+        raise RuntimeError("workers keep dying while they are brought back; see Ray's logs for the reason")
+

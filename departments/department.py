@@ -1,0 +1,141 @@
+"""A department: its own policy, learner and state. It knows its observation, its actions and its advantages, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from departments.adam import Adam
+from departments.networks import Shapes, StackedNetworks
+from departments.policy import PolicyConfig, Snapshot, first_snapshot
+from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
+from departments.rollout import exploration_noise
+from environment.world import seeded_generator
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Charter:
+    """What defines a department: who it is, how it decides and how it learns."""
+
+    name: str
+    point: int  # index of its stock point
+    policy: PolicyConfig
+    ppo: PPOConfig
+    shapes: Shapes
+    width: int  # padded length of the observations it is sent
+    seed: int
+    device: str = "cpu"
+
+
+class Department:
+    """Acts on its own observation and learns from its own slice of a rollout."""
+
+    def __init__(self, charter: Charter) -> None:
+        """Start from version 0 of the policy."""
+        self.charter = charter
+        self._install(first_snapshot(charter.name, charter.policy, charter.shapes, charter.seed))
+
+    def _install(self, snapshot: Snapshot) -> None:
+        self.version = snapshot.version
+        self._parameters = torch.tensor(snapshot.parameters, device=self.charter.device)
+        self._optimiser = Adam.like(self._parameters)
+        self._networks: StackedNetworks | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The policy as it is now."""
+        parameters = self._parameters.cpu().numpy().copy()
+        return Snapshot(self.charter.name, self.version, self.charter.policy, parameters)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Go on from another policy with a fresh optimiser.
+
+        Raises:
+            ValueError: the snapshot's network has another shape or holds a number that is not finite.
+        """
+        if snapshot.parameters.shape != (self.charter.shapes.count,):
+            raise ValueError(
+                f"{self.charter.name} needs {self.charter.shapes.count} parameters, got {snapshot.parameters.size}"
+            )
+        if not np.isfinite(snapshot.parameters).all():
+            raise ValueError(f"{self.charter.name} was offered parameters that are not finite numbers")
+        self._install(snapshot)
+
+    def learn(self, seed: Sequence[int], count: int, *parts: Any) -> tuple[Snapshot, Arrays, UpdateStats]:  # noqa: ANN401
+        """One PPO update on this department's slices.
+
+        Args:
+            seed: names the stream that shuffles the samples.
+            count: number of slices.
+            parts: `count` slices, shards of equal length of time, then the advantages [T, E] that belong to them in that order.
+
+        Returns:
+            The new snapshot, the state to go on from, and what the update did.
+        """
+        slices = [Slice(*(self._tensor(field) for field in part)) for part in parts[:count]]
+        batch = Slice(*(torch.cat(fields, -1) for fields in zip(*slices, strict=True)))
+        advantage = torch.cat([self._tensor(part) for part in parts[count:]], -1)
+        stats = update_policy(
+            self._parameters,
+            self._optimiser,
+            self.charter.shapes,
+            batch,
+            advantage,
+            config=self.charter.ppo,
+            activation=self.charter.policy.activation,
+            generator=seeded_generator(self.charter.device, *seed, self.charter.point),
+        )
+        self.version += 1
+        self._networks = None
+        return self.snapshot(), self.state(), stats
+
+    def _tensor(self, value: object) -> torch.Tensor:
+        return torch.as_tensor(value, device=self.charter.device)
+
+    def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool) -> None:
+        """Prepare to act by message for an episode: draw this department's exploration."""
+        charter = self.charter
+        self._networks = StackedNetworks(
+            [self.snapshot().parameters], [charter.shapes], charter.policy.activation, width=charter.width, device=charter.device
+        )
+        self._noise = None
+        if explores:
+            log_std = charter.shapes.split(self._parameters)[1]
+            self._noise, _ = exploration_noise(charter.point, log_std, periods, copies, seed)
+        self._period = 0
+
+    @torch.inference_mode()
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The action [K, E] on one observation [width, E]; call `begin` first."""
+        if self._networks is None:
+            raise RuntimeError(f"{self.charter.name} is asked to act before begin")
+        action = self._networks(self._tensor(observation).unsqueeze(0))[0]
+        if self._noise is not None:
+            action += self._noise[self._period]
+        self._period += 1
+        return action.cpu().numpy()
+
+    def state(self) -> Arrays:
+        """Everything needed to go on, as arrays."""
+        tensors = {
+            "parameters": self._parameters,
+            "first": self._optimiser.first,
+            "second": self._optimiser.second,
+            "steps": self._optimiser.steps.view(1),
+        }
+        state = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
+        return state | {"version": np.array([self.version], dtype=np.float32)}
+
+    def restore(self, state: Arrays) -> None:
+        """Go on from `state`."""
+        tensor = {name: self._tensor(value).clone() for name, value in state.items()}
+        self._parameters = tensor["parameters"]
+        self._optimiser = Adam(tensor["first"], tensor["second"], tensor["steps"].view(()))
+        self.version = int(state["version"][0])
+        self._networks = None

@@ -1,0 +1,55 @@
+"""What a department's policy is: its configuration and the frozen snapshot that others act with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from departments.networks import Activation, Parameters, Shapes, initial_parameters
+from environment.observation import ObservationSet, Observer
+
+
+class PolicyConfig(BaseModel):
+    """A department's Gaussian policy over order quantities.
+
+    The action is in units of mean demand through the point if the form is `residual` (order = base-stock level - position +
+    action: it starts as the benchmark), and in [-1, 1] for 0 .. max_order if it is `plain` ([I]).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: Literal["residual", "plain"] = "residual"
+    observation: ObservationSet = "downstream"
+    hidden: tuple[int, ...] = (64, 64)  # units per layer
+    activation: Activation = "relu"
+    initial_std: float = Field(default=0.3, gt=0)  # of exploration, action units
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A department's policy as others may use it: values only, by version. Version 0 is where it started."""
+
+    department: str
+    version: int
+    config: PolicyConfig
+    parameters: Parameters  # flat, see Shapes
+
+
+def policy_shapes(observer: Observer, config: PolicyConfig, point: int, products: int) -> Shapes:
+    """The network of a stock point's department: what it sees in, one action per product out."""
+    return Shapes(len(observer.rows(config.observation, point)), config.hidden, products)
+
+
+def first_snapshot(department: str, config: PolicyConfig, shapes: Shapes, seed: int) -> Snapshot:
+    """Version 0: a network of constant 0 with the configured exploration."""
+    return Snapshot(department, 0, config, initial_parameters(shapes, math.log(config.initial_std), seed))
+
+
+def is_idle(snapshot: Snapshot, shapes: Shapes) -> bool:
+    """Whether a residual policy's network is the constant 0, so that it is the benchmark itself."""
+    layers, _ = shapes.split(torch.from_numpy(snapshot.parameters))
+    return snapshot.config.form == "residual" and not any(bool(part.any()) for part in layers[-1])

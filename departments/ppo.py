@@ -1,0 +1,121 @@
+"""Proximal policy optimisation of one department's Gaussian policy.
+
+Source: Schulman et al. (2017), Proximal policy optimization algorithms, eq. 7; [I] and [M] use it for every department.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor
+
+from departments.adam import Adam
+from departments.networks import Activation, Shapes, forward
+
+
+class PPOConfig(BaseModel):
+    """Settings of a department's learner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    clip_ratio: float = Field(default=0.2, gt=0)
+    epochs: int = Field(default=4, ge=1)
+    minibatch: int = Field(default=4096, ge=1)  # samples
+    entropy_coef: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=0.5, gt=0)
+    target_kl: float = Field(default=0.05, gt=0)  # an update stops when the policy has moved this far
+
+
+class Slice(NamedTuple):
+    """One department's own part of a rollout."""
+
+    observation: Tensor  # [T, F, E] scaled
+    action: Tensor  # [T, K, E] action units
+    log_prob: Tensor  # [T, E] under the policy that acted
+
+
+class UpdateStats(NamedTuple):
+    """What one update did."""
+
+    kl: float  # mean KL divergence from the policy that acted
+    clip_fraction: float  # share of samples whose ratio was clipped
+    entropy: float  # of the Gaussian, nats
+    grad_norm: float  # before clipping, mean over minibatches
+
+
+def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log density of independent Gaussians summed over the last axis, [..., K] -> [...]."""
+    standard = (action - mean) * torch.exp(-log_std)
+    return (-0.5 * standard.square() - log_std).sum(-1) - 0.5 * math.log(2 * math.pi) * action.shape[-1]
+
+
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
+    """Mean of min(r A, clip(r, 1 - c, 1 + c) A), to be maximised."""
+    return torch.minimum(ratio * advantage, ratio.clamp(1.0 - clip_ratio, 1.0 + clip_ratio) * advantage).mean()
+
+
+def samples_first(value: Tensor) -> Tensor:
+    """[T, F, E] -> [T * E, F]: the one place where world order becomes learner order."""
+    return value.transpose(1, 2).reshape(-1, value.shape[1])
+
+
+def minibatches(count: int, size: int, epochs: int, generator: Generator) -> Iterator[Tensor]:
+    """Indices of shuffled minibatches of about equal size, epoch by epoch."""
+    parts = max(1, round(count / size))
+    for _ in range(epochs):
+        yield from torch.randperm(count, generator=generator, device=generator.device).tensor_split(parts)
+
+
+def update_policy(
+    parameters: Tensor,
+    optimiser: Adam,
+    shapes: Shapes,
+    batch: Slice,
+    advantage: Tensor,
+    *,
+    config: PPOConfig,
+    activation: Activation,
+    generator: Generator,
+) -> UpdateStats:
+    """Several epochs of minibatch PPO on the flat `parameters`, in place.
+
+    Args:
+        parameters: flat vector, see Shapes; must not require gradients.
+        optimiser: its Adam state, updated in place.
+        shapes: of the network.
+        batch: what this department saw and did.
+        advantage: [T, E], any scale: it is normalised over the batch.
+        config: of the learner.
+        activation: of the network.
+        generator: shuffles the samples.
+    """
+    observation, action = samples_first(batch.observation), samples_first(batch.action)
+    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
+    advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    flat = parameters.detach().requires_grad_()
+    kl = clipped = norm = 0.0
+    count = 0
+    for index in minibatches(len(advantage), config.minibatch, config.epochs, generator):
+        layers, log_std = shapes.split(flat)
+        mean = forward(layers, observation[index], activation)
+        log_ratio = gaussian_log_prob(action[index], mean, log_std) - old_log_prob[index]
+        ratio = log_ratio.exp()
+        entropy = log_std.sum() + 0.5 * shapes.outputs * math.log(2 * math.pi * math.e)
+        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio) + config.entropy_coef * entropy
+        (gradient,) = torch.autograd.grad(-gain, flat)
+        with torch.no_grad():
+            step_kl = float((ratio - 1.0 - log_ratio).mean())
+            if step_kl > config.target_kl:
+                break
+            grad_norm = float(gradient.norm())
+            gradient *= min(1.0, config.max_grad_norm / (grad_norm + 1e-6))
+            optimiser.step(flat, gradient, config.learning_rate)
+            kl, norm, count = step_kl, norm + grad_norm, count + 1
+            clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
+    entropy = float(flat.detach()[-shapes.outputs :].sum()) + 0.5 * shapes.outputs * math.log(2 * math.pi * math.e)
+    return UpdateStats(kl, clipped / max(count, 1), entropy, norm / max(count, 1))
