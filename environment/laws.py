@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator
-from scipy import optimize, stats
 
 from environment.fields import Checked, listed, number, refusal, shown, text, whole
 
@@ -83,7 +81,7 @@ class Poisson(Law):
 
     def mass(self) -> Mass:
         """Poisson mass, cut where less than 1e-12 is left."""
-        return _cut(stats.poisson(self.mean))
+        return _cut(_stats().poisson(self.mean))
 
 
 class PoissonUniform(_Range):
@@ -94,7 +92,7 @@ class PoissonUniform(_Range):
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
-        parts = [_cut(stats.poisson(mean)) if mean else np.ones(1) for mean in range(self.low, self.high + 1)]
+        parts = [_cut(_stats().poisson(mean)) if mean else np.ones(1) for mean in range(self.low, self.high + 1)]
         mass = np.zeros(max(map(len, parts)))
         for part in parts:
             mass[: len(part)] += part / len(parts)
@@ -123,7 +121,7 @@ class NegativeBinomial(Law):
 
     def _law(self) -> Any:  # noqa: ANN401  (scipy's frozen laws have no public type)
         variance = (self.cv * self.mean) ** 2
-        return stats.nbinom(self.mean**2 / (variance - self.mean), self.mean / variance)
+        return _stats().nbinom(self.mean**2 / (variance - self.mean), self.mean / variance)
 
     def mass(self) -> Mass:
         """Mass with variance (cv * mean)^2, cut where less than 1e-12 is left."""
@@ -245,6 +243,8 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
     Raises:
         ValueError: the file or column is missing, or a sale is missing, negative or not a number.
     """
+    import pandas as pd  # slow to import, and only histories need it
+
     try:
         table = pd.read_csv(path)
     except OSError:
@@ -279,6 +279,13 @@ def quantile_table(mass: Mass) -> NDArray[np.float32]:
     return np.asarray(place, dtype=np.float32)
 
 
+def _stats() -> Any:  # noqa: ANN401  (a module)
+    """scipy.stats, imported when a mass function is first worked out: most processes only pass laws on."""
+    from scipy import stats
+
+    return stats
+
+
 def _cut(law: Any) -> Mass:  # noqa: ANN401  (scipy's frozen laws have no public type)
     mass = law.pmf(np.arange(int(law.isf(_TAIL)) + 1))
     return np.asarray(mass / mass.sum(), dtype=np.float64)
@@ -286,11 +293,13 @@ def _cut(law: Any) -> Mass:  # noqa: ANN401  (scipy's frozen laws have no public
 
 @functools.cache
 def _recentred_gamma(mean: float, cv: float, low: int, high: int) -> Mass:
+    from scipy import optimize
+
     edges = np.concatenate([[-np.inf], np.arange(low, high) + 0.5, [np.inf]])
     values = np.arange(low, high + 1)
 
     def at(centre: float) -> Mass:
-        return np.asarray(np.diff(stats.gamma.cdf(edges, cv**-2, scale=centre * cv**2)), dtype=np.float64)
+        return np.asarray(np.diff(_stats().gamma.cdf(edges, cv**-2, scale=centre * cv**2)), dtype=np.float64)
 
     centre = optimize.brentq(lambda c: float(at(c) @ values) - mean, 1e-6 * mean, 1e6 * mean)
     return np.concatenate([np.zeros(low), at(float(centre))])
