@@ -29,6 +29,13 @@ class IMARLSettings(_Frozen):
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost below which a win does not put neighbours on the list
 
 
+class DepartmentSettings(_Frozen):
+    """What one department has of its own; what is not given is the run's."""
+
+    policy: PolicyConfig | None = None
+    ppo: PPOConfig | None = None
+
+
 class Settings(_Frozen):
     """A training run."""
 
@@ -39,6 +46,7 @@ class Settings(_Frozen):
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     imarl: IMARLSettings = IMARLSettings()
+    departments: dict[str, DepartmentSettings] = {}  # by stock point: own network, learning rate, ...
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; a result depends on their number, not on the actors
     select_every: int = Field(default=5, ge=1)  # iterations between evaluations of the learning policies
@@ -54,6 +62,16 @@ class Settings(_Frozen):
         if self.copies % self.shards:
             raise ValueError(f"copies must be a multiple of shards ({self.shards}), got {self.copies}")
         return self
+
+    def policy_of(self, department: str) -> PolicyConfig:
+        """A department's own policy settings, or the run's."""
+        own = self.departments.get(department)
+        return own.policy if own and own.policy else self.policy
+
+    def ppo_of(self, department: str) -> PPOConfig:
+        """A department's own learner settings, or the run's."""
+        own = self.departments.get(department)
+        return own.ppo if own and own.ppo else self.ppo
 
 
 class Wiring(_Frozen):

@@ -1,0 +1,127 @@
+"""What `firmwide check` says of a firm: its network as a tree, and the numbers a planner asks for first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from departments.rules import benchmark_levels
+from environment import Firm, Network
+
+
+def facts(firm: Firm) -> dict[str, Any]:
+    """All that is shown, as plain values.
+
+    A protection interval is the lead time + 1 period: what an order must last for. Its mean takes the suppliers of a
+    point as equally likely, its range covers all of them.
+    """
+    network, levels = Network.of(firm), benchmark_levels(firm)
+    flow, echelons = network.mean_flow(), network.echelons()
+    holding, backorder, max_order = (firm.amounts(f) for f in ("holding_cost", "backorder_cost", "max_order"))
+    points: list[dict[str, Any]] = [
+        {
+            "stock_point": name,
+            "product": product,
+            "echelon": echelons[n],
+            "faces_customers": name in firm.customer_facing,
+            "mean_demand": _tidy(flow[n, k]),
+            "protection_interval": _protection_interval(network, n, k),
+            "base_stock_level": int(levels[n, k]),
+            "holding_cost": _tidy(holding[n, k]),
+            "backorder_cost": _tidy(backorder[n, k]),
+            "max_order": int(max_order[n, k]),
+        }
+        for n, name in enumerate(firm.names)
+        for k, product in enumerate(firm.products)
+    ]
+    supply = [{"from": source, "to": target} for source, target in network.edge_names]
+    return {
+        "firm": firm.name,
+        "description": firm.description,
+        "unmet": firm.unmet,
+        "products": list(firm.products),
+        "periods": firm.periods.model_dump(),
+        "points": points,
+        "supply": supply,
+        "warnings": [_overload(point) for point in points if point["mean_demand"] > point["max_order"]],
+    }
+
+
+def _overload(point: dict[str, Any]) -> str:
+    units = f"mean demand {point['mean_demand']} of {point['product']}"
+    return f"{point['stock_point']}: {units} is above max_order {point['max_order']}, so it can never keep up"
+
+
+def _protection_interval(network: Network, point: int, product: int) -> dict[str, float]:
+    edges = np.flatnonzero(network.edge_target == point)
+    masses: list[NDArray[np.float64]] = [network.lead_time_laws[edge][product].mass() for edge in edges]
+    possible = [np.flatnonzero(mass) for mass in masses]
+    mean = float(np.mean([np.arange(len(mass)) @ mass for mass in masses]))
+    low, high = min(int(p[0]) for p in possible), max(int(p[-1]) for p in possible)
+    return {"mean": _tidy(mean + 1), "low": low + 1, "high": high + 1}
+
+
+def _tidy(value: float) -> float:
+    rounded = round(float(value), 6)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def drawn(found: dict[str, Any]) -> RenderableType:
+    """The facts for the eye: the network as a tree, then a table."""
+    lost = "lost" if found["unmet"] == "lost" else "backordered"
+    head = f"{found['firm']}: {found['description']}" if found["description"] else found["firm"]
+    periods = found["periods"]
+    horizon = f"unmet demand is {lost}; training {periods['train']} periods, evaluation {periods['evaluate']}"
+    counted = f"{horizon}, of which the first {periods['warm_up']} are not counted"
+    warnings = [Text(f"warning: {line}", style="yellow") for line in found["warnings"]]
+    return Group(Text(head, style="bold"), Text(counted), tree(found), table(found), *warnings)
+
+
+def tree(found: dict[str, Any]) -> Tree:
+    """The network from the outside down; a point with several suppliers is drawn out below the first of them only."""
+    below: dict[str, list[str]] = {}
+    for edge in found["supply"]:
+        below.setdefault(edge["from"], []).append(edge["to"])
+    selling = {point["stock_point"] for point in found["points"] if point["faces_customers"]}
+    root = Tree("outside")
+    waiting = [(root, "outside")]
+    drawn_out: set[str] = set()
+    while waiting:
+        branch, name = waiting.pop()
+        if name in drawn_out:
+            continue
+        drawn_out.add(name)
+        for customer in below.get(name, []):
+            again = " (see above)" if customer in drawn_out and customer in below else ""
+            label = f"{customer}{' -> customers' * (customer in selling)}{again}"
+            waiting.append((branch.add(Text(label)), customer))
+    return root
+
+
+def table(found: dict[str, Any]) -> Table:
+    """One row per stock point and product."""
+    several = len(found["products"]) > 1
+    shown = Table(show_edge=False, pad_edge=False)
+    shown.add_column("stock point")
+    if several:
+        shown.add_column("product")
+    for column in ("echelon", "mean demand", "protection interval", "base-stock", "holding", "backorder", "max order"):
+        shown.add_column(column, justify="right")
+    for point in found["points"]:
+        interval = point["protection_interval"]
+        spread = f"{interval['mean']:g}" + f" ({interval['low']}..{interval['high']})" * (
+            interval["low"] < interval["high"]
+        )
+        shown.add_row(
+            point["stock_point"],
+            *[point["product"]][:several],
+            *(str(point["echelon"]), f"{point['mean_demand']:.4g}", spread, str(point["base_stock_level"])),
+            *(f"{point['holding_cost']:g}", f"{point['backorder_cost']:g}", str(point["max_order"])),
+        )
+    return shown

@@ -1,0 +1,134 @@
+"""Paired comparison of policies on common random numbers: cost or profit with standard errors, service and stock per point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coordinator.run_folder import RunFolder
+from departments.episode import Episodes, Policy, run_episodes, shards
+from departments.joint import JointPolicy
+from departments.rules import benchmark_levels, parse_rule
+from environment import Firm, World
+from environment.observation import Observer
+
+_REPORT_STREAM = 0  # of evaluation episodes: nothing is ever chosen on them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of several policies on the same episodes."""
+
+    firm: Firm
+    episodes: int
+    results: dict[str, Episodes]
+
+    def difference(self, name: str, base: str) -> tuple[float, float]:
+        """Cost of `name` less that of `base`: mean of paired differences, and its standard error, money an episode."""
+        paired = self.results[name].cost - self.results[base].cost
+        return float(paired.mean()), _standard_error(paired)
+
+    def mean(self, name: str) -> tuple[float, float]:
+        """Cost and its standard error, money an episode."""
+        cost = self.results[name].cost
+        return float(cost.mean()), _standard_error(cost)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `evaluate --json` prints; profit instead of cost where prices are set."""
+        sign, word = (-1.0, "profit") if self.firm.earns else (1.0, "cost")
+        policies = {}
+        for name, episodes in self.results.items():
+            mean, error = self.mean(name)
+            versus = {}
+            for base in self.results:
+                if base != name:
+                    difference, spread = self.difference(name, base)
+                    versus[base] = {"difference": sign * difference, "se": spread}
+            policies[name] = {
+                word: {"mean": sign * mean, "se": error},
+                "fill_rate": float(np.average(episodes.fill_rate, weights=episodes.demand)),
+                "cycle_service_level": float(episodes.full_service.mean()),
+                "on_hand": float(episodes.on_hand.sum()),
+                "backlog" if self.firm.unmet == "backorder" else "lost_sales": float(episodes.unserved.sum()),
+                "stock_points": self._stock_points(episodes),
+                "versus": versus,
+            }
+        return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies}
+
+    def _stock_points(self, episodes: Episodes) -> dict[str, dict[str, float]]:
+        facing = self.firm.customer_facing
+        points = {}
+        for n, name in enumerate(self.firm.names):
+            points[name] = {
+                "cost": float(episodes.point_cost[n]),
+                "on_hand": float(episodes.on_hand[n]),
+                "order_quantity": float(episodes.order_quantity[n]),
+                "bullwhip_ratio": float(episodes.bullwhip_ratio[n]),
+                "inventory_turns": float(episodes.inventory_turns[n]),
+            }
+            if name in facing:
+                c = facing.index(name)
+                points[name]["fill_rate"] = float(episodes.fill_rate[c])
+                points[name]["cycle_service_level"] = float(episodes.full_service[c])
+        return points
+
+
+def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy:
+    """A rule by name, or the departments of a run folder.
+
+    Raises:
+        ValueError: neither, or the run is of another firm.
+    """
+    if not Path(text).is_dir():
+        return parse_rule(text, world.firm)
+    run = RunFolder(Path(text))
+    trained = run.firm()
+    if trained.names != world.firm.names or trained.products != world.firm.products:
+        raise ValueError(f"--policy {text!r} was trained for the firm {trained.name!r}, whose stock points or products are others")
+    settings = run.settings()
+    levels = benchmark_levels(trained)
+    return JointPolicy(world, Observer(world, levels, settings.scaling), run.policies())
+
+
+def evaluate(
+    firm: Firm,
+    policies: Sequence[str] | dict[str, Policy],
+    *,
+    episodes: int,
+    seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[str, int, int], None] = lambda *_: None,
+) -> Evaluation:
+    """Play the same fresh episodes with every policy.
+
+    Args:
+        firm: a checked firm.
+        policies: rules or run folders by name, or policies ready to act.
+        episodes: number of episodes.
+        seed: of the episodes.
+        device: where to simulate.
+        report: called with a policy's name, episodes done and episodes in all.
+
+    Raises:
+        ValueError: a policy cannot be read.
+    """
+    levels = benchmark_levels(firm)
+    world = World(firm, levels, device=device)
+    observer = Observer(world, levels)
+    ready = policies if isinstance(policies, dict) else {name: load_policy_or_rule(name, world, observer) for name in policies}
+    results = {}
+    for name, policy in ready.items():
+        parts = []
+        for chance in shards(world, episodes, seed, _REPORT_STREAM):
+            parts.append(run_episodes(world, policy, chance))
+            report(name, sum(len(part.cost) for part in parts), episodes)
+        results[name] = Episodes.joined(parts)
+    return Evaluation(firm, episodes, results)

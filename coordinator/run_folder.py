@@ -1,0 +1,188 @@
+"""A run folder: what was asked for, the policies by version, metrics as csv, a checkpoint to resume from, the results.
+
+    firm.yaml  settings.json      the resolved firm and settings: the run stands by itself
+    policies/NAME/VERSION.*       every accepted policy, safetensors beside json
+    current.json                  the version that counts for each department
+    metrics.csv  events.csv       one row an iteration; acceptances and restarts
+    checkpoint.safetensors        where `--resume` goes on
+    learning-curve.png  result.json
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from coordinator.settings import Settings
+from coordinator.store import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from departments.department import Arrays
+from departments.policy import PolicyConfig, Snapshot
+from environment import Firm, load_firm
+
+METRICS = (
+    "iteration",
+    "seconds",
+    "env_steps",
+    "job",
+    "department",
+    "version",
+    "cost",
+    "benchmark_cost",
+    "value_loss",
+    "explained_variance",
+    "kl",
+    "clip_fraction",
+    "entropy",
+    "grad_norm",
+)
+EVENTS = ("iteration", "seconds", "event", "department", "version", "gain", "standard_error")
+
+
+class RunFolder:
+    """Reads and writes one run."""
+
+    def __init__(self, path: Path) -> None:
+        """The run at `path`; nothing is written before `create`."""
+        self.path = path
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the last committed iteration stands."""
+        return self.path / "checkpoint.safetensors"
+
+    def create(self, firm: Firm, settings: Settings) -> None:
+        """Start a new run.
+
+        Raises:
+            ValueError: the folder holds a run already, or is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"--run must be a folder, got the file {str(self.path)!r}")
+        if (self.path / "settings.json").exists():
+            raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume to go on, or name another folder")
+        write_atomically(self.path / "firm.yaml", firm.to_yaml())
+        write_atomically(self.path / "settings.json", settings.model_dump_json(indent=1) + "\n")
+        for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
+            write_atomically(self.path / name, ",".join(columns) + "\n")
+
+    def firm(self) -> Firm:
+        """The firm of the run.
+
+        Raises:
+            ValueError: this is no run folder.
+        """
+        if not (self.path / "firm.yaml").is_file():
+            raise ValueError(f"{str(self.path)!r} is not a run folder: it holds no firm.yaml")
+        return load_firm(self.path / "firm.yaml")
+
+    def settings(self) -> Settings:
+        """The settings of the run.
+
+        Raises:
+            ValueError: they are missing or damaged.
+        """
+        try:
+            return Settings.model_validate_json((self.path / "settings.json").read_text())
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}") from None
+
+    def save_snapshot(self, snapshot: Snapshot, provenance: Mapping[str, Any]) -> None:
+        """Keep a policy and let it count for its department."""
+        save_policy(self.path / "policies", snapshot, provenance)
+        current = self.current_versions() | {snapshot.department: snapshot.version}
+        write_atomically(self.path / "current.json", json.dumps(current, indent=1) + "\n")
+
+    def current_versions(self) -> dict[str, int]:
+        """Version of the policy that counts, per department that has one."""
+        file = self.path / "current.json"
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+
+    def policies(self) -> list[Snapshot]:
+        """The policies that count; departments without one follow the benchmark.
+
+        Raises:
+            ValueError: a policy is missing or damaged, or there is none yet.
+        """
+        versions = self.current_versions()
+        if not versions:
+            raise ValueError(f"{str(self.path)!r} holds no policy yet: train longer, or resume it")
+        return [load_policy(self.path / "policies", name, version) for name, version in versions.items()]
+
+    def append(self, name: str, columns: tuple[str, ...], row: Mapping[str, Any]) -> None:
+        """Add a row to metrics.csv or events.csv."""
+        line = io.StringIO()
+        csv.DictWriter(line, columns, lineterminator="\n").writerow({key: _short(row.get(key)) for key in columns})
+        with (self.path / name).open("a") as file:
+            file.write(line.getvalue())
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """All rows of metrics.csv or events.csv."""
+        with (self.path / name).open() as file:
+            return list(csv.DictReader(file))
+
+    def keep(self, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(self.checkpoint_file, arrays, record)
+
+    def go_back_to(self, iteration: int) -> None:
+        """Forget rows written after the checkpoint's iteration, which will be done again."""
+        for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
+            kept = [row for row in self.rows(name) if int(row["iteration"] or 0) <= iteration]
+            text = io.StringIO()
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+            write_atomically(self.path / name, text.getvalue())
+
+    def checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """The last committed iteration.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return load_checkpoint(self.checkpoint_file)
+
+
+def pack(snapshots: Mapping[str, Snapshot], states: Mapping[str, Arrays], critic: Arrays | None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Snapshots by role and learners' states as arrays with flat names, and the plain values that belong to them."""
+    arrays = {f"snapshot/{role}": snapshot.parameters for role, snapshot in snapshots.items()}
+    for name, state in states.items():
+        arrays |= {f"department/{name}/{key}": value for key, value in state.items()}
+    arrays |= {f"critic/{key}": value for key, value in (critic or {}).items()}
+    about = {
+        role: [snapshot.department, snapshot.version, snapshot.config.model_dump(mode="json")]
+        for role, snapshot in snapshots.items()
+    }
+    return {key: np.ascontiguousarray(value) for key, value in arrays.items()}, about
+
+
+def unpack(
+    arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]
+) -> tuple[dict[str, Snapshot], dict[str, Arrays], Arrays | None]:
+    """The inverse of `pack`."""
+    snapshots = {
+        role: Snapshot(department, version, PolicyConfig.model_validate(config), arrays[f"snapshot/{role}"])
+        for role, (department, version, config) in about.items()
+    }
+    states: dict[str, Arrays] = {}
+    critic: Arrays = {}
+    for key, value in arrays.items():
+        kind, _, rest = key.partition("/")
+        if kind == "critic":
+            critic[rest] = value
+        elif kind == "department":
+            name, _, part = rest.rpartition("/")
+            states.setdefault(name, {})[part] = value
+    return snapshots, states, critic or None
+
+
+def _short(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value

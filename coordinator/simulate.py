@@ -1,0 +1,265 @@
+"""One episode of a firm from files to a file: what is not given is drawn from the firm's laws or ordered by a rule."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordinator.episode_files import (
+    DEMAND,
+    INITIAL,
+    LEAD_TIMES,
+    MAX_QUANTITY,
+    ORDERS,
+    SUPPLIERS,
+    EpisodeFile,
+    Key,
+    lead_time_of,
+    supplier_rank,
+)
+from departments.rules import benchmark_levels, parse_rule
+from environment import Exogenous, Firm, Network, State, World
+
+Array = NDArray[np.float64]
+Decide = Callable[[World, State, int], Tensor]
+
+DEFAULT_POLICY = "decomposition-aggregation"
+COLUMNS = (
+    *("on_hand", "in_transit", "inventory_position", "backlog"),
+    *("sales", "lost_sales", "order_quantity", "demand", "cost"),
+)
+
+
+@dataclass(frozen=True)
+class GivenFiles:
+    """The files a user gives of an episode."""
+
+    orders: Path | None = None
+    demand: Path | None = None
+    lead_times: Path | None = None
+    suppliers: Path | None = None
+    initial: Path | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What those files say, checked against the firm; None where a file is not given."""
+
+    periods: int  # T
+    orders: Array | None  # [T, N, K] units
+    demand: Array | None  # [T, C, K] units
+    lead_times: Array | None  # [T, Ed, K] periods, of what is shipped in event 2 of the period
+    suppliers: Array | None  # [T, N, K] place among the point's suppliers
+    initial: Array | None  # [N, K] units
+
+
+def simulate(
+    firm: Firm, out: Path, files: GivenFiles, *, policy: str | None = None, periods: int | None = None, seed: int = 0
+) -> float:
+    """Run one episode and write its states; returns its cost over all periods.
+
+    Raises:
+        ValueError: one line that names the file, the row and the cure; nothing has been written then.
+    """
+    check_out(out, [path for path in (getattr(files, field.name) for field in fields(files)) if path])
+    if policy and files.orders:
+        raise ValueError("--policy and --orders both decide the orders: give one of them")
+    given = read_given(firm, files, periods)
+    if given.orders is None:
+        rule = parse_rule(policy or DEFAULT_POLICY, firm)
+        decide: Decide = lambda world, state, t: world.feasible(rule.order(world, state))  # noqa: E731
+    else:
+        orders = torch.as_tensor(given.orders)[..., None]
+        decide = lambda world, state, t: orders[t]  # noqa: E731
+    world = world_of(firm, given)
+    chance = chance_of(world, given, seed)
+    columns = run(world, decide, chance, given)
+    write_states(out, firm, columns)
+    return float(columns["cost"].sum())
+
+
+def check_out(out: Path, read: list[Path]) -> None:
+    """Refuse a place where nothing can or should be written."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: the folder {str(out.parent)!r} does not exist; create it first")
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out: the folder {str(out.parent)!r} cannot be written; choose another one")
+    if out.is_dir():
+        raise ValueError(f"--out must be a file, got the folder {str(out)!r}")
+    if any(path.exists() and out.exists() and path.samefile(out) for path in read):
+        raise ValueError(f"--out must not be one of the files that are read, got {str(out)!r}")
+
+
+def read_given(firm: Firm, files: GivenFiles, periods: int | None) -> Given:
+    """Read and check all given files; the number of periods is theirs unless `periods` is given."""
+    kinds = {"orders": ORDERS, "demand": DEMAND, "lead_times": LEAD_TIMES, "suppliers": SUPPLIERS, "initial": INITIAL}
+    paths = {name: getattr(files, name) for name in kinds}
+    read = {name: EpisodeFile(path, kinds[name], firm) for name, path in paths.items() if path is not None}
+    count = periods or _periods(read) or firm.periods.evaluate
+    orders = _orders(read["orders"], firm, count) if "orders" in read else None
+    return Given(
+        count,
+        orders,
+        _demand(read["demand"], firm, count) if "demand" in read else None,
+        _lead_times(read["lead_times"], firm, count) if "lead_times" in read else None,
+        _suppliers(read["suppliers"], firm, count, orders) if "suppliers" in read else None,
+        _initial(read["initial"], firm) if "initial" in read else None,
+    )
+
+
+def _periods(read: dict[str, EpisodeFile]) -> int | None:
+    """Periods that the files cover: orders and demand say, and must agree; else lead times and suppliers."""
+    deciding = [read[name] for name in ("orders", "demand") if name in read]
+    if len(deciding) == 2 and deciding[0].periods != deciding[1].periods:
+        covered = " and ".join(f"{file.path} covers {file.periods} periods" for file in deciding)
+        raise ValueError(f"{covered}: make them agree, or give --periods to use the first ones")
+    deciding = deciding or [read[name] for name in ("lead_times", "suppliers") if name in read]
+    return max((file.periods for file in deciding), default=None)
+
+
+def _table(periods: int, keys: list[list[Key]], value: Callable[[int, Key], int]) -> Array:
+    """Values by period, [T, .., K]."""
+    return np.array([[[value(t, key) for key in row] for row in keys] for t in range(periods)], dtype=np.float64)
+
+
+def _keys(names: list[tuple[str, ...]], firm: Firm) -> list[list[Key]]:
+    return [[(*name, product) for product in firm.products] for name in names]
+
+
+def _orders(file: EpisodeFile, firm: Firm, periods: int) -> Array:
+    limits = dict(zip(firm.names, firm.amounts("max_order"), strict=True))
+    most = {(p, k): int(limits[p][i]) for p in firm.names for i, k in enumerate(firm.products)}
+    keys = _keys([(name,) for name in firm.names], firm)
+    return _table(periods, keys, lambda t, key: file.value(t, key, 0, most[key[0], key[1]]))
+
+
+def _demand(file: EpisodeFile, firm: Firm, periods: int) -> Array:
+    demands = {name: firm.stock_points[name].demand for name in firm.customer_facing}
+    sold = {(p, k) for p, law in demands.items() for k in firm.products if not isinstance(law, dict) or k in law}
+    file.refuse_others(sold.__contains__, "sells to no customer", harmless="0")
+    keys = _keys([(name,) for name in firm.customer_facing], firm)
+    return _table(periods, keys, lambda t, key: file.value(t, key, 0, MAX_QUANTITY) if key in sold else 0)
+
+
+def _lead_times(file: EpisodeFile, firm: Firm, periods: int) -> Array:
+    edges = Network.of(firm).edge_names
+    file.refuse_others(lambda key: (key[0], key[1]) in edges, "is not an edge of the firm")
+    table = _table(periods - 1, _keys(list(edges), firm), lambda t, key: lead_time_of(file, t + 1, key))
+    return np.concatenate(
+        [np.ones((1, len(edges), len(firm.products))), table.reshape(-1, len(edges), len(firm.products))]
+    )
+
+
+def _suppliers(file: EpisodeFile, firm: Firm, periods: int, orders: Array | None) -> Array:
+    """No row is needed where there is one supplier, or nothing to send."""
+    edges = Network.of(firm).edge_names
+    suppliers = {name: [source for source, target in edges if target == name] for name in firm.names}
+    keys = _keys([(name,) for name in firm.names], firm)
+    index = {key: (n, k) for n, row in enumerate(keys) for k, key in enumerate(row)}
+
+    def rank(t: int, key: Key) -> int:
+        idle = orders is not None and orders[(t, *index[key])] == 0
+        return 0 if idle and (t, key) not in file.cells else supplier_rank(file, t, key, suppliers[key[0]])
+
+    return _table(periods, keys, rank)
+
+
+def _initial(file: EpisodeFile, firm: Firm) -> Array:
+    keys = _keys([(name,) for name in firm.names], firm)
+    stock: Array = _table(1, keys, lambda t, key: file.value(t, key, 0, MAX_QUANTITY))[0]
+    return stock
+
+
+def world_of(firm: Firm, given: Given) -> World:
+    """A world in double precision, so that money is exact, with pipeline slots for the longest given lead time."""
+    named = all(None not in point.initial_on_hand_per(firm.products) for point in firm.stock_points.values())
+    levels = (
+        np.zeros((len(firm.names), len(firm.products)))
+        if named or given.initial is not None
+        else benchmark_levels(firm)
+    )
+    slots = 1 if given.lead_times is None else int(given.lead_times.max())
+    return World(firm, levels, dtype=torch.float64, slots=slots)
+
+
+def chance_of(world: World, given: Given, seed: int) -> Exogenous:
+    """The episode's chance: drawn from the laws, and replaced by what is given."""
+    chance = world.draw(given.periods, 1, world.generator(seed))
+    if given.demand is not None:
+        chance = chance._replace(demand=torch.as_tensor(given.demand)[..., None], customers=None)
+    if given.suppliers is not None:
+        chance = chance._replace(supplier=torch.as_tensor(given.suppliers)[..., None])
+    if given.lead_times is not None:
+        ahead = np.roll(given.lead_times, -1, axis=0)  # a step's chance holds the lead times of the next period
+        chance = chance._replace(lead_time=torch.as_tensor(ahead).to(torch.int64)[..., None])
+    return chance
+
+
+def run(world: World, decide: Decide, chance: Exogenous, given: Given) -> dict[str, Array]:
+    """The columns of the states file, [T, N, K] each."""
+    state = world.reset(1, None if given.initial is None else torch.as_tensor(given.initial)[..., None])
+    sales = unserved = torch.zeros_like(chance.demand[0])
+    calm = Exogenous(sales, None, None, None)  # period 0: nothing was ordered or sold, costs are the firm file's
+    cost = world.account(state.on_hand, sales, unserved, torch.zeros_like(state.on_hand), calm)
+    kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
+    for t in range(given.periods):
+        order, now = decide(world, state, t), chance.at(t)
+        values = (
+            *_stock(world, state),
+            *_service(world, sales, unserved),
+            order,
+            _spread(world, world.demand(now)),
+            cost,
+        )
+        for column, value in zip(COLUMNS, values, strict=True):
+            kept[column].append(value)
+        state, outcome = world.step(state, order, now)
+        sales, unserved = outcome.sales, outcome.unserved
+        cost = world.account(state.on_hand, sales, unserved, order, now)
+    return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
+
+
+def _stock(world: World, state: State) -> tuple[Tensor, ...]:
+    backlog = _spread(world, state.owed[world.network.internal :])
+    return state.on_hand, world.in_transit(state), state.inventory_position, backlog
+
+
+def _service(world: World, sales: Tensor, unserved: Tensor) -> tuple[Tensor, Tensor]:
+    lost = unserved if world.firm.unmet == "lost" else torch.zeros_like(unserved)
+    return _spread(world, sales), _spread(world, lost)
+
+
+def _spread(world: World, value: Tensor) -> Tensor:
+    """Values of the customer-facing points as values of all, 0 elsewhere, [N, K, E]."""
+    whole = value.new_zeros(world.points, *value.shape[1:])
+    whole[torch.as_tensor(world.network.customer_facing)] = value
+    return whole
+
+
+def write_states(out: Path, firm: Firm, columns: dict[str, Array]) -> None:
+    """Write one row per period, stock point and (of several) product; all or nothing."""
+    several = len(firm.products) > 1
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["period", "stock_point", *["product"][:several], *columns])
+            for t, n, k in np.ndindex(columns["on_hand"].shape):
+                names = [t, firm.names[n], *[firm.products[k]][:several]]
+                writer.writerow([*names, *(_number(float(values[t, n, k])) for values in columns.values())])
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _number(value: float) -> str:
+    """Whole numbers without decimals; money without the last bits of binary fractions."""
+    return f"{round(value, 9) + 0.0:.15g}"

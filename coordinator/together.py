@@ -1,0 +1,87 @@
+"""Schemes in which all departments learn at once from the same rollouts, each from its own slice and reward.
+
+`marl` ([I]): every department sees its own position; retailers share one policy and are paid by their own cost, all others by
+the network's; one critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.imarl import Progress
+from coordinator.training import Training
+from departments.policy import Snapshot
+from environment import Network
+
+
+@dataclass
+class Together:
+    """Everybody's best policies so far."""
+
+    training: Training
+    best: dict[str, Snapshot]
+    best_cost: float
+    iteration: int = 0
+
+    @classmethod
+    def begin(cls, training: Training) -> Together:
+        """All start from what is published."""
+        for snapshot in dict(training.published).values():
+            training.adopt(snapshot)
+        return cls(training, dict(training.published), float(training.selection_costs().mean()))
+
+    def run(
+        self, watch: Callable[[Progress], None], accepted: Callable[[Snapshot, float, float], None], keep: Callable[[], None]
+    ) -> None:
+        """Learn until the budget is used up; the best joint policy on selection episodes is what is kept.
+
+        Args:
+            watch: sees every iteration.
+            accepted: sees the policies that are kept at the end.
+            keep: called when the state may be checkpointed.
+        """
+        training, settings = self.training, self.training.settings
+        names = list(training.streams)
+        while self.iteration < settings.iterations and not training.exhausted:
+            result = training.iterate(names, (settings.seed, 0, self.iteration))
+            self.iteration += 1
+            cost = None
+            if self.iteration % settings.select_every == 0:
+                cost = float(training.selection_costs().mean())
+                if cost < self.best_cost:
+                    self.best, self.best_cost = dict(training.published), cost
+            watch(Progress("all", 0, self.iteration, cost, result))
+            keep()
+        for snapshot in self.best.values():
+            accepted(snapshot, float("nan"), float("nan"))
+
+    def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
+        """What a checkpoint needs."""
+        snapshots = {f"best/{name}": snapshot for name, snapshot in self.best.items()}
+        return {"iteration": self.iteration, "best_cost": self.best_cost}, snapshots
+
+    @classmethod
+    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Together:
+        """Go on from a record."""
+        best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
+        return cls(training, best, plain["best_cost"], plain["iteration"])
+
+
+def marl_reward_weights(network: Network) -> NDArray[np.float32]:
+    """Retailers by their own cost, all others by the network's, [N, N]."""
+    weights = np.ones((len(network.names), len(network.names)), dtype=np.float32)
+    for point in network.customer_facing:
+        weights[point] = 0.0
+        weights[point, point] = 1.0
+    return weights
+
+
+def marl_owners(network: Network) -> dict[str, str]:
+    """Every retailer's policy is the first retailer's; all others own theirs."""
+    leader = network.names[int(network.customer_facing[0])]
+    return {name: leader if point in network.customer_facing else name for point, name in enumerate(network.names)}

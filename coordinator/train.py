@@ -1,0 +1,251 @@
+"""A training run from start to end: build the departments, the critic and the environments, let the scheme teach, keep everything."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from coordinator.cluster import Blueprint, Crew, LocalCrew, RayCrew
+from coordinator.collect import Collector
+from coordinator.critic import Critic
+from coordinator.imarl import IMARL, Progress, reward_weights
+from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.settings import Settings, Wiring
+from coordinator.together import Together, marl_owners, marl_reward_weights
+from coordinator.training import Training
+from departments.department import Charter, Department
+from departments.joint import widest_observation
+from departments.policy import Snapshot, first_snapshot, policy_shapes
+from departments.rules import benchmark_levels
+from environment import Firm, Network, World
+from environment.observation import Observer
+
+
+class Watcher(Protocol):
+    """Whoever shows how a run goes."""
+
+    def note(self, line: str) -> None:
+        """Something happened once: an actor is ready, a policy was accepted, a worker was restarted."""
+
+    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
+        """An iteration is done; `cost` is the last known cost of the firm on selection episodes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A firm made ready for learning: who its departments are and how they are paid."""
+
+    firm: Firm
+    network: Network
+    charters: dict[str, Charter]
+    blueprint: Blueprint
+    owner: dict[str, str]
+
+    @classmethod
+    def of(cls, firm: Firm, settings: Settings) -> Plan:
+        """Work out observations, networks and rewards."""
+        network, levels = Network.of(firm), benchmark_levels(firm)
+        world = World(firm, levels, device=settings.device)
+        observer = Observer(world, levels, settings.scaling)
+        policies = {name: settings.policy_of(name) for name in firm.names}
+        owner: dict[str, str] = {}
+        weights = reward_weights(network, "downstream")
+        if settings.scheme == "marl":
+            policies = {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
+            owner, weights = marl_owners(network), marl_reward_weights(network)
+        # Rewards are counted in what the benchmark's stock would cost a period, so that learning rates carry over between firms.
+        unit = float((firm.amounts("holding_cost") * levels).sum())
+        width = widest_observation(observer, policies, firm.names)
+        charters = {
+            name: Charter(
+                name=name,
+                point=point,
+                policy=policies[name],
+                ppo=settings.ppo_of(name),
+                shapes=policy_shapes(observer, policies[name], point, world.products),
+                width=width,
+                seed=settings.seed * 1_000 + firm.names.index(owner.get(name, name)),
+                device=settings.device,
+            )
+            for point, name in enumerate(firm.names)
+        }
+        blueprint = Blueprint(
+            departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
+            critic=functools.partial(
+                Critic, observer.size, len(firm.names), settings.critic, settings.seed, settings.device
+            ),
+            environment=functools.partial(
+                Collector, firm, levels, weights / max(unit, 1e-9), settings.scaling, settings.device
+            ),
+        )
+        return cls(firm, network, charters, blueprint, owner)
+
+    def base(self, settings: Settings) -> dict[str, Snapshot]:
+        """Version 0 of every department: the benchmark, or at random."""
+        snapshots = {n: first_snapshot(n, c.policy, c.shapes, c.seed) for n, c in self.charters.items()}
+        if settings.imarl.base_policy == "random":
+            return {name: _randomised(snapshot, self.charters[name].seed) for name, snapshot in snapshots.items()}
+        return snapshots
+
+
+def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:
+    """The same network with small random weights everywhere, so that nothing of the benchmark is left in a plain policy."""
+    rng = np.random.default_rng(seed + 500)
+    parameters = snapshot.parameters + 0.1 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
+    return Snapshot(snapshot.department, 0, snapshot.config, parameters)
+
+
+def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], None]) -> Crew:
+    """The workers of a run, in this process or as Ray actors."""
+    if wiring.backend == "local":
+        return LocalCrew(plan.blueprint, wiring.environments)
+    return RayCrew(
+        plan.blueprint,
+        namespace=f"firmwide-{name}-{os.getpid()}",
+        address=wiring.address,
+        environments=wiring.environments,
+        departments_per_process=wiring.departments_per_process,
+        department_gpus=wiring.department_gpus,
+        critic_gpus=wiring.critic_gpus,
+        report=report,
+    )
+
+
+def train(
+    firm: Firm, settings: Settings, wiring: Wiring, folder: Path, watcher: Watcher, *, resume: bool = False, started: float | None = None
+) -> list[Snapshot]:
+    """Train a firm's departments; everything that happens stands in the run folder.
+
+    Args:
+        firm: a checked firm.
+        settings: what decides the result.
+        wiring: where the actors run.
+        folder: the run folder; must be new, or hold the run that is resumed.
+        watcher: shows progress.
+        resume: go on from the checkpoint.
+        started: `time.monotonic()` from which the budget of seconds counts.
+
+    Returns:
+        The policies that count at the end.
+
+    Raises:
+        ValueError: the folder does not fit.
+    """
+    run = RunFolder(folder)
+    if resume:
+        arrays, record = run.checkpoint()
+    else:
+        run.create(firm, settings)
+    plan = Plan.of(firm, settings)
+    crew = build_crew(plan, wiring, firm.name, watcher.note)
+    try:
+        training = Training(
+            crew,
+            settings,
+            published=plan.base(settings),
+            streams={name: point for point, name in enumerate(firm.names)},
+            train_periods=firm.periods.train,
+            by_message=wiring.execution == "message",
+            owner=plan.owner,
+            report=watcher.note,
+            started=started or time.monotonic(),
+        )
+        diary = _Diary(run, training, watcher)
+        if resume:
+            scheme = diary.resume(plan, arrays, record)
+        elif settings.scheme == "imarl":
+            scheme = IMARL.begin(plan.network, training)
+        else:
+            scheme = Together.begin(training)
+        diary.follow(scheme)
+        return list(scheme.saved.values()) if isinstance(scheme, IMARL) else list(scheme.best.values())
+    finally:
+        crew.close()
+
+
+class _Diary:
+    """Writes down what a scheme does, and shows it."""
+
+    def __init__(self, run: RunFolder, training: Training, watcher: Watcher) -> None:
+        self.run, self.training, self.watcher = run, training, watcher
+        self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
+
+    def resume(self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, object]) -> IMARL | Together:
+        snapshots, states, critic = unpack(arrays, record["snapshots"])  # type: ignore[arg-type]
+        training, mine = self.training, record["diary"]
+        assert isinstance(mine, dict)
+        training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
+        self.iteration, self.benchmark, self.cost = mine["iteration"], mine["benchmark"], mine["cost"]
+        training.published |= {r.removeprefix("published/"): s for r, s in snapshots.items() if r.startswith("published/")}
+        training.bring_back(states, critic)
+        self.run.go_back_to(self.iteration)
+        self.watcher.note(f"resumed after iteration {self.iteration}")
+        plain = record["scheme"]
+        assert isinstance(plain, dict)
+        if training.settings.scheme == "imarl":
+            return IMARL.resume(plan.network, training, plain, snapshots)
+        return Together.resume(training, plain, snapshots)
+
+    def follow(self, scheme: IMARL | Together) -> None:
+        if self.iteration == 0:
+            self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
+        scheme.run(self._watch, self._accepted, lambda: self._keep(scheme))
+        self._keep(scheme)
+
+    def _base(self) -> list[Snapshot]:
+        return list(self.training.published.values())
+
+    def _watch(self, progress: Progress) -> None:
+        self.iteration += 1
+        if progress.cost is not None:
+            self.cost = progress.cost
+        common = {
+            "iteration": self.iteration,
+            "seconds": self.training.seconds,
+            "env_steps": self.training.env_steps,
+            "job": progress.job,
+            "benchmark_cost": self.benchmark,
+            "cost": progress.cost,
+            **progress.result.critic,
+        }
+        for name, update in progress.result.updates.items():
+            version = progress.result.snapshots[name].version
+            self.run.append("metrics.csv", METRICS, common | {"department": name, "version": version} | update._asdict())
+        self.watcher.iteration(progress, self.training, self.cost, self.benchmark)
+
+    def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
+        settings = self.training.settings
+        provenance = {"run": self.run.path.name, "scheme": settings.scheme, "seed": settings.seed, "gain": gain, "se": error}
+        self.run.save_snapshot(snapshot, {k: v for k, v in provenance.items() if v == v})
+        self._event("accepted", snapshot.department, snapshot.version, gain, error)
+        if gain == gain:
+            self.watcher.note(f"{snapshot.department} version {snapshot.version} accepted: saves {gain:.1f} ± {error:.1f} an episode")
+
+    def _event(self, event: str, department: str = "", version: int | None = None, gain: float = np.nan, error: float = np.nan) -> None:
+        row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
+        self.run.append("events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error})
+
+    def _keep(self, scheme: IMARL | Together) -> None:
+        training = self.training
+        while self.restarts < training.crew.restarts:
+            self.restarts += 1
+            self._event("restarted")
+        plain, snapshots = scheme.record()
+        published = {f"published/{name}": snapshot for name, snapshot in training.published.items()}
+        arrays, about = pack(snapshots | published, *training.learner_states())
+        diary = {
+            "iteration": self.iteration,
+            "seconds": training.seconds,
+            "env_steps": training.env_steps,
+            "benchmark": self.benchmark,
+            "cost": self.cost,
+        }
+        self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary})
+
