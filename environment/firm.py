@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from environment.customers import Clientele, Segment, check_customers
 from environment.fields import Checked, listed, number, one_of, per_name, shown, text, whole
 from environment.laws import AnyLaw, Fixed, History, parse_law
 
@@ -21,6 +22,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 MAX_AMOUNT = 1e9
 MAX_LEAD_TIME = 1000
 _RESERVED = ("law", OUTSIDE)
+_BY_PRODUCT = ("lead_time", "initial_pipeline")  # fields of an edge
 
 
 def _amounts(value: object) -> object:
@@ -50,6 +52,12 @@ def _stock_points(value: object) -> object:
         raise ValueError(f" must be a mapping name -> stock point with at least one entry, got {shown(value)}")
     for name in value:
         _check_name("stock_points", name)
+    return value
+
+
+def _customers(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError(f" must be a mapping stock point -> its customers, got {shown(value)}")
     return value
 
 
@@ -95,6 +103,7 @@ class StockPoint(Checked):
     unit_cost: Amounts = 0.0  # money per unit ordered
     fixed_order_cost: Amounts = 0.0  # money per order above zero
     initial_on_hand: WholeAmounts = None  # units; None: the benchmark's base-stock level
+    salvage_value: Amounts = 0.0  # money per unit on hand or on its way here when an episode ends
 
     def initial_on_hand_per(self, products: tuple[str, ...]) -> list[float | None]:
         """Given stock at the start per product, [K]; None where the benchmark's level is meant."""
@@ -108,6 +117,7 @@ class Supply(Checked):
     source: Text = Field(alias="from")
     target: Text = Field(alias="to")
     lead_time: Laws = Fixed(value=1)
+    initial_pipeline: WholeAmounts = 0  # units under way at the start, for each period of the longest lead time
 
     @field_validator("lead_time")
     @classmethod
@@ -134,12 +144,14 @@ class Firm(Checked):
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
     stock_points: Annotated[dict[str, StockPoint], BeforeValidator(_stock_points)]
+    customers: Annotated[dict[str, Clientele], BeforeValidator(_customers)] = Field({})  # by stock point
     supply: Annotated[tuple[Supply, ...], listed("edges such as {from: outside, to: shop, lead_time: 1}")] = ()
 
     @model_validator(mode="after")
     def _whole_is_sound(self) -> Self:
         self._check_names()
         self._check_products()
+        self._check_customers()
         self._check_supply()
         self._check_reach()
         return self
@@ -157,7 +169,7 @@ class Firm(Checked):
     def _check_products(self) -> None:
         known = set(self.products)
         values = [(f"stock_points.{n}.{f}", v) for n, p in self.stock_points.items() for f, v in p]
-        values += [(f"supply[{i}].lead_time", edge.lead_time) for i, edge in enumerate(self.supply)]
+        values += [(f"supply[{i}].{f}", getattr(e, f)) for i, e in enumerate(self.supply) for f in _BY_PRODUCT]
         for field, value in values:
             if not isinstance(value, dict):
                 continue
@@ -166,6 +178,17 @@ class Firm(Checked):
             optional = field.endswith((".demand", ".price", ".initial_on_hand"))
             if (missing := sorted(known - set(value))) and not optional:
                 raise ValueError(f"{field}.{missing[0]} is missing: give one number for all products or one for each")
+
+    def _check_customers(self) -> None:
+        for name, clientele in self.customers.items():
+            if name not in self.stock_points:
+                known = ", ".join(self.names)
+                raise ValueError(f"customers.{name}: unknown stock point; stock points are {known}")
+            if self.stock_points[name].demand is not None:
+                raise ValueError(f"customers.{name}: stock_points.{name} has a demand as well; remove one of the two")
+            for segment in clientele.segments:
+                _check_name(f"customers.{name}.segments", segment)
+        check_customers(self.customers, self.products)
 
     def _check_supply(self) -> None:
         seen: set[tuple[str, str]] = set()
@@ -208,7 +231,9 @@ class Firm(Checked):
         suppliers = self._direct_suppliers()
         frontier = list(self.customer_facing)
         if not frontier:
-            raise ValueError("stock_points: no stock point has a demand; give at least one of them a demand law")
+            raise ValueError(
+                "stock_points: no stock point has a demand; give at least one of them a demand law or customers"
+            )
         reaches = set(frontier)
         while frontier:
             above = set(suppliers[frontier.pop()]) - reaches
@@ -240,8 +265,9 @@ class Firm(Checked):
 
     @property
     def customer_facing(self) -> tuple[str, ...]:
-        """Stock points with external demand, in the order of the axis C."""
-        return tuple(name for name, point in self.stock_points.items() if point.demand is not None)
+        """Stock points with external demand or customers, in the order of the axis C."""
+        sells = {name for name, point in self.stock_points.items() if point.demand is not None} | set(self.customers)
+        return tuple(name for name in self.stock_points if name in sells)
 
     @property
     def earns(self) -> bool:
@@ -255,13 +281,28 @@ class Firm(Checked):
         )
 
     def demand_laws(self) -> list[list[AnyLaw]]:
-        """External demand per customer-facing point and product, [C][K]; products not sold there are fixed at 0."""
-        demands = [self.stock_points[name].demand for name in self.customer_facing]
-        return [self._per_product(demand, Fixed(value=0)) for demand in demands]
+        """External demand per customer-facing point and product, [C][K]; products not sold there are fixed at 0.
+
+        Of customers who choose it is the law in the long run.
+        """
+        return [
+            [*self.customers[name].demand_laws(self.products)]
+            if name in self.customers
+            else self._per_product(self.stock_points[name].demand, Fixed(value=0))
+            for name in self.customer_facing
+        ]
+
+    def segments(self, point: str) -> Mapping[str, Segment]:
+        """The segments of a stock point's customers, in the order of the axis S; none where demand is a law."""
+        return self.customers[point].segments if point in self.customers else {}
 
     def lead_time_laws(self, supply: Supply) -> list[AnyLaw]:
         """Lead time of one edge per product, [K]."""
         return self._per_product(supply.lead_time, None)
+
+    def initial_pipeline(self, supply: Supply) -> list[float]:
+        """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
+        return self._per_product(supply.initial_pipeline, 0.0)
 
     def _per_product(self, value: Any, default: Any) -> list[Any]:  # noqa: ANN401
         return [value.get(product, default) if isinstance(value, dict) else value for product in self.products]

@@ -30,7 +30,8 @@ class Network:
     supplier_rank: Indices  # [Ed] place of the edge's source among its target's suppliers
     supplier_count: Indices  # [N]
     lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
-    demand_laws: list[list[AnyLaw]]  # [C][K]
+    demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
+    initial_pipeline: list[list[float]]  # [Ed][K] units at the start in each slot up to the longest lead time
 
     @classmethod
     def of(cls, firm: Firm) -> Network:
@@ -51,6 +52,7 @@ class Network:
             supplier_count=np.bincount(target, minlength=len(firm.names)),
             lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
             demand_laws=firm.demand_laws(),
+            initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
         )
 
     @property

@@ -1,4 +1,7 @@
-"""Records of the world. Copies are the last axis: N stock points, Ed edges, L lines, C customer-facing points, K products, E copies."""
+"""Records of the world. Copies are the last axis.
+
+N stock points, Ed edges, L lines, C customer-facing points, S segments of customers, K products, E copies.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,17 @@ class State(NamedTuple):
 class Exogenous(NamedTuple):
     """What chance decides, of one period or, with a leading axis T, of many. None: nothing is random there."""
 
-    demand: Tensor  # [C, K, E] units, drawn in event 4 and served in the next period
+    demand: Tensor  # [C, K, E] units, drawn in event 4 and served in the next period; 0 where customers choose
     lead_time: Tensor | None  # [Ed, K, E] periods (int64), of what is shipped in event 2 of the next period
     supplier: Tensor | None  # [N, K, E] place among the point's suppliers that gets this period's order
     cost_factor: Tensor | None  # [2, N, K, E] factors on holding and backorder cost of the next period
+    traffic: Tensor | None = None  # [S, E] customers who come in this period
+    customers: Tensor | None = None  # [J, S, E] int16, what decides each one's choice (see `environment.choice`)
+    regime: Tensor | None = None  # [S, E] hidden state of the traffic; no department sees it
 
     def at(self, period: int) -> Exogenous:
         """One period of many."""
-        return Exogenous(*(None if field is None else field[period] for field in self))
+        return Exogenous(self.demand[period], *(None if field is None else field[period] for field in self[1:]))
 
 
 class Outcome(NamedTuple):
@@ -35,3 +41,13 @@ class Outcome(NamedTuple):
     cost: Tensor  # [N, E] money per stock point: holding, backlog or lost sales, purchases, less income
     sales: Tensor  # [C, K, E] units handed to external customers, backlog included
     unserved: Tensor  # [C, K, E] units of external backlog, or units lost in this period
+    demand: Tensor  # [C, K, E] units that external customers asked for
+
+
+class Report(NamedTuple):
+    """What the departments of a firm with customers are told of the last step; zero before the first."""
+
+    asked: Tensor  # [N, K, E] units ordered from each point, by customers of both kinds, backlog not included
+    handed: Tensor  # [N, K, E] units that each point sold or shipped
+    traffic: Tensor  # [S, E] customers who came
+    exposure: Tensor  # [S, K, E] what was recommended to them

@@ -1,7 +1,7 @@
 """The world: E independent copies of a firm, stepped together. States are values; nothing here remembers a period.
 
-`draw` decides chance for many periods at once, `step` is a pure function of state, orders and one period of that chance, so
-common random numbers, replayed traces and gradients through the simulator are the same call.
+`draw` decides chance for many periods at once, `step` is a pure function of state, decisions and one period of that chance,
+so common random numbers, replayed traces and gradients through the simulator are the same call.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from environment.choice import Choice
 from environment.events import Incidence, dispatch, feasible, fulfil, route
 from environment.firm import Firm
-from environment.laws import TABLE_SIZE, AnyLaw, quantile_table
+from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_table
 from environment.network import Network
-from environment.state import Exogenous, Outcome, State
+from environment.state import Exogenous, Outcome, Report, State
 
 
 class LawTable:
@@ -43,7 +44,7 @@ class LawTable:
 def sixteen_bits(count: int, generator: Generator) -> Tensor:
     """`count` uniform signed 16-bit numbers, four from each 64-bit draw."""
     words = torch.empty((count + 3) // 4, dtype=torch.int64, device=generator.device)
-    words.random_(torch.iinfo(torch.int64).min, None, generator=generator)  # type: ignore[call-overload]
+    words.random_(torch.iinfo(torch.int64).min, None, generator=generator)
     return words.view(torch.int16)[:count]
 
 
@@ -72,7 +73,7 @@ class World:
 
         Args:
             firm: a checked firm.
-            initial_on_hand: [N, K] units at the start of an episode (the benchmark's base-stock levels) where the firm names none.
+            initial_on_hand: [N, K] units at the start of an episode where the firm names none (the benchmark's levels).
             device: where all tensors live.
             dtype: float32 is exact for whole units up to 2^24; float64 for exact money too.
             slots: least number of pipeline slots, for given lead times beyond the longest of the firm's laws.
@@ -87,7 +88,10 @@ class World:
         self._holding_cost = self._amounts("holding_cost")
         self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
-        self._price, self._penalty = self._amounts("price")[facing], self._amounts("backorder_cost")[facing]  # [C, K, 1]
+        self._price, self._penalty = (
+            self._amounts("price")[facing],
+            self._amounts("backorder_cost")[facing],
+        )  # [C, K, 1]
         self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
         self._sells, self._lost = firm.earns, firm.unmet == "lost"
         given = [
@@ -96,7 +100,14 @@ class World:
         ]
         start = np.where(np.isnan(np.array(given, dtype=float)), initial_on_hand, np.array(given, dtype=float))
         self._initial_on_hand = torch.as_tensor(start, device=self.device, dtype=dtype)[:, :, None]
-        self._demand_table = self._table(self.network.demand_laws)
+        chosen = [[Fixed(value=0)] * self.products if name in firm.customers else None for name in firm.customer_facing]
+        laws: list[list[AnyLaw]] = [
+            [*zero] if zero else given for zero, given in zip(chosen, self.network.demand_laws, strict=True)
+        ]
+        self._demand_table = self._table(laws)
+        self.choice = Choice(firm, self.device, dtype) if firm.customers else None
+        salvage_value = self._amounts("salvage_value")
+        self._salvage_value = salvage_value if bool(salvage_value.any()) else None
         lead_times = [law.mass() for laws in self.network.lead_time_laws for law in laws]
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
         self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws)
@@ -104,9 +115,19 @@ class World:
         self._fixed_lead_time = modes.view(self.edges, self.products, 1)
         self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
         self._chooses = bool((self._supplier_count > 1).any())
+        self._initial_pipeline = self._pipeline()
 
     def _amounts(self, field: str) -> Tensor:
         return torch.as_tensor(self.firm.amounts(field), device=self.device, dtype=self.dtype)[:, :, None]
+
+    def _pipeline(self) -> Tensor | None:
+        """Units under way at the start, [slots, Ed, K, 1]; None if there are none anywhere."""
+        units = torch.tensor(self.network.initial_pipeline, device=self.device, dtype=self.dtype)
+        if not bool(units.any()):
+            return None
+        longest = [[len(law.mass()) - 1 for law in laws] for laws in self.network.lead_time_laws]
+        slot = torch.arange(self.slots, device=self.device)[:, None, None]
+        return (units * (slot < torch.tensor(longest, device=self.device))).unsqueeze(-1)
 
     def _table(self, laws: list[list[AnyLaw]]) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, self.dtype)
@@ -116,7 +137,7 @@ class World:
         return seeded_generator(self.device, *seed)
 
     def reset(self, copies: int, on_hand: Tensor | None = None) -> State:
-        """Period 0 of an episode: stock on hand, everything else zero.
+        """Period 0 of an episode: stock on hand, the firm's initial pipeline, everything else zero.
 
         Args:
             copies: E.
@@ -126,10 +147,24 @@ class World:
         stock = zeros + (self._initial_on_hand if on_hand is None else on_hand)
         pipeline = zeros.new_zeros(self.slots, self.edges, self.products, copies)
         owed = zeros.new_zeros(self.incidence.outgoing.shape[1], self.products, copies)
-        return State(stock, pipeline, owed, stock.clone())
+        state = State(stock, pipeline, owed, stock.clone())
+        if self._initial_pipeline is None:
+            return state
+        under_way = state._replace(pipeline=pipeline + self._initial_pipeline)
+        return under_way._replace(inventory_position=stock + self.in_transit(under_way))
 
-    def draw(self, periods: int, copies: int, generator: Generator) -> Exogenous:
-        """All chance of `periods` periods, each field with a leading axis T."""
+    def draw(
+        self, periods: int, copies: int, generator: Generator, *, start: int = 0, regime: Tensor | None = None
+    ) -> Exogenous:
+        """All chance of `periods` periods, each field with a leading axis T.
+
+        Args:
+            periods: T.
+            copies: E.
+            generator: of the device.
+            start: the first period's number; only customers have a season.
+            regime: [S, E] of the period before, to go on with the same customers.
+        """
         shape = (periods, -1, self.products, copies)
         demand = self._demand_table.draw(periods, copies, generator).view(shape)
         lead_time = supplier = cost_factor = None
@@ -143,19 +178,34 @@ class World:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
             cost_factor = 1.0 + self.firm.cost_spread * (2.0 * noise - 1.0)
-        return Exogenous(demand, lead_time, supplier, cost_factor)
+        crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start, regime)
+        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)
 
     def feasible(self, order: Tensor) -> Tensor:
         """Orders clipped to [0, max_order] and rounded to whole units, [N, K, E]."""
         return feasible(order, self.max_order)
 
-    def step(self, state: State, order: Tensor, chance: Exogenous) -> tuple[State, Outcome]:
+    def demand(self, chance: Exogenous, exposure: Tensor | None = None) -> Tensor:
+        """Units that external customers ask for, [C, K, E]: what chance says plus what they choose under `exposure`.
+
+        Args:
+            chance: one period of `draw`.
+            exposure: [S, K, E], feasible (see `Choice.feasible`); None: the firm file's, which by default is none.
+        """
+        if self.choice is None or chance.customers is None:
+            return chance.demand
+        return chance.demand + self.choice.demand(exposure, chance.customers)
+
+    def step(
+        self, state: State, order: Tensor, chance: Exogenous, exposure: Tensor | None = None
+    ) -> tuple[State, Outcome]:
         """Place feasible orders, let demand be drawn, and run the next period up to its accounts.
 
         Args:
             state: after event 2 of period t.
             order: [N, K, E] whole units within [0, max_order] (see `feasible`).
             chance: one period of `draw`.
+            exposure: [S, K, E] what is recommended to whom, for `demand`.
 
         Returns:
             The state after event 2 of period t + 1, and that period's outcome.
@@ -163,10 +213,11 @@ class World:
         incidence, inside = self.incidence, self.network.internal
         full = (-1, self.products, order.shape[-1])
         flat = (-1, self.products * order.shape[-1])
-        order_flat, demand = order.reshape(flat), chance.demand.reshape(flat)
+        demand = self.demand(chance, exposure)
+        order_flat, wanted = order.reshape(flat), demand.reshape(flat)
         supplier = None if chance.supplier is None else chance.supplier.reshape(flat)
         internal, outside = route(order_flat, supplier, incidence)
-        ordered = torch.cat((internal, demand))
+        ordered = torch.cat((internal, wanted))
         position = state.inventory_position.view(flat) + order_flat
         position = torch.addmm(position, incidence.outgoing, ordered, alpha=-1.0)
 
@@ -186,7 +237,46 @@ class World:
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
         cost = self.account(after.on_hand, sales, unserved, order, chance)
-        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved)
+        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand)
+
+    def report(
+        self,
+        before: State,
+        order: Tensor,
+        chance: Exogenous,
+        exposure: Tensor | None,
+        after: State,
+        outcome: Outcome,
+    ) -> Report:
+        """What the departments of a firm with customers learn from a step beside the state after it.
+
+        Args:
+            before: the state that was stepped.
+            order: [N, K, E] the step's orders.
+            chance: the step's chance.
+            exposure: [S, K, E] the step's exposure; None: the firm file's.
+            after: the state the step led to.
+            outcome: of the step.
+        """
+        choice, nothing = self._chosen(), self.no_report(order.shape[-1])
+        asked = before.inventory_position + order - after.inventory_position
+        if self._lost:
+            asked = self.incidence.facing.add_to(asked, outcome.unserved)
+        arrived = (self.incidence.incoming @ before.pipeline[0].view(self.edges, -1)).view(order.shape)
+        traffic = nothing.traffic if chance.traffic is None else chance.traffic
+        shown = choice.standing if exposure is None else exposure
+        return Report(asked, before.on_hand + arrived - after.on_hand, traffic, nothing.exposure + shown)
+
+    def _chosen(self) -> Choice:
+        if self.choice is None:
+            raise RuntimeError(f"firm {self.firm.name} has no customers who choose; give it `customers` for reports")
+        return self.choice
+
+    def no_report(self, copies: int) -> Report:
+        """What a department knows of the period before period 0: nothing."""
+        zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
+        exposure = zeros.new_zeros(len(self._chosen().names), self.products, copies)
+        return Report(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
         lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
@@ -207,6 +297,12 @@ class World:
         if self._buys:
             cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
         return cost
+
+    def salvage(self, state: State) -> Tensor | None:
+        """Value of stock on hand or in transit to each point when an episode ends, [N, E] money; None: no value."""
+        if self._salvage_value is None:
+            return None
+        return (self._salvage_value * (state.on_hand + self.in_transit(state))).sum(1)
 
     def in_transit(self, state: State) -> Tensor:
         """Units on their way to each stock point, [N, K, E]."""

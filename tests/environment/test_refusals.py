@@ -254,7 +254,7 @@ CASES = {
     "supply mapping": (BASE.split("supply:")[0] + "supply: {depot: shop}", r"supply must be a list of edges.*got \{"),
     "edge text": (
         edge("depot -> shop"),
-        r"supply\[2\] must be a mapping with the fields from, to, lead_time, got 'depot",
+        r"supply\[2\] must be a mapping with the fields from, to, lead_time, initial_pipeline, got 'depot",
     ),
     "edge without from": (edge("{to: shop}"), r"supply\[2\]\.from is missing: add it"),
     "edge unknown field": (edge("{from: depot, to: shop, cost: 1}"), r"supply\[2\]\.cost is not a known field"),

@@ -1,0 +1,169 @@
+"""Customers as a firm file declares them: segments with traffic, season, preferences and what a recommendation adds.
+
+Source: Jiang et al., arXiv 2510.04272 (customers who choose under recommendations); the equations, the choice model and
+the traffic are our reading. How they behave, batched over copies, is in `environment.choice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
+from scipy import stats
+
+from environment.fields import Checked, number, per_name, shown, whole
+from environment.laws import Mass, MassFunction
+
+MAX_TRAFFIC = 1000
+MAX_UTILITY = 20
+_TAIL = 1e-9
+_NODES = 15  # of the quadrature over the regime
+_PHASES = 24  # of a season without whole periods
+
+
+def _utilities(low: float) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if isinstance(value, (list, tuple, str)) or value is None or value == {}:
+            wanted = f"a number from {low:g} to {MAX_UTILITY} or a mapping product -> number"
+            raise ValueError(f" must be {wanted}, got {shown(value)}")
+        return per_name(number(low, MAX_UTILITY).func, value)  # type: ignore[arg-type]
+
+    return check
+
+
+def _exposures(value: object) -> object:
+    return per_name(number(0, 1).func, value)  # type: ignore[arg-type]
+
+
+def _segments(value: object) -> object:
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f" must be a mapping name -> segment with at least one entry, got {shown(value)}")
+    return value
+
+
+Utilities: TypeAlias = Annotated[Any, BeforeValidator(_utilities(-MAX_UTILITY))]
+Uplifts: TypeAlias = Annotated[Any, BeforeValidator(_utilities(0))]
+Exposures: TypeAlias = Annotated[Any, BeforeValidator(_exposures)]
+
+
+class Season(Checked):
+    """Traffic's factor 1 + amplitude sin(2 pi t / period) in period t of an episode."""
+
+    amplitude: Annotated[float, number(0, 0.999)] = 0.0  # share of the mean
+    period: Annotated[float, number(1, 100_000, above=True)] = 15.0  # periods from peak to peak
+
+    def factor(self, period: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The factors of the given periods."""
+        return 1.0 + self.amplitude * np.sin(2.0 * np.pi * period / self.period)
+
+
+class Segment(Checked):
+    """Customers who choose alike: each buys one unit of one product, or leaves.
+
+    Traffic is Poisson(traffic * season * exp(z)); the hidden regime z starts at 0, z' = persistence z + volatility noise.
+    The utility of product k is preference_k + uplift_k * exposure_k, that of leaving 0.
+    """
+
+    traffic: Annotated[float, number(0, MAX_TRAFFIC, above=True)]  # customers a period at regime 0 and season factor 1
+    preference: Utilities = 0.0  # by product; one that a mapping leaves out is not sold to this segment
+    uplift: Uplifts = 1.0  # what full exposure adds to the utility
+    persistence: Annotated[float, number(0, 0.999)] = 0.0  # of the regime
+    volatility: Annotated[float, number(0, 2)] = 0.0  # of the regime, standard deviation of its noise
+    exposure: Exposures = 0.0  # shown where no recommendation department decides
+
+    @property
+    def regime_std(self) -> float:
+        """Standard deviation of the regime in the long run."""
+        return float(self.volatility / np.sqrt(1.0 - self.persistence**2))
+
+    def preference_per(self, products: Sequence[str]) -> list[float]:
+        """Utility without recommendation, [K]; minus infinity where the product is not sold to this segment."""
+        return per_product(self.preference, products, -np.inf)
+
+    def choice_probability(self, products: Sequence[str]) -> NDArray[np.float64]:
+        """Chance that a customer buys each product under the segment's own exposure, [K]."""
+        utility = np.array(self.preference_per(products))
+        weight = np.exp(utility + np.multiply(per_product(self.uplift, products), per_product(self.exposure, products)))
+        return np.asarray(weight / (1.0 + weight.sum()), dtype=np.float64)
+
+
+class Clientele(Checked):
+    """The customers of one stock point."""
+
+    segments: Annotated[dict[str, Segment], BeforeValidator(_segments)]
+    slots: Annotated[int, whole(0, 1000)] = 1  # largest sum of a segment's exposures over products
+    season: Season = Season()
+
+    def demand_laws(self, products: Sequence[str]) -> list[MassFunction]:
+        """Demand of a period by product under the segments' own exposure, in the long run, [K].
+
+        The Poisson law averaged over the season and the normal regime (by quadrature): what benchmarks and scales need.
+        The world itself draws customers, whose periods and products are not independent.
+        """
+        whole_periods = self.season.period.is_integer() and self.season.period <= 4 * _PHASES
+        phases = int(self.season.period) if whole_periods else _PHASES
+        season = self.season.factor(np.arange(phases) * self.season.period / phases)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        masses: list[Mass] = [np.ones(1) for _ in products]
+        for segment in self.segments.values():
+            regime = np.exp(segment.regime_std * nodes)
+            rate = segment.traffic * np.multiply.outer(season, regime).ravel()
+            share = np.tile(weights / weights.sum() / phases, phases)
+            for k, probability in enumerate(segment.choice_probability(products)):
+                masses[k] = np.convolve(masses[k], _poisson_mixture(rate * probability, share))
+        return [_law(mass) for mass in masses]
+
+
+def per_product(value: object, products: Sequence[str], default: float = 0.0) -> list[float]:
+    """A number for all products or a mapping product -> number, as a list [K]."""
+    return [value.get(p, default) if isinstance(value, dict) else value for p in products]  # type: ignore[misc]
+
+
+def check_customers(customers: Mapping[str, Clientele], products: Sequence[str]) -> None:
+    """Refuse products that the firm does not have, more slots than products, and exposures beyond the slots.
+
+    Raises:
+        ValueError: one line that names the field, what is allowed and what came.
+    """
+    for point, clientele in customers.items():
+        field = f"customers.{point}"
+        if clientele.slots > len(products):
+            raise ValueError(
+                f"{field}.slots must be at most the number of products ({len(products)}), got {clientele.slots}"
+            )
+        for name, segment in clientele.segments.items():
+            place = f"{field}.segments.{name}"
+            for what in ("preference", "uplift", "exposure"):
+                given = getattr(segment, what)
+                if unknown := sorted(set(given if isinstance(given, dict) else ()) - set(products)):
+                    raise ValueError(
+                        f"{place}.{what}.{unknown[0]}: unknown product; products are {', '.join(products)}"
+                    )
+            _check_exposure(place, clientele.slots, segment, products)
+
+
+def _check_exposure(place: str, slots: int, segment: Segment, products: Sequence[str]) -> None:
+    preference, exposure = segment.preference_per(products), per_product(segment.exposure, products)
+    shown_sum = sum(exposure)
+    if shown_sum > slots + 1e-9:
+        raise ValueError(f"{place}.exposure must sum to at most the number of slots ({slots}), got {shown_sum:g}")
+    for product, utility, share in zip(products, preference, exposure, strict=True):
+        if share and utility == -np.inf:
+            raise ValueError(f"{place}.exposure.{product} shows a product without preference: give it one or remove it")
+        if isinstance(segment.uplift, dict) and product not in segment.uplift and utility > -np.inf:
+            raise ValueError(f"{place}.uplift.{product} is missing: give one number for all products or one for each")
+
+
+def _poisson_mixture(rate: NDArray[np.float64], weight: NDArray[np.float64]) -> Mass:
+    highest = int(stats.poisson(rate.max()).isf(_TAIL)) + 1 if rate.max() > 0 else 1
+    return np.asarray(stats.poisson.pmf(np.arange(highest)[:, None], rate) @ weight, dtype=np.float64)
+
+
+def _law(mass: Mass) -> MassFunction:
+    kept = mass[: int(np.flatnonzero(mass[::-1].cumsum() > _TAIL)[0] * -1) or None]
+    values = np.flatnonzero(kept > 0)
+    probabilities = kept[values] / kept[values].sum()
+    return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, probabilities)))
