@@ -8,7 +8,8 @@ import pytest
 from environment import parse_firm
 from tests.oracles import Chain
 
-FOLDER = Path(__file__).parents[2] / "shared" / "conformance"
+SHARED = Path(__file__).parents[2] / "shared"
+FOLDER = SHARED / "conformance"
 _KNOWN = {
     "a-backorder-1",
     "a-lost-5",
@@ -21,12 +22,16 @@ _KNOWN = {
 TRACES = sorted(_KNOWN | {path.stem for path in FOLDER.glob("*.json")})
 
 
-def load_trace(name):
-    """A trace, or a skipped test that says which file is missing."""
-    path = FOLDER / f"{name}.json"
+def shared_file(name):
+    """A file of the folder beside the repository, or a skipped test that says which one is missing."""
+    path = SHARED / name
     if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return json.loads(path.read_text())
+        pytest.skip(f"../shared/{name} is not there")
+    return path
+
+
+def load_trace(name):
+    return json.loads(shared_file(f"conformance/{name}.json").read_text())
 
 
 def firm_file_of(trace):

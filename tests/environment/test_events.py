@@ -1,0 +1,121 @@
+"""Hand-worked periods of one supplier and its customers."""
+
+import numpy as np
+import pytest
+import torch
+
+from environment import Network, World, parse_firm
+from environment.events import Incidence, dispatch, feasible, fulfil, route
+
+
+def firm(retailers=3, faces_customers=False, extra=()):
+    points = {"depot": {"holding_cost": 1, "max_order": 100}}
+    points |= {f"shop-{i}": {"holding_cost": 1, "max_order": 100, "demand": 5} for i in range(retailers)}
+    if faces_customers:
+        points["depot"]["demand"] = 5
+    supply = [{"from": "depot", "to": f"shop-{i}"} for i in range(retailers)]
+    return parse_firm({"name": "one", "stock_points": points, "supply": [*supply, *extra]})
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+def shipped(stock, owed, ordered, positions, faces_customers=False):
+    """Units the depot ships on its lines to three shops (and its own customers)."""
+    network = Network.of(firm(faces_customers=faces_customers))
+    incidence = Incidence(network, torch.device("cpu"), torch.float64)
+    lines = len(network.line_supplier)
+    depot = np.flatnonzero(network.line_supplier == 0)
+    all_owed, all_ordered = torch.zeros(2, lines, 1, dtype=torch.float64)
+    all_owed[depot], all_ordered[depot] = column(*owed), column(*ordered)
+    on_hand = column(stock, 0, 0, 0)
+    return fulfil(on_hand, all_owed, all_ordered, column(0, *positions), incidence)[depot, 0].tolist()
+
+
+def test_all_is_shipped_where_there_is_enough():
+    assert shipped(20, (1, 0, 2), (3, 4, 5), (9, 8, 7)) == [4, 4, 7]
+
+
+def test_the_lowest_inventory_position_is_served_first():
+    assert shipped(6, (0, 0, 0), (5, 5, 5), (3, 1, 2)) == [0, 5, 1]
+
+
+def test_ties_are_served_lower_index_first():
+    assert shipped(6, (0, 0, 0), (5, 5, 5), (2, 2, 2)) == [5, 1, 0]
+    assert shipped(6, (0, 0, 0), (5, 5, 5), (2, 1, 1)) == [0, 5, 1]
+
+
+def test_every_backorder_stands_before_any_new_order():
+    assert shipped(7, (0, 3, 3), (9, 9, 9), (-9, 5, 5)) == [1, 3, 3]
+
+
+def test_external_customers_come_first_within_a_class():
+    assert shipped(4, (0, 0, 0, 0), (3, 3, 3, 2), (1, 2, 3), faces_customers=True) == [2, 0, 0, 2]
+    assert shipped(4, (3, 0, 0, 0), (3, 3, 3, 2), (1, 2, 3), faces_customers=True) == [3, 0, 0, 1]
+
+
+def test_nothing_is_shipped_from_empty_shelves():
+    assert shipped(0, (1, 1, 1), (1, 1, 1), (0, 0, 0)) == [0, 0, 0]
+
+
+def test_a_whole_order_goes_to_the_supplier_that_was_drawn():
+    two = parse_firm(
+        {
+            "name": "two",
+            "stock_points": {
+                "east": {"holding_cost": 1, "max_order": 9},
+                "west": {"holding_cost": 1, "max_order": 9},
+                "shop": {"holding_cost": 1, "max_order": 9, "demand": 2},
+            },
+            "supply": [
+                {"from": "outside", "to": "shop"},
+                {"from": "west", "to": "shop"},
+                {"from": "east", "to": "shop"},
+            ],
+        }
+    )
+    network = Network.of(two)
+    assert network.edge_names[:3] == [("east", "shop"), ("west", "shop"), ("outside", "east")]
+    assert network.edge_names[3:] == [("outside", "west"), ("outside", "shop")]
+    incidence = Incidence(network, torch.device("cpu"), torch.float64)
+    order = torch.tensor([[1.0] * 3, [2.0] * 3, [7.0] * 3], dtype=torch.float64)
+    choice = torch.tensor([[0.0] * 3, [0.0] * 3, [0.0, 1.0, 2.0]], dtype=torch.float64)
+    internal, outside = route(order, choice, incidence)
+    assert internal.tolist() == [[7, 0, 0], [0, 7, 0]]
+    assert outside.tolist() == [[1, 1, 1], [2, 2, 2], [0, 0, 7]]
+
+
+def test_a_shipment_joins_the_slot_of_its_lead_time_and_the_rest_moves_up():
+    pipeline = torch.arange(1.0, 7.0).view(3, 2, 1)
+    lead_time = torch.tensor([[3], [1]])
+    after = dispatch(pipeline, column(10, 20).float(), lead_time)
+    assert after[..., 0].tolist() == [[3, 24], [5, 6], [10, 0]]
+    assert pipeline.flatten().tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_with_lead_time_one_the_pipeline_is_what_left_last():
+    after = dispatch(torch.ones(1, 2, 1), column(3, 4).float(), torch.ones(2, 1, dtype=torch.int64))
+    assert after[..., 0].tolist() == [[3, 4]]
+
+
+def test_orders_become_whole_and_feasible():
+    wished = torch.tensor([[-1.0, 2.5, 3.5, 8.6]])
+    assert feasible(wished, torch.tensor([[8.0]])).tolist() == [[0, 2, 4, 8]]
+    assert wished.tolist() == [[-1.0, 2.5, 3.5, pytest.approx(8.6)]]
+
+
+def test_an_order_meets_the_demand_of_lead_time_plus_one_periods():
+    world = World(firm(1), np.zeros((2, 1)), dtype=torch.float64)
+    state = world.reset(1, torch.tensor([[[30.0]], [[10.0]]], dtype=torch.float64))
+    chance = world.draw(4, 1, world.generator(0))  # demand is fixed at 5
+    stocks = []
+    for t in range(3):
+        order = torch.tensor([[[0.0]], [[7.0 if t == 0 else 0.0]]], dtype=torch.float64)
+        state, outcome = world.step(state, order, chance.at(t))
+        stocks.append((state.on_hand[1].item(), world.in_transit(state)[1].item(), outcome.sales[0].item()))
+    assert stocks == [
+        (5, 7, 5),
+        (7, 0, 5),
+        (2, 0, 5),
+    ]  # ordered in 0, shipped in 1, received in 2, after demands 0 and 1
