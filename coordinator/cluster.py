@@ -1,7 +1,7 @@
 """Workers and where they run: in this process, or as named Ray actors that are restarted when they die.
 
-The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver. This is the one
-file that knows how actors are made.
+The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver. This is
+the one file that knows how actors are made.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_TOP_PAD_": "67108864"}
 
 
-class WorkerLost(RuntimeError):
+class WorkerLostError(RuntimeError):
     """A worker died in the middle of a call. It is restarted empty; the caller brings its state back and repeats."""
 
 
@@ -39,7 +39,7 @@ class Crew(Protocol):
         """The values behind a reference or a list of them.
 
         Raises:
-            WorkerLost: a worker died; wait for `recover` and repeat.
+            WorkerLostError: a worker died; wait for `recover` and repeat.
         """
 
     def recover(self) -> None:
@@ -71,7 +71,7 @@ class _LocalWorker:
 
 
 class _LocalMessages:
-    def __init__(self, departments: Mapping[str, _LocalWorker]) -> None:
+    def __init__(self, departments: Mapping[str, Worker]) -> None:
         self._departments = departments
 
     def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
@@ -86,9 +86,9 @@ class LocalCrew:
 
     def __init__(self, blueprint: Blueprint, environments: int = 1) -> None:
         """Build every worker."""
-        self.departments = {name: _LocalWorker(build) for name, build in blueprint.departments.items()}
-        self.critic = _LocalWorker(blueprint.critic)
-        self.environments = [_LocalWorker(blueprint.environment) for _ in range(environments)]
+        self.departments: Mapping[str, Worker] = {n: _LocalWorker(build) for n, build in blueprint.departments.items()}
+        self.critic: Worker = _LocalWorker(blueprint.critic)
+        self.environments: Sequence[Worker] = [_LocalWorker(blueprint.environment) for _ in range(environments)]
         self.restarts = 0
 
     def get(self, references: Any) -> Any:  # noqa: ANN401
@@ -180,9 +180,9 @@ class RayCrew:
         critic = self._create("critic", {"critic": blueprint.critic}, critic_gpus)
         worlds = [self._create(f"environment-{i}", {"world": blueprint.environment}, 0.0) for i in range(environments)]
         self._departments = of
-        self.departments = {name: _RayWorker(host, name) for name, host in of.items()}
-        self.critic = _RayWorker(critic, "critic")
-        self.environments = [_RayWorker(host, "world") for host in worlds]
+        self.departments: Mapping[str, Worker] = {name: _RayWorker(host, name) for name, host in of.items()}
+        self.critic: Worker = _RayWorker(critic, "critic")
+        self.environments: Sequence[Worker] = [_RayWorker(host, "world") for host in worlds]
         self._pids: dict[str, int] = {}
         waiting = {host.ready.remote(): name for name, host in self._hosts.items()}
         while waiting:
@@ -208,15 +208,15 @@ class RayCrew:
         return dict(self._pids)
 
     def get(self, references: Any) -> Any:  # noqa: ANN401
-        """Values; a death anywhere on the way is a `WorkerLost`."""
+        """Values; a death anywhere on the way is a `WorkerLostError`."""
         errors = self._ray.exceptions
         try:
             return self._ray.get(references)
         except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
-            raise WorkerLost(str(error).splitlines()[0]) from error
+            raise WorkerLostError(str(error).splitlines()[0]) from error
         except errors.RayTaskError as error:
             if isinstance(error.cause, (errors.RayActorError, errors.ObjectLostError)):
-                raise WorkerLost(str(error.cause).splitlines()[0]) from error
+                raise WorkerLostError(str(error.cause).splitlines()[0]) from error
             raise
 
     def recover(self) -> None:

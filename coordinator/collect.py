@@ -35,7 +35,7 @@ class Collector:
         Args:
             firm: a checked firm.
             levels: [N, K] the benchmark's base-stock levels.
-            reward_weights: [D, N] how the costs of stock points make up each department's reward: reward = -weights @ cost.
+            reward_weights: [D, N] what each department pays of the costs of the stock points: reward = -weights @ cost.
             scaling: of observations.
             device: where the world lives.
         """
@@ -54,7 +54,8 @@ class Collector:
         """One shard: for each learning department its slice, then features and rewards for the critic.
 
         Returns:
-            [(observation [T, F, E], action [T, K, E], log_prob [T, E]), ..., (features [T + 1, G, E], reward [T, A, E])].
+            [(observation [T, F, E], action [T, K, E], log_prob [T, E]), ...,
+            (features [T + 1, G, E], reward [T, A, E])].
         """
         snapshots, names = list(self._snapshots.values()), self._world.firm.names
         actor = None
@@ -64,9 +65,7 @@ class Collector:
                 message(name, "begin", tuple(seed), periods, copies, name in learning)
             configs = {snapshot.department: snapshot.config for snapshot in snapshots}
             actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
-        result = rollout(
-            self._world, self._observer, snapshots, learning, copies=copies, seed=seed, actor=actor
-        )
+        result = rollout(self._world, self._observer, snapshots, learning, copies=copies, seed=seed, actor=actor)
         weights = self._weights[[names.index(name) for name in learning]]
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
@@ -77,7 +76,7 @@ class Collector:
         return {name: torch.tensor(action, device=self._world.device) for name, action in answers.items()}
 
     def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
-        """Cost of every episode of some evaluation shards under the published policies, candidates in place of their own.
+        """Cost of every episode of some evaluation shards; candidates act in place of the published policies.
 
         Returns:
             [E] money, shard after shard.

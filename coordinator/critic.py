@@ -5,22 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from departments.adam import Adam
 from departments.networks import Activation, Shapes, forward, initial_parameters
 from departments.ppo import minibatches, samples_first
 from departments.returns import generalised_advantage
-
+from environment.fields import Checked
 
 Array = NDArray[np.float32]
 
 
-class CriticConfig(BaseModel):
+class CriticConfig(Checked):
     """Settings of the critic."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: tuple[int, ...] = (64, 64)  # units per layer
     activation: Activation = "relu"
@@ -125,7 +123,7 @@ class Critic:
         return {"value_loss": total / count, "explained_variance": 1.0 - first / max(spread, 1e-12)}, self.state()
 
     def _keep_values(self, streams: list[int], old_mean: Tensor, old_std: Tensor) -> None:
-        """Rescale the last layer so that values stay what they were when their scale moves (van Hasselt et al. 2016, PopArt)."""
+        """Rescale the last layer so that values stay what they were (PopArt, van Hasselt et al. 2016)."""
         layers, _ = self._shapes.split(self._parameters)
         weight, bias = layers[-1]
         ratio = old_std / self._std[streams]

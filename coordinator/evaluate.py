@@ -1,4 +1,4 @@
-"""Paired comparison of policies on common random numbers: cost or profit with standard errors, service and stock per point."""
+"""Paired comparison of policies on the same chance: cost or profit with standard error, service and stock per point."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy:
     run = RunFolder(Path(text))
     trained = run.firm()
     if trained.names != world.firm.names or trained.products != world.firm.products:
-        raise ValueError(f"--policy {text!r} was trained for the firm {trained.name!r}, whose stock points or products are others")
+        raise ValueError(
+            f"--policy {text!r} was trained for firm {trained.name!r}, which has other stock points or products"
+        )
     settings = run.settings()
     levels = benchmark_levels(trained)
     return JointPolicy(world, Observer(world, levels, settings.scaling), run.policies())
@@ -123,9 +125,10 @@ def evaluate(
     levels = benchmark_levels(firm)
     world = World(firm, levels, device=device)
     observer = Observer(world, levels)
-    ready = policies if isinstance(policies, dict) else {name: load_policy_or_rule(name, world, observer) for name in policies}
+    if not isinstance(policies, dict):
+        policies = {name: load_policy_or_rule(name, world, observer) for name in policies}
     results = {}
-    for name, policy in ready.items():
+    for name, policy in policies.items():
         parts = []
         for chance in shards(world, episodes, seed, _REPORT_STREAM):
             parts.append(run_episodes(world, policy, chance))

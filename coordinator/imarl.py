@@ -1,8 +1,10 @@
-"""IMARL: departments take turns. One learns by PPO while all others act on their saved policies; a policy that beats the saved
-one significantly is saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone.
+"""IMARL: departments take turns in learning.
 
-Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order and the least gain that
-wakes neighbours are ours.
+One learns by PPO while all others act on their saved policies; a policy that beats the saved one significantly is
+saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone.
+
+Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order and the least
+gain that wakes neighbours are ours.
 """
 
 from __future__ import annotations
@@ -57,7 +59,10 @@ class IMARL:
         return cls(network, training, dict(training.published), jobs, estimates)
 
     def run(
-        self, watch: Callable[[Progress], None], accepted: Callable[[Snapshot, float, float], None], keep: Callable[[], None]
+        self,
+        watch: Callable[[Progress], None],
+        accepted: Callable[[Snapshot, float, float], None],
+        keep: Callable[[], None],
     ) -> None:
         """Work off the list until it is empty or the budget is used up.
 
@@ -152,9 +157,10 @@ class IMARL:
         """Go on from a record."""
         saved = {role.removeprefix("saved/"): s for role, s in snapshots.items() if role.startswith("saved/")}
         estimates = {name: float("inf") if value is None else value for name, value in plain["estimates"].items()}
+        best = snapshots.get("best")
         best_cost = np.inf if plain["best_cost"] is None else plain["best_cost"]
         same = {key: plain[key] for key in ("number", "current", "iteration", "stale")}
-        return cls(network, training, saved, list(plain["jobs"]), estimates, best=snapshots.get("best"), best_cost=best_cost, **same)
+        return cls(network, training, saved, list(plain["jobs"]), estimates, best=best, best_cost=best_cost, **same)
 
 
 def reward_weights(network: Network, kind: str) -> NDArray[np.float32]:
@@ -167,4 +173,3 @@ def reward_weights(network: Network, kind: str) -> NDArray[np.float32]:
         for point in range(points):
             weights[point, network.descendants(point)] = 1.0
     return weights
-

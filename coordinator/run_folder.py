@@ -1,11 +1,11 @@
 """A run folder: what was asked for, the policies by version, metrics as csv, a checkpoint to resume from, the results.
 
-    firm.yaml  settings.json      the resolved firm and settings: the run stands by itself
-    policies/NAME/VERSION.*       every accepted policy, safetensors beside json
-    current.json                  the version that counts for each department
-    metrics.csv  events.csv       one row an iteration; acceptances and restarts
-    checkpoint.safetensors        where `--resume` goes on
-    learning-curve.png  result.json
+firm.yaml  settings.json      the resolved firm and settings: the run stands by itself
+policies/NAME/VERSION.*       every accepted policy, safetensors beside json
+current.json                  the version that counts for each department
+metrics.csv  events.csv       one row an iteration; acceptances and restarts
+checkpoint.safetensors        where `--resume` goes on
+learning-curve.png  result.json
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--run must be a folder, got the file {str(self.path)!r}")
         if (self.path / "settings.json").exists():
-            raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume to go on, or name another folder")
+            raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume, or name another folder")
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
         write_atomically(self.path / "settings.json", settings.model_dump_json(indent=1) + "\n")
         for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
@@ -151,7 +151,9 @@ class RunFolder:
         return load_checkpoint(self.checkpoint_file)
 
 
-def pack(snapshots: Mapping[str, Snapshot], states: Mapping[str, Arrays], critic: Arrays | None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def pack(
+    snapshots: Mapping[str, Snapshot], states: Mapping[str, Arrays], critic: Arrays | None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Snapshots by role and learners' states as arrays with flat names, and the plain values that belong to them."""
     arrays = {f"snapshot/{role}": snapshot.parameters for role, snapshot in snapshots.items()}
     for name, state in states.items():

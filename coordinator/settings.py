@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from coordinator.critic import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
+from environment.fields import Checked
 from environment.observation import Scaling
 
 Scheme = Literal["imarl", "marl"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IMARLSettings(_Frozen):
+class IMARLSettings(Checked):
     """The job list and when a new policy is accepted ([I], table 5)."""
 
     order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
@@ -26,17 +23,17 @@ class IMARLSettings(_Frozen):
     iterations: int = Field(default=60, ge=1)  # at most, per job
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a job
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
-    least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost below which a win does not put neighbours on the list
+    least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
 
 
-class DepartmentSettings(_Frozen):
+class DepartmentSettings(Checked):
     """What one department has of its own; what is not given is the run's."""
 
     policy: PolicyConfig | None = None
     ppo: PPOConfig | None = None
 
 
-class Settings(_Frozen):
+class Settings(Checked):
     """A training run."""
 
     scheme: Scheme = "imarl"
@@ -46,9 +43,9 @@ class Settings(_Frozen):
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     imarl: IMARLSettings = IMARLSettings()
-    departments: dict[str, DepartmentSettings] = {}  # by stock point: own network, learning rate, ...
+    departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
-    shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; a result depends on their number, not on the actors
+    shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; unlike the actors they decide the result
     select_every: int = Field(default=5, ge=1)  # iterations between evaluations of the learning policies
     selection_episodes: int = Field(default=2048, ge=2)
     acceptance_episodes: int = Field(default=8192, ge=2)
@@ -74,7 +71,7 @@ class Settings(_Frozen):
         return own.ppo if own and own.ppo else self.ppo
 
 
-class Wiring(_Frozen):
+class Wiring(Checked):
     """Where the actors run; nothing here changes a result."""
 
     backend: Literal["ray", "local"] = "ray"

@@ -1,4 +1,4 @@
-"""What is kept: policies by version, run folders, checkpoints. Files are written beside their place and moved there at once."""
+"""What is kept: policies by version, checkpoints. Files are written beside their place and moved there at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any]) -> Path:
-    """Keep a policy by version: `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json with its settings and sha256."""
+    """Keep a policy as `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json with its settings and sha256."""
     place = folder / snapshot.department / f"{snapshot.version}.safetensors"
     content = save_tensors({"parameters": snapshot.parameters})
     about = {
@@ -62,7 +62,9 @@ def load_policy(folder: Path, department: str, version: int) -> Snapshot:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{place} cannot be read as a policy: {error}") from None
     if hashlib.sha256(content).hexdigest() != about.get("sha256"):
-        raise ValueError(f"{place} is damaged: its sha256 is not the one that its json names; restore it or take another version")
+        raise ValueError(
+            f"{place} is damaged: its sha256 is not the one in its json; restore it or take another version"
+        )
     try:
         config = PolicyConfig.model_validate(about.get("policy"))
         parameters = load_tensors(content)["parameters"]

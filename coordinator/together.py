@@ -1,7 +1,7 @@
 """Schemes in which all departments learn at once from the same rollouts, each from its own slice and reward.
 
-`marl` ([I]): every department sees its own position; retailers share one policy and are paid by their own cost, all others by
-the network's; one critic.
+`marl` ([I]): every department sees its own position; retailers share one policy and are paid by their own cost, all
+others by the network's; one critic.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class Together:
         return cls(training, dict(training.published), float(training.selection_costs().mean()))
 
     def run(
-        self, watch: Callable[[Progress], None], accepted: Callable[[Snapshot, float, float], None], keep: Callable[[], None]
+        self,
+        watch: Callable[[Progress], None],
+        accepted: Callable[[Snapshot, float, float], None],
+        keep: Callable[[], None],
     ) -> None:
         """Learn until the budget is used up; the best joint policy on selection episodes is what is kept.
 

@@ -1,4 +1,4 @@
-"""A training run from start to end: build the departments, the critic and the environments, let the scheme teach, keep everything."""
+"""A training run from start to end: build the workers, let the scheme teach, keep everything."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Plan:
         if settings.scheme == "marl":
             policies = {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
             owner, weights = marl_owners(network), marl_reward_weights(network)
-        # Rewards are counted in what the benchmark's stock would cost a period, so that learning rates carry over between firms.
+        # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
         unit = float((firm.amounts("holding_cost") * levels).sum())
         width = widest_observation(observer, policies, firm.names)
         charters = {
@@ -96,7 +96,7 @@ class Plan:
 
 
 def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:
-    """The same network with small random weights everywhere, so that nothing of the benchmark is left in a plain policy."""
+    """The same network with small random weights everywhere: in a plain policy nothing of the benchmark is left."""
     rng = np.random.default_rng(seed + 500)
     parameters = snapshot.parameters + 0.1 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
     return Snapshot(snapshot.department, 0, snapshot.config, parameters)
@@ -119,7 +119,14 @@ def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], No
 
 
 def train(
-    firm: Firm, settings: Settings, wiring: Wiring, folder: Path, watcher: Watcher, *, resume: bool = False, started: float | None = None
+    firm: Firm,
+    settings: Settings,
+    wiring: Wiring,
+    folder: Path,
+    watcher: Watcher,
+    *,
+    resume: bool = False,
+    started: float | None = None,
 ) -> list[Snapshot]:
     """Train a firm's departments; everything that happens stands in the run folder.
 
@@ -177,13 +184,16 @@ class _Diary:
         self.run, self.training, self.watcher = run, training, watcher
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
 
-    def resume(self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, object]) -> IMARL | Together:
+    def resume(
+        self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, object]
+    ) -> IMARL | Together:
         snapshots, states, critic = unpack(arrays, record["snapshots"])  # type: ignore[arg-type]
         training, mine = self.training, record["diary"]
         assert isinstance(mine, dict)
         training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
         self.iteration, self.benchmark, self.cost = mine["iteration"], mine["benchmark"], mine["cost"]
-        training.published |= {r.removeprefix("published/"): s for r, s in snapshots.items() if r.startswith("published/")}
+        published = (s for role, s in snapshots.items() if role.startswith("published/"))
+        training.published |= {snapshot.department: snapshot for snapshot in published}
         training.bring_back(states, critic)
         self.run.go_back_to(self.iteration)
         self.watcher.note(f"resumed after iteration {self.iteration}")
@@ -217,18 +227,23 @@ class _Diary:
         }
         for name, update in progress.result.updates.items():
             version = progress.result.snapshots[name].version
-            self.run.append("metrics.csv", METRICS, common | {"department": name, "version": version} | update._asdict())
+            own = {"department": name, "version": version} | update._asdict()
+            self.run.append("metrics.csv", METRICS, common | own)
         self.watcher.iteration(progress, self.training, self.cost, self.benchmark)
 
     def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
         settings = self.training.settings
-        provenance = {"run": self.run.path.name, "scheme": settings.scheme, "seed": settings.seed, "gain": gain, "se": error}
-        self.run.save_snapshot(snapshot, {k: v for k, v in provenance.items() if v == v})
+        provenance = {"run": self.run.path.name, "scheme": settings.scheme, "seed": settings.seed}
+        tested = {"gain": gain, "se": error} if gain == gain else {}
+        self.run.save_snapshot(snapshot, provenance | tested)
         self._event("accepted", snapshot.department, snapshot.version, gain, error)
         if gain == gain:
-            self.watcher.note(f"{snapshot.department} version {snapshot.version} accepted: saves {gain:.1f} ± {error:.1f} an episode")
+            who = f"{snapshot.department} version {snapshot.version}"
+            self.watcher.note(f"{who} accepted: saves {gain:.1f} ± {error:.1f} an episode")
 
-    def _event(self, event: str, department: str = "", version: int | None = None, gain: float = np.nan, error: float = np.nan) -> None:
+    def _event(
+        self, event: str, department: str = "", version: int | None = None, gain: float = np.nan, error: float = np.nan
+    ) -> None:
         row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
         self.run.append("events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error})
 
@@ -248,4 +263,3 @@ class _Diary:
             "cost": self.cost,
         }
         self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary})
-

@@ -1,7 +1,7 @@
-"""What every scheme shares: one iteration of learning through the workers, evaluation on common random numbers, recovery.
+"""What every scheme shares: an iteration of learning through the workers, evaluation on common chance, recovery.
 
-An iteration is a transaction. Its inputs (snapshots, learners' states, seeds) are held here, so when a worker dies in the
-middle it is restarted, given its state back, and the iteration is repeated with the same result.
+An iteration is a transaction. Its inputs (snapshots, learners' states, seeds) are held here, so when a worker dies in
+the middle it is restarted, given its state back, and the iteration is repeated with the same result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.cluster import Crew, WorkerLost, spread
+from coordinator.cluster import Crew, WorkerLostError, spread
 from coordinator.settings import Settings
 from departments.department import Arrays
 from departments.episode import SHARD
@@ -95,7 +95,7 @@ class Training:
         return result
 
     def costs(self, episodes: int, stream: int, *candidates: Snapshot) -> NDArray[np.float32]:
-        """Cost of each evaluation episode, [E], the same chance for every policy; `candidates` stand in for the published."""
+        """Cost of each evaluation episode, [E]; chance is the same for all, `candidates` stand in for the published."""
         environments = self.crew.environments
 
         def step() -> NDArray[np.float32]:
@@ -119,7 +119,7 @@ class Training:
         return self.costs(self.settings.selection_episodes, _SELECTION, *candidates)
 
     def paired_gain(self, *candidates: Snapshot, base: Sequence[Snapshot] = ()) -> tuple[float, float, float]:
-        """Saving by the candidates over the base: mean, its standard error, and the base's cost, on acceptance episodes."""
+        """Saving by the candidates over the base: mean and standard error; and the base's cost; acceptance episodes."""
         episodes = self.settings.acceptance_episodes
         before = self.costs(episodes, _ACCEPTANCE, *base).astype(np.float64)
         saving = before - self.costs(episodes, _ACCEPTANCE, *candidates)
@@ -170,9 +170,7 @@ class Training:
         calls: list[Any] = []
         for name, worker in self.crew.departments.items():
             state = self._states.get(name)
-            calls.append(
-                worker.call("adopt", self.published[name]) if state is None else worker.call("restore", state)
-            )
+            calls.append(worker.call("adopt", self.published[name]) if state is None else worker.call("restore", state))
         if self._critic is not None:
             calls.append(self.crew.critic.call("restore", self._critic))
         self.crew.get(calls)
@@ -183,7 +181,7 @@ class Training:
         for _ in range(_TRIES):
             try:
                 return step()
-            except WorkerLost as lost:
+            except WorkerLostError as lost:
                 self.report(f"a worker died ({lost}); restarting it")
                 self._recover()
         raise RuntimeError(f"workers died {_TRIES} times in a row at the same step; see Ray's logs for the reason")
@@ -193,8 +191,7 @@ class Training:
             try:
                 self.crew.recover()
                 self._reinstall()
-            except WorkerLost:
+            except WorkerLostError:
                 continue
             return
         raise RuntimeError("workers keep dying while they are brought back; see Ray's logs for the reason")
-

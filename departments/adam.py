@@ -1,4 +1,4 @@
-"""Adam on one flat parameter vector, without the optimiser classes, whose import alone costs a process a second and 70 MB."""
+"""Adam on one flat parameter vector, without the optimiser classes, whose import costs a process a second and 70 MB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A department: its own policy, learner and state. It knows its observation, its actions and its advantages, nothing else."""
+"""A department: its policy, learner and state. It knows its observation, actions and advantages, nothing else."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Department:
         Args:
             seed: names the stream that shuffles the samples.
             count: number of slices.
-            parts: `count` slices, shards of equal length of time, then the advantages [T, E] that belong to them in that order.
+            parts: `count` slices of equal length of time, then the advantages [T, E] that belong to them in that order.
 
         Returns:
             The new snapshot, the state to go on from, and what the update did.
@@ -102,7 +102,11 @@ class Department:
         """Prepare to act by message for an episode: draw this department's exploration."""
         charter = self.charter
         self._networks = StackedNetworks(
-            [self.snapshot().parameters], [charter.shapes], charter.policy.activation, width=charter.width, device=charter.device
+            [self.snapshot().parameters],
+            [charter.shapes],
+            charter.policy.activation,
+            width=charter.width,
+            device=charter.device,
         )
         self._noise = None
         if explores:

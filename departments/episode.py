@@ -26,7 +26,7 @@ class Policy(Protocol):
 
 @dataclass
 class Episodes:
-    """What a policy brought: one cost an episode, sums of everything else. Arrays without E are means over copies and counted periods."""
+    """What a policy brought: one cost an episode; arrays without E are means over copies and counted periods."""
 
     cost: Vector  # [E] money over the counted periods
     point_cost: Vector  # [N] money over the counted periods
@@ -69,7 +69,7 @@ class Episodes:
 
 
 def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exogenous]:
-    """Chance of `episodes` evaluation episodes, a shard at a time; the same for every policy and number of processes."""
+    """Chance of `episodes` evaluation episodes, a shard at a time; the same for every policy and process."""
     for number, start in enumerate(range(0, episodes, SHARD)):
         copies = min(SHARD, episodes - start)
         yield world.draw(world.firm.periods.evaluate - 1, copies, world.generator(seed, stream, number))
@@ -98,7 +98,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
 
 @torch.inference_mode()
 def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
-    """Cost per stock point and episode, [N, E] money: `run_episodes` without the measures, for searches and selection."""
+    """Cost per stock point and episode, [N, E] money: `run_episodes` without measures, for searches and selection."""
     warm_up = world.firm.periods.warm_up
     state = world.reset(chance.demand.shape[-1])
     cost = world.holding(state) if warm_up == 0 else torch.zeros_like(world.holding(state))

@@ -1,7 +1,7 @@
 """All departments acting together in a rollout: frozen snapshots, each seeing its own department's observation only.
 
-Networks of equal hidden sizes are evaluated as one batched product over observations padded to one width. A residual policy
-whose network is the constant 0 is the benchmark and costs nothing.
+Networks of equal hidden sizes are evaluated as one batched product over observations padded to one width. A residual
+policy whose network is the constant 0 is the benchmark and costs nothing.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class JointPolicy:
         return self.act(state, self._observer.all_features(state) if self._all else self._observer.features(state), {})
 
     def act(self, state: State, features: Tensor, exploration: dict[int, Tensor]) -> Tensor:
-        """Wished orders [N, K, E]; what is in `exploration` [K, E] per stock point is added to its action and replaced by it."""
+        """Wished orders [N, K, E]; `exploration` [K, E] of a stock point is added to its action and replaced by it."""
         order = self._level - state.inventory_position
         for group, rows, networks in self._parts:
             action = networks(features.index_select(0, rows.view(-1)).view(*rows.shape, -1))
@@ -103,7 +103,7 @@ class JointPolicy:
 
 
 class MessagePolicy:
-    """The same by message, as in operation: every department is sent its own padded observation and answers with its action."""
+    """The same by message, as in operation: each department is sent its own observation and answers with its action."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class MessagePolicy:
         configs: Mapping[str, PolicyConfig],
         ask: Callable[[dict[str, Tensor]], dict[str, Tensor]],
     ) -> None:
-        """Act through `ask`, which carries one observation [width, E] to each department and brings its action [K, E]."""
+        """Act through `ask`, which carries an observation [width, E] to each department and brings an action [K, E]."""
         names = world.firm.names
         width = widest_observation(observer, configs, names)
         self._ask, self._level = ask, observer.level.view(world.points, world.products, 1)

@@ -1,4 +1,4 @@
-"""Policy and value networks on flat parameter vectors: for learning, samples first; for acting, many departments as one product."""
+"""Policy and value networks on flat parameter vectors: samples first for learning, many at once for acting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shapes:
     def split(self, flat: Tensor) -> tuple[Layers, Tensor]:
         """Views on a flat vector: [(weight, bias), ...] and the log standard deviations [outputs]."""
         sizes = [size for rows, columns in self.layers for size in (rows * columns, rows)] + [self.outputs]
-        *parts, log_std = flat.split(sizes)
+        *parts, log_std = torch.split(flat, sizes)
         layers = [
             (weight.view(rows, columns), bias)
             for (rows, columns), weight, bias in zip(self.layers, parts[::2], parts[1::2], strict=True)

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from departments.networks import Activation, Parameters, Shapes, initial_parameters
+from environment.fields import Checked
 from environment.observation import ObservationSet, Observer
 
 
-class PolicyConfig(BaseModel):
+class PolicyConfig(Checked):
     """A department's Gaussian policy over order quantities.
 
-    The action is in units of mean demand through the point if the form is `residual` (order = base-stock level - position +
-    action: it starts as the benchmark), and in [-1, 1] for 0 .. max_order if it is `plain` ([I]).
+    The action is in units of mean demand through the point if the form is `residual` (order = base-stock level -
+    position + action: it starts as the benchmark), and in [-1, 1] for 0 .. max_order if it is `plain` ([I]).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     form: Literal["residual", "plain"] = "residual"
     observation: ObservationSet = "downstream"

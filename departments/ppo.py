@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
 from departments.adam import Adam
 from departments.networks import Activation, Shapes, forward
+from environment.fields import Checked
 
 
-class PPOConfig(BaseModel):
+class PPOConfig(Checked):
     """Settings of a department's learner."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     learning_rate: float = Field(default=1e-3, gt=0)
     clip_ratio: float = Field(default=0.2, gt=0)
@@ -52,6 +51,11 @@ def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log density of independent Gaussians summed over the last axis, [..., K] -> [...]."""
     standard = (action - mean) * torch.exp(-log_std)
     return (-0.5 * standard.square() - log_std).sum(-1) - 0.5 * math.log(2 * math.pi) * action.shape[-1]
+
+
+def gaussian_entropy(log_std: Tensor) -> Tensor:
+    """Entropy of independent Gaussians, [K] -> [] nats."""
+    return log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * len(log_std)
 
 
 def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
@@ -105,8 +109,8 @@ def update_policy(
         mean = forward(layers, observation[index], activation)
         log_ratio = gaussian_log_prob(action[index], mean, log_std) - old_log_prob[index]
         ratio = log_ratio.exp()
-        entropy = log_std.sum() + 0.5 * shapes.outputs * math.log(2 * math.pi * math.e)
-        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio) + config.entropy_coef * entropy
+        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio)
+        gain = gain + config.entropy_coef * gaussian_entropy(log_std)
         (gradient,) = torch.autograd.grad(-gain, flat)
         with torch.no_grad():
             step_kl = float((ratio - 1.0 - log_ratio).mean())
@@ -117,5 +121,5 @@ def update_policy(
             optimiser.step(flat, gradient, config.learning_rate)
             kl, norm, count = step_kl, norm + grad_norm, count + 1
             clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
-    entropy = float(flat.detach()[-shapes.outputs :].sum()) + 0.5 * shapes.outputs * math.log(2 * math.pi * math.e)
-    return UpdateStats(kl, clipped / max(count, 1), entropy, norm / max(count, 1))
+    spread = float(gaussian_entropy(shapes.split(flat.detach())[1]))
+    return UpdateStats(kl, clipped / max(count, 1), spread, norm / max(count, 1))

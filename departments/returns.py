@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def generalised_advantage(reward: Tensor, value: Tensor, gamma: float, gae_lambda: float) -> Tensor:
-    """A_t = sum_l (gamma lambda)^l delta_{t+l}, delta_t = r_t + gamma V_{t+1} - V_t; bootstrapped after the last period.
+    """A_t = sum_l (gamma lambda)^l delta_{t+l}, delta_t = r_t + gamma V_{t+1} - V_t; bootstrapped at the end.
 
     Args:
         reward: [T, ...] of the periods.

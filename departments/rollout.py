@@ -1,4 +1,4 @@
-"""Rollouts for learning: the world driven by frozen snapshots, some of them exploring, and what each department may learn from."""
+"""Rollouts for learning: the world driven by frozen snapshots, some exploring, and what each department learns from."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ This is where a firm meets the heuristics, which know only plain arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +27,9 @@ RULES = "decomposition-aggregation, base-stock, tuned-base-stock, echelon-base-s
 class Rule(Protocol):
     """Anything that decides orders from the state, the same for every copy."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As on the command line."""
 
     def order(self, world: World, state: State) -> Tensor:
         """Wished order quantities, [N, K, E] units, before the world clips and rounds them."""
@@ -56,7 +58,8 @@ class EchelonBaseStock:
     def order(self, world: World, state: State) -> Tensor:
         """Echelon level less echelon position."""
         weights = torch.as_tensor(self.weights, device=world.device, dtype=world.dtype)
-        return as_column(self.levels, world) - echelon_inventory_position(state.inventory_position, weights)
+        position: Tensor = echelon_inventory_position(state.inventory_position, weights)
+        return as_column(self.levels, world) - position
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ def echelon_base_stock(firm: Firm, local_levels: Levels, name: str) -> EchelonBa
 def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
     """The best (s, S) of each point on its own, given the mean flow through it and its fixed order cost.
 
-    Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our reading:
-    the exact rule is for a single stock point).
+    Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our
+    reading: the exact rule is for a single stock point).
     """
     network = Network.of(firm)
     holding, fixed = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost")
@@ -128,15 +131,15 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
             own = [facing[point][k].mass()] if point in facing else []
             below = [thinned(streams[c], 1 / int(network.supplier_count[c])) for c in network.successors(point)]
             streams[point] = total(own + below)
-            penalty = max(backorder[p, k] for p in [point, *network.descendants(point)])
+            penalty = max(float(backorder[p, k]) for p in [point, *network.descendants(point)])
             times = [network.lead_time_laws[e][k].mass() for e in suppliers[point]]
             lead_time = mixture(times, np.full(len(times), 1 / len(times)))
             best = best_order_up_to(
                 streams[point],
-                max(holding[point, k], 1e-6),
-                max(penalty, 1e-6),
-                fixed[point, k],
                 lead_time_demand(streams[point], lead_time),
+                holding_cost=max(float(holding[point, k]), 1e-6),
+                backorder_cost=max(penalty, 1e-6),
+                fixed_order_cost=float(fixed[point, k]),
             )
             reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to
     return Reorder(name, reorder_points, levels)
@@ -152,12 +155,11 @@ def parse_rule(text: str, firm: Firm) -> Rule:
     """
     kind, _, given = text.partition(":")
     if kind in ("base-stock", "echelon-base-stock"):
-        local = benchmark_levels(firm)
-        rule: Rule = BaseStock(text, local) if kind == "base-stock" else echelon_base_stock(firm, local, text)
-        override = _levels(given, rule.levels, firm, kind)  # type: ignore[attr-defined]
-        return BaseStock(text, override) if kind == "base-stock" else EchelonBaseStock(text, override, echelon_weights(firm))
+        local = BaseStock(text, benchmark_levels(firm))
+        rule = local if kind == "base-stock" else echelon_base_stock(firm, local.levels, text)
+        return replace(rule, levels=_levels(given, rule.levels, firm, kind))
     if given:
-        raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; use base-stock:{given} or echelon-base-stock:{given}")
+        raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; base-stock and echelon-base-stock do")
     if kind == "decomposition-aggregation":
         return BaseStock(kind, benchmark_levels(firm))
     if kind == "reorder":
@@ -182,7 +184,7 @@ def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
         if product and product not in firm.products:
             raise ValueError(f"{kind}: {product!r} is not a product of {firm.name}; it has {', '.join(firm.products)}")
         if not value.strip().lstrip("-").isdigit() or not -1_000_000 <= int(value) <= 1_000_000:
-            raise ValueError(f"{kind}: the level of {point} must be a whole number of units as in {example}, got {value!r}")
+            raise ValueError(f"{kind}: the level of {point} must be a whole number as in {example}, got {value!r}")
         columns = slice(None) if not product else firm.products.index(product)
         levels[firm.names.index(point), columns] = int(value)
     return levels

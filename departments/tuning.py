@@ -1,4 +1,4 @@
-"""Base-stock levels tuned on the simulated world: the benchmark that learned policies must beat beside the heuristic one."""
+"""Base-stock levels tuned on the simulated world: what learned policies must beat beside the heuristic benchmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from departments.episode import run_costs
 from departments.rules import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
-from environment import Firm, Network, State, World
+from environment import Exogenous, Firm, Network, State, World
 from heuristics.search import TunedLevels, tune_levels
 
 _EPISODES = 512
@@ -52,7 +52,7 @@ def _search(firm: Firm, start: Levels, weights: Levels | None, seed: int, device
     def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:
         parts = []
         for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
-            repeated = type(chance)(*(None if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance))
+            repeated = Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance)
             tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
             candidates = _Candidates(tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1), matrix)
             total = run_costs(world, candidates, repeated).sum(0, dtype=torch.float64)
