@@ -1,13 +1,12 @@
 PYTHON ?= python3
 FIRM ?= a1
-RUN ?= runs/$(notdir $(basename $(FIRM)))
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: run test bench clean
 
 run: $(VENV)/installed
-	$(BIN)/firmwide train $(FIRM) --scheme imarl --run $(RUN) $(ARGS)
+	$(BIN)/firmwide train $(FIRM) --scheme imarl $(ARGS)
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

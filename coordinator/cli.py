@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ FirmArgument = Annotated[
     str, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm (see `scenarios`) or a firm file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where tensors live.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
 
 
@@ -166,3 +168,97 @@ def simulate(
     files = GivenFiles(orders, demand, lead_times, suppliers, initial)
     cost = simulate_episode(load_firm(firm), out, files, policy=policy, periods=periods, seed=seed)
     sys.stderr.write(f"{out}: cost of all periods {cost:.10g}\n")
+
+
+@app.command()
+def evaluate(
+    firm: FirmArgument,
+    policy: Annotated[
+        list[str], typer.Option(metavar="RULE|RUN", help="A rule, such as base-stock:NAME=LEVEL,..., or a run folder; repeatable.")
+    ],
+    episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes, the same for all.")] = 4096,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
+    from coordinator.evaluate import evaluate as compare
+    from environment import load_firm
+
+    loaded = load_firm(firm)
+    _use_one_thread(device)
+    twice = sorted({name for name in policy if policy.count(name) > 1})
+    if twice:
+        raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
+    done = compare(loaded, policy, episodes=episodes, seed=seed, device=device)
+    if as_json:
+        return show_json(done.to_json())
+    from coordinator.tables import comparison
+
+    return show(comparison(done, policy[0]))
+
+
+@app.command()
+def train(
+    firm: Annotated[
+        str | None, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume).")
+    ] = None,
+    scheme: Annotated[str, typer.Option(metavar="imarl|marl", help="How the departments learn.")] = "imarl",
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/).")
+    ] = None,
+    seed: SeedOption = 0,
+    budget: Annotated[
+        str | None, typer.Option(metavar="120s|1e7", show_default=False, help="Wall time, or environment steps; default: until done.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here.")
+    ] = None,
+    backend: Annotated[str, typer.Option(metavar="ray|local", help="Actors, or everything in this process.")] = "ray",
+    environments: Annotated[int, typer.Option(min=1, max=10_000, help="Environment actors.")] = 2,
+    departments_per_process: Annotated[int, typer.Option(min=1, max=10_000, help="Departments that share a process.")] = 1,
+    execution: Annotated[
+        str, typer.Option(metavar="snapshot|message", help="How departments act in rollouts; the result is the same.")
+    ] = "snapshot",
+    episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the final comparison.")] = 4096,
+    device: DeviceOption = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a firm's departments, then compare them with the benchmarks on fresh episodes."""
+    started = time.monotonic()
+    from coordinator.command import TrainRequest, run_training
+
+    wiring = {
+        "backend": backend,
+        "address": address,
+        "environments": environments,
+        "departments_per_process": departments_per_process,
+        "execution": execution,
+    }
+    settings = {"scheme": scheme, "seed": seed, "device": device}
+    _use_one_thread(device)
+    request = TrainRequest(firm, settings, config, order, budget, wiring, run, resume, episodes, quiet=as_json)
+    done = run_training(request, started)
+    if as_json:
+        return show_json(done.to_json())
+    from coordinator.tables import comparison
+
+    return show(comparison(done, next(iter(done.results))))
+
+
+def _use_one_thread(device: str) -> None:
+    """Small tensors are fastest on one thread; a device that is not there is refused here."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}") from None

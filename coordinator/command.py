@@ -1,0 +1,140 @@
+"""What `firmwide train` does: settings from options and file, the run, the comparison with the benchmarks, the picture."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from coordinator.display import Display
+from coordinator.evaluate import Evaluation, evaluate
+from coordinator.picture import learning_curve
+from coordinator.run_folder import RunFolder
+from coordinator.settings import Settings, Wiring
+from coordinator.store import write_atomically
+from coordinator.train import train
+from departments.episode import Policy
+from departments.joint import JointPolicy
+from departments.rules import benchmark_levels, parse_rule
+from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
+from environment import Firm, World, load_firm
+from environment.fields import refusal
+from environment.observation import Observer
+
+Model = TypeVar("Model", bound=BaseModel)
+_REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """The options of the command as they came."""
+
+    firm: str | None
+    settings: Mapping[str, Any]
+    config: Path | None
+    order: str | None
+    budget: str | None
+    wiring: Mapping[str, Any]
+    run: Path | None
+    resume: bool
+    episodes: int
+    quiet: bool = False
+
+
+def run_training(request: TrainRequest, started: float) -> Evaluation:
+    """Train, compare, and leave everything in the run folder.
+
+    Raises:
+        ValueError: one line, whatever is wrong with the request; nothing has been written then.
+    """
+    wiring = _checked(Wiring, dict(request.wiring), "--")
+    if request.resume:
+        if request.run is None or request.firm is not None:
+            raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
+        run = RunFolder(request.run)
+        firm, settings = run.firm(), run.settings()
+        settings = _checked(Settings, settings.model_dump() | _budget(request.budget), "--budget")
+    else:
+        if request.firm is None:
+            raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
+        firm, settings = load_firm(request.firm), _settings(request)
+        unknown = sorted(set(settings.departments) - set(firm.names))
+        if unknown:
+            raise ValueError(f"departments.{unknown[0]} is not a stock point of {firm.name}; it has {', '.join(firm.names)}")
+        run = RunFolder(request.run or _free_folder(firm.name))
+    with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet) as display:
+        train(firm, settings, wiring, run.path, display, resume=request.resume, started=started)
+        display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
+        done = compare_with_benchmarks(firm, run, settings, request.episodes)
+        write_atomically(run.path / "result.json", json.dumps(done.to_json(), indent=1) + "\n")
+        display.note(f"learning curve in {learning_curve(run)}")
+    return done
+
+
+def compare_with_benchmarks(firm: Firm, run: RunFolder, settings: Settings, episodes: int) -> Evaluation:
+    """Decomposition-aggregation, tuned and echelon base-stock, and what was trained, on the same fresh episodes."""
+    levels = benchmark_levels(firm)
+    world = World(firm, levels, device=settings.device)
+    policies: dict[str, Policy] = {
+        "decomposition-aggregation": parse_rule("decomposition-aggregation", firm),
+        "tuned base-stock": tuned_base_stock(firm, device=settings.device),
+        "echelon base-stock": tuned_echelon_base_stock(firm, device=settings.device),
+    }
+    snapshots = run.policies() if run.current_versions() else []
+    policies[settings.scheme] = JointPolicy(world, Observer(world, levels, settings.scaling), snapshots)
+    seed = settings.seed + _REPORT_SEED
+    return evaluate(firm, policies, episodes=episodes, seed=seed, device=settings.device)
+
+
+def _settings(request: TrainRequest) -> Settings:
+    """Settings from the file, with what the command line says on top."""
+    given: dict[str, Any] = {}
+    if request.config is not None:
+        try:
+            content = yaml.safe_load(request.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"--config {request.config} cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(content, dict):
+            raise ValueError(f"--config {request.config} must be a mapping of settings, got {type(content).__name__}")
+        given = content
+    given = given | dict(request.settings) | _budget(request.budget)
+    if request.order is not None:
+        given["imarl"] = dict(given.get("imarl") or {}) | {"order": request.order}
+    return _checked(Settings, given, "")
+
+
+def _budget(text: str | None) -> dict[str, float]:
+    """`120s` is wall time, `1e7` environment steps."""
+    if text is None:
+        return {}
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)(s|m|h)?", text.strip())
+    try:
+        amount = float(match[1]) if match else 0.0
+    except ValueError:
+        amount = 0.0
+    if match is None or not 0 < amount < 1e15:
+        raise ValueError(f"--budget must be wall time such as 120s or 5m, or environment steps such as 1e7, got {text!r}")
+    return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
+
+
+def _checked(model: type[Model], values: Mapping[str, Any], prefix: str) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(prefix + refusal(error).lstrip(". ")) from None
+
+
+def _free_folder(name: str) -> Path:
+    """runs/NAME, or the first runs/NAME-2, -3, ... that is not there yet."""
+    number, folder = 1, Path("runs") / name
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
