@@ -92,8 +92,10 @@ def check_out(out: Path, read: list[Path]) -> None:
         raise ValueError(f"--out: the folder {str(out.parent)!r} does not exist; create it first")
     if not os.access(out.parent, os.W_OK):
         raise ValueError(f"--out: the folder {str(out.parent)!r} cannot be written; choose another one")
-    if out.is_dir():
-        raise ValueError(f"--out must be a file, got the folder {str(out)!r}")
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        raise ValueError(
+            f"--out must be a plain file, as it is replaced as a whole, got {str(out)!r}; choose another name"
+        )
     if any(path.exists() and out.exists() and path.samefile(out) for path in read):
         raise ValueError(f"--out must not be one of the files that are read, got {str(out)!r}")
 

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -239,7 +240,10 @@ LINES = {
         ["simulate", "a1", "--out", "no/where.csv"],
         r"--out: the folder 'no' does not exist; create it first",
     ),
-    "out is a folder": (["simulate", "a1", "--out", "."], r"--out must be a file, got the folder"),
+    "out is a folder": (
+        ["simulate", "a1", "--out", "."],
+        r"--out must be a plain file, .* got '\.'; choose another name",
+    ),
     "no such file": (
         ["simulate", "a1", "--out", "OUT", "--orders", "none.csv"],
         r"none\.csv cannot be read: No such file",
@@ -266,6 +270,16 @@ def test_a_malformed_command_line_is_refused_with_one_line_and_nothing_is_writte
     assert re.search(expected, line), line
     assert [path.name for path in tmp_path.iterdir()] == ["kept.csv"]
     assert (tmp_path / "kept.csv").read_text() == "kept"
+
+
+def test_a_link_or_a_device_is_never_replaced_by_the_states(tmp_path, capfd):
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    link.symlink_to(target)
+    os.mkfifo(tmp_path / "pipe")
+    for out in (link, tmp_path / "pipe"):
+        assert "--out must be a plain file" in refused(["simulate", "a1", "--out", str(out)], capfd)
+    assert link.is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_refusal_of_the_real_command_is_one_line_without_a_traceback(tmp_path):

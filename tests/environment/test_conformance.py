@@ -38,7 +38,7 @@ def replayed(trace, copies):
         yield world, state, outcome
 
 
-def check(trace, copies):
+def check_replay(trace, copies):
     for (world, state, outcome), expected in zip(replayed(trace, copies), trace["expected"], strict=True):
 
         def of(values):
@@ -57,11 +57,11 @@ def check(trace, copies):
 
 
 def test_a_single_copy_replays_the_trace(trace):
-    check(trace, copies=1)
+    check_replay(trace, copies=1)
 
 
 def test_the_trace_is_untouched_by_other_copies_beside_it(trace):
-    check(trace, copies=5)
+    check_replay(trace, copies=5)
 
 
 def test_the_slow_world_replays_the_trace(trace):

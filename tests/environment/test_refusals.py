@@ -316,50 +316,6 @@ def test_a_malformed_firm_file_is_refused_with_one_line(case, tmp_path):
     assert re.search(expected, refused(path))
 
 
-HISTORIES = {
-    "no such file": (None, "sales", r"demand\.file must be an existing csv file, got '.*sales\.csv'"),
-    "empty file": ("", "sales", r"demand\.file '.*' is not a csv file with a header"),
-    "no rows": ("sales\n", "sales", r"demand\.column 'sales' of sales\.csv must hold a number.*it has no rows"),
-    "no such column": ("day,sold\n1,2\n", "sales", r"demand\.column must be one of .* \(day, sold\), got 'sales'"),
-    "column number": ("3\n1\n", "3", r"demand\.column must be text, got 3: put it in quotes"),
-    "negative": ("sales\n3\n-1\n", "sales", r"column 'sales' of sales\.csv must hold .* at least 0 .*row 2 holds .*-1"),
-    "missing": ("day,sales\n1,3\n2,\n", "sales", r"column 'sales' .*: row 2 holds .*nan"),
-    "text": ("sales\n3\nmany\n", "sales", r"column 'sales' .*: row 2 holds 'many'"),
-    "infinite": ("sales\n3\ninf\n", "sales", r"column 'sales' .*: row 2 holds .*inf"),
-    "huge": (
-        "sales\n3\n1e9\n",
-        "sales",
-        r"column 'sales' of sales\.csv must stay at or below 100000 units, got 1e\+09",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", HISTORIES)
-def test_a_history_that_is_no_sales_history_is_refused_with_one_line(case, tmp_path):
-    content, column, expected = HISTORIES[case]
-    if content is not None:
-        (tmp_path / "sales.csv").write_text(content)
-    path = tmp_path / "firm.yaml"
-    path.write_text(demand(f"{{law: history, file: sales.csv, column: {column}}}"))
-    assert re.search(r"stock_points\.shop\.demand.*", refused(path))
-    assert re.search(expected, refused(path))
-
-
-@pytest.mark.parametrize(
-    ("scale", "expected"),
-    [
-        ("10", r"scale_to_mean cannot scale column 'sales' of sales\.csv: all its sales are 0"),
-        ("0", r"scale_to_mean must be a number above 0 and at most 10000, got 0"),
-        ("'10'", r"scale_to_mean must be a number .*got '10': remove the quotes"),
-    ],
-)
-def test_a_history_that_cannot_be_scaled_is_refused(scale, expected, tmp_path):
-    (tmp_path / "sales.csv").write_text("sales\n0\n0\n")
-    path = tmp_path / "firm.yaml"
-    path.write_text(demand(f"{{law: history, file: sales.csv, column: sales, scale_to_mean: {scale}}}"))
-    assert re.search(expected, refused(path))
-
-
 def test_a_binary_file_is_refused_with_one_line(tmp_path):
     path = tmp_path / "firm.yaml"
     path.write_bytes(bytes(range(256)))
