@@ -13,7 +13,7 @@ def test_a_built_in_firm_survives_being_written_and_read(name):
     assert parse_firm(yaml.safe_load(firm.to_yaml())) == firm
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(firms())
 def test_any_firm_survives_being_written_and_read(firm):
     assert parse_firm(yaml.safe_load(firm.to_yaml())) == firm

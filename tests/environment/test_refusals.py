@@ -62,7 +62,7 @@ CASES = {
         r"'depot' is given twice in the mapping that starts on line 4; keep one",
     ),
     "list as key": ("? [a, b]\n: 1", r"is not YAML: .*unhashable key"),
-    "deep nesting": ("[" * 5000, r"nested too deeply"),
+    "deep nesting": ("[" * 1500, r"nested too deeply"),
     "mapping within itself": ("name: small\nstock_points: &all {shop: *all}", r"stock_points\.shop"),
     "unknown key": (top("curency: euro"), r"^\S+: curency is not a known field: .*known are name"),
     "misspelt key": (top("suply: []"), r"suply is not a known field: did you mean 'supply'\?"),

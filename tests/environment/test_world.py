@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from environment import Exogenous, World, built_in_firms, load_firm, parse_firm
 from tests.random_firms import firms, follow, run, slow_replay
 
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 10_000)
 
 
