@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from environment import Exogenous, State, World
+from departments.closed_loop import ClosedLoopPolicy
+from environment import Exogenous, Outcome, State, World
 
 Vector = NDArray[np.float64]
 SHARD = 1024  # copies simulated together: one shard's state stays in the processor's cache
@@ -76,37 +77,74 @@ def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exog
 
 
 @torch.inference_mode()
-def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
-    """Play one evaluation episode per copy; costs of the periods after the warm-up are counted."""
+def run_episodes(world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous) -> Episodes:
+    """Play one evaluation episode per copy; costs of the periods after the warm-up are counted, salvage at the end.
+
+    Args:
+        world: of the firm.
+        policy: orders from the state alone, or orders and exposures of a firm with customers.
+        chance: [T] periods of `World.draw`.
+    """
     firm, warm_up = world.firm, world.firm.periods.warm_up
-    periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
-    state = world.reset(copies)
-    cost = world.holding(state).double() if warm_up == 0 else torch.zeros(world.points, copies, dtype=torch.float64)
+    end = world.reset(chance.demand.shape[-1])
+    cost = _first_cost(world, end, torch.float64)
     tally = _Tally(world)
     backlog = torch.zeros_like(chance.demand[0])
-    for t in range(periods):
-        order = world.feasible(policy.order(world, state))
-        after, outcome = world.step(state, order, chance.at(t))
+    for t, (state, order, end, outcome) in enumerate(_play(world, policy, chance)):
         if t + 1 >= warm_up:
             cost += outcome.cost
-            tally.count(state, order, after, outcome.sales, outcome.unserved, backlog, chance.demand[t])
+            tally.count(state, order, end, outcome.sales, outcome.unserved, backlog, outcome.demand)
         if firm.unmet == "backorder":
             backlog = outcome.unserved
-        state = after
-    return tally.episodes(cost)
+    return tally.episodes(_less_salvage(world, end, cost))
 
 
 @torch.inference_mode()
-def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
+def run_costs(world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous) -> Tensor:
     """Cost per stock point and episode, [N, E] money: `run_episodes` without measures, for searches and selection."""
     warm_up = world.firm.periods.warm_up
-    state = world.reset(chance.demand.shape[-1])
-    cost = world.holding(state) if warm_up == 0 else torch.zeros_like(world.holding(state))
-    for t in range(chance.demand.shape[0]):
-        state, outcome = world.step(state, world.feasible(policy.order(world, state)), chance.at(t))
+    end = world.reset(chance.demand.shape[-1])
+    cost = _first_cost(world, end, world.dtype)
+    for t, (_, _, after, outcome) in enumerate(_play(world, policy, chance)):
+        end = after
         if t + 1 >= warm_up:
             cost += outcome.cost
-    return cost
+    return _less_salvage(world, end, cost)
+
+
+def _play(
+    world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous
+) -> Iterator[tuple[State, Tensor, State, Outcome]]:
+    """State, order, next state and outcome of one step after the other."""
+    state = world.reset(chance.demand.shape[-1])
+    if not isinstance(policy, ClosedLoopPolicy):
+        for t in range(chance.demand.shape[0]):
+            order = world.feasible(policy.order(world, state))
+            after, outcome = world.step(state, order, chance.at(t))
+            yield state, order, after, outcome
+            state = after
+        return
+    choice, memory, report = world.chosen(), None, world.no_report(chance.demand.shape[-1])
+    for t in range(chance.demand.shape[0]):
+        now = chance.at(t)
+        wished, shown, memory = policy.decide(world, state, report, t, memory)
+        order, exposure = world.feasible(wished), choice.feasible(shown)
+        after, outcome = world.step(state, order, now, exposure)
+        report = world.report(state, order, now, exposure, after, outcome)
+        yield state, order, after, outcome
+        state = after
+
+
+def _first_cost(world: World, state: State, dtype: torch.dtype) -> Tensor:
+    """Cost of period 0 if it counts, [N, E] money."""
+    holding = world.holding(state).to(dtype)
+    return holding if world.firm.periods.warm_up == 0 else torch.zeros_like(holding)
+
+
+def _less_salvage(world: World, state: State, cost: Tensor) -> Tensor:
+    """Cost of an episode that ends in `state`, [N, E] money."""
+    salvage = world.salvage(state)
+    return cost if salvage is None else cost - salvage
 
 
 class _Tally:

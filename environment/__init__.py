@@ -3,7 +3,7 @@
 from environment.firm import Firm
 from environment.firm_file import built_in_firms, load_firm, parse_firm
 from environment.network import Network
-from environment.state import Exogenous, Outcome, State
+from environment.state import Exogenous, Outcome, Report, State
 from environment.world import World
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Firm",
     "Network",
     "Outcome",
+    "Report",
     "State",
     "World",
     "built_in_firms",

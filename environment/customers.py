@@ -63,7 +63,7 @@ class Season(Checked):
 class Segment(Checked):
     """Customers who choose alike: each buys one unit of one product, or leaves.
 
-    Traffic is Poisson(traffic * season * exp(z)); the hidden regime z starts at 0, z' = persistence z + volatility noise.
+    Traffic is Poisson(traffic season exp(z)); the hidden regime z starts at 0, z' = persistence z + volatility noise.
     The utility of product k is preference_k + uplift_k * exposure_k, that of leaving 0.
     """
 

@@ -1,11 +1,14 @@
 """What departments and the critic see: features of the state, scaled to the order of one.
 
 A feature row is one number per copy. Positions come first, one row per stock point and product; then what only the
-`pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on each line.
+`pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
+each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
+in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -13,48 +16,68 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from environment.state import State
+from environment.state import Report, State
 from environment.world import World
 
-ObservationSet = Literal["own", "downstream", "everything", "pipeline"]
+ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation"]
 Scaling = Literal["benchmark", "bounds"]
-_ARRIVALS = 5  # periods of arrival that are told apart; later ones are added up
+_ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
 
 
 class Observer:
     """Scaled features of a world, and which of them belong to which department's observation set.
 
-    Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `bounds` [I]: position
-    mapped from [-2 max_order, base-stock level + max_order] to [-1, 1], which is the paper's table for its grid.
+    Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `bounds` [I]:
+    position mapped from [-2 max_order, base-stock level + max_order] to [-1, 1], the paper's table for its grid.
+
+    Two sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
+    what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
+    of the one recommendation department: stock on hand, first arrivals and units in transit of all points, the last
+    traffic, its last exposure, and the season; not the orders. Units are divided by the mean demand through the point
+    without recommendation, traffic by the segment's own; exposure is as it is, a season is sine and cosine of its phase.
     """
 
     def __init__(self, world: World, base_stock_level: NDArray[np.float64], scaling: Scaling = "benchmark") -> None:
         """Scale by the benchmark's levels, [N, K] units."""
         network, products = world.network, world.products
-        tensor = self._column = lambda value: torch.as_tensor(value, device=world.device, dtype=world.dtype).reshape(-1, 1)
         self._world = world
         flow = np.maximum(network.mean_flow(), 1e-3)
-        self.spread = tensor(flow)  # [N * K, 1] units: mean demand through each point
-        self.level = tensor(base_stock_level)  # [N * K, 1] units
+        self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
+        self.level = self._column(base_stock_level)  # [N * K, 1] units
         if scaling == "bounds":
             max_order = world.firm.amounts("max_order")
             low, high = -2.0 * max_order, base_stock_level + max_order
-            self._centre, self._inverse = tensor((low + high) / 2.0), tensor(2.0 / (high - low))
+            self._centre, self._inverse = self._column((low + high) / 2.0), self._column(2.0 / (high - low))
         else:
             self._centre, self._inverse = self.level, 1.0 / self.spread
         line_flow = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
-        self._inverse_line = 1.0 / tensor(line_flow)
+        self._inverse_line = 1.0 / self._column(line_flow)
         self._arrivals = min(world.slots, _ARRIVALS)
         self.positions = world.points * products
-        self.size = self.positions * (2 + self._arrivals) + line_flow.size  # all features
+        self._of_state = self.positions * (2 + self._arrivals) + line_flow.size
+        seasons = [clientele.season for clientele in world.firm.customers.values()]
+        self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
+        segments = 0 if world.choice is None else len(world.choice.names)
+        self._of_segments = segments * (1 + products)  # traffic and exposure
+        told = 3 * self.positions + self._of_segments + 2 * len(self._frequencies)
+        self.size = self._of_state + (told if world.choice is not None else 0)  # all features
+
+    def _column(self, value: NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(value, device=self._world.device, dtype=self._world.dtype).reshape(-1, 1)
 
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
         return (position - self._centre) * self._inverse
 
-    def all_features(self, state: State) -> Tensor:
-        """Everything there is to see, [features, E]."""
+    def all_features(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
+        """Everything there is to see, [features, E].
+
+        Args:
+            state: after event 2 of period t.
+            report: of the step that led there; None before the first. Only firms with customers need it.
+            period: t, for the season.
+        """
         copies = state.on_hand.shape[-1]
         inverse = 1.0 / self.spread
         on_hand = state.on_hand.view(self.positions, copies) * inverse
@@ -64,11 +87,30 @@ class Observer:
         incoming = self._world.incidence.incoming
         arrivals = [(incoming @ slot.view(len(slot), -1)).view(self.positions, copies) * inverse for slot in near]
         owed = state.owed.view(-1, copies) * self._inverse_line
-        return torch.cat((self.features(state), on_hand, *arrivals, owed))
+        told = () if self._world.choice is None else self._told(state, report, period)
+        return torch.cat((self.features(state), on_hand, *arrivals, owed, *told))
+
+    def _told(self, state: State, report: Report | None, period: int) -> tuple[Tensor, ...]:
+        """What only a firm with customers has to see."""
+        world, copies = self._world, state.on_hand.shape[-1]
+        report, choice = world.no_report(copies) if report is None else report, world.chosen()
+        phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
+        units = (report.asked, report.handed, world.in_transit(state))
+        return (
+            *(value.view(self.positions, copies) / self.spread for value in units),
+            report.traffic / choice.traffic,
+            report.exposure.reshape(-1, copies),
+            state.on_hand.new_tensor(phases).view(-1, 1).expand(-1, copies),
+        )
 
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
-        """Which feature rows the department of a stock point sees, its own position first."""
+        """Which feature rows the department of a stock point sees, its own position first.
+
+        For `recommendation`, which has no position of its own, the point does not matter.
+        """
         products, network = self._world.products, self._world.network
+        if kind in ("replenishment", "recommendation"):
+            return self._closed_loop_rows(kind, point)
         if kind == "pipeline":
             own = [point * products + k for k in range(products)]
             return own + [row for row in range(self.size) if row not in own]
@@ -79,3 +121,16 @@ class Observer:
         else:
             points = [point, *(other for other in range(self._world.points) if other != point)]
         return [other * products + k for other in points for k in range(products)]
+
+    def _closed_loop_rows(self, kind: ObservationSet, point: int) -> list[int]:
+        self._world.chosen()
+        positions, products = self.positions, self._world.products
+        asked, handed, in_transit = (self._of_state + block * positions for block in range(3))
+        segments = in_transit + positions
+        season = list(range(segments + self._of_segments, self.size))
+        if kind == "replenishment":
+            blocks = [block * positions for block in range(2 + self._arrivals)]  # position, on hand, arrivals
+            own = [block + point * products + k for block in (*blocks, asked, handed) for k in range(products)]
+            return own + season
+        stock = [start + row for start in (positions, 2 * positions, in_transit) for row in range(positions)]
+        return stock + list(range(segments, segments + self._of_segments)) + season

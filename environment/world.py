@@ -1,7 +1,7 @@
 """The world: E independent copies of a firm, stepped together. States are values; nothing here remembers a period.
 
-`draw` decides chance for many periods at once, `step` is a pure function of state, decisions and one period of that chance,
-so common random numbers, replayed traces and gradients through the simulator are the same call.
+`draw` decides chance for many periods at once, `step` is a pure function of state, decisions and one period of that
+chance, so common random numbers, replayed traces and gradients through the simulator are the same call.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class World:
             after: the state the step led to.
             outcome: of the step.
         """
-        choice, nothing = self._chosen(), self.no_report(order.shape[-1])
+        choice, nothing = self.chosen(), self.no_report(order.shape[-1])
         asked = before.inventory_position + order - after.inventory_position
         if self._lost:
             asked = self.incidence.facing.add_to(asked, outcome.unserved)
@@ -267,7 +267,12 @@ class World:
         shown = choice.standing if exposure is None else exposure
         return Report(asked, before.on_hand + arrived - after.on_hand, traffic, nothing.exposure + shown)
 
-    def _chosen(self) -> Choice:
+    def chosen(self) -> Choice:
+        """The customers' choice, in a firm that has it.
+
+        Raises:
+            RuntimeError: demand follows laws alone.
+        """
         if self.choice is None:
             raise RuntimeError(f"firm {self.firm.name} has no customers who choose; give it `customers` for reports")
         return self.choice
@@ -275,7 +280,7 @@ class World:
     def no_report(self, copies: int) -> Report:
         """What a department knows of the period before period 0: nothing."""
         zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
-        exposure = zeros.new_zeros(len(self._chosen().names), self.products, copies)
+        exposure = zeros.new_zeros(len(self.chosen().names), self.products, copies)
         return Report(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:

@@ -1,0 +1,84 @@
+"""Forecast-driven base-stock for every stock point of a firm with customers: levels that follow demand and season.
+
+This is where a firm meets `heuristics.forecast`, which knows only plain arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from departments.closed_loop import Memory
+from departments.rules import echelon_weights
+from environment import Firm, Network, Report, State, World
+from environment.customers import Season
+from heuristics.forecast import forecast_level, season_over, seasonal_factor, smoothed_forecast
+
+Array = NDArray[np.float64]
+
+DEFAULT_SMOOTHING = 0.2
+
+
+class ForecastBaseStock:
+    """Each point orders up to the newsvendor level of its smoothed, seasonal demand over the protection interval.
+
+    The interval is the longest lead time + 1; the season at a point is that of the customers below it, weighted by mean
+    demand; underage is margin + lost-sale penalty of those customers, overage one period's holding cost. A point that
+    serves stock points forecasts what they order.
+
+    Source: ours, as the companion of the recommendation rules; Jiang et al., arXiv 2510.04272, have no such rule.
+    """
+
+    def __init__(self, name: str, firm: Firm, smoothing: float = DEFAULT_SMOOTHING) -> None:
+        """Prepare for `firm`; `smoothing` is the weight of the last demand, in [0, 1]."""
+        network = Network.of(firm)
+        self.name, self._smoothing = name, smoothing
+        self._start = network.mean_flow()  # [N, K] units a period, without recommendation
+        longest = np.array([[len(law.mass()) for law in laws] for laws in network.lead_time_laws])  # lead time + 1
+        self._interval = np.zeros(self._start.shape, dtype=np.int64)
+        np.maximum.at(self._interval, network.edge_target, longest)
+        facing = list(network.customer_facing)
+        reach = echelon_weights(firm)[:, facing, None] * self._start[facing]  # [N, C, K] units for each's customers
+        share = reach / np.maximum(reach.sum(1, keepdims=True), 1e-12)
+        penalty = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0) + firm.amounts("backorder_cost")
+        underage = (share * penalty[facing]).sum(1)
+        self._ratio = np.clip(underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12), 1e-4, 1 - 1e-4)
+        self._seasons: list[Season] = [
+            firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing
+        ]
+        self._share = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)  # [N, C]
+
+    def replenish(
+        self, world: World, state: State, report: Report, period: int, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """Level less position; the memory is the forecast, [N, K, E] units a period of factor 1."""
+        if memory is None:
+            forecast = np.broadcast_to(self._start[..., None], tuple(state.on_hand.shape))
+        else:
+            asked, factor = report.asked.double().cpu().numpy(), self._factor(period - 1)
+            forecast = smoothed_forecast(memory, asked, factor[:, None, None], self._smoothing)
+        level = np.stack([self._level(point, forecast[point], period) for point in range(world.points)])
+        wanted = torch.as_tensor(level, dtype=state.on_hand.dtype, device=state.on_hand.device)
+        return wanted - state.inventory_position, forecast
+
+    def _factor(self, period: int) -> Array:
+        """Seasonal factor of a period at each point, [N]."""
+        factors = [seasonal_factor(period, season.amplitude, season.period) for season in self._seasons]
+        return np.asarray(self._share @ np.array(factors), dtype=np.float64)
+
+    def _level(self, point: int, forecast: Array, period: int) -> Array:
+        """Order-up-to levels of one point, [K, E] units."""
+        interval = self._interval[point]
+        sums = [season_over(period, interval, season.amplitude, season.period) for season in self._seasons]
+        return forecast_level(forecast, self._share[point] @ np.array(sums), self._ratio[point])
+
+
+def delivered_cost(firm: Firm) -> Array:
+    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
+    network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
+    for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
+        for supplier in network.predecessors(point):
+            cost[point] += cost[supplier] / network.supplier_count[point]
+    return cost
