@@ -23,8 +23,8 @@ class CriticConfig(Checked):
     hidden: tuple[int, ...] = (64, 64)  # units per layer
     activation: Activation = "relu"
     learning_rate: float = Field(default=1e-3, gt=0)
-    gamma: float = Field(default=0.99, ge=0, lt=1)
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    gamma: float = Field(default=0.95, ge=0, lt=1)
+    gae_lambda: float = Field(default=0.8, ge=0, le=1)
     epochs: int = Field(default=4, ge=1)
     minibatch: int = Field(default=4096, ge=1)  # samples
     value_coef: float = Field(default=0.5, gt=0)

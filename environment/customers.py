@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
-from scipy import stats
 
 from environment.fields import Checked, number, per_name, shown, whole
 from environment.laws import Mass, MassFunction
@@ -158,6 +157,8 @@ def _check_exposure(place: str, slots: int, segment: Segment, products: Sequence
 
 
 def _poisson_mixture(rate: NDArray[np.float64], weight: NDArray[np.float64]) -> Mass:
+    from scipy import stats  # slow to import, and most processes never need it
+
     highest = int(stats.poisson(rate.max()).isf(_TAIL)) + 1 if rate.max() > 0 else 1
     return np.asarray(stats.poisson.pmf(np.arange(highest)[:, None], rate) @ weight, dtype=np.float64)
 
