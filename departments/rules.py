@@ -5,6 +5,7 @@ This is where a firm meets the heuristics, which know only plain arrays.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -173,17 +174,22 @@ def parse_rule(text: str, firm: Firm) -> Rule:
 
 def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
     levels = start.copy()
+    seen: set[str] = set()
     for item in filter(None, given.split(",")):
         place, equals, value = item.partition("=")
-        point, _, product = place.strip().partition("/")
+        place = place.strip()
+        point, _, product = place.partition("/")
         example = f"{kind}:{firm.names[0]}=60"
         if not equals:
             raise ValueError(f"{kind}: a level is written as {example}, got {item!r}")
         if point not in firm.names:
             raise ValueError(f"{kind}: {point!r} is not a stock point of {firm.name}; it has {', '.join(firm.names)}")
+        if place in seen:
+            raise ValueError(f"{kind}: {place} is given twice; remove one of the two levels")
+        seen.add(place)
         if product and product not in firm.products:
             raise ValueError(f"{kind}: {product!r} is not a product of {firm.name}; it has {', '.join(firm.products)}")
-        if not value.strip().lstrip("-").isdigit() or not -1_000_000 <= int(value) <= 1_000_000:
+        if not re.fullmatch(r"-?[0-9]{1,6}", value.strip(), re.ASCII):
             raise ValueError(f"{kind}: the level of {point} must be a whole number as in {example}, got {value!r}")
         columns = slice(None) if not product else firm.products.index(product)
         levels[firm.names.index(point), columns] = int(value)

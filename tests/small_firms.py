@@ -1,0 +1,93 @@
+"""Firms small enough for a test to run an episode of them in milliseconds, and policies for them that do something."""
+
+import numpy as np
+import torch
+
+from departments.policy import Snapshot, first_snapshot, policy_shapes
+from departments.rules import benchmark_levels
+from environment import World, parse_firm
+from environment.observation import Observer
+
+PERIODS = {"train": 12, "evaluate": 16, "warm_up": 4}
+
+
+def pair(**changes):
+    """A warehouse and the shop that it supplies."""
+    return parse_firm(
+        {
+            "name": "pair",
+            "periods": PERIODS,
+            "stock_points": {
+                "warehouse": {"holding_cost": 0.5, "max_order": 60},
+                "shop": {
+                    "holding_cost": 1,
+                    "backorder_cost": 9,
+                    "max_order": 30,
+                    "demand": {"law": "poisson", "mean": 6},
+                },
+            },
+            "supply": [
+                {"from": "outside", "to": "warehouse", "lead_time": 1},
+                {"from": "warehouse", "to": "shop", "lead_time": 1},
+            ],
+        }
+        | changes
+    )
+
+
+def tree(products=("unit",), unmet="backorder"):
+    """A depot, two stores; lead times that differ."""
+    law = {"law": "poisson_uniform", "low": 2, "high": 6}
+    store = {"holding_cost": 1, "backorder_cost": 7, "max_order": 20, "demand": law}
+    return parse_firm(
+        {
+            "name": "tree",
+            "unmet": unmet,
+            "periods": PERIODS,
+            "products": list(products),
+            "stock_points": {
+                "depot": {"holding_cost": 0.5, "max_order": 40},
+                "east": store,
+                "west": store | {"holding_cost": 1.5},
+            },
+            "supply": [
+                {"from": "outside", "to": "depot", "lead_time": 2},
+                {"from": "depot", "to": "east", "lead_time": 1},
+                {"from": "depot", "to": "west", "lead_time": {"law": "uniform", "low": 1, "high": 3}},
+            ],
+        }
+    )
+
+
+def world_of(firm, scaling="benchmark", **options):
+    """The world of a firm that starts at the benchmark's levels, and its observer."""
+    levels = benchmark_levels(firm)
+    world = World(firm, levels, **options)
+    return world, Observer(world, levels, scaling)
+
+
+def fresh(world, observer, config, seed=0):
+    """Version 0 of every department."""
+    products = world.products
+    return [
+        first_snapshot(name, config, policy_shapes(observer, config, point, products), seed + point)
+        for point, name in enumerate(world.firm.names)
+    ]
+
+
+def stirred(snapshot, seed, scale=0.2, version=1):
+    """The same policy with random numbers added to all of its parameters."""
+    noise = np.random.default_rng(seed).standard_normal(snapshot.parameters.shape)
+    parameters = (snapshot.parameters + scale * noise).astype(np.float32)
+    return Snapshot(snapshot.department, version, snapshot.config, parameters)
+
+
+def after_some_periods(world, copies=5, periods=4, seed=3):
+    """A state that is not the first: random orders, the world's own chance."""
+    state = world.reset(copies)
+    chance = world.draw(periods, copies, world.generator(seed))
+    rng = np.random.default_rng(seed)
+    for t in range(periods):
+        order = torch.as_tensor(rng.integers(0, 12, state.on_hand.shape), dtype=world.dtype)
+        state, _ = world.step(state, order, chance.at(t))
+    return state
