@@ -7,17 +7,18 @@ the traffic are our reading. How they behave, batched over copies, is in `enviro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from environment.fields import Checked, number, per_name, shown, whole
 from environment.laws import Mass, MassFunction
 
 MAX_TRAFFIC = 1000
 MAX_UTILITY = 20
+MAX_CROWD = 10_000  # customers of a segment in a period, four standard deviations of the regime out
 _TAIL = 1e-9
 _NODES = 15  # of the quadrature over the regime
 _PHASES = 24  # of a season without whole periods
@@ -72,6 +73,16 @@ class Segment(Checked):
     persistence: Annotated[float, number(0, 0.999)] = 0.0  # of the regime
     volatility: Annotated[float, number(0, 2)] = 0.0  # of the regime, standard deviation of its noise
     exposure: Exposures = 0.0  # shown where no recommendation department decides
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        crowd = self.traffic * np.exp(min(4.0 * self.regime_std, 100.0))
+        if crowd > MAX_CROWD:
+            raise ValueError(
+                f".volatility lets traffic swing up to {crowd:.3g} customers a period, at most {MAX_CROWD} may come: "
+                "lower volatility, persistence or traffic"
+            )
+        return self
 
     @property
     def regime_std(self) -> float:
