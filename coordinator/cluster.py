@@ -107,7 +107,11 @@ class LocalCrew:
 
 
 class _Host:
-    """One process of workers: a Ray actor that holds plain objects by name."""
+    """One process of workers: a Ray actor that holds plain objects by name.
+
+    Ray hands calls that wait for their arguments to a restarted actor as if nothing had happened. Its workers are empty
+    then, so every call says which process it is meant for, and another one refuses it.
+    """
 
     def __init__(self, builds: Mapping[str, Callable[[], Any]]) -> None:
         import torch
@@ -119,34 +123,40 @@ class _Host:
         """The process id, once everything is built."""
         return os.getpid()
 
-    def call(self, worker: str, method: str, *args: Any) -> Any:  # noqa: ANN401
+    def call(self, pid: int, worker: str, method: str, *args: Any) -> Any:  # noqa: ANN401
+        if pid != os.getpid():
+            raise WorkerLostError(f"{worker} was restarted in the middle of a step")
         result = getattr(self._workers[worker], method)(*args)
         return result[0] if isinstance(result, list) and len(result) == 1 else result
 
 
 class _RayWorker:
-    def __init__(self, host: Any, name: str) -> None:  # noqa: ANN401
-        self._host, self._name = host, name
+    def __init__(self, host: Any, pid: Callable[[], int], name: str) -> None:  # noqa: ANN401
+        self._host, self._pid, self._name = host, pid, name
 
     def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
-        return self._host.call.options(num_returns=returns).remote(self._name, method, *args)
+        return self._host.call.options(num_returns=returns).remote(self._pid(), self._name, method, *args)
 
 
 class _RayMessages:
     """Department handles, picklable, for an environment actor that asks every department every period."""
 
-    def __init__(self, hosts: Mapping[str, Any]) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Mapping[str, tuple[Any, int]]) -> None:
+        self._hosts = hosts  # actor and process id by department
+
+    def _call(self, department: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        host, pid = self._hosts[department]
+        return host.call.remote(pid, department, method, *args)
 
     def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
         import ray
 
-        return ray.get(self._hosts[department].call.remote(department, method, *args))
+        return ray.get(self._call(department, method, args))
 
     def gather(self, method: str, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
         import ray
 
-        references = [self._hosts[name].call.remote(name, method, *args) for name, args in arguments.items()]
+        references = [self._call(name, method, args) for name, args in arguments.items()]
         return dict(zip(arguments, ray.get(references), strict=True))
 
 
@@ -172,18 +182,20 @@ class RayCrew:
         names = list(blueprint.departments)
         groups = [names[i : i + departments_per_process] for i in range(0, len(names), departments_per_process)]
         self._hosts: dict[str, Any] = {}
-        of: dict[str, Any] = {}
+        self._pids: dict[str, int] = {}
+        self._host_of: dict[str, str] = {}
         for group in groups:
             builds = {name: blueprint.departments[name] for name in group}
-            host = self._create("department-" + "+".join(group), builds, department_gpus)
-            of |= dict.fromkeys(group, host)
+            self._host_of |= dict.fromkeys(
+                group, self._create("department-" + "+".join(group), builds, department_gpus)
+            )
         critic = self._create("critic", {"critic": blueprint.critic}, critic_gpus)
         worlds = [self._create(f"environment-{i}", {"world": blueprint.environment}, 0.0) for i in range(environments)]
-        self._departments = of
-        self.departments: Mapping[str, Worker] = {name: _RayWorker(host, name) for name, host in of.items()}
-        self.critic: Worker = _RayWorker(critic, "critic")
-        self.environments: Sequence[Worker] = [_RayWorker(host, "world") for host in worlds]
-        self._pids: dict[str, int] = {}
+        self.departments: Mapping[str, Worker] = {
+            name: self._worker(host, name) for name, host in self._host_of.items()
+        }
+        self.critic: Worker = self._worker(critic, "critic")
+        self.environments: Sequence[Worker] = [self._worker(host, "world") for host in worlds]
         waiting = {host.ready.remote(): name for name, host in self._hosts.items()}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
@@ -191,7 +203,7 @@ class RayCrew:
             self._pids[name] = ray.get(done)
             report(f"{name} is ready ({len(self._pids)} of {len(self._hosts)})")
 
-    def _create(self, name: str, builds: Mapping[str, Callable[[], Any]], gpus: float) -> Any:  # noqa: ANN401
+    def _create(self, name: str, builds: Mapping[str, Callable[[], Any]], gpus: float) -> str:
         actor = self._ray.remote(_Host).options(
             name=name,
             num_cpus=0,
@@ -200,7 +212,10 @@ class RayCrew:
             max_task_retries=0,
         )
         self._hosts[name] = actor.remote(builds)
-        return self._hosts[name]
+        return name
+
+    def _worker(self, host: str, name: str) -> _RayWorker:
+        return _RayWorker(self._hosts[host], lambda: self._pids[host], name)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -209,15 +224,22 @@ class RayCrew:
 
     def get(self, references: Any) -> Any:  # noqa: ANN401
         """Values; a death anywhere on the way is a `WorkerLostError`."""
-        errors = self._ray.exceptions
         try:
             return self._ray.get(references)
-        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
-            raise WorkerLostError(str(error).splitlines()[0]) from error
-        except errors.RayTaskError as error:
-            if isinstance(error.cause, (errors.RayActorError, errors.ObjectLostError)):
-                raise WorkerLostError(str(error.cause).splitlines()[0]) from error
-            raise
+        except self._ray.exceptions.RayError as error:
+            reason = self._reason(error)
+            if reason is None:
+                raise
+            raise WorkerLostError(reason) from error
+
+    def _reason(self, error: BaseException | None) -> str | None:
+        """What a failed call says about a death on its way, if that is why it failed."""
+        errors = self._ray.exceptions
+        while error is not None:
+            if isinstance(error, (WorkerLostError, errors.RayActorError, errors.ObjectLostError)):
+                return str(getattr(error, "cause", None) or error).splitlines()[0]
+            error = getattr(error, "cause", None)
+        return None
 
     def recover(self) -> None:
         """Wait for every actor; `ready` may be retried by Ray, since it changes nothing."""
@@ -229,7 +251,7 @@ class RayCrew:
 
     def message(self) -> _RayMessages:
         """Handles of the departments."""
-        return _RayMessages(self._departments)
+        return _RayMessages({name: (self._hosts[host], self._pids[host]) for name, host in self._host_of.items()})
 
     def close(self) -> None:
         """Kill the actors, then leave Ray."""

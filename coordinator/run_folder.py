@@ -69,9 +69,9 @@ class RunFolder:
         if (self.path / "settings.json").exists():
             raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume, or name another folder")
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
-        write_atomically(self.path / "settings.json", settings.model_dump_json(indent=1) + "\n")
         for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
             write_atomically(self.path / name, ",".join(columns) + "\n")
+        write_atomically(self.path / "settings.json", settings.model_dump_json(indent=1) + "\n")  # last: it marks a run
 
     def firm(self) -> Firm:
         """The firm of the run.
@@ -132,10 +132,13 @@ class RunFolder:
         """Write the checkpoint."""
         save_checkpoint(self.checkpoint_file, arrays, record)
 
-    def go_back_to(self, iteration: int) -> None:
-        """Forget rows written after the checkpoint's iteration, which will be done again."""
-        for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
-            kept = [row for row in self.rows(name) if int(row["iteration"] or 0) <= iteration]
+    def go_back_to(self, iteration: int, events: int) -> None:
+        """Forget what was written after the checkpoint's iteration and its number of events: it will be done again."""
+        metrics = [row for row in self.rows("metrics.csv") if int(row["iteration"] or 0) <= iteration]
+        for name, columns, kept in (
+            ("metrics.csv", METRICS, metrics),
+            ("events.csv", EVENTS, self.rows("events.csv")[:events]),
+        ):
             text = io.StringIO()
             writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()

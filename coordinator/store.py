@@ -59,8 +59,10 @@ def load_policy(folder: Path, department: str, version: int) -> Snapshot:
     try:
         about = json.loads(place.with_suffix(".json").read_text())
         content = place.read_bytes()
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{place} cannot be read as a policy: {error}") from None
+    if not isinstance(about, dict) or (about.get("department"), about.get("version")) != (department, version):
+        raise ValueError(f"{place} is not what its json says: that must name {department} and version {version}")
     if hashlib.sha256(content).hexdigest() != about.get("sha256"):
         raise ValueError(
             f"{place} is damaged: its sha256 is not the one in its json; restore it or take another version"
@@ -76,8 +78,17 @@ def load_policy(folder: Path, department: str, version: int) -> Snapshot:
 
 
 def save_checkpoint(path: Path, arrays: Arrays, record: Mapping[str, Any]) -> None:
-    """Arrays and a json record in one file, so that they can never disagree."""
-    write_atomically(path, save_tensors(dict(arrays), metadata={"record": json.dumps(record)}))
+    """Arrays and a json record in one file, so that they can never disagree, with a sha256 of both."""
+    written = json.dumps(record)
+    write_atomically(path, save_tensors(dict(arrays), metadata={"record": written, "sha256": _digest(arrays, written)}))
+
+
+def _digest(arrays: Arrays, record: str) -> str:
+    digest = hashlib.sha256(record.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -89,7 +100,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
     try:
         content = path.read_bytes()
         length = int.from_bytes(content[:8], "little")
-        record = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["record"])
-        return load_tensors(content), record
-    except (OSError, UnicodeDecodeError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+        about = json.loads(content[8 : 8 + length])["__metadata__"]
+        arrays, record = load_tensors(content), about["record"]
+        if about["sha256"] != _digest(arrays, record):
+            raise ValueError("its sha256 is not the one that it names")
+        return arrays, json.loads(record)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{path} is not a checkpoint to resume from: {error}") from None

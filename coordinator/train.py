@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -146,10 +146,14 @@ def train(
         ValueError: the folder does not fit.
     """
     run = RunFolder(folder)
-    if resume:
-        arrays, record = run.checkpoint()
-    else:
+    kept = None
+    if not resume:
         run.create(firm, settings)
+    elif run.checkpoint_file.exists():
+        kept = run.checkpoint()
+    else:  # it was stopped before its first iteration was done
+        run.settings()
+        run.go_back_to(0, 0)
     plan = Plan.of(firm, settings)
     crew = build_crew(plan, wiring, firm.name, watcher.note)
     try:
@@ -165,8 +169,8 @@ def train(
             started=started or time.monotonic(),
         )
         diary = _Diary(run, training, watcher)
-        if resume:
-            scheme = diary.resume(plan, arrays, record)
+        if kept is not None:
+            scheme = diary.resume(plan, *kept)
         elif settings.scheme == "imarl":
             scheme = IMARL.begin(plan.network, training)
         else:
@@ -183,22 +187,22 @@ class _Diary:
     def __init__(self, run: RunFolder, training: Training, watcher: Watcher) -> None:
         self.run, self.training, self.watcher = run, training, watcher
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
+        self.events = 0
 
     def resume(
-        self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, object]
+        self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, Any]
     ) -> IMARL | Together:
-        snapshots, states, critic = unpack(arrays, record["snapshots"])  # type: ignore[arg-type]
+        snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
-        assert isinstance(mine, dict)
         training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
         self.iteration, self.benchmark, self.cost = mine["iteration"], mine["benchmark"], mine["cost"]
         published = (s for role, s in snapshots.items() if role.startswith("published/"))
         training.published |= {snapshot.department: snapshot for snapshot in published}
         training.bring_back(states, critic)
-        self.run.go_back_to(self.iteration)
+        self.events = mine["events"]
+        self.run.go_back_to(self.iteration, self.events)
         self.watcher.note(f"resumed after iteration {self.iteration}")
         plain = record["scheme"]
-        assert isinstance(plain, dict)
         if training.settings.scheme == "imarl":
             return IMARL.resume(plan.network, training, plain, snapshots)
         return Together.resume(training, plain, snapshots)
@@ -245,6 +249,7 @@ class _Diary:
         self, event: str, department: str = "", version: int | None = None, gain: float = np.nan, error: float = np.nan
     ) -> None:
         row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
+        self.events += 1
         self.run.append("events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error})
 
     def _keep(self, scheme: IMARL | Together) -> None:
@@ -261,5 +266,6 @@ class _Diary:
             "env_steps": training.env_steps,
             "benchmark": self.benchmark,
             "cost": self.cost,
+            "events": self.events,
         }
         self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary})

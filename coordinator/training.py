@@ -55,6 +55,8 @@ class Training:
 
     def __post_init__(self) -> None:
         """Bring the workers into the state that is held here."""
+        if self._critic is None:
+            self._critic = self._safely(lambda: self.crew.get(self.crew.critic.call("state")))
         self._safely(self._reinstall)
 
     @property
@@ -131,7 +133,7 @@ class Training:
 
     def bring_back(self, states: dict[str, Arrays], critic: Arrays | None) -> None:
         """Go on from states that were kept."""
-        self._states, self._critic = dict(states), critic
+        self._states, self._critic = dict(states), critic or self._critic
         self._safely(self._reinstall)
 
     def _iterate(self, learning: Sequence[str], seed: Sequence[int]) -> tuple[Iteration, dict[str, Arrays], Arrays]:

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+
+from coordinator.critic import Critic, CriticConfig
+from departments.networks import Shapes, forward
+from departments.returns import generalised_advantage
+
+
+def _critic(features=2, streams=3, **changes):
+    small = {"hidden": (8,), "minibatch": 64, "gamma": 0.9, "gae_lambda": 0.8, "learning_rate": 0.01}
+    return Critic(features, streams, CriticConfig(**(small | changes)), seed=1)
+
+
+def _batch(streams=1, periods=6, copies=16, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((periods + 1, 2, copies)).astype(np.float32)
+    return features, rng.standard_normal((periods, streams, copies)).astype(np.float32) - 3
+
+
+def _values(critic, features, stream):
+    """What the critic says of features [T, G, E], read from its state: [T, E]."""
+    state = critic.state()
+    layers, _ = Shapes(2, (8,), len(state["mean"])).split(torch.tensor(state["parameters"]))
+    samples = torch.tensor(features).transpose(1, 2)
+    return forward(layers, samples, "relu")[..., stream] * state["std"][stream] + state["mean"][stream]
+
+
+def test_a_new_stream_takes_its_scale_from_its_first_batch():
+    critic = _critic()
+    reward = np.full((6, 1, 16), -3.0, dtype=np.float32)
+    (advantage,) = critic.advantages([1], (_batch()[0], reward))
+    np.testing.assert_allclose(advantage, 0, atol=1e-4)  # a constant reward r is worth r / (1 - gamma) at once
+    assert critic.state()["mean"].tolist() == pytest.approx([0, -30, 0])
+
+
+def test_advantages_are_those_of_the_values_that_the_critic_states():
+    critic = _critic()
+    features, reward = _batch(streams=2)
+    critic.advantages([0, 2], (features, reward))
+    critic.learn()
+    found = critic.advantages([2, 0], (features, reward))
+    for place, stream in enumerate([2, 0]):
+        value = _values(critic, features, stream)
+        expected = generalised_advantage(torch.tensor(reward[:, place]), value, 0.9, 0.8)
+        np.testing.assert_allclose(found[place], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_shards_are_valued_side_by_side():
+    features, reward = _batch()
+    whole = _critic().advantages([0], (features, reward))[0]
+    halves = [(features[..., part], reward[..., part]) for part in (slice(8), slice(8, 16))]
+    parted = _critic().advantages([0], *halves)[0]
+    np.testing.assert_array_equal(parted, whole)
+
+
+def test_a_new_scale_changes_no_value():
+    """PopArt: fitted without a single step of learning, only mean and spread have moved."""
+    critic = _critic(learning_rate=1e-30)
+    features, reward = _batch(streams=3)
+    critic.advantages([0, 1, 2], (features, reward))
+    critic.learn()
+    scale = critic.state()["std"].copy()
+    before = [_values(critic, features, stream) for stream in range(3)]
+    critic.advantages([0, 2], (features, 40 * reward[:, [0, 2]]))
+    critic.learn()
+    assert (critic.state()["std"][[0, 2]] > 2 * scale[[0, 2]]).all()
+    for stream in range(3):
+        torch.testing.assert_close(_values(critic, features, stream), before[stream], rtol=1e-4, atol=1e-3)
+
+
+def test_a_new_scale_changes_no_value_of_a_critic_that_has_learned_something():
+    critic = _critic()
+    for seed in range(4):
+        critic.advantages([0, 1, 2], _batch(streams=3, seed=seed))
+        critic.learn()
+    restored = _critic(learning_rate=1e-30)
+    restored.restore(critic.state())
+    features, reward = _batch(streams=3, seed=9)
+    before = [_values(critic, features, stream) for stream in range(3)]
+    assert float(before[0].std()) > 0.01
+    restored.advantages([0, 1, 2], (features, 5 * reward))
+    restored.learn()
+    for stream in range(3):
+        torch.testing.assert_close(_values(restored, features, stream), before[stream], rtol=1e-4, atol=1e-3)
+
+
+def test_the_critic_learns_a_value_function_that_is_known():
+    """The feature x decays by half every period and the reward is x: V(x) = x / (1 - gamma / 2)."""
+    critic = _critic(streams=1, gae_lambda=0.95)
+    rng = np.random.default_rng(3)
+    for _ in range(120):
+        start = rng.uniform(-1, 1, (1, 1, 64))
+        path = start * 0.5 ** np.arange(9)[:, None, None]
+        features = np.concatenate([path, rng.standard_normal(path.shape)], axis=1).astype(np.float32)
+        critic.advantages([0], (features, features[:-1, :1]))
+        stats, _ = critic.learn()
+    x = np.linspace(-0.9, 0.9, 19, dtype=np.float32)
+    probe = np.stack([x, np.zeros_like(x)])[None]
+    np.testing.assert_allclose(_values(critic, probe, 0)[0], x / (1 - 0.9 / 2), atol=0.1)
+    assert stats["explained_variance"] > 0.95
+
+
+def test_streams_that_are_not_asked_for_are_left_alone():
+    critic = _critic()
+    critic.advantages([0, 1, 2], _batch(streams=3))
+    critic.learn()
+    before = critic.state()
+    critic.advantages([1], _batch(seed=4))
+    critic.learn()
+    after = critic.state()
+    for name in ("mean", "std"):
+        assert before[name][[0, 2]].tolist() == after[name][[0, 2]].tolist()
+        assert before[name][1] != after[name][1]
+
+
+def test_a_critic_restored_from_its_state_goes_on_bit_for_bit():
+    undisturbed = _critic()
+    for seed in range(3):
+        undisturbed.advantages([0, 2], _batch(streams=2, seed=seed))
+        _, state = undisturbed.learn()
+    successor = _critic()
+    successor.restore(state)
+    for critic in (undisturbed, successor):
+        critic.advantages([0, 1], _batch(streams=2, seed=7))
+    expected, got = undisturbed.learn(), successor.learn()
+    assert expected[0] == got[0]
+    for name, value in expected[1].items():
+        np.testing.assert_array_equal(got[1][name], value)
+
+
+def test_a_critic_without_a_batch_says_so():
+    with pytest.raises(RuntimeError, match="call advantages first"):
+        _critic().learn()

@@ -1,0 +1,80 @@
+"""Training runs small enough for a test, and watchers that write down what they see."""
+
+from coordinator.cluster import LocalCrew
+from coordinator.critic import CriticConfig
+from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.train import Plan, train
+from coordinator.training import Training
+from departments.policy import PolicyConfig
+from departments.ppo import PPOConfig
+
+LOCAL = Wiring(backend="local")
+
+
+def settings(iterations=8, **changes):
+    """Eight iterations of 16 copies in turns of three, everything accepted that looks better at all."""
+    small = {
+        "copies": 16,
+        "shards": 2,
+        "select_every": 1,
+        "selection_episodes": 40,
+        "acceptance_episodes": 40,
+        "steps": iterations * 16 * 12,
+        "iterations": iterations,
+        "policy": PolicyConfig(hidden=(8,)),
+        "ppo": PPOConfig(minibatch=64, learning_rate=0.01),
+        "critic": CriticConfig(hidden=(8,), minibatch=64),
+        "imarl": IMARLSettings(iterations=3, patience=2, significance=0, least_gain=0),
+    }
+    return Settings(**(small | changes))
+
+
+class Record:
+    """A watcher that remembers."""
+
+    def __init__(self):
+        self.notes, self.turns = [], []
+
+    def note(self, line):
+        self.notes.append(line)
+
+    def iteration(self, progress, training, cost, benchmark):
+        self.turns.append((progress.job, progress.department))
+
+
+class Stop(Record):
+    """A watcher that ends the process's work in the middle, as a kill would."""
+
+    def __init__(self, after=None, at_note=None):
+        super().__init__()
+        self._after, self._at_note = after, at_note
+
+    def note(self, line):
+        super().note(line)
+        if self._at_note and self._at_note in line:
+            raise KeyboardInterrupt
+
+    def iteration(self, *seen):
+        super().iteration(*seen)
+        if len(self.turns) == self._after:
+            raise KeyboardInterrupt
+
+
+def training_of(firm, given, crew=None, **wiring):
+    """The plan of a run and its workers, in this process."""
+    plan = Plan.of(firm, given)
+    training = Training(
+        crew(plan.blueprint) if crew else LocalCrew(plan.blueprint, **wiring),
+        given,
+        published=plan.base(given),
+        streams={name: point for point, name in enumerate(firm.names)},
+        train_periods=firm.periods.train,
+        owner=plan.owner,
+    )
+    return plan, training
+
+
+def final_policies(firm, given, folder, wiring=LOCAL, watcher=None, **options):
+    """Train; the policies at the end as bytes, by department."""
+    policies = train(firm, given, wiring, folder, watcher or Record(), **options)
+    return {policy.department: (policy.version, policy.parameters.tobytes()) for policy in policies}
