@@ -95,13 +95,21 @@ class Choice:
         clock = torch.arange(start, start + periods, device=path.device)
         rate = path.exp().mul_((self.traffic * self.season(clock)).T.unsqueeze(-1))
         traffic = torch.poisson(rate, generator=generator)
+        return Crowd(traffic, self._customers(traffic, generator), path)
+
+    def _customers(self, traffic: Tensor, generator: Generator) -> Tensor:
+        """The number of each potential customer, [T, J, S, E]: one period at a time, which stays in the cache."""
         most = max(int(traffic.max()), 1)
-        words = torch.empty(-(-periods * most * size[1] * copies // 4), dtype=torch.int64, device=path.device)
-        words.random_(torch.iinfo(torch.int64).min, None, generator=generator)
-        customers = words.view(torch.int16)[: periods * most * size[1] * copies].view(periods, most, *size[1:])
-        number = torch.arange(most, device=path.device, dtype=torch.int32)[:, None, None]
-        customers.masked_fill_(number >= traffic.to(torch.int32).unsqueeze(1), _NEVER)
-        return Crowd(traffic, customers, path)
+        size = (most, *traffic.shape[1:])
+        lanes = math.prod(size)
+        words = torch.empty(len(traffic), -(-lanes // 4), dtype=torch.int64, device=traffic.device)
+        customers = words.view(torch.int16)[:, :lanes].view(-1, *size)
+        counted = torch.int16 if most < TABLE_SIZE // 2 else torch.int32
+        place = torch.arange(most, device=traffic.device, dtype=counted)[:, None, None]
+        for t, came in enumerate(traffic.to(counted)):
+            words[t].random_(torch.iinfo(torch.int64).min, None, generator=generator)
+            customers[t].masked_fill_(place >= came, _NEVER)
+        return customers
 
     def feasible(self, exposure: Tensor) -> Tensor:
         """Exposure as the world accepts it: in [0, 1], 0 where not sold, scaled down to the slots; [S, K, E]."""
