@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from coordinator.run_folder import RunFolder
+from departments.closed_loop import ClosedLoopPolicy
 from departments.episode import Episodes, Policy, run_episodes, shards
 from departments.joint import JointPolicy
-from departments.rules import benchmark_levels, parse_rule
+from departments.recommendation_rules import parse_policy
+from departments.rules import benchmark_levels
 from environment import Firm, World
 from environment.observation import Observer
 
@@ -81,14 +83,14 @@ def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy:
+def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy | ClosedLoopPolicy:
     """A rule by name, or the departments of a run folder.
 
     Raises:
         ValueError: neither, or the run is of another firm.
     """
     if not Path(text).is_dir():
-        return parse_rule(text, world.firm)
+        return parse_policy(text, world.firm)
     run = RunFolder(Path(text))
     trained = run.firm()
     if trained.names != world.firm.names or trained.products != world.firm.products:
@@ -102,7 +104,7 @@ def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy:
 
 def evaluate(
     firm: Firm,
-    policies: Sequence[str] | dict[str, Policy],
+    policies: Sequence[str] | Mapping[str, Policy | ClosedLoopPolicy],
     *,
     episodes: int,
     seed: int = 0,
@@ -125,7 +127,7 @@ def evaluate(
     levels = benchmark_levels(firm)
     world = World(firm, levels, device=device)
     observer = Observer(world, levels)
-    if not isinstance(policies, dict):
+    if not isinstance(policies, Mapping):
         policies = {name: load_policy_or_rule(name, world, observer) for name in policies}
     results = {}
     for name, policy in policies.items():
