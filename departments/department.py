@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from departments.adam import Adam
+from departments.loop import LoopSlice, Role
+from departments.loop_learning import update_role
 from departments.networks import Shapes, StackedNetworks
 from departments.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
 from departments.rollout import exploration_noise
+from departments.timescale import StepLaw
 from environment.world import seeded_generator
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -32,6 +35,19 @@ class Charter:
     width: int  # padded length of the observations it is sent
     seed: int
     device: str = "cpu"
+    role: Role | None = None  # of a department of a firm with customers, which has a network of its own kind
+    law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
+
+    @property
+    def parameters(self) -> int:
+        """Length of the flat parameter vector."""
+        return self.shapes.count if self.role is None else self.role.network.count
+
+    def first_snapshot(self) -> Snapshot:
+        """Version 0 of the policy."""
+        if self.role is None:
+            return first_snapshot(self.name, self.policy, self.shapes, self.seed)
+        return self.role.first_snapshot(self.seed)
 
 
 class Department:
@@ -40,13 +56,14 @@ class Department:
     def __init__(self, charter: Charter) -> None:
         """Start from version 0 of the policy."""
         self.charter = charter
-        self._install(first_snapshot(charter.name, charter.policy, charter.shapes, charter.seed))
+        self._install(charter.first_snapshot())
 
     def _install(self, snapshot: Snapshot) -> None:
         self.version = snapshot.version
         self._parameters = torch.tensor(snapshot.parameters, device=self.charter.device)
         self._optimiser = Adam.like(self._parameters)
         self._networks: StackedNetworks | None = None
+        self._episodes = 0  # learned from, since it was adopted
 
     def snapshot(self) -> Snapshot:
         """The policy as it is now."""
@@ -59,9 +76,9 @@ class Department:
         Raises:
             ValueError: the snapshot's network has another shape or holds a number that is not finite.
         """
-        if snapshot.parameters.shape != (self.charter.shapes.count,):
+        if snapshot.parameters.shape != (self.charter.parameters,):
             raise ValueError(
-                f"{self.charter.name} needs {self.charter.shapes.count} parameters, got {snapshot.parameters.size}"
+                f"{self.charter.name} needs {self.charter.parameters} parameters, got {snapshot.parameters.size}"
             )
         if not np.isfinite(snapshot.parameters).all():
             raise ValueError(f"{self.charter.name} was offered parameters that are not finite numbers")
@@ -78,22 +95,42 @@ class Department:
         Returns:
             The new snapshot, the state to go on from, and what the update did.
         """
-        slices = [Slice(*(self._tensor(field) for field in part)) for part in parts[:count]]
-        batch = Slice(*(torch.cat(fields, -1) for fields in zip(*slices, strict=True)))
+        charter = self.charter
         advantage = torch.cat([self._tensor(part) for part in parts[count:]], -1)
-        stats = update_policy(
-            self._parameters,
-            self._optimiser,
-            self.charter.shapes,
-            batch,
-            advantage,
-            config=self.charter.ppo,
-            activation=self.charter.policy.activation,
-            generator=seeded_generator(self.charter.device, *seed, self.charter.point),
-        )
+        generator = seeded_generator(charter.device, *seed, charter.point)
+        fields = [torch.cat([self._tensor(part[i]) for part in parts[:count]], -1) for i in range(len(parts[0]))]
+        if charter.role is None:
+            stats = update_policy(
+                self._parameters,
+                self._optimiser,
+                charter.shapes,
+                Slice(*fields),
+                advantage,
+                config=charter.ppo,
+                activation=charter.policy.activation,
+                generator=generator,
+            )
+        else:
+            stats = update_role(
+                self._parameters,
+                self._optimiser,
+                charter.role,
+                LoopSlice(*fields),
+                advantage,
+                config=charter.ppo,
+                learning_rate=self.learning_rate,
+                generator=generator,
+            )
+        self._episodes += advantage.shape[-1]
         self.version += 1
         self._networks = None
         return self.snapshot(), self.state(), stats
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next update."""
+        law = self.charter.law
+        return self.charter.ppo.learning_rate if law is None else law.at(self._episodes)
 
     def _tensor(self, value: object) -> torch.Tensor:
         return torch.as_tensor(value, device=self.charter.device)
@@ -134,12 +171,12 @@ class Department:
             "steps": self._optimiser.steps.view(1),
         }
         state = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
-        return state | {"version": np.array([self.version], dtype=np.float32)}
+        return state | {"counts": np.array([self.version, self._episodes], dtype=np.float32)}
 
     def restore(self, state: Arrays) -> None:
         """Go on from `state`."""
         tensor = {name: self._tensor(value).clone() for name, value in state.items()}
         self._parameters = tensor["parameters"]
         self._optimiser = Adam(tensor["first"], tensor["second"], tensor["steps"].view(()))
-        self.version = int(state["version"][0])
+        self.version, self._episodes = (int(value) for value in state["counts"])
         self._networks = None

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from departments.memory import MemoryKind
 from departments.networks import Activation, Parameters, Shapes, initial_parameters
 from environment.fields import Checked
 from environment.observation import ObservationSet, Observer
@@ -26,6 +27,8 @@ class PolicyConfig(Checked):
     hidden: tuple[int, ...] = (64, 64)  # units per layer
     activation: Activation = "relu"
     initial_std: float = Field(default=0.3, gt=0)  # of exploration, action units
+    memory: MemoryKind = "none"  # of firms with customers
+    memory_size: int = Field(default=32, ge=1, le=1024)  # gru: units; stack: periods side by side
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ Source: Schulman et al. (2017), Proximal policy optimization algorithms, eq. 7; 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
 import torch
 from pydantic import Field
@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 from departments.adam import Adam
 from departments.networks import Activation, Shapes, forward
 from environment.fields import Checked
+
+Evaluate: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class PPOConfig(Checked):
@@ -99,18 +101,58 @@ def update_policy(
         generator: shuffles the samples.
     """
     observation, action = samples_first(batch.observation), samples_first(batch.action)
-    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
-    advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-    flat = parameters.detach().requires_grad_()
-    kl = clipped = norm = 0.0
-    count = 0
-    for index in minibatches(len(advantage), config.minibatch, config.epochs, generator):
+
+    def evaluate(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         layers, log_std = shapes.split(flat)
         mean = forward(layers, observation[index], activation)
-        log_ratio = gaussian_log_prob(action[index], mean, log_std) - old_log_prob[index]
+        return gaussian_log_prob(action[index], mean, log_std), gaussian_entropy(log_std)
+
+    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
+    return improve(
+        parameters,
+        optimiser,
+        evaluate,
+        old_log_prob,
+        advantage,
+        config=config,
+        learning_rate=config.learning_rate,
+        generator=generator,
+    )
+
+
+def improve(
+    parameters: Tensor,
+    optimiser: Adam,
+    evaluate: Evaluate,
+    old_log_prob: Tensor,
+    advantage: Tensor,
+    *,
+    config: PPOConfig,
+    learning_rate: float,
+    generator: Generator,
+) -> UpdateStats:
+    """The PPO update of any policy whose log probabilities can be evaluated.
+
+    Args:
+        parameters: flat vector, updated in place; must not require gradients.
+        optimiser: its Adam state, updated in place.
+        evaluate: (parameters, indices of samples) -> log probabilities [b, ...] and the mean entropy.
+        old_log_prob: [B, ...] of the policy that acted; further axes are the periods of a sequence.
+        advantage: [B, ...] of the same shape, any scale: it is normalised over the batch.
+        config: of the learner.
+        learning_rate: of this update.
+        generator: shuffles the samples.
+    """
+    advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    flat = parameters.detach().requires_grad_()
+    size = max(1, round(config.minibatch * len(advantage) / advantage.numel()))
+    kl = clipped = norm = spread = 0.0
+    count = 0
+    for index in minibatches(len(advantage), size, config.epochs, generator):
+        log_prob, entropy = evaluate(flat, index)
+        log_ratio = log_prob - old_log_prob[index]
         ratio = log_ratio.exp()
-        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio)
-        gain = gain + config.entropy_coef * gaussian_entropy(log_std)
+        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio) + config.entropy_coef * entropy
         (gradient,) = torch.autograd.grad(-gain, flat)
         with torch.no_grad():
             step_kl = float((ratio - 1.0 - log_ratio).mean())
@@ -118,8 +160,7 @@ def update_policy(
                 break
             grad_norm = float(gradient.norm())
             gradient *= min(1.0, config.max_grad_norm / (grad_norm + 1e-6))
-            optimiser.step(flat, gradient, config.learning_rate)
-            kl, norm, count = step_kl, norm + grad_norm, count + 1
+            optimiser.step(flat, gradient, learning_rate)
+            kl, norm, count, spread = step_kl, norm + grad_norm, count + 1, float(entropy)
             clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
-    spread = float(gaussian_entropy(shapes.split(flat.detach())[1]))
     return UpdateStats(kl, clipped / max(count, 1), spread, norm / max(count, 1))

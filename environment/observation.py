@@ -19,7 +19,7 @@ from torch import Tensor
 from environment.state import Report, State
 from environment.world import World
 
-ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation"]
+ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
 Scaling = Literal["benchmark", "bounds"]
 _ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
 
@@ -30,10 +30,11 @@ class Observer:
     Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `bounds` [I]:
     position mapped from [-2 max_order, base-stock level + max_order] to [-1, 1], the paper's table for its grid.
 
-    Two sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
+    Three sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
     what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
     of the one recommendation department: stock on hand, first arrivals and units in transit of all points, the last
-    traffic, its last exposure, and the season; not the orders. Units are divided by the mean demand through the point
+    traffic, its last exposure, and the season; not the orders. `customers`, of a recommendation department that is blind to
+    stock: the last traffic, its last exposure, and the season. Units are divided by the mean demand through the point
     without recommendation, traffic by the segment's own; exposure is as it is, a season is sine and cosine of its phase.
     """
 
@@ -106,10 +107,10 @@ class Observer:
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
         """Which feature rows the department of a stock point sees, its own position first.
 
-        For `recommendation`, which has no position of its own, the point does not matter.
+        For `recommendation` and `customers`, which have no position of their own, the point does not matter.
         """
         products, network = self._world.products, self._world.network
-        if kind in ("replenishment", "recommendation"):
+        if kind in ("replenishment", "recommendation", "customers"):
             return self._closed_loop_rows(kind, point)
         if kind == "pipeline":
             own = [point * products + k for k in range(products)]
@@ -132,5 +133,6 @@ class Observer:
             blocks = [block * positions for block in range(2 + self._arrivals)]  # position, on hand, arrivals
             own = [block + point * products + k for block in (*blocks, asked, handed) for k in range(products)]
             return own + season
-        stock = [start + row for start in (positions, 2 * positions, in_transit) for row in range(positions)]
+        starts = (positions, 2 * positions, in_transit) if kind == "recommendation" else ()
+        stock = [start + row for start in starts for row in range(positions)]
         return stock + list(range(segments, segments + self._of_segments)) + season

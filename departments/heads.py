@@ -1,0 +1,130 @@
+"""What network outputs mean as decisions: order quantities by a Gaussian, recommendations by ranked choice, or both at once.
+
+Acting, copies are the last axis ([.., E]); learning, samples come first. The same numbers enter both, so a recorded log
+probability is the one that learning starts from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Head:
+    """Gaussian actions for `orders` products and places, then a choice of `slots` products for each of `segments`.
+
+    A segment's slots are filled one after the other, without replacement, from K products and as many `none`s as there
+    are slots, each with probability proportional to exp(logit) among those left (Plackett-Luce); all `none`s share a logit.
+    With one slot this is a categorical choice of one product or none.
+    """
+
+    orders: int  # Gaussian actions
+    segments: int = 0
+    products: int = 0
+    slots: int = 1
+
+    @property
+    def outputs(self) -> int:
+        """Length of the network's output."""
+        return self.orders + self.segments * (self.products + 1)
+
+    @property
+    def actions(self) -> int:
+        """Length of an action: orders, then the chosen place of each slot, segment by segment."""
+        return self.orders + self.segments * self.slots
+
+    def noise(self, periods: int, copies: int, generator: torch.Generator) -> Tensor:
+        """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices."""
+        size = (periods, self.orders + self.segments * (self.products + self.slots), copies)
+        noise = torch.empty(size, device=generator.device)
+        if self.orders:
+            noise[:, : self.orders].normal_(generator=generator)
+        if self.segments:
+            noise[:, self.orders :].exponential_(generator=generator).log_().neg_()
+        return noise
+
+    def act(self, output: Tensor, log_std: Tensor, mask: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Actions and their log probabilities from outputs.
+
+        Args:
+            output: [outputs, E].
+            log_std: [orders].
+            mask: [segments, products, 1] which products may be recommended.
+            noise: [noise, E] of one period; None: the mean order and the most probable choices.
+
+        Returns:
+            [actions, E] and [E].
+        """
+        mean = output[: self.orders]
+        action, log_prob = mean, output.new_zeros(output.shape[-1])
+        if noise is not None and self.orders:
+            standard = noise[: self.orders]
+            action = mean + standard * log_std.exp()[:, None]
+            log_prob = gaussian_log_density(standard.T, log_std)
+        if not self.segments:
+            return action, log_prob
+        logits = self._logits(output[self.orders :].T, mask)  # [E, segments, K + slots]
+        keys = logits if noise is None else logits + noise[self.orders :].T.reshape(logits.shape)
+        chosen = keys.topk(self.slots, dim=-1).indices  # [E, segments, slots], in the order they were drawn
+        log_prob = log_prob + ranked_log_prob(logits, chosen)
+        return torch.cat((action, chosen.reshape(len(chosen), -1).T.to(output.dtype))), log_prob
+
+    def log_prob(self, output: Tensor, log_std: Tensor, mask: Tensor | None, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities [...] of recorded actions [..., actions] under outputs [..., outputs], and the mean entropy."""
+        log_prob = output.new_zeros(output.shape[:-1])
+        entropy = output.new_zeros(())
+        if self.orders:
+            standard = (action[..., : self.orders] - output[..., : self.orders]) * torch.exp(-log_std)
+            log_prob = gaussian_log_density(standard, log_std)
+            entropy = log_std.sum() + 0.5 * self.orders * math.log(2 * math.pi * math.e)
+        if self.segments:
+            logits = self._logits(output[..., self.orders :], mask)
+            chosen = action[..., self.orders :].to(torch.int64).view(*logits.shape[:-1], self.slots)
+            log_prob = log_prob + ranked_log_prob(logits, chosen)
+            logs = torch.log_softmax(logits, -1)
+            entropy = entropy - (logs.exp() * logs).sum(-1).sum(-1).mean()  # of the first slot
+        return log_prob, entropy
+
+    def _logits(self, flat: Tensor, mask: Tensor | None) -> Tensor:
+        """[..., segments, K + slots] logits of products and `none`s; products that may not be shown get a very low one."""
+        logits = flat.reshape(*flat.shape[:-1], self.segments, self.products + 1)
+        if mask is not None:
+            shown = torch.nn.functional.pad(mask.squeeze(-1), (0, 1), value=True)
+            logits = logits.masked_fill(~shown, -1e9)
+        none = logits[..., -1:].expand(*logits.shape[:-1], self.slots)
+        return torch.cat((logits[..., :-1], none), -1)
+
+    def exposure(self, action: Tensor) -> Tensor:
+        """What is shown: 1 for each chosen product, [segments, K, E], from actions [actions, E]."""
+        chosen = action[self.orders :].view(self.segments, self.slots, 1, -1)
+        product = torch.arange(self.products, device=action.device, dtype=action.dtype)[:, None]
+        return (chosen == product).any(1).to(action.dtype)
+
+
+def gaussian_log_density(standard: Tensor, log_std: Tensor) -> Tensor:
+    """Log density of independent Gaussians at standardised values, summed over the last axis."""
+    return (-0.5 * standard.square() - log_std).sum(-1) - 0.5 * math.log(2 * math.pi) * standard.shape[-1]
+
+
+def ranked_log_prob(logits: Tensor, chosen: Tensor) -> Tensor:
+    """Plackett-Luce log probability of an ordered choice, summed over segments.
+
+    Args:
+        logits: [..., segments, places].
+        chosen: [..., segments, slots] places in the order they were drawn, all different.
+
+    Returns:
+        [...].
+    """
+    total = logits.new_zeros(logits.shape[:-2])
+    left = logits
+    for slot in range(chosen.shape[-1]):
+        place = chosen[..., slot : slot + 1]
+        total = total + (left.gather(-1, place).squeeze(-1) - left.logsumexp(-1)).sum(-1)
+        if slot + 1 < chosen.shape[-1]:
+            left = left.scatter(-1, place, -torch.inf)
+    return total
