@@ -1,11 +1,13 @@
 """The events of one period as pure functions on flat copies: [.., X] where X is products times copies.
 
-Source: Ziegner et al., arXiv 2503.18201, table 2 (sequence of events). Details the paper leaves open are our reading: ties are
-served lower index first, and at a point that has customers of both kinds the external ones come first within a class.
+Source: Ziegner et al., arXiv 2503.18201, table 2 (sequence of events). Details the paper leaves open are our reading:
+ties are served lower index first, and at a point that has customers of both kinds the external ones come first within
+a class.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -32,12 +34,12 @@ class Rows:
         """Add `addend` to the selected rows of `value`, a tensor that nobody else holds."""
         if self._slice is None:
             return value.index_add_(0, self._index, addend)
-        value[self._slice] += addend
+        value[self._slice].add_(addend)
         return value
 
 
 class Incidence:
-    """The network as small dense matrices, so that gathering over edges is one matrix product (exact for whole units)."""
+    """The network as small dense matrices: gathering over edges is one matrix product, exact for whole units."""
 
     def __init__(self, network: Network, device: torch.device, dtype: torch.dtype) -> None:
         """Build the matrices of `network` on a device."""
@@ -46,58 +48,57 @@ class Incidence:
         supplier = torch.as_tensor(network.line_supplier, device=device)
         targets = network.edge_target.tolist()
         self.line_supplier = Rows(network.line_supplier.tolist(), device)  # [L]
-        self.internal_target, self.outside_target = Rows(targets[:inside], device), Rows(targets[inside:], device)
+        self.edge_target = torch.tensor(targets, device=device)
         self.facing = Rows(network.customer_facing.tolist(), device)  # [C]
         self.supplier_rank = torch.as_tensor(network.supplier_rank, device=device, dtype=dtype)[:, None]  # [Ed, 1]
         self.outgoing = torch.zeros(points, lines, device=device, dtype=dtype)  # [N, L] line -> its supplier
         self.outgoing[supplier, torch.arange(lines, device=device)] = 1.0
         self.incoming = torch.zeros(points, edges, device=device, dtype=dtype)  # [N, Ed] edge -> its target
         self.incoming[targets, torch.arange(edges, device=device)] = 1.0
+        served = Counter(network.line_supplier.tolist())
+        several = [line for line, point in enumerate(network.line_supplier.tolist()) if served[point] > 1]
+        self.sharing = max(several, default=-1) + 1  # lines from here on are alone at their suppliers
         pairs = [
             (i, j)
             for i in range(inside)
             for j in range(i + 1, inside)
             if network.edge_source[i] == network.edge_source[j]
         ]
-        self.shared = lines > len(set(network.line_supplier.tolist()))  # some point serves several lines
-        first, second = [i for i, _ in pairs], [j for _, j in pairs]  # [P] lines; the first has the lower customer index
-        self.first, self.second = Rows(first, device), Rows(second, device)
-        self.first_customer = Rows([targets[i] for i in first], device)
-        self.second_customer = Rows([targets[j] for j in second], device)
-        self.before = torch.zeros(lines, 2 * len(pairs), device=device, dtype=dtype)  # [L, 2P] what stands before a line
-        self.before[second, torch.arange(len(pairs), device=device)] = 1.0
-        self.before[first, len(pairs) + torch.arange(len(pairs), device=device)] = 1.0
-        same = supplier[:, None] == supplier[None, :]
-        self.same_supplier = same.to(dtype)  # [L, L]
+        first, second = (
+            [i for i, _ in pairs],
+            [j for _, j in pairs],
+        )  # [P] lines; the first has the lower customer index
+        self.pairs = torch.tensor(first + second, device=device, dtype=torch.int64)  # [2P] lines
+        self.customers = self.edge_target[self.pairs]  # [2P] stock points
+        self.before = torch.zeros(self.sharing, 2 * len(pairs), device=device, dtype=dtype)  # [., 2P] who stands before
+        self.before[second + first, range(2 * len(pairs))] = 1.0
+        same = (supplier[:, None] == supplier[None, :])[: self.sharing, : self.sharing]
+        self.same_supplier = same.to(dtype)
         external_first = same.clone()
         external_first[inside:] = False
         external_first[:, :inside] = False
-        self.external_first = external_first.to(dtype) if bool(external_first.any()) else None  # [L, L]
+        self.external_first = external_first.to(dtype) if bool(external_first.any()) else None
 
 
-def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> tuple[Tensor, Tensor]:
-    """Orders per edge, internal [I, X] and to the outside [Ed - I, X]: a whole order goes to the one supplier that was drawn.
+def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tensor:
+    """Orders per edge, [Ed, X]: a whole order goes to the one supplier that was drawn.
 
     Args:
         order: [N, X] units.
         supplier: [N, X] place of the drawn supplier among the point's suppliers; None if every point has one.
         incidence: of the network.
     """
-    internal, outside = incidence.internal_target.of(order), incidence.outside_target.of(order)
+    per_edge = order.index_select(0, incidence.edge_target)
     if supplier is None:
-        return internal, outside
-    inside = len(internal)
-    return (
-        internal * (incidence.internal_target.of(supplier) == incidence.supplier_rank[:inside]),
-        outside * (incidence.outside_target.of(supplier) == incidence.supplier_rank[inside:]),
-    )
+        return per_edge
+    return per_edge * supplier.index_select(0, incidence.edge_target).eq_(incidence.supplier_rank)
 
 
 def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, incidence: Incidence) -> Tensor:
     """Event 2: units shipped on each line, [L, X].
 
-    Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties lower
-    index first, until stock is gone. A line that has `ahead` units before it and wants w gets min(ahead + w, stock) - min(ahead, stock).
+    Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
+    lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants.
 
     Args:
         on_hand: [N, X] units after event 1.
@@ -106,21 +107,28 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         position: [N, X] inventory positions after event 1.
         incidence: of the network.
     """
+    sharing = incidence.sharing
     stock = incidence.line_supplier.of(on_hand)
-    if not incidence.shared:
-        return torch.minimum(stock, owed + ordered)
-    lines, copies = owed.shape
-    want = torch.stack((owed, ordered), 1)  # [L, 2, X]
-    keeps = (incidence.first_customer.of(position) <= incidence.second_customer.of(position)).to(want.dtype).unsqueeze(1)
-    first, second = incidence.first.of(want), incidence.second.of(want)  # [P, 2, X]
-    earlier = torch.cat((first * keeps, torch.addcmul(second, second, keeps, value=-1.0)))
+    alone = torch.minimum(stock[sharing:], owed[sharing:] + ordered[sharing:])
+    if not sharing:
+        return alone
+    owed, copies = owed[:sharing], owed.shape[1]
+    want = torch.stack((owed, ordered[:sharing]), 1)  # [sharing, 2, X]
+    # 1 where the first of a pair is served first; comparing in place gives numbers, which are faster than truth values.
+    half = len(incidence.pairs) // 2
+    rank = position.detach().index_select(0, incidence.customers)  # [2P, X]
+    keeps = rank[:half].le_(rank[half:]).unsqueeze(1)
+    earlier = want.index_select(0, incidence.pairs)  # [2P, 2, X]
+    first, second = earlier[:half], earlier[half:]
+    first.mul_(keeps)
+    second.addcmul_(second, keeps, value=-1.0)
     ahead = torch.mm(incidence.before, earlier.view(-1, 2 * copies))
     if incidence.external_first is not None:
-        ahead = torch.addmm(ahead, incidence.external_first, want.view(lines, 2 * copies))
-    ahead[:, copies:] += incidence.same_supplier @ owed  # all backorders stand before any new order
-    ahead, stock = ahead.view(lines, 2, copies), stock.unsqueeze(1)
-    served = torch.minimum(ahead + want, stock) - torch.minimum(ahead, stock)
-    return served[:, 0] + served[:, 1]
+        ahead.addmm_(incidence.external_first, want.view(sharing, -1))
+    ahead[:, copies:].addmm_(incidence.same_supplier, owed)  # all backorders stand before any new order
+    left = (stock[:sharing].unsqueeze(1) - ahead.view(want.shape)).clamp_min_(0.0)
+    served = torch.minimum(left, want)
+    return torch.cat((served[:, 0] + served[:, 1], alone))
 
 
 def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:
@@ -139,16 +147,19 @@ def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:
 
 class _StraightThroughRound(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: object, value: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx: object, value: Tensor) -> Tensor:
         return value.round()
 
     @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
         return gradients[0]
 
 
 def feasible(order: Tensor, max_order: Tensor) -> Tensor:
-    """Orders as the world accepts them: clipped to [0, max_order], rounded to whole units; the gradient passes straight through the rounding."""
+    """Orders as the world accepts them: clipped to [0, max_order] and rounded to whole units.
+
+    The gradient passes straight through the rounding.
+    """
     clipped = torch.minimum(order.clamp_min(0.0), max_order)
     if clipped.requires_grad:
         return _StraightThroughRound.apply(clipped)  # type: ignore[no-any-return, no-untyped-call]

@@ -216,10 +216,9 @@ class World:
         demand = self.demand(chance, exposure)
         order_flat, wanted = order.reshape(flat), demand.reshape(flat)
         supplier = None if chance.supplier is None else chance.supplier.reshape(flat)
-        internal, outside = route(order_flat, supplier, incidence)
-        ordered = torch.cat((internal, wanted))
-        position = state.inventory_position.view(flat) + order_flat
-        position = torch.addmm(position, incidence.outgoing, ordered, alpha=-1.0)
+        placed = route(order_flat, supplier, incidence)
+        ordered = torch.cat((placed[:inside], wanted))
+        position = (state.inventory_position.view(flat) + order_flat).addmm_(incidence.outgoing, ordered, alpha=-1.0)
 
         pipeline = state.pipeline.view(self.slots, self.edges, -1)
         on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
@@ -231,7 +230,7 @@ class World:
         if self._lost:
             position = incidence.facing.add_to(position, unserved)
             owed = torch.cat((owed[:inside], torch.zeros_like(unserved)))
-        leaving = torch.cat((shipped[:inside], outside))
+        leaving = torch.cat((shipped[:inside], placed[inside:]))
         pipeline = dispatch(pipeline, leaving, self._lead_time(chance, order.shape[-1]))
 
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))

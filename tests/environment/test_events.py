@@ -81,9 +81,9 @@ def test_a_whole_order_goes_to_the_supplier_that_was_drawn():
     incidence = Incidence(network, torch.device("cpu"), torch.float64)
     order = torch.tensor([[1.0] * 3, [2.0] * 3, [7.0] * 3], dtype=torch.float64)
     choice = torch.tensor([[0.0] * 3, [0.0] * 3, [0.0, 1.0, 2.0]], dtype=torch.float64)
-    internal, outside = route(order, choice, incidence)
-    assert internal.tolist() == [[7, 0, 0], [0, 7, 0]]
-    assert outside.tolist() == [[1, 1, 1], [2, 2, 2], [0, 0, 7]]
+    kept = choice.clone()
+    assert route(order, choice, incidence).tolist() == [[7, 0, 0], [0, 7, 0], [1, 1, 1], [2, 2, 2], [0, 0, 7]]
+    assert choice.equal(kept)
 
 
 def test_a_shipment_joins_the_slot_of_its_lead_time_and_the_rest_moves_up():
