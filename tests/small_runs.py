@@ -12,7 +12,7 @@ LOCAL = Wiring(backend="local")
 
 
 def settings(iterations=8, **changes):
-    """Eight iterations of 16 copies in turns of three, everything accepted that looks better at all."""
+    """Eight iterations of 16 copies in turns of three from a random start, whatever looks better is accepted."""
     small = {
         "copies": 16,
         "shards": 2,
@@ -24,7 +24,7 @@ def settings(iterations=8, **changes):
         "policy": PolicyConfig(hidden=(8,)),
         "ppo": PPOConfig(minibatch=64, learning_rate=0.01),
         "critic": CriticConfig(hidden=(8,), minibatch=64),
-        "imarl": IMARLSettings(iterations=3, patience=2, significance=0, least_gain=0),
+        "imarl": IMARLSettings(base_policy="random", iterations=3, patience=3, significance=0, least_gain=0),
     }
     return Settings(**(small | changes))
 

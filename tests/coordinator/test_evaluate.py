@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from coordinator.evaluate import evaluate
+from coordinator.run_folder import RunFolder
+from departments.episode import run_episodes, shards
+from departments.joint import JointPolicy
+from departments.rules import parse_rule
+from environment import parse_firm
+from tests.small_firms import fresh, pair, stirred, tree, world_of
+from tests.small_runs import settings
+
+RULES = ["base-stock:shop=14", "base-stock:shop=18"]
+
+
+def _costs(firm, rule, episodes, seed):
+    world, _ = world_of(firm)
+    policy = parse_rule(rule, firm)
+    return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed, 0)])
+
+
+def test_policies_meet_the_same_episodes_and_differences_are_paired():
+    result = evaluate(pair(), RULES, episodes=1100, seed=5)
+    one, other = (_costs(pair(), rule, 1100, 5) for rule in RULES)
+    mean, error = result.difference(RULES[1], RULES[0])
+    assert mean == pytest.approx((other - one).mean())
+    assert error == pytest.approx((other - one).std(ddof=1) / 1100**0.5)
+    assert result.mean(RULES[0]) == pytest.approx((one.mean(), one.std(ddof=1) / 1100**0.5))
+    apart = (one.var(ddof=1) / 1100 + other.var(ddof=1) / 1100) ** 0.5
+    assert error < apart, "common random numbers make a difference more precise"
+
+
+def test_the_json_says_what_the_episodes_were():
+    result = evaluate(tree(), ["decomposition-aggregation", "reorder"], episodes=300)
+    told = result.to_json()
+    assert (told["firm"], told["episodes"]) == ("tree", 300)
+    one = told["policies"]["decomposition-aggregation"]
+    episodes = result.results["decomposition-aggregation"]
+    assert one["cost"]["mean"] == pytest.approx(episodes.cost.mean())
+    assert one["on_hand"] == pytest.approx(episodes.on_hand.sum())
+    assert one["fill_rate"] == pytest.approx(episodes.served_at_once.sum() / episodes.demand.sum())
+    assert sum(point["cost"] for point in one["stock_points"].values()) == pytest.approx(one["cost"]["mean"], rel=1e-5)
+    assert set(one["stock_points"]) == {"depot", "east", "west"}
+    assert "fill_rate" not in one["stock_points"]["depot"]
+    difference = one["versus"]["reorder"]["difference"]
+    assert difference == pytest.approx(one["cost"]["mean"] - told["policies"]["reorder"]["cost"]["mean"])
+
+
+def test_the_policies_of_a_run_folder_are_evaluated_as_they_were_kept(tmp_path):
+    firm = pair()
+    world, observer = world_of(firm)
+    given = settings()
+    snapshots = [stirred(snapshot, i) for i, snapshot in enumerate(fresh(world, observer, given.policy))]
+    run = RunFolder(tmp_path / "run")
+    run.create(firm, given)
+    for snapshot in snapshots:
+        run.save_snapshot(snapshot, {})
+    told = evaluate(firm, [str(tmp_path / "run")], episodes=200, seed=2)
+    policy = JointPolicy(world, observer, snapshots)
+    direct = [run_episodes(world, policy, chance).cost for chance in shards(world, 200, 2, 0)]
+    np.testing.assert_array_equal(told.results[str(tmp_path / "run")].cost, np.concatenate(direct))
+
+
+def test_a_run_of_another_firm_is_refused(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create(tree(), settings())
+    with pytest.raises(ValueError, match="was trained for firm 'tree'") as refused:
+        evaluate(pair(), [str(tmp_path / "run")], episodes=10)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_without_a_policy_is_refused(tmp_path):
+    RunFolder(tmp_path / "run").create(pair(), settings())
+    with pytest.raises(ValueError, match="holds no policy yet"):
+        evaluate(pair(), [str(tmp_path / "run")], episodes=10)
+
+
+def test_where_prices_are_set_profit_is_told():
+    shop = {"holding_cost": 1, "backorder_cost": 2, "price": 10, "unit_cost": 4, "max_order": 30}
+    points = {"shop": shop | {"demand": {"law": "poisson", "mean": 6}}}
+    firm = parse_firm({"name": "earner", "stock_points": points})
+    result = evaluate(firm, ["base-stock:shop=16", "base-stock:shop=9"], episodes=100)
+    told = result.to_json()["policies"]["base-stock:shop=16"]
+    assert told["profit"]["mean"] == pytest.approx(-result.results["base-stock:shop=16"].cost.mean())
+    assert 20 < told["profit"]["mean"] / 50 < 36, "6 units a period earn 36, their stock costs something"
+    versus = told["versus"]["base-stock:shop=9"]["difference"]
+    assert versus == pytest.approx(-result.difference("base-stock:shop=16", "base-stock:shop=9")[0])

@@ -1,0 +1,203 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import poisson
+
+from coordinator.imarl import IMARL, reward_weights
+from coordinator.settings import IMARLSettings
+from departments.episode import run_costs
+from departments.joint import JointPolicy
+from departments.policy import PolicyConfig, Snapshot
+from departments.ppo import PPOConfig
+from environment import Network, load_firm
+from tests.small_firms import pair, tree, world_of
+from tests.small_runs import settings, training_of
+
+
+def _follow(firm, given, change=None):
+    """Run IMARL; what happened, in order: ("turn", name), ("accepted", name, gain, ...), and the scheme."""
+    plan, training = training_of(firm, given)
+    if change:
+        training.publish(*(change(snapshot) for snapshot in training.published.values()))
+    scheme = IMARL.begin(plan.network, training)
+    happened = []
+
+    def watch(progress):
+        turn = ("turn", progress.job, progress.department)
+        if turn not in happened:
+            happened.append(turn)
+
+    scheme.run(watch, lambda snapshot, gain, error: happened.append(("accepted", snapshot, gain, error)), lambda: None)
+    return happened, scheme, plan
+
+
+def _one_step_each(order, **changes):
+    imarl = IMARLSettings(iterations=1, patience=1, order=order, significance=0, least_gain=0)
+    return settings(imarl=imarl, **changes)
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ("downstream-first", ["retailer", "depot", "warehouse", "center"]),
+        ("upstream-first", ["center", "warehouse", "depot", "retailer"]),
+    ],
+)
+def test_the_list_begins_with_everyone_from_the_end_that_the_settings_name(order, first):
+    given = _one_step_each(order, steps=4 * 16 * 128)
+    happened, _, _ = _follow(load_firm("s1"), given)
+    assert [turn[2] for turn in happened if turn[0] == "turn"] == first
+
+
+@pytest.mark.parametrize("order", ["downstream-first", "upstream-first", "greedy"])
+def test_the_list_is_worked_off_as_table_5_says(order):
+    """The list again, by hand, from nothing but what was accepted: who is woken, who is next, when it is empty."""
+    firm = tree()
+    given = _one_step_each(order, steps=None, copies=8).model_copy(
+        update={"imarl": IMARLSettings(iterations=3, patience=3, order=order, significance=3, least_gain=0)}
+    )
+    happened, scheme, plan = _follow(firm, given, lambda s: _shifted(s, 2.0 if s.department == "depot" else 0.4))
+    neighbours = {"depot": ["east", "west"], "east": ["depot"], "west": ["depot"]}
+    names = {"upstream-first": ["depot", "east", "west"], "downstream-first": ["east", "west", "depot"]}
+    waiting = list(names.get(order, names["upstream-first"]))
+    worth = dict.fromkeys(waiting, np.inf)
+    woken = 0
+    events = iter(happened)
+    event = next(events, None)
+    while waiting:
+        if order == "greedy":
+            waiting.sort(key=lambda name: -worth[name])
+        name = waiting.pop(0)
+        assert event[0] == "turn"
+        assert event[2] == name
+        event = next(events, None)
+        if event and event[0] == "accepted":
+            _, snapshot, gain, error = event
+            assert snapshot.department == name
+            assert gain > 3 * error
+            worth[name] = 0.0
+            for neighbour in neighbours[name]:
+                worth[neighbour] = max(worth[neighbour], gain)
+                if neighbour not in waiting:
+                    waiting.append(neighbour)
+                    woken += 1
+            event = next(events, None)
+    assert event is None, "nothing happens when the list is empty"
+    assert scheme.jobs == []
+    assert woken > 0, "this run must show the neighbour rule"
+    assert plan.network.names == ("depot", "east", "west")
+
+
+def _shifted(snapshot, shift):
+    """The benchmark with `shift` mean demands more in every order: plainly not optimal."""
+    parameters = snapshot.parameters.copy()
+    parameters[-2] += shift
+    return Snapshot(snapshot.department, 1, snapshot.config, parameters)
+
+
+def _cost(firm, snapshots, episodes=4096, seed=123):
+    world, observer = world_of(firm)
+    chance = world.draw(firm.periods.evaluate - 1, episodes, world.generator(seed, 17))
+    return run_costs(world, JointPolicy(world, observer, snapshots), chance).sum(0).double()
+
+
+def test_every_policy_that_is_accepted_lowers_the_cost_on_episodes_of_its_own():
+    firm = pair()
+    given = settings(
+        iterations=40,
+        copies=64,
+        acceptance_episodes=1024,
+        selection_episodes=256,
+        imarl=IMARLSettings(iterations=8, patience=3, significance=3),
+    )
+    happened, _, plan = _follow(firm, given, change=lambda snapshot: _shifted(snapshot, 0.5))
+    now = {name: _shifted(snapshot, 0.5) for name, snapshot in plan.base(given).items()}
+    accepted = [event[1:] for event in happened if event[0] == "accepted"]
+    assert len(accepted) >= 2
+    for snapshot, gain, error in accepted:
+        before = _cost(firm, list(now.values()))
+        now[snapshot.department] = snapshot
+        saving = before - _cost(firm, list(now.values()))
+        spread = float(saving.std()) / 64
+        assert float(saving.mean()) > 0
+        assert float(saving.mean()) == pytest.approx(gain, abs=4 * (spread**2 + error**2) ** 0.5)
+
+
+def _newsvendor_cost_of_the_toy_firm():
+    """50 counted periods at the best level: E[(26 - D)+] + 9 E[(D - 26)+], D ~ Poisson(20)."""
+    units = np.arange(200)
+    left = 26 - units
+    return 50 * float(poisson.pmf(units, 20) @ np.where(left > 0, left, -9 * left))
+
+
+def _toy(**changes):
+    ppo = PPOConfig(minibatch=2048, learning_rate=5e-3)
+    return settings(
+        **(
+            {
+                "copies": 32,
+                "steps": None,
+                "ppo": ppo,
+                "policy": PolicyConfig(hidden=(16,)),
+                "selection_episodes": 256,
+                "acceptance_episodes": 1024,
+                "select_every": 4,
+                "imarl": IMARLSettings(iterations=48, patience=6),
+            }
+            | changes
+        )
+    )
+
+
+@pytest.mark.parametrize("shift", [-0.8, 0.8])
+def test_from_eight_units_off_imarl_comes_within_three_percent_of_the_newsvendor_optimum(shift):
+    firm = load_firm("toy")
+    best = _newsvendor_cost_of_the_toy_firm()
+    start = float(_cost(firm, [_shifted(s, shift) for s in training_of(firm, _toy())[0].base(_toy()).values()]).mean())
+    _, scheme, _ = _follow(firm, _toy(), change=lambda snapshot: _shifted(snapshot, shift))
+    end = _cost(firm, list(scheme.saved.values()))
+    error = float(end.std()) / 64
+    assert start > 1.3 * best
+    assert best - 4 * error < float(end.mean()) < 1.03 * best + 3 * error
+
+
+def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order():
+    """It starts at 20 units a period where 10 are sold: sixty times the cost of the optimum."""
+    firm, best = load_firm("toy"), _newsvendor_cost_of_the_toy_firm()
+    given = _toy(
+        policy=PolicyConfig(form="plain", hidden=(16,)),
+        ppo=PPOConfig(minibatch=1024, learning_rate=5e-3),
+        imarl=IMARLSettings(iterations=60, patience=20),
+    )
+    _, scheme, plan = _follow(firm, given)
+    assert float(_cost(firm, list(plan.base(given).values())).mean()) > 50 * best
+    assert float(_cost(firm, list(scheme.saved.values())).mean()) < 1.05 * best
+
+
+def test_at_the_optimum_nothing_worse_is_ever_accepted():
+    firm = load_firm("toy")
+    happened, scheme, plan = _follow(firm, _toy(imarl=IMARLSettings(iterations=12, patience=3)))
+    saving = _cost(firm, list(plan.base(_toy()).values())) - _cost(firm, list(scheme.saved.values()))
+    assert float(saving.mean()) >= -3 * float(saving.std()) / 64
+    assert [event[0] for event in happened].count("accepted") <= 1
+
+
+def test_a_policy_that_does_not_win_is_forgotten_by_everyone():
+    firm = pair()
+    given = settings(imarl=IMARLSettings(iterations=2, patience=2, significance=1e6), iterations=4)
+    happened, scheme, plan = _follow(firm, given)
+    assert {event[0] for event in happened} == {"turn"}
+    for name, snapshot in plan.base(given).items():
+        own = scheme.training.crew.departments[name].plain.snapshot()
+        for kept in (scheme.saved[name], scheme.training.published[name], own):
+            assert kept.parameters.tobytes() == snapshot.parameters.tobytes()
+
+
+def test_departments_are_paid_for_what_they_and_those_below_them_cost():
+    network = Network.of(load_firm("c1"))
+    weights = reward_weights(network, "downstream")
+    assert weights[0].tolist() == [1.0] * 13
+    assert np.flatnonzero(weights[2]).tolist() == [2, 7, 8, 9]
+    assert np.flatnonzero(weights[9]).tolist() == [9]
+    assert torch.equal(torch.tensor(reward_weights(network, "own")), torch.eye(13))
+    assert reward_weights(network, "network").min() == 1.0

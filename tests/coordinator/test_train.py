@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+
+from coordinator.run_folder import RunFolder
+from coordinator.settings import DepartmentSettings, IMARLSettings, Settings, Wiring
+from coordinator.train import Plan, train
+from departments.policy import PolicyConfig
+from departments.ppo import PPOConfig
+from environment import load_firm
+from tests.small_firms import pair, tree
+from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
+
+
+def _told(folder):
+    """What a run folder says happened, wall time aside."""
+    run = RunFolder(folder)
+    return [
+        {k: v for k, v in row.items() if k != "seconds"} for n in ("metrics.csv", "events.csv") for row in run.rows(n)
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder, watcher = tmp_path_factory.mktemp("runs") / "undisturbed", Record()
+    policies = final_policies(pair(), settings(), folder, watcher=watcher)
+    return policies, _told(folder), watcher
+
+
+def test_a_run_writes_down_what_it_did(undisturbed, tmp_path):
+    policies = final_policies(pair(), settings(), tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    metrics, events = run.rows("metrics.csv"), run.rows("events.csv")
+    assert [int(row["iteration"]) for row in metrics] == list(range(1, 9))
+    assert [int(row["env_steps"]) for row in metrics] == [16 * 12 * i for i in range(1, 9)]
+    assert {row["department"] for row in metrics} == {"shop", "warehouse"}
+    accepted = [row for row in events if row["event"] == "accepted"]
+    assert accepted
+    assert all(float(row["gain"]) > 0 for row in accepted)
+    latest = {row["department"]: int(row["version"]) for row in accepted}
+    assert run.current_versions() == latest
+    for policy in run.policies():
+        assert (policy.version, policy.parameters.tobytes()) == policies[policy.department]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(undisturbed, tmp_path):
+    assert final_policies(pair(), settings(), tmp_path / "again") == undisturbed[0]
+    assert _told(tmp_path / "again") == undisturbed[1]
+    assert final_policies(pair(), settings(seed=1), tmp_path / "other") != undisturbed[0]
+
+
+@pytest.mark.parametrize(
+    "wiring",
+    [
+        Wiring(backend="local", environments=2),
+        Wiring(backend="local", environments=3),
+        Wiring(backend="local", execution="message"),
+    ],
+    ids=["two environments", "three environments", "by message"],
+)
+def test_the_wiring_changes_no_bit_of_the_result(wiring, undisturbed, tmp_path):
+    assert final_policies(pair(), settings(), tmp_path / "run", wiring) == undisturbed[0]
+    assert _told(tmp_path / "run") == undisturbed[1]
+
+
+def test_departments_asked_by_message_have_forgotten_what_was_refused(tmp_path):
+    """From the benchmark nothing wins here, so every turn but the first follows a refusal."""
+    given = settings(imarl=IMARLSettings(iterations=2, patience=2, significance=1e6))
+    final_policies(tree(), given, tmp_path / "snapshot")
+    final_policies(tree(), given, tmp_path / "message", Wiring(backend="local", execution="message"))
+    assert len(_told(tmp_path / "snapshot")) == 6
+    assert _told(tmp_path / "message") == _told(tmp_path / "snapshot")
+
+
+@pytest.mark.parametrize("iteration", range(1, 9))
+def test_a_run_stopped_at_any_iteration_and_resumed_ends_as_if_it_had_not_been(iteration, undisturbed, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(pair(), settings(), tmp_path, watcher=Stop(after=iteration))
+    resumed = Record()
+    assert final_policies(pair(), settings(), tmp_path, watcher=resumed, resume=True) == undisturbed[0]
+    assert _told(tmp_path) == undisturbed[1]
+    assert len(resumed.turns) <= 8 - iteration + 1, "at most one iteration is done again"
+
+
+def test_a_run_stopped_as_a_policy_is_accepted_accepts_it_once(undisturbed, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(pair(), settings(), tmp_path, watcher=Stop(at_note="accepted"))
+    assert final_policies(pair(), settings(), tmp_path, resume=True) == undisturbed[0]
+    assert _told(tmp_path) == undisturbed[1]
+
+
+def test_a_run_that_is_over_stays_as_it_is_when_it_is_resumed(undisturbed, tmp_path):
+    final_policies(pair(), settings(), tmp_path)
+    assert final_policies(pair(), settings(), tmp_path, resume=True) == undisturbed[0]
+    assert _told(tmp_path) == undisturbed[1]
+
+
+def test_resuming_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not a run folder"):
+        train(pair(), settings(), LOCAL, tmp_path, Record(), resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_marl_resumes_too(tmp_path):
+    given = settings(scheme="marl", iterations=5)
+    whole = final_policies(tree(), given, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(tree(), given, tmp_path / "parts", watcher=Stop(after=3))
+    assert final_policies(tree(), given, tmp_path / "parts", resume=True) == whole
+    assert _told(tmp_path / "parts") == _told(tmp_path / "whole")
+
+
+def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
+    own = DepartmentSettings(policy=PolicyConfig(hidden=(3,), observation="own"), ppo=PPOConfig(learning_rate=0.5))
+    plan = Plan.of(load_firm("a1"), settings(departments={"retailer-2": own}))
+    charters = plan.charters
+    assert charters["retailer-2"].shapes.hidden == (3,)
+    assert charters["retailer-2"].ppo.learning_rate == 0.5
+    assert charters["warehouse"].shapes.inputs == 4
+    assert charters["warehouse"].ppo.learning_rate == 0.01
+    assert {charter.width for charter in charters.values()} == {4}
+
+
+def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock(undisturbed):
+    plan = Plan.of(load_firm("toy"), Settings())
+    *_, (_, reward) = _collect(plan)
+    assert plan.charters["shop"].shapes.inputs == 1
+    assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
+
+
+def _collect(plan):
+    collector = plan.blueprint.environment()
+    collector.publish(*plan.base(Settings()).values())
+    return collector.rollout(["shop"], 64, (0,))
+
+
+def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
+    def base(seed):
+        given = settings(seed=seed, imarl=IMARLSettings(base_policy="random"))
+        return {name: snapshot.parameters for name, snapshot in Plan.of(pair(), given).base(given).items()}
+
+    benchmark = {name: s.parameters for name, s in Plan.of(pair(), settings()).base(settings()).items()}
+    for name in ("shop", "warehouse"):
+        np.testing.assert_array_equal(base(1)[name], base(1)[name])
+        assert not np.array_equal(base(1)[name], base(2)[name])
+        assert np.count_nonzero(base(1)[name] != benchmark[name]) == benchmark[name].size
