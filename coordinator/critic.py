@@ -55,12 +55,13 @@ class Critic:
         self._pending: tuple[Tensor, Tensor, list[int]] | None = None
 
     @torch.no_grad()
-    def advantages(self, streams: list[int], *parts: tuple[Array, Array]) -> list[Array]:
+    def advantages(self, streams: list[int], *parts: tuple[Array, Array], terminated: bool = False) -> list[Array]:
         """Value the states of a rollout and estimate advantages; the batch is kept for `learn`.
 
         Args:
             streams: A stream indices.
             parts: one per shard: global features [T + 1, G, E] and rewards [T, A, E] of the streams named.
+            terminated: whether the episodes have ended, so that nothing follows; else they were cut off by time.
 
         Returns:
             For each stream its advantages [T, E], shards side by side.
@@ -79,6 +80,8 @@ class Critic:
             self._std[fresh] = reward.std((0, 2))[own] * 3.0 + 1e-6
         value = scaled * self._std[streams] + self._mean[streams]
         value = value.view(periods + 1, copies, len(streams)).transpose(1, 2)
+        if terminated:
+            value[-1] = 0.0
         advantage = generalised_advantage(reward, value, self.config.gamma, self.config.gae_lambda)
         self._pending = samples[: periods * copies], samples_first(advantage + value[:-1]), streams
         return [np.ascontiguousarray(own.cpu().numpy()) for own in advantage.unbind(1)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.closed_loop import Memory
-from departments.rules import echelon_weights
+from departments.rules import delivered_cost, echelon_weights
 from environment import Firm, Network, Report, State, World
 from environment.customers import Season
 from heuristics.forecast import forecast_level, season_over, seasonal_factor, smoothed_forecast
@@ -73,12 +73,3 @@ class ForecastBaseStock:
         interval = self._interval[point]
         sums = [season_over(period, interval, season.amplitude, season.period) for season in self._seasons]
         return forecast_level(forecast, self._share[point] @ np.array(sums), self._ratio[point])
-
-
-def delivered_cost(firm: Firm) -> Array:
-    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
-    network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
-    for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
-        for supplier in network.predecessors(point):
-            cost[point] += cost[supplier] / network.supplier_count[point]
-    return cost

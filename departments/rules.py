@@ -82,11 +82,31 @@ def as_column(levels: Levels, world: World) -> Tensor:
     return torch.as_tensor(levels, device=world.device, dtype=world.dtype)[:, :, None]
 
 
+def shortage_cost(firm: Firm) -> Levels:
+    """What a unit short costs, [N, K] money: the backorder cost, or where sales are lost the penalty and the margin missed."""
+    cost = firm.amounts("backorder_cost")
+    if firm.unmet == "lost":
+        return cost + np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0)
+    return cost
+
+
+def delivered_cost(firm: Firm) -> Levels:
+    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K] money."""
+    network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
+    for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
+        for supplier in network.predecessors(point):
+            cost[point] += cost[supplier] / network.supplier_count[point]
+    return cost
+
+
 def benchmark_levels(firm: Firm) -> Levels:
-    """Base-stock levels by decomposition-aggregation, product by product, [N, K] units."""
+    """Base-stock levels by decomposition-aggregation, product by product, [N, K] units.
+
+    Where sales are lost, a unit short costs the penalty and the margin missed (our reading).
+    """
     network = Network.of(firm)
     edges = edge_pairs(network)
-    holding, backorder = firm.amounts("holding_cost"), firm.amounts("backorder_cost")
+    holding, backorder = firm.amounts("holding_cost"), shortage_cost(firm)
     levels = np.zeros(holding.shape)
     for k in range(len(firm.products)):
         demand = {int(p): laws[k].mass() for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}

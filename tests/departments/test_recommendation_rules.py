@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments.episode import Episodes, run_costs, run_episodes, shards
-from departments.forecast_rules import delivered_cost
+from departments.rules import delivered_cost
 from departments.recommendation_rules import parse_policy
 from environment import World, load_firm
 
