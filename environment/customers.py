@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, model_validator
 
 from environment.fields import Checked, number, per_name, shown, whole
-from environment.laws import Mass, MassFunction
+from environment.laws import Mass, MassFunction, poisson_mass
 
 MAX_TRAFFIC = 1000
 MAX_UTILITY = 20
@@ -168,10 +168,11 @@ def _check_exposure(place: str, slots: int, segment: Segment, products: Sequence
 
 
 def _poisson_mixture(rate: NDArray[np.float64], weight: NDArray[np.float64]) -> Mass:
-    from scipy import stats  # slow to import, and most processes never need it
-
-    highest = int(stats.poisson(rate.max()).isf(_TAIL)) + 1 if rate.max() > 0 else 1
-    return np.asarray(stats.poisson.pmf(np.arange(highest)[:, None], rate) @ weight, dtype=np.float64)
+    mixture = np.zeros(len(poisson_mass(float(rate.max()))))
+    for mean, share in zip(rate, weight, strict=True):
+        part = poisson_mass(float(mean))
+        mixture[: len(part)] += share * part
+    return mixture
 
 
 def _law(mass: Mass) -> MassFunction:

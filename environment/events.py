@@ -64,11 +64,8 @@ class Incidence:
             for j in range(i + 1, inside)
             if network.edge_source[i] == network.edge_source[j]
         ]
-        first, second = (
-            [i for i, _ in pairs],
-            [j for _, j in pairs],
-        )  # [P] lines; the first has the lower customer index
-        self.pairs = torch.tensor(first + second, device=device, dtype=torch.int64)  # [2P] lines
+        first, second = [i for i, _ in pairs], [j for _, j in pairs]
+        self.pairs = torch.tensor(first + second, device=device, dtype=torch.int64)  # [2P] lines, lower customers first
         self.customers = self.edge_target[self.pairs]  # [2P] stock points
         self.before = torch.zeros(self.sharing, 2 * len(pairs), device=device, dtype=dtype)  # [., 2P] who stands before
         self.before[second + first, range(2 * len(pairs))] = 1.0

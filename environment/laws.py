@@ -81,7 +81,7 @@ class Poisson(Law):
 
     def mass(self) -> Mass:
         """Poisson mass, cut where less than 1e-12 is left."""
-        return _cut(_stats().poisson(self.mean))
+        return _cut(poisson_mass(self.mean))
 
 
 class PoissonUniform(_Range):
@@ -92,7 +92,7 @@ class PoissonUniform(_Range):
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
-        parts = [_cut(_stats().poisson(mean)) if mean else np.ones(1) for mean in range(self.low, self.high + 1)]
+        parts = [_cut(poisson_mass(mean)) for mean in range(self.low, self.high + 1)]
         mass = np.zeros(max(map(len, parts)))
         for part in parts:
             mass[: len(part)] += part / len(parts)
@@ -113,19 +113,29 @@ class NegativeBinomial(Law):
             raise ValueError(
                 f".cv must be above 1/sqrt(mean) = {least:.4g} for a negative binomial, got {self.cv}; use poisson"
             )
-        if self._law().sf(MAX_UNITS) > _TAIL:
+        if self._tail() > _TAIL:
             raise ValueError(
                 f" reaches above {MAX_UNITS} units with mean {self.mean:g} and cv {self.cv:g}: lower one of them"
             )
         return self
 
-    def _law(self) -> Any:  # noqa: ANN401  (scipy's frozen laws have no public type)
+    def _untrimmed(self) -> Mass:
+        """Mass of 0..MAX_UNITS units."""
         variance = (self.cv * self.mean) ** 2
-        return _stats().nbinom(self.mean**2 / (variance - self.mean), self.mean / variance)
+        size, chance = self.mean**2 / (variance - self.mean), self.mean / variance
+        before = np.arange(MAX_UNITS)
+        steps = np.log((size + before) / (before + 1.0)) + math.log1p(-chance)
+        return np.exp(size * math.log(chance) + np.concatenate([[0.0], np.cumsum(steps)]))
+
+    def _tail(self) -> float:
+        """An upper bound of the probability of more than MAX_UNITS units."""
+        last, final = self._untrimmed()[-2:]
+        ratio = final / last if last > 0 else 0.0
+        return float(final * ratio / (1.0 - ratio)) if ratio < 1 else 1.0
 
     def mass(self) -> Mass:
         """Mass with variance (cv * mean)^2, cut where less than 1e-12 is left."""
-        return _cut(self._law())
+        return _cut(self._untrimmed())
 
 
 class Gamma(_Range):
@@ -279,27 +289,30 @@ def quantile_table(mass: Mass) -> NDArray[np.float32]:
     return np.asarray(place, dtype=np.float32)
 
 
-def _stats() -> Any:  # noqa: ANN401  (a module)
-    """scipy.stats, imported when a mass function is first worked out: most processes only pass laws on."""
-    from scipy import stats
+def poisson_mass(mean: float) -> Mass:
+    """Poisson mass of 0, 1, ... units, up to where next to nothing is left."""
+    if mean == 0:
+        return np.ones(1)
+    units = np.arange(1, math.ceil(mean + 12.0 * math.sqrt(mean) + 40.0))
+    return np.exp(np.concatenate([[0.0], np.cumsum(np.log(mean / units))]) - mean)
 
-    return stats
 
-
-def _cut(law: Any) -> Mass:  # noqa: ANN401  (scipy's frozen laws have no public type)
-    mass = law.pmf(np.arange(int(law.isf(_TAIL)) + 1))
-    return np.asarray(mass / mass.sum(), dtype=np.float64)
+def _cut(mass: Mass) -> Mass:
+    """The mass without the upper tail of at most 1e-12."""
+    tail = np.cumsum(mass[::-1])[::-1]  # [i] = probability of i and more
+    kept = mass[: np.count_nonzero(tail > _TAIL)]
+    return np.asarray(kept / kept.sum(), dtype=np.float64)
 
 
 @functools.cache
 def _recentred_gamma(mean: float, cv: float, low: int, high: int) -> Mass:
-    from scipy import optimize
+    from scipy import optimize, special  # slow to import, and only this law needs them
 
-    edges = np.concatenate([[-np.inf], np.arange(low, high) + 0.5, [np.inf]])
+    edges = np.concatenate([[0.0], np.arange(low, high) + 0.5, [np.inf]])
     values = np.arange(low, high + 1)
 
     def at(centre: float) -> Mass:
-        return np.asarray(np.diff(_stats().gamma.cdf(edges, cv**-2, scale=centre * cv**2)), dtype=np.float64)
+        return np.asarray(np.diff(special.gammainc(cv**-2, edges / (centre * cv**2))), dtype=np.float64)
 
     centre = optimize.brentq(lambda c: float(at(c) @ values) - mean, 1e-6 * mean, 1e6 * mean)
     return np.concatenate([np.zeros(low), at(float(centre))])
