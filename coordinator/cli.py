@@ -203,7 +203,7 @@ def train(
     firm: Annotated[
         str | None, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume).")
     ] = None,
-    scheme: Annotated[str, typer.Option(metavar="imarl|marl", help="How the departments learn.")] = "imarl",
+    scheme: Annotated[str, typer.Option(metavar="SCHEME", help="imarl, marl; with customers mtma, stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.")] = "imarl",
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/).")
     ] = None,
@@ -227,6 +227,9 @@ def train(
         str, typer.Option(metavar="snapshot|message", help="How departments act in rollouts; the result is the same.")
     ] = "snapshot",
     episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the final comparison.")] = 4096,
+    beside: Annotated[
+        list[Path] | None, typer.Option(metavar="RUN", show_default=False, help="Another run in the final comparison; repeatable.")
+    ] = None,
     device: DeviceOption = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
     as_json: JsonOption = False,
@@ -244,7 +247,7 @@ def train(
     }
     settings = {"scheme": scheme, "seed": seed, "device": device}
     _use_one_thread(device)
-    request = TrainRequest(firm, settings, config, order, budget, wiring, run, resume, episodes, quiet=as_json)
+    request = TrainRequest(firm, settings, config, order, budget, wiring, run, resume, episodes, as_json, tuple(beside or ()))
     done = run_training(request, started)
     if as_json:
         return show_json(done.to_json())

@@ -177,8 +177,8 @@ class RayCrew:
     ) -> None:
         """Start or join Ray, create all actors at once and wait until they are ready."""
         report("starting Ray" if address is None else f"joining Ray at {address}")
-        ray = connect(namespace, address)
-        self._ray, self.restarts = ray, 0
+        ray, self._started = connect(namespace, address)
+        self._ray, self._namespace, self.restarts = ray, namespace, 0
         names = list(blueprint.departments)
         groups = [names[i : i + departments_per_process] for i in range(0, len(names), departments_per_process)]
         self._hosts: dict[str, Any] = {}
@@ -206,6 +206,7 @@ class RayCrew:
     def _create(self, name: str, builds: Mapping[str, Callable[[], Any]], gpus: float) -> str:
         actor = self._ray.remote(_Host).options(
             name=name,
+            namespace=self._namespace,
             num_cpus=0,
             num_gpus=gpus,
             max_restarts=-1,
@@ -254,22 +255,25 @@ class RayCrew:
         return _RayMessages({name: (self._hosts[host], self._pids[host]) for name, host in self._host_of.items()})
 
     def close(self) -> None:
-        """Kill the actors, then leave Ray."""
+        """Kill the actors, then leave Ray if it was this crew that joined it."""
         for host in self._hosts.values():
             self._ray.kill(host)
-        self._ray.shutdown()
+        if self._started:
+            self._ray.shutdown()
 
 
-def connect(namespace: str, address: str | None) -> Any:  # noqa: ANN401  (the module ray, which has no types)
+def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
     """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
 
     Returns:
-        The module `ray`; it reads its environment when it is imported, so it must be imported here first.
+        The module `ray`, which reads its environment when it is imported, so it must be imported here first; and
+        whether it was not connected before.
 
     Raises:
         ValueError: nothing answers at the address.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
     environment = _THREADS | _MEMORY
     if address is None:
         os.environ.update(environment)  # the local Ray's processes inherit it, which costs nothing
@@ -278,12 +282,13 @@ def connect(namespace: str, address: str | None) -> Any:  # noqa: ANN401  (the m
         where = {"address": address, "runtime_env": {"env_vars": environment}}
     import ray
 
-    if not ray.is_initialized():
-        try:
-            ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
-        except ConnectionError as error:
-            raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
-    return ray
+    if ray.is_initialized():
+        return ray, False
+    try:
+        ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
+    except ConnectionError as error:
+        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
+    return ray, True
 
 
 def spread(items: Iterable[Any], workers: int) -> list[list[Any]]:

@@ -69,10 +69,10 @@ class Collector:
         weights = self._weights[[names.index(name) for name in learning]]
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
-        return [*(tuple(map(_array, part)) for part in result.slices), (_array(result.features), _array(reward))]
+        return [*(tuple(map(as_array, part)) for part in result.slices), (as_array(result.features), as_array(reward))]
 
     def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:
-        answers = message.gather("act", {name: (_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]
+        answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]
         return {name: torch.tensor(action, device=self._world.device) for name, action in answers.items()}
 
     def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
@@ -87,9 +87,10 @@ class Collector:
         for shard in shards:
             copies = min(SHARD, episodes - shard * SHARD)
             chance = self._world.draw(periods, copies, self._world.generator(seed, stream, shard))
-            parts.append(_array(run_costs(self._world, policy, chance).sum(0)))
+            parts.append(as_array(run_costs(self._world, policy, chance).sum(0)))
         return np.concatenate(parts)
 
 
-def _array(value: Tensor) -> Array:
+def as_array(value: Tensor) -> Array:
+    """A tensor as what travels between workers."""
     return np.ascontiguousarray(value.cpu().numpy())

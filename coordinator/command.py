@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,19 +14,20 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coordinator.display import Display
-from coordinator.evaluate import Evaluation, evaluate
+from coordinator.evaluate import Evaluation, evaluate, load_policy_or_rule, trained_policy
 from coordinator.picture import learning_curve
+from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Settings, Wiring
 from coordinator.store import write_atomically
 from coordinator.train import train
+from departments.closed_loop import ClosedLoopPolicy
 from departments.episode import Policy
-from departments.joint import JointPolicy
-from departments.rules import benchmark_levels, parse_rule
+from departments.recommendation_rules import parse_policy
+from departments.rules import benchmark_levels
 from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World, load_firm
 from environment.fields import refusal
-from environment.observation import Observer
 
 Model = TypeVar("Model", bound=BaseModel)
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on
@@ -46,6 +47,7 @@ class TrainRequest:
     resume: bool
     episodes: int
     quiet: bool = False
+    beside: tuple[Path, ...] = ()  # further runs in the final comparison
 
 
 def run_training(request: TrainRequest, started: float) -> Evaluation:
@@ -65,30 +67,36 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         if request.firm is None:
             raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
         firm, settings = load_firm(request.firm), _settings(request)
-        unknown = sorted(set(settings.departments) - set(firm.names))
-        if unknown:
-            raise ValueError(f"departments.{unknown[0]} is not a stock point of {firm.name}; it has {', '.join(firm.names)}")
+        plan_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet) as display:
         train(firm, settings, wiring, run.path, display, resume=request.resume, started=started)
         display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
-        done = compare_with_benchmarks(firm, run, settings, request.episodes)
+        done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside)
         write_atomically(run.path / "result.json", json.dumps(done.to_json(), indent=1) + "\n")
         display.note(f"learning curve in {learning_curve(run)}")
     return done
 
 
-def compare_with_benchmarks(firm: Firm, run: RunFolder, settings: Settings, episodes: int) -> Evaluation:
-    """Decomposition-aggregation, tuned and echelon base-stock, and what was trained, on the same fresh episodes."""
-    levels = benchmark_levels(firm)
-    world = World(firm, levels, device=settings.device)
-    policies: dict[str, Policy] = {
-        "decomposition-aggregation": parse_rule("decomposition-aggregation", firm),
-        "tuned base-stock": tuned_base_stock(firm, device=settings.device),
-        "echelon base-stock": tuned_echelon_base_stock(firm, device=settings.device),
-    }
-    snapshots = run.policies() if run.current_versions() else []
-    policies[settings.scheme] = JointPolicy(world, Observer(world, levels, settings.scaling), snapshots)
+def compare_with_benchmarks(
+    firm: Firm, run: RunFolder, settings: Settings, episodes: int, beside: Sequence[Path] = ()
+) -> Evaluation:
+    """The benchmarks, other runs, and what was trained, on the same fresh episodes.
+
+    Benchmarks are decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation,
+    the margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
+    """
+    world = World(firm, benchmark_levels(firm), device=settings.device)
+    policies: dict[str, Policy | ClosedLoopPolicy] = {}
+    if firm.customers:
+        names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
+        policies |= {name: parse_policy(rule, firm) for name, rule in names.items()}
+    else:
+        policies["decomposition-aggregation"] = parse_policy("decomposition-aggregation", firm)
+        policies["tuned base-stock"] = tuned_base_stock(firm, device=settings.device)
+        policies["echelon base-stock"] = tuned_echelon_base_stock(firm, device=settings.device)
+    policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
+    policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED
     return evaluate(firm, policies, episodes=episodes, seed=seed, device=settings.device)
 

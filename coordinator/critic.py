@@ -34,7 +34,15 @@ class CriticConfig(Checked):
 class Critic:
     """One value per reward stream; values are learned in units of the streams' own running scale."""
 
-    def __init__(self, features: int, streams: int, config: CriticConfig, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        features: int,
+        streams: int,
+        config: CriticConfig,
+        seed: int,
+        device: str = "cpu",
+        terminated: bool = False,
+    ) -> None:
         """Start from values of zero.
 
         Args:
@@ -43,7 +51,9 @@ class Critic:
             config: settings.
             seed: of the initial weights and of the shuffles.
             device: where the critic computes.
+            terminated: whether rollouts end with the episode, so that nothing follows; else they are cut off by time.
         """
+        self._terminated = terminated
         self.config, self._seed, self._device = config, seed, torch.device(device)
         self._shapes = Shapes(features, config.hidden, streams)
         start = initial_parameters(self._shapes, 0.0, seed)
@@ -55,13 +65,12 @@ class Critic:
         self._pending: tuple[Tensor, Tensor, list[int]] | None = None
 
     @torch.no_grad()
-    def advantages(self, streams: list[int], *parts: tuple[Array, Array], terminated: bool = False) -> list[Array]:
+    def advantages(self, streams: list[int], *parts: tuple[Array, Array]) -> list[Array]:
         """Value the states of a rollout and estimate advantages; the batch is kept for `learn`.
 
         Args:
             streams: A stream indices.
             parts: one per shard: global features [T + 1, G, E] and rewards [T, A, E] of the streams named.
-            terminated: whether the episodes have ended, so that nothing follows; else they were cut off by time.
 
         Returns:
             For each stream its advantages [T, E], shards side by side.
@@ -80,7 +89,7 @@ class Critic:
             self._std[fresh] = reward.std((0, 2))[own] * 3.0 + 1e-6
         value = scaled * self._std[streams] + self._mean[streams]
         value = value.view(periods + 1, copies, len(streams)).transpose(1, 2)
-        if terminated:
+        if self._terminated:
             value[-1] = 0.0
         advantage = generalised_advantage(reward, value, self.config.gamma, self.config.gae_lambda)
         self._pending = samples[: periods * copies], samples_first(advantage + value[:-1]), streams

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.plan import loop_policies
 from coordinator.run_folder import RunFolder
+from coordinator.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy
 from departments.episode import Episodes, Policy, run_episodes, shards
 from departments.joint import JointPolicy
+from departments.loop import LearnedLoop, roles
 from departments.recommendation_rules import parse_policy
 from departments.rules import benchmark_levels
 from environment import Firm, World
@@ -83,7 +86,7 @@ def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy | ClosedLoopPolicy:
+def load_policy_or_rule(text: str, world: World) -> Policy | ClosedLoopPolicy:
     """A rule by name, or the departments of a run folder.
 
     Raises:
@@ -97,9 +100,23 @@ def load_policy_or_rule(text: str, world: World, observer: Observer) -> Policy |
         raise ValueError(
             f"--policy {text!r} was trained for firm {trained.name!r}, which has other stock points or products"
         )
-    settings = run.settings()
+    return trained_policy(run, world)
+
+
+def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
+    """The departments of a run, acting in a world of its firm; those without a kept policy follow the benchmark.
+
+    Raises:
+        ValueError: a policy is missing or damaged.
+    """
+    trained, settings = run.firm(), run.settings()
     levels = benchmark_levels(trained)
-    return JointPolicy(world, Observer(world, levels, settings.scaling), run.policies())
+    observer = Observer(world, levels, settings.scaling)
+    snapshots = run.policies()
+    if settings.scheme not in LOOP_SCHEMES:
+        return JointPolicy(world, observer, snapshots)
+    members = roles(world, observer, loop_policies(trained, settings))
+    return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
 
 
 def evaluate(
@@ -126,9 +143,8 @@ def evaluate(
     """
     levels = benchmark_levels(firm)
     world = World(firm, levels, device=device)
-    observer = Observer(world, levels)
     if not isinstance(policies, Mapping):
-        policies = {name: load_policy_or_rule(name, world, observer) for name in policies}
+        policies = {name: load_policy_or_rule(name, world) for name in policies}
     results = {}
     for name, policy in policies.items():
         parts = []

@@ -9,10 +9,12 @@ from pydantic import Field, model_validator
 from coordinator.critic import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
+from departments.timescale import FAST, SLOW, StepLaw
 from environment.fields import Checked
 from environment.observation import Scaling
 
-Scheme = Literal["imarl", "marl"]
+Scheme = Literal["imarl", "marl", "mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed"]
+LOOP_SCHEMES = ("mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed")  # of firms with customers
 
 
 class IMARLSettings(Checked):
@@ -26,11 +28,23 @@ class IMARLSettings(Checked):
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
 
 
+class LoopSettings(Checked):
+    """Firms with customers [M]: memory, timescales, and a critic that looks further ahead."""
+
+    policy: PolicyConfig = PolicyConfig(memory="gru")  # each role has an observation set of its own
+    ppo: PPOConfig = PPOConfig(minibatch=4096)  # the step laws give the learning rates
+    critic: CriticConfig = CriticConfig(hidden=(128, 128), gamma=0.98, gae_lambda=0.9)
+    fast: Literal["recommendation", "replenishment"] = "recommendation"  # mtma: who learns on the fast law
+    fast_law: StepLaw = FAST
+    slow_law: StepLaw = SLOW
+
+
 class DepartmentSettings(Checked):
     """What one department has of its own; what is not given is the run's."""
 
     policy: PolicyConfig | None = None
     ppo: PPOConfig | None = None
+    law: StepLaw | None = None  # firms with customers: a timescale of its own
 
 
 class Settings(Checked):
@@ -43,6 +57,7 @@ class Settings(Checked):
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     imarl: IMARLSettings = IMARLSettings()
+    loop: LoopSettings = LoopSettings()
     departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; unlike the actors they decide the result
@@ -59,6 +74,18 @@ class Settings(Checked):
         if self.copies % self.shards:
             raise ValueError(f"copies must be a multiple of shards ({self.shards}), got {self.copies}")
         return self
+
+    def law_of(self, department: str, recommends: bool) -> StepLaw:
+        """The step law of a department of a firm with customers: its own, or what the scheme says."""
+        own = self.departments.get(department)
+        if own and own.law:
+            return own.law
+        loop = self.loop
+        if self.scheme in ("stma-fast", "stsa-fast"):
+            return loop.fast_law
+        if self.scheme in ("stma-slow", "stsa-slow"):
+            return loop.slow_law
+        return loop.fast_law if recommends == (loop.fast == "recommendation") else loop.slow_law
 
     def policy_of(self, department: str) -> PolicyConfig:
         """A department's own policy settings, or the run's."""

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from coordinator.cluster import Blueprint, Crew, LocalCrew, RayCrew
-from coordinator.collect import Collector
-from coordinator.critic import Critic
-from coordinator.imarl import IMARL, Progress, reward_weights
+from coordinator.cluster import Crew, LocalCrew, RayCrew
+from coordinator.imarl import IMARL, Progress
+from coordinator.plan import Plan, plan_of
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.settings import Settings, Wiring
-from coordinator.together import Together, marl_owners, marl_reward_weights
+from coordinator.together import Together
 from coordinator.training import Training
-from departments.department import Charter, Department
-from departments.joint import widest_observation
-from departments.policy import Snapshot, first_snapshot, policy_shapes
-from departments.rules import benchmark_levels
-from environment import Firm, Network, World
-from environment.observation import Observer
+from departments.policy import Snapshot
+from environment import Firm
 
 
 class Watcher(Protocol):
@@ -36,70 +29,6 @@ class Watcher(Protocol):
 
     def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
         """An iteration is done; `cost` is the last known cost of the firm on selection episodes."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A firm made ready for learning: who its departments are and how they are paid."""
-
-    firm: Firm
-    network: Network
-    charters: dict[str, Charter]
-    blueprint: Blueprint
-    owner: dict[str, str]
-
-    @classmethod
-    def of(cls, firm: Firm, settings: Settings) -> Plan:
-        """Work out observations, networks and rewards."""
-        network, levels = Network.of(firm), benchmark_levels(firm)
-        world = World(firm, levels, device=settings.device)
-        observer = Observer(world, levels, settings.scaling)
-        policies = {name: settings.policy_of(name) for name in firm.names}
-        owner: dict[str, str] = {}
-        weights = reward_weights(network, "downstream")
-        if settings.scheme == "marl":
-            policies = {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
-            owner, weights = marl_owners(network), marl_reward_weights(network)
-        # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
-        unit = float((firm.amounts("holding_cost") * levels).sum())
-        width = widest_observation(observer, policies, firm.names)
-        charters = {
-            name: Charter(
-                name=name,
-                point=point,
-                policy=policies[name],
-                ppo=settings.ppo_of(name),
-                shapes=policy_shapes(observer, policies[name], point, world.products),
-                width=width,
-                seed=settings.seed * 1_000 + firm.names.index(owner.get(name, name)),
-                device=settings.device,
-            )
-            for point, name in enumerate(firm.names)
-        }
-        blueprint = Blueprint(
-            departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
-            critic=functools.partial(
-                Critic, observer.size, len(firm.names), settings.critic, settings.seed, settings.device
-            ),
-            environment=functools.partial(
-                Collector, firm, levels, weights / max(unit, 1e-9), settings.scaling, settings.device
-            ),
-        )
-        return cls(firm, network, charters, blueprint, owner)
-
-    def base(self, settings: Settings) -> dict[str, Snapshot]:
-        """Version 0 of every department: the benchmark, or at random."""
-        snapshots = {n: first_snapshot(n, c.policy, c.shapes, c.seed) for n, c in self.charters.items()}
-        if settings.imarl.base_policy == "random":
-            return {name: _randomised(snapshot, self.charters[name].seed) for name, snapshot in snapshots.items()}
-        return snapshots
-
-
-def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:
-    """The same network with small random weights everywhere: in a plain policy nothing of the benchmark is left."""
-    rng = np.random.default_rng(seed + 500)
-    parameters = snapshot.parameters + 0.1 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
-    return Snapshot(snapshot.department, 0, snapshot.config, parameters)
 
 
 def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], None]) -> Crew:
@@ -154,14 +83,14 @@ def train(
     else:  # it was stopped before its first iteration was done
         run.settings()
         run.go_back_to(0, 0)
-    plan = Plan.of(firm, settings)
+    plan = plan_of(firm, settings)
     crew = build_crew(plan, wiring, firm.name, watcher.note)
     try:
         training = Training(
             crew,
             settings,
             published=plan.base(settings),
-            streams={name: point for point, name in enumerate(firm.names)},
+            streams=plan.streams,
             train_periods=firm.periods.train,
             by_message=wiring.execution == "message",
             owner=plan.owner,

@@ -1,0 +1,108 @@
+"""The environment worker of a firm with customers: as `coordinator.collect`, with recommendation and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coordinator.collect import Array, as_array
+from departments.episode import SHARD, run_costs
+from departments.loop import LearnedLoop, Payment, Role, loop_rollout, roles
+from departments.policy import PolicyConfig, Snapshot
+from departments.rules import delivered_cost
+from environment import Firm, World
+from environment.observation import Observer, Scaling
+
+
+@dataclass(frozen=True)
+class LoopWorld:
+    """A firm with customers made ready: its world, what is seen of it, and who decides what."""
+
+    world: World
+    observer: Observer
+    roles: list[Role]
+
+    @classmethod
+    def of(
+        cls,
+        firm: Firm,
+        levels: NDArray[np.float64],
+        configs: Mapping[str, PolicyConfig],
+        scaling: Scaling,
+        device: str = "cpu",
+    ) -> LoopWorld:
+        """Build the world.
+
+        Args:
+            firm: a checked firm with customers.
+            levels: [N, K] the benchmark's base-stock levels.
+            configs: policy of each department, by name.
+            scaling: of observations.
+            device: where the world lives.
+        """
+        world = World(firm, levels, device=device)
+        observer = Observer(world, levels, scaling)
+        return cls(world, observer, roles(world, observer, configs))
+
+    def policy(self, snapshots: Mapping[str, Snapshot]) -> LearnedLoop:
+        """The departments acting with these snapshots."""
+        return LearnedLoop(self.world, self.observer, self.roles, snapshots)
+
+
+class LoopCollector:
+    """Runs the world for the learners."""
+
+    def __init__(
+        self, build: Callable[[], LoopWorld], reward_weights: NDArray[np.float32], siloed: bool
+    ) -> None:
+        """Build the world.
+
+        Args:
+            build: makes it.
+            reward_weights: [N, N] whose indicators a siloed replenishment department is paid by.
+            siloed: whether departments are paid by their own indicators.
+        """
+        self._loop = build()
+        world = self._loop.world
+        value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
+        weights = torch.as_tensor(reward_weights, device=world.device)
+        self._payment = Payment(world, value, weights, siloed)
+        self._snapshots: dict[str, Snapshot] = {}
+
+    def publish(self, *snapshots: Snapshot) -> None:
+        """Take over new policies of some departments."""
+        self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
+
+    def rollout(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object = None) -> list[Any]:
+        """One shard; see `Collector.rollout`. Slices also hold the memories at the starts of chunks."""
+        if message is not None:
+            raise ValueError("execution by message is for firms without customers; use snapshot")
+        loop = self._loop
+        result = loop_rollout(
+            loop.world,
+            loop.observer,
+            loop.roles,
+            self._snapshots,
+            self._payment,
+            learning=learning,
+            copies=copies,
+            seed=seed,
+        )
+        slices = [tuple(as_array(field) for field in part) for part in result.slices]
+        return [*slices, (as_array(result.features), as_array(result.reward))]
+
+    def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
+        """Cost of every episode of some evaluation shards; see `Collector.costs`."""
+        world = self._loop.world
+        policy = self._loop.policy(self._snapshots | {snapshot.department: snapshot for snapshot in candidates})
+        parts = []
+        for shard in shards:
+            copies = min(SHARD, episodes - shard * SHARD)
+            chance = world.draw(world.firm.periods.evaluate - 1, copies, world.generator(seed, stream, shard))
+            parts.append(as_array(run_costs(world, policy, chance).sum(0)))
+        return np.concatenate(parts)

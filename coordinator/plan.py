@@ -1,0 +1,161 @@
+"""A firm made ready for learning: who its departments are, what they see, how they are paid, and how to build each worker."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from coordinator.cluster import Blueprint
+from coordinator.collect import Collector
+from coordinator.collect_loop import LoopCollector, LoopWorld
+from coordinator.critic import Critic
+from coordinator.imarl import reward_weights
+from coordinator.settings import LOOP_SCHEMES, Settings
+from coordinator.together import marl_owners, marl_reward_weights
+from departments.department import Charter, Department
+from departments.joint import widest_observation
+from departments.loop import JOINT, RECOMMENDATION, critic_features
+from departments.networks import Shapes
+from departments.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.rules import benchmark_levels
+from environment import Firm, Network, World
+from environment.observation import Observer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who learns what, and how to build every worker."""
+
+    firm: Firm
+    network: Network
+    charters: Mapping[str, Charter]
+    blueprint: Blueprint
+    owner: Mapping[str, str]  # department -> the one whose policy it shares
+    streams: Mapping[str, int]  # reward stream of each department
+
+    def base(self, settings: Settings) -> dict[str, Snapshot]:
+        """Version 0 of every department: the benchmark, or at random."""
+        snapshots = {name: charter.first_snapshot() for name, charter in self.charters.items()}
+        if settings.imarl.base_policy == "random":
+            return {name: _randomised(snapshot, self.charters[name].seed) for name, snapshot in snapshots.items()}
+        return snapshots
+
+
+def plan_of(firm: Firm, settings: Settings) -> Plan:
+    """The plan of a firm under a scheme.
+
+    Raises:
+        ValueError: the scheme does not fit the firm, or settings name a department that it does not have.
+    """
+    loop = settings.scheme in LOOP_SCHEMES
+    if loop and not firm.customers:
+        raise ValueError(f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl")
+    plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings)
+    if unknown := sorted(set(settings.departments) - set(plan.charters)):
+        known = ", ".join(plan.charters)
+        raise ValueError(f"departments.{unknown[0]} is not a department of {firm.name} under {settings.scheme}; it has {known}")
+    return plan
+
+
+def _network_plan(firm: Firm, settings: Settings) -> Plan:
+    """One replenishment department per stock point, without memory: the schemes of [I]."""
+    network, levels = Network.of(firm), benchmark_levels(firm)
+    world = World(firm, levels, device=settings.device)
+    observer = Observer(world, levels, settings.scaling)
+    policies = {name: settings.policy_of(name) for name in firm.names}
+    owner: dict[str, str] = {}
+    weights = reward_weights(network, "downstream")
+    if settings.scheme == "marl":
+        policies = {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
+        owner, weights = marl_owners(network), marl_reward_weights(network)
+    # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
+    unit = float((firm.amounts("holding_cost") * levels).sum())
+    width = widest_observation(observer, policies, firm.names)
+    charters = {
+        name: Charter(
+            name=name,
+            point=point,
+            policy=policies[name],
+            ppo=settings.ppo_of(name),
+            shapes=policy_shapes(observer, policies[name], point, world.products),
+            width=width,
+            seed=settings.seed * 1_000 + firm.names.index(owner.get(name, name)),
+            device=settings.device,
+        )
+        for point, name in enumerate(firm.names)
+    }
+    blueprint = Blueprint(
+        departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
+        critic=functools.partial(
+            Critic, observer.size, len(firm.names), settings.critic, settings.seed, settings.device
+        ),
+        environment=functools.partial(
+            Collector, firm, levels, weights / max(unit, 1e-9), settings.scaling, settings.device
+        ),
+    )
+    return Plan(firm, network, charters, blueprint, owner, {name: point for point, name in enumerate(firm.names)})
+
+
+def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
+    """Departments of a firm with customers under a scheme, with what each observes."""
+    base = settings.loop.policy
+    own = {name: entry.policy for name, entry in settings.departments.items() if entry.policy}
+    if settings.scheme.startswith("stsa"):
+        observed = {JOINT: "everything"}
+    else:
+        observed = dict.fromkeys(firm.names, "replenishment")
+        observed[RECOMMENDATION] = "customers" if settings.scheme == "siloed" else "recommendation"
+    return {
+        name: own.get(name, base).model_copy(update={"observation": observation}) for name, observation in observed.items()
+    }
+
+
+def _loop_plan(firm: Firm, settings: Settings) -> Plan:
+    """Replenishment departments and a recommendation department, with memory and timescales: the schemes of [M]."""
+    if RECOMMENDATION in firm.names or JOINT in firm.names:
+        raise ValueError(f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point")
+    network, levels = Network.of(firm), benchmark_levels(firm)
+    policies = loop_policies(firm, settings)
+    build = functools.partial(LoopWorld.of, firm, levels, policies, settings.scaling, settings.device)
+    loop = build()
+    siloed = settings.scheme == "siloed"
+    charters = {
+        role.name: Charter(
+            name=role.name,
+            point=number,
+            policy=role.config,
+            ppo=settings.loop.ppo if settings.ppo_of(role.name) is settings.ppo else settings.ppo_of(role.name),
+            shapes=Shapes(0, (), 0),
+            width=0,
+            seed=settings.seed * 1_000 + number,
+            device=settings.device,
+            role=role,
+            law=settings.law_of(role.name, role.recommends),
+        )
+        for number, role in enumerate(loop.roles)
+    }
+    streams = {name: number if siloed else 0 for number, name in enumerate(charters)}
+    blueprint = Blueprint(
+        departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
+        critic=functools.partial(
+            Critic,
+            critic_features(loop.world, loop.observer),
+            max(streams.values()) + 1,
+            settings.loop.critic,
+            settings.seed,
+            settings.device,
+            True,
+        ),
+        environment=functools.partial(LoopCollector, build, reward_weights(network, "downstream"), siloed),
+    )
+    return Plan(firm, network, charters, blueprint, {}, streams)
+
+
+def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:
+    """The same network with small random weights everywhere: in a plain policy nothing of the benchmark is left."""
+    rng = np.random.default_rng(seed + 500)
+    parameters = snapshot.parameters + 0.1 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
+    return Snapshot(snapshot.department, 0, snapshot.config, parameters)
