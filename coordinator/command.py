@@ -69,7 +69,7 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         firm, settings = load_firm(request.firm), _settings(request)
         plan_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
-    with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet) as display:
+    with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
         train(firm, settings, wiring, run.path, display, resume=request.resume, started=started)
         display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
         done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside)

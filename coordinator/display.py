@@ -23,8 +23,9 @@ _EVERY = 10.0  # seconds between plain lines
 class Display:
     """A watcher of a run, for people."""
 
-    def __init__(self, title: str, quiet: bool = False) -> None:
-        """Show the run called `title`."""
+    def __init__(self, title: str, quiet: bool = False, earns: bool = False) -> None:
+        """Show the run called `title`; `earns`: its results are profits, which are negative costs."""
+        self._sign, self._word = (-1.0, "profit") if earns else (1.0, "cost")
         self._title, self._quiet, self._started = title, quiet, time.monotonic()
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=4) if sys.stderr.isatty() and not quiet else None
@@ -58,15 +59,16 @@ class Display:
         if self._first_step[1] == 0:
             self._first_step = (training.seconds, training.env_steps)
         if progress.cost is not None:
-            self._costs.append(progress.cost)
-        saving = 100.0 * (1.0 - cost / benchmark) if benchmark else 0.0
+            self._costs.append(self._sign * progress.cost)
+        saving = 100.0 * (benchmark - cost) / abs(benchmark) if benchmark else 0.0
+        money, start = self._sign * cost, self._sign * benchmark
         elapsed = training.seconds - self._first_step[0]
         rate = (training.env_steps - self._first_step[1]) / elapsed if elapsed > 0 else 0.0
         update = next(iter(progress.result.updates.values()))
         budget = training.settings.seconds
         self._rows = [
             ("department", f"{progress.department}   turn {progress.job}, iteration {progress.iteration}"),
-            ("cost", f"{cost:,.1f}   benchmark {benchmark:,.1f}   saving {saving:+.2f}%"),
+            (self._word, f"{money:,.1f}   benchmark {start:,.1f}   better by {saving:+.2f}%"),
             ("learning", f"kl {update.kl:.4f}   clipped {update.clip_fraction:.0%}   entropy {update.entropy:.2f}"),
             ("throughput", f"{rate:,.0f} environment steps a second, {training.env_steps:,} in all"),
             ("time", f"{training.seconds:.0f}s" + (f" of {budget:.0f}s" if budget else "")),
@@ -75,7 +77,7 @@ class Display:
             self._live.update(self._panel())
         elif not self._quiet and training.seconds - self._last_line >= _EVERY:
             self._last_line = training.seconds
-            line = f"{progress.department} {progress.iteration}  cost {cost:,.1f} ({saving:+.2f}%)  {rate:,.0f} steps/s"
+            line = f"{progress.department} {progress.iteration}  {self._word} {money:,.1f} ({saving:+.2f}%)  {rate:,.0f} steps/s"
             self._console.print(f"{time.monotonic() - self._started:6.1f}s  {line}", markup=False)
 
     def _panel(self) -> Group:
@@ -85,6 +87,6 @@ class Display:
         if len(self._costs) > 1:
             low, high = min(self._costs), max(self._costs)
             scale = (len(_BARS) - 1) / max(high - low, 1e-9)
-            bars = "".join(_BARS[int((cost - low) * scale)] for cost in self._costs)
-            table.add_row(Text("cost so far", style="dim"), f"{high:,.0f} {bars} {low:,.0f}")
+            bars = "".join(_BARS[int((value - low) * scale)] for value in self._costs)
+            table.add_row(Text(f"{self._word} so far", style="dim"), f"{bars}  {low:,.0f} to {high:,.0f}")
         return Group(table, *(Text(note, style="dim") for note in self._notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from pathlib import Path
 
@@ -11,35 +12,36 @@ from coordinator.store import write_atomically
 
 
 def learning_curve(run: RunFolder) -> Path:
-    """Draw cost on selection episodes over environment steps, one colour a department, acceptances marked."""
+    """Draw the firm's result on selection episodes over environment steps, one colour a department, and what was accepted."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = run.rows("metrics.csv")
+    rows, firm, scheme = run.rows("metrics.csv"), run.firm(), run.settings().scheme
+    sign, word = (-1.0, "profit, higher is better") if firm.earns else (1.0, "cost, lower is better")
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    at = {int(row["iteration"]): (float(row["env_steps"]) / 1e6, row["cost"]) for row in rows}
-    for department in dict.fromkeys(row["department"] for row in rows):
-        points = [
-            (float(row["env_steps"]) / 1e6, float(row["cost"])) if row["cost"] else (math.nan, math.nan)
-            for row in rows
-            if row["department"] == department and row["cost"]
-        ]
-        if points:
-            axes.plot(*zip(*points, strict=True), ".-", linewidth=1, markersize=4, label=department)
-    benchmark = next((float(row["benchmark_cost"]) for row in rows if row["benchmark_cost"]), None)
+    evaluated: dict[str, dict[float, float]] = {}
+    for row in rows:
+        if row["cost"]:
+            learner = row["department"] if scheme == "imarl" else "all departments"
+            evaluated.setdefault(learner, {})[float(row["env_steps"]) / 1e6] = sign * float(row["cost"])
+    for learner, costs in evaluated.items():
+        axes.plot(list(costs), list(costs.values()), ".", markersize=5, label=f"{learner}, while learning")
+    accepted = [event for event in run.rows("events.csv") if event["event"] == "accepted" and event["gain"]]
+    steps = {row["iteration"]: float(row["env_steps"]) / 1e6 for row in rows}
+    benchmark = next((sign * float(row["benchmark_cost"]) for row in rows if row["benchmark_cost"]), None)
     if benchmark is not None:
-        axes.axhline(benchmark, color="black", linestyle="--", linewidth=1, label="benchmark (decomposition-aggregation)")
-    for event in run.rows("events.csv"):
-        step, _ = at.get(int(event["iteration"]), (math.nan, ""))
-        if event["event"] == "accepted" and not math.isnan(step):
-            axes.axvline(step, color="0.85", linewidth=0.8, zorder=0)
+        axes.axhline(benchmark, color="black", linestyle="--", linewidth=1, label="start: every department on its benchmark")
+    if benchmark is not None and accepted:
+        gains = itertools.accumulate((float(event["gain"]) for event in accepted), initial=0.0)
+        places = [0.0, *(steps.get(event["iteration"], math.nan) for event in accepted)]
+        kept = [benchmark - sign * gain for gain in gains]
+        axes.step(places, kept, where="post", color="0.4", linewidth=1.5, label="accepted policies (paired gains)")
     axes.set_xlabel("environment steps of the learning departments, millions")
-    axes.set_ylabel("cost of an evaluation episode, money")
-    axes.set_title(f"{run.firm().name}, {run.settings().scheme}: lower is better; grey lines mark accepted policies", fontsize=10)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, ncols=2)
+    axes.set_ylabel(f"{word}; money an evaluation episode")
+    axes.set_title(f"{firm.name} by {scheme}: the firm's {word.split(',')[0]} on selection episodes as it learns", fontsize=10)
+    axes.legend(fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
     path = run.path / "learning-curve.png"

@@ -2,8 +2,9 @@
 
 from coordinator.cluster import LocalCrew
 from coordinator.critic import CriticConfig
+from coordinator.plan import plan_of
 from coordinator.settings import IMARLSettings, Settings, Wiring
-from coordinator.train import Plan, train
+from coordinator.train import train
 from coordinator.training import Training
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
@@ -62,12 +63,12 @@ class Stop(Record):
 
 def training_of(firm, given, crew=None, **wiring):
     """The plan of a run and its workers, in this process."""
-    plan = Plan.of(firm, given)
+    plan = plan_of(firm, given)
     training = Training(
         crew(plan.blueprint) if crew else LocalCrew(plan.blueprint, **wiring),
         given,
         published=plan.base(given),
-        streams={name: point for point, name in enumerate(firm.names)},
+        streams=plan.streams,
         train_periods=firm.periods.train,
         owner=plan.owner,
     )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from coordinator.plan import plan_of
 from coordinator.together import Together, marl_owners, marl_reward_weights
-from coordinator.train import Plan
 from environment import Network, load_firm
 from tests.small_firms import tree
 from tests.small_runs import final_policies, settings, training_of
@@ -52,7 +52,7 @@ def test_retailers_are_paid_by_their_own_cost_and_all_others_by_the_networks():
 
 
 def test_in_marl_everyone_sees_its_own_position_only():
-    plan = Plan.of(load_firm("c1"), settings(scheme="marl"))
+    plan = plan_of(load_firm("c1"), settings(scheme="marl"))
     assert {charter.shapes.inputs for charter in plan.charters.values()} == {1}
     assert len({charter.seed for charter in plan.charters.values()}) == 5, "nine retailers start from one network"
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import DepartmentSettings, IMARLSettings, Settings, Wiring
-from coordinator.train import Plan, train
+from coordinator.train import train
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm
@@ -111,7 +112,7 @@ def test_marl_resumes_too(tmp_path):
 
 def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
     own = DepartmentSettings(policy=PolicyConfig(hidden=(3,), observation="own"), ppo=PPOConfig(learning_rate=0.5))
-    plan = Plan.of(load_firm("a1"), settings(departments={"retailer-2": own}))
+    plan = plan_of(load_firm("a1"), settings(departments={"retailer-2": own}))
     charters = plan.charters
     assert charters["retailer-2"].shapes.hidden == (3,)
     assert charters["retailer-2"].ppo.learning_rate == 0.5
@@ -121,7 +122,7 @@ def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
 
 
 def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock(undisturbed):
-    plan = Plan.of(load_firm("toy"), Settings())
+    plan = plan_of(load_firm("toy"), Settings())
     *_, (_, reward) = _collect(plan)
     assert plan.charters["shop"].shapes.inputs == 1
     assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
@@ -136,9 +137,9 @@ def _collect(plan):
 def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
     def base(seed):
         given = settings(seed=seed, imarl=IMARLSettings(base_policy="random"))
-        return {name: snapshot.parameters for name, snapshot in Plan.of(pair(), given).base(given).items()}
+        return {name: snapshot.parameters for name, snapshot in plan_of(pair(), given).base(given).items()}
 
-    benchmark = {name: s.parameters for name, s in Plan.of(pair(), settings()).base(settings()).items()}
+    benchmark = {name: s.parameters for name, s in plan_of(pair(), settings()).base(settings()).items()}
     for name in ("shop", "warehouse"):
         np.testing.assert_array_equal(base(1)[name], base(1)[name])
         assert not np.array_equal(base(1)[name], base(2)[name])
