@@ -1,0 +1,157 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coordinator.cluster import LocalCrew, RayCrew, WorkerLostError, connect, spread
+from coordinator.plan import plan_of
+from coordinator.run_folder import RunFolder
+from coordinator.settings import Wiring
+from tests.small_firms import pair
+from tests.small_runs import Record, final_policies, settings
+
+ROOT = Path(__file__).parents[2]
+GIVEN = settings(iterations=7)
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """One local Ray for all tests of this file."""
+    module, _ = connect("tests", None)
+    yield module
+    module.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What the same run brings in one process, with nothing between the workers."""
+    folder = tmp_path_factory.mktemp("local") / "run"
+    policies = final_policies(pair(), GIVEN, folder)
+    accepted = [row for row in RunFolder(folder).rows("events.csv") if row["event"] == "accepted"]
+    assert len(accepted) >= 2, "something must be learned for a comparison to mean anything"
+    return policies
+
+
+def test_items_are_dealt_out_in_turn():
+    assert spread(range(7), 3) == [[0, 3, 6], [1, 4], [2, 5]]
+    assert spread([], 2) == [[], []]
+
+
+def test_in_one_process_a_reference_is_the_value_itself():
+    crew = LocalCrew(plan_of(pair(), GIVEN).blueprint, environments=2)
+    assert crew.get(crew.departments["shop"].call("snapshot")).department == "shop"
+    assert crew.message()("warehouse", "snapshot").department == "warehouse"
+    assert len(crew.environments) == 2
+    assert crew.environments[0].plain is not crew.environments[1].plain
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "wiring",
+    [
+        Wiring(environments=1),
+        Wiring(environments=2, departments_per_process=2),
+        Wiring(environments=1, execution="message", departments_per_process=1),
+    ],
+    ids=["one environment actor", "two and all departments in one process", "by message"],
+)
+def test_actors_change_no_bit_of_the_result(wiring, ray, undisturbed, tmp_path):
+    watcher = Record()
+    assert final_policies(pair(), GIVEN, tmp_path / "run", wiring, watcher) == undisturbed
+    actors = wiring.environments + 1 + 2 // wiring.departments_per_process
+    assert any(note.endswith(f"is ready ({actors} of {actors})") for note in watcher.notes)
+
+
+class _DeadlyCrew(RayCrew):
+    """Kills one process after another, each in the middle of a step: the calls are under way, their results not yet."""
+
+    victims = ("environment-0", "department-shop", "critic")
+    every = 13
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.asked = self.killed = 0
+
+    def get(self, references):
+        self.asked += 1
+        if self.asked % self.every == 0 and self.killed < len(self.victims):
+            os.kill(self.pids[self.victims[self.killed]], signal.SIGKILL)
+            self.killed += 1
+        return super().get(references)
+
+
+@pytest.mark.ray
+def test_whoever_is_killed_the_run_recovers_by_itself_and_ends_the_same(ray, undisturbed, tmp_path, monkeypatch):
+    crews = []
+
+    def build(*args, **kwargs):
+        crews.append(_DeadlyCrew(*args, **kwargs))
+        return crews[-1]
+
+    monkeypatch.setattr("coordinator.train.RayCrew", build)
+    watcher = Record()
+    assert final_policies(pair(), GIVEN, tmp_path / "run", Wiring(environments=2), watcher) == undisturbed
+    assert crews[0].killed == crews[0].restarts == 3
+    events = [row["event"] for row in RunFolder(tmp_path / "run").rows("events.csv")]
+    assert events.count("restarted") == 3
+    assert any("a worker died" in note for note in watcher.notes)
+
+
+@pytest.mark.ray
+def test_a_call_meant_for_a_process_that_died_is_not_answered_by_its_successor(ray):
+    plan = plan_of(pair(), GIVEN)
+    crew = RayCrew(plan.blueprint, namespace="successor", environments=1, departments_per_process=2)
+    try:
+        before = crew.pids["critic"]
+        os.kill(before, signal.SIGKILL)
+        host = ray.get_actor("critic", namespace="successor")
+        assert ray.get(host.ready.options(max_task_retries=-1).remote()) != before
+        with pytest.raises(WorkerLostError):
+            crew.get(crew.critic.call("state"))
+        crew.recover()
+        assert crew.restarts == 1
+        assert crew.get(crew.critic.call("state"))["updates"] == 0
+        with pytest.raises(RuntimeError, match="call advantages first") as error:
+            crew.get(crew.critic.call("learn"))
+        assert not isinstance(error.value, WorkerLostError), "an error of ours is not a death"
+    finally:
+        crew.close()
+
+
+_DRIVER = """
+import sys
+from pathlib import Path
+from coordinator.settings import Wiring
+from tests.small_firms import pair
+from tests.small_runs import Record, final_policies, settings
+
+class Loud(Record):
+    def iteration(self, *seen):
+        super().iteration(*seen)
+        print("done", len(self.turns), flush=True)
+
+if __name__ == "__main__":
+    wiring = Wiring(environments=1, departments_per_process=2)
+    final_policies(pair(), settings(iterations=7), Path(sys.argv[1]), wiring, Loud())
+"""
+
+
+@pytest.mark.ray
+def test_a_driver_that_is_killed_resumes_where_it_was_and_ends_the_same(ray, undisturbed, tmp_path):
+    command = [sys.executable, "-c", _DRIVER, str(tmp_path / "run")]
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings, cwd=tmp_path) as driver:
+        for line in driver.stdout:
+            if line.startswith("done 4"):
+                break
+        driver.kill()
+    assert driver.returncode == -signal.SIGKILL
+    watcher = Record()
+    wiring = Wiring(environments=2, departments_per_process=2)
+    assert final_policies(pair(), GIVEN, tmp_path / "run", wiring, watcher, resume=True) == undisturbed
+    assert 0 < len(watcher.turns) <= 4, "four of seven were done, the fourth perhaps not yet kept"
+    rows = RunFolder(tmp_path / "run").rows("metrics.csv")
+    assert [int(row["iteration"]) for row in rows] == list(range(1, 8))
