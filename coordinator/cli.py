@@ -174,7 +174,10 @@ def simulate(
 def evaluate(
     firm: FirmArgument,
     policy: Annotated[
-        list[str], typer.Option(metavar="RULE|RUN", help="A rule, such as base-stock:NAME=LEVEL,..., or a run folder; repeatable.")
+        list[str],
+        typer.Option(
+            metavar="RULE|RUN", help="A rule, such as base-stock:NAME=LEVEL,..., or a run folder; repeatable."
+        ),
     ],
     episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes, the same for all.")] = 4096,
     seed: SeedOption = 0,
@@ -186,7 +189,7 @@ def evaluate(
     from environment import load_firm
 
     loaded = load_firm(firm)
-    _use_one_thread(device)
+    _settle_on(device)
     twice = sorted({name for name in policy if policy.count(name) > 1})
     if twice:
         raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
@@ -201,34 +204,52 @@ def evaluate(
 @app.command()
 def train(
     firm: Annotated[
-        str | None, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume).")
+        str | None,
+        typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume)."),
     ] = None,
-    scheme: Annotated[str, typer.Option(metavar="SCHEME", help="imarl, marl; with customers mtma, stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.")] = "imarl",
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar="SCHEME",
+            help="imarl, marl; with customers mtma, stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
+        ),
+    ] = "imarl",
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/).")
+        Path | None,
+        typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/)."),
     ] = None,
     seed: SeedOption = 0,
     budget: Annotated[
-        str | None, typer.Option(metavar="120s|1e7", show_default=False, help="Wall time, or environment steps; default: until done.")
+        str | None,
+        typer.Option(
+            metavar="120s|1e7", show_default=False, help="Wall time, or environment steps; default: until done."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
     ] = None,
     order: Annotated[
-        str | None, typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy.")
+        str | None,
+        typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here.")
+        str | None,
+        typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here."),
     ] = None,
     backend: Annotated[str, typer.Option(metavar="ray|local", help="Actors, or everything in this process.")] = "ray",
     environments: Annotated[int, typer.Option(min=1, max=10_000, help="Environment actors.")] = 2,
-    departments_per_process: Annotated[int, typer.Option(min=1, max=10_000, help="Departments that share a process.")] = 1,
+    departments_per_process: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Departments that share a process.")
+    ] = 1,
     execution: Annotated[
         str, typer.Option(metavar="snapshot|message", help="How departments act in rollouts; the result is the same.")
     ] = "snapshot",
-    episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the final comparison.")] = 4096,
+    episodes: Annotated[
+        int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the final comparison.")
+    ] = 4096,
     beside: Annotated[
-        list[Path] | None, typer.Option(metavar="RUN", show_default=False, help="Another run in the final comparison; repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="RUN", show_default=False, help="Another run in the final comparison; repeatable."),
     ] = None,
     device: DeviceOption = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
@@ -246,8 +267,10 @@ def train(
         "execution": execution,
     }
     settings = {"scheme": scheme, "seed": seed, "device": device}
-    _use_one_thread(device)
-    request = TrainRequest(firm, settings, config, order, budget, wiring, run, resume, episodes, as_json, tuple(beside or ()))
+    _settle_on(device)
+    request = TrainRequest(
+        firm, settings, config, order, budget, wiring, run, resume, episodes, as_json, tuple(beside or ())
+    )
     done = run_training(request, started)
     if as_json:
         return show_json(done.to_json())
@@ -256,12 +279,16 @@ def train(
     return show(comparison(done, next(iter(done.results))))
 
 
-def _use_one_thread(device: str) -> None:
+def _settle_on(device: str) -> None:
     """Small tensors are fastest on one thread; a device that is not there is refused here."""
     import torch
 
-    torch.set_num_threads(1)
+    from coordinator.process import settle
+
+    settle()
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}") from None
+        raise ValueError(
+            f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}"
+        ) from None

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from coordinator.process import settle
+
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_TOP_PAD_": "67108864"}
 
 
 class WorkerLostError(RuntimeError):
@@ -114,9 +115,7 @@ class _Host:
     """
 
     def __init__(self, builds: Mapping[str, Callable[[], Any]]) -> None:
-        import torch
-
-        torch.set_num_threads(1)
+        settle()
         self._workers = {name: build() for name, build in builds.items()}
 
     def ready(self) -> int:
@@ -274,12 +273,11 @@ def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
-    environment = _THREADS | _MEMORY
     if address is None:
-        os.environ.update(environment)  # the local Ray's processes inherit it, which costs nothing
+        os.environ.update(_THREADS)  # the local Ray's processes inherit it, which costs nothing
         where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
     else:
-        where = {"address": address, "runtime_env": {"env_vars": environment}}
+        where = {"address": address, "runtime_env": {"env_vars": _THREADS}}
     import ray
 
     if ray.is_initialized():

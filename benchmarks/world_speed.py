@@ -1,0 +1,95 @@
+"""How fast the world is, alone and with the departments' networks in it."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from departments.joint import JointPolicy
+from departments.networks import initial_parameters
+from departments.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.rules import BaseStock, benchmark_levels
+from environment import World, load_firm
+from environment.observation import Observer
+
+FIRMS = ("a1", "c1", "d1")
+COPIES = (64, 256, 1024, 4096)
+_PERIODS = 75
+
+
+def seconds(step: Callable[[], object], device: str, repeats: int) -> list[float]:
+    """Wall times of `repeats` runs, two more having gone before."""
+    taken = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return taken[2:]
+
+
+def rates(steps: int, taken: list[float]) -> dict[str, float]:
+    """Steps per second, median and best."""
+    return {"median": round(steps / statistics.median(taken)), "best": round(steps / min(taken))}
+
+
+def episode(world: World, policy: Any, copies: int) -> None:  # noqa: ANN401
+    """One training-like episode: demand drawn, orders clipped and rounded, costs added up."""
+    chance = world.draw(_PERIODS, copies, world.generator(copies))
+    state = world.reset(copies)
+    cost = state.on_hand.new_zeros(world.points, copies)
+    for t in range(_PERIODS):
+        state, outcome = world.step(state, world.feasible(policy.order(world, state)), chance.at(t))
+        cost += outcome.cost
+
+
+def networks(world: World, observer: Observer) -> JointPolicy:
+    """All departments with networks that are not constant, (64, 64) each."""
+    config, snapshots = PolicyConfig(), []
+    for point, name in enumerate(world.firm.names):
+        shapes = policy_shapes(observer, config, point, world.products)
+        noise = np.random.default_rng(point).standard_normal(shapes.count).astype(np.float32)
+        snapshots.append(Snapshot(name, 1, config, initial_parameters(shapes, -1.0, point) + 0.01 * noise))
+    return JointPolicy(world, observer, snapshots)
+
+
+@torch.inference_mode()
+def world_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
+    """Environment steps per second by firm and number of copies, and the networks' share of a rollout."""
+    found: dict[str, Any] = {}
+    for name in FIRMS:
+        firm = load_firm(name)
+        levels = benchmark_levels(firm)
+        world = World(firm, levels, device=device)
+        acting = networks(world, Observer(world, levels))
+        rule = _Levels(BaseStock("base-stock", levels), world)
+        found[name] = {}
+        for copies in COPIES:
+            steps, repeats = copies * _PERIODS, 15 if copies <= 1024 else 7
+            alone = seconds(functools.partial(episode, world, rule, copies), device, repeats)
+            joint = seconds(functools.partial(episode, world, acting, copies), device, 5)
+            share = 1.0 - statistics.median(alone) / statistics.median(joint)
+            found[name][str(copies)] = {
+                "world": rates(steps, alone),
+                "with_networks": rates(steps, joint),
+                "share_of_networks": round(share, 3),
+            }
+            report(f"{name}, {copies} copies: {found[name][str(copies)]}")
+    return found
+
+
+class _Levels:
+    """A base-stock rule whose levels are on the device already."""
+
+    def __init__(self, rule: BaseStock, world: World) -> None:
+        self._level = torch.as_tensor(rule.levels, device=world.device, dtype=world.dtype)[:, :, None]
+
+    def order(self, world: World, state: Any) -> torch.Tensor:  # noqa: ANN401
+        return self._level - state.inventory_position
