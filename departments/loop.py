@@ -207,9 +207,12 @@ class Payment:
     def reward(self, members: Sequence[Role], before: State, after: State, outcome: Outcome, last: bool) -> Tensor:
         """Rewards of one period, [A, E] money; the stock is written down after the last one."""
         if not self._siloed:
-            salvage = self._world.salvage(after) if last else None
-            worth = self.stock_value(after) if salvage is None else salvage.sum(0)
-            return (worth - self.stock_value(before) - outcome.cost.sum(0)).expand(len(members), -1)
+            profit = -outcome.cost.sum(0) - self.stock_value(before)
+            if not last:
+                profit = profit + self.stock_value(after)
+            elif (salvage := self._world.salvage(after)) is not None:
+                profit = profit + salvage.sum(0)
+            return profit.expand(len(members), -1)
         own = (self._holding * after.on_hand).sum(1)
         own = self._world.incidence.facing.add_to(own, (self._missed * outcome.unserved).sum(1))
         revenue = (self._price * outcome.demand).sum((0, 1))

@@ -42,7 +42,8 @@ class Observer:
         """Scale by the benchmark's levels, [N, K] units."""
         network, products = world.network, world.products
         self._world = world
-        flow = np.maximum(network.mean_flow(), 1e-3)
+        flow = network.mean_flow()
+        flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
         self.level = self._column(base_stock_level)  # [N * K, 1] units
         if scaling == "bounds":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from environment import World, load_firm
+from environment import World, load_firm, parse_firm
 from environment.observation import Observer
 
 
@@ -83,3 +83,14 @@ def test_a_firm_without_customers_has_no_closed_loop_observations():
     observer = Observer(world, np.zeros((4, 1)))
     with pytest.raises(RuntimeError, match="has no customers"):
         observer.rows("recommendation", 0)
+
+
+def test_what_no_customer_buys_is_counted_in_units():
+    content = load_firm("firm").model_dump(mode="json")
+    for segment in content["customers"]["store-2"]["segments"].values():
+        segment["preference"] = {"p1": 0.0, "p2": 0.0}
+    world = World(parse_firm(content), np.zeros((4, 3)))
+    observer = Observer(world, np.zeros((4, 3)))
+    assert observer.spread.view(4, 3)[2, 2] == 1.0
+    assert observer.spread.view(4, 3)[2, 0] > 1.0
+    assert observer.all_features(world.reset(2)).abs().max() < 100
