@@ -57,9 +57,7 @@ class LoopWorld:
 class LoopCollector:
     """Runs the world for the learners."""
 
-    def __init__(
-        self, build: Callable[[], LoopWorld], reward_weights: NDArray[np.float32], siloed: bool
-    ) -> None:
+    def __init__(self, build: Callable[[], LoopWorld], reward_weights: NDArray[np.float32], siloed: bool) -> None:
         """Build the world.
 
         Args:

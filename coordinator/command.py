@@ -1,4 +1,4 @@
-"""What `firmwide train` does: settings from options and file, the run, the comparison with the benchmarks, the picture."""
+"""What `firmwide train` does: settings from options and file, the run, the comparison with benchmarks, the picture."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def _settings(request: TrainRequest) -> Settings:
         try:
             content = yaml.safe_load(request.config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"--config {request.config} cannot be read as YAML: {' '.join(str(error).split())}") from None
+            raise ValueError(
+                f"--config {request.config} cannot be read as YAML: {' '.join(str(error).split())}"
+            ) from None
         if not isinstance(content, dict):
             raise ValueError(f"--config {request.config} must be a mapping of settings, got {type(content).__name__}")
         given = content
@@ -128,7 +130,9 @@ def _budget(text: str | None) -> dict[str, float]:
     except ValueError:
         amount = 0.0
     if match is None or not 0 < amount < 1e15:
-        raise ValueError(f"--budget must be wall time such as 120s or 5m, or environment steps such as 1e7, got {text!r}")
+        raise ValueError(
+            f"--budget must be wall time such as 120s or 5m, or environment steps such as 1e7, got {text!r}"
+        )
     return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
 
 

@@ -40,7 +40,9 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give the terminal back, the last state left on it."""
         if self._live:
             self._live.stop()
@@ -77,7 +79,8 @@ class Display:
             self._live.update(self._panel())
         elif not self._quiet and training.seconds - self._last_line >= _EVERY:
             self._last_line = training.seconds
-            line = f"{progress.department} {progress.iteration}  {self._word} {money:,.1f} ({saving:+.2f}%)  {rate:,.0f} steps/s"
+            result = f"{self._word} {money:,.1f} ({saving:+.2f}%)"
+            line = f"{progress.department} {progress.iteration}  {result}  {rate:,.0f} steps/s"
             self._console.print(f"{time.monotonic() - self._started:6.1f}s  {line}", markup=False)
 
     def _panel(self) -> Group:

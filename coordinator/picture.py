@@ -12,7 +12,7 @@ from coordinator.store import write_atomically
 
 
 def learning_curve(run: RunFolder) -> Path:
-    """Draw the firm's result on selection episodes over environment steps, one colour a department, and what was accepted."""
+    """Draw the result on selection episodes over environment steps, one colour a department, and what was accepted."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -32,7 +32,9 @@ def learning_curve(run: RunFolder) -> Path:
     steps = {row["iteration"]: float(row["env_steps"]) / 1e6 for row in rows}
     benchmark = next((sign * float(row["benchmark_cost"]) for row in rows if row["benchmark_cost"]), None)
     if benchmark is not None:
-        axes.axhline(benchmark, color="black", linestyle="--", linewidth=1, label="start: every department on its benchmark")
+        axes.axhline(
+            benchmark, color="black", linestyle="--", linewidth=1, label="start: every department on its benchmark"
+        )
     if benchmark is not None and accepted:
         gains = itertools.accumulate((float(event["gain"]) for event in accepted), initial=0.0)
         places = [0.0, *(steps.get(event["iteration"], math.nan) for event in accepted)]
@@ -40,7 +42,9 @@ def learning_curve(run: RunFolder) -> Path:
         axes.step(places, kept, where="post", color="0.4", linewidth=1.5, label="accepted policies (paired gains)")
     axes.set_xlabel("environment steps of the learning departments, millions")
     axes.set_ylabel(f"{word}; money an evaluation episode")
-    axes.set_title(f"{firm.name} by {scheme}: the firm's {word.split(',')[0]} on selection episodes as it learns", fontsize=10)
+    axes.set_title(
+        f"{firm.name} by {scheme}: the firm's {word.split(',')[0]} on selection episodes as it learns", fontsize=10
+    )
     axes.legend(fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)

@@ -1,4 +1,4 @@
-"""A firm made ready for learning: who its departments are, what they see, how they are paid, and how to build each worker."""
+"""A firm made ready for learning: who its departments are, what they see, how they are paid, how workers are built."""
 
 from __future__ import annotations
 
@@ -52,11 +52,15 @@ def plan_of(firm: Firm, settings: Settings) -> Plan:
     """
     loop = settings.scheme in LOOP_SCHEMES
     if loop and not firm.customers:
-        raise ValueError(f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl")
+        raise ValueError(
+            f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl"
+        )
     plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings)
     if unknown := sorted(set(settings.departments) - set(plan.charters)):
         known = ", ".join(plan.charters)
-        raise ValueError(f"departments.{unknown[0]} is not a department of {firm.name} under {settings.scheme}; it has {known}")
+        raise ValueError(
+            f"departments.{unknown[0]} is not a department of {firm.name} under {settings.scheme}; it has {known}"
+        )
     return plan
 
 
@@ -109,14 +113,17 @@ def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
         observed = dict.fromkeys(firm.names, "replenishment")
         observed[RECOMMENDATION] = "customers" if settings.scheme == "siloed" else "recommendation"
     return {
-        name: own.get(name, base).model_copy(update={"observation": observation}) for name, observation in observed.items()
+        name: own.get(name, base).model_copy(update={"observation": observation})
+        for name, observation in observed.items()
     }
 
 
 def _loop_plan(firm: Firm, settings: Settings) -> Plan:
     """Replenishment departments and a recommendation department, with memory and timescales: the schemes of [M]."""
     if RECOMMENDATION in firm.names or JOINT in firm.names:
-        raise ValueError(f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point")
+        raise ValueError(
+            f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point"
+        )
     network, levels = Network.of(firm), benchmark_levels(firm)
     policies = loop_policies(firm, settings)
     build = functools.partial(LoopWorld.of, firm, levels, policies, settings.scaling, settings.device)

@@ -12,7 +12,9 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
     """Cost (or profit) of every policy with the paired saving over `base`, then service and stock per stock point."""
     earns, firm = evaluation.firm.earns, evaluation.firm
     sign, word = (-1.0, "profit") if earns else (1.0, "cost")
-    table = Table(title=f"{firm.name}: {evaluation.episodes:,} fresh episodes, the same for every policy", title_justify="left")
+    table = Table(
+        title=f"{firm.name}: {evaluation.episodes:,} fresh episodes, the same for every policy", title_justify="left"
+    )
     table.add_column("policy")
     for heading in (f"{word} ± se", "saving over the first", "%", "fill rate", "on hand"):
         table.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""What network outputs mean as decisions: order quantities by a Gaussian, recommendations by ranked choice, or both at once.
+"""What network outputs mean as decisions: order quantities by a Gaussian, recommendations by ranked choice, or both.
 
 Acting, copies are the last axis ([.., E]); learning, samples come first. The same numbers enter both, so a recorded log
 probability is the one that learning starts from.
@@ -18,7 +18,7 @@ class Head:
     """Gaussian actions for `orders` products and places, then a choice of `slots` products for each of `segments`.
 
     A segment's slots are filled one after the other, without replacement, from K products and as many `none`s as there
-    are slots, each with probability proportional to exp(logit) among those left (Plackett-Luce); all `none`s share a logit.
+    are slots, each with probability proportional to exp(logit) among those left (Plackett-Luce); `none`s share a logit.
     With one slot this is a categorical choice of one product or none.
     """
 
@@ -74,7 +74,7 @@ class Head:
         return torch.cat((action, chosen.reshape(len(chosen), -1).T.to(output.dtype))), log_prob
 
     def log_prob(self, output: Tensor, log_std: Tensor, mask: Tensor | None, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Log probabilities [...] of recorded actions [..., actions] under outputs [..., outputs], and the mean entropy."""
+        """Log probabilities [...] of recorded actions [..., actions] under outputs [..., outputs], and mean entropy."""
         log_prob = output.new_zeros(output.shape[:-1])
         entropy = output.new_zeros(())
         if self.orders:
@@ -90,7 +90,7 @@ class Head:
         return log_prob, entropy
 
     def _logits(self, flat: Tensor, mask: Tensor | None) -> Tensor:
-        """[..., segments, K + slots] logits of products and `none`s; products that may not be shown get a very low one."""
+        """[..., segments, K + slots] logits of products and `none`s; what may not be shown gets a very low one."""
         logits = flat.reshape(*flat.shape[:-1], self.segments, self.products + 1)
         if mask is not None:
             shown = torch.nn.functional.pad(mask.squeeze(-1), (0, 1), value=True)

@@ -1,4 +1,4 @@
-"""PPO for a department of a firm with customers: samples one by one, or chunks of an episode if it has a gated memory."""
+"""PPO for a department of a firm with customers: samples one by one, or chunks of an episode with a gated memory."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def update_role(
 ) -> UpdateStats:
     """Several epochs of minibatch PPO on the flat `parameters`, in place.
 
-    A gated memory starts every chunk from the state it had in the rollout, an episode from zero; gradients run through a
-    chunk. Everything else learns from single periods.
+    A gated memory starts every chunk from the state it had in the rollout, an episode from zero; gradients run
+    through a chunk. Everything else learns from single periods.
 
     Args:
         parameters: flat vector; must not require gradients.
@@ -46,14 +46,18 @@ def update_role(
     network = role.network
     length = len(advantage) // len(batch.memory) if network.kind == "gru" else 1
     observation, action = sequences(batch.observation, length), sequences(batch.action, length)
-    flat_of = lambda value: sequences(value.unsqueeze(1), length).squeeze(-1).T.contiguous()  # noqa: E731  [B, L]
+
+    def flat_of(value: Tensor) -> Tensor:  # [T, E] -> [B, L]
+        return sequences(value.unsqueeze(1), length).squeeze(-1).T.contiguous()
+
     if network.kind == "gru":
         memory = sequences(batch.memory, 1).squeeze(0)  # [B, remembered]
     else:
         memory = observation.new_zeros(observation.shape[1], 0)
 
     def evaluate(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        output = network.sequence_outputs(flat, observation[:, index], memory[index])
+        seen = observation[:, index]
+        output = role.with_rule(network.sequence_outputs(flat, seen, memory[index]), seen)
         log_prob, entropy = role.head.log_prob(output, network.log_std(flat), role.mask, action[:, index])
         return log_prob.T, entropy
 
@@ -79,7 +83,8 @@ def recomputed_log_prob(flat: Tensor, role: Role, batch: LoopSlice) -> Tensor:
     else:
         memory = flat.new_zeros(len(batch.observation) * copies, 0)
     with torch.no_grad():
-        output = network.sequence_outputs(flat, sequences(batch.observation, length), memory)
+        observation = sequences(batch.observation, length)
+        output = role.with_rule(network.sequence_outputs(flat, observation, memory), observation)
         log_prob, _ = role.head.log_prob(output, network.log_std(flat), role.mask, sequences(batch.action, length))
     chunks = log_prob.view(length, -1, copies).transpose(0, 1)
     return chunks.reshape(-1, copies)

@@ -75,9 +75,10 @@ class MemoryNetwork:
     def _parts(self, flat: Tensor) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         gate_sizes = self._gate_sizes
         sizes = [*gate_sizes, self._perceptron.count - self.outputs, self.log_stds]
-        *gates, perceptron, _ = flat.split(sizes)
+        *gates, perceptron, _ = torch.split(flat, sizes)
         shaped = [
-            gate.view(3 * self.size, -1) if i < 2 else gate for i, gate in enumerate(gates)  # weights, then biases
+            gate.view(3 * self.size, -1) if i < 2 else gate
+            for i, gate in enumerate(gates)  # weights, then biases
         ]
         padded = torch.cat((perceptron, perceptron.new_zeros(self.outputs)))
         return shaped, self._perceptron.split(padded)[0]
@@ -99,9 +100,7 @@ class MemoryNetwork:
         """
         gates, layers = self._parts(flat)
         if self.kind == "gru":
-            states, _ = torch._VF.gru(  # type: ignore[attr-defined]
-                observation, memory.unsqueeze(0), gates, True, 1, 0.0, False, False, False
-            )
+            states, _ = torch._VF.gru(observation, memory.unsqueeze(0), gates, True, 1, 0.0, False, False, False)
             observation = torch.cat((observation, states), -1)
         return forward(layers, observation, self.activation)
 

@@ -83,7 +83,7 @@ def as_column(levels: Levels, world: World) -> Tensor:
 
 
 def shortage_cost(firm: Firm) -> Levels:
-    """What a unit short costs, [N, K] money: the backorder cost, or where sales are lost the penalty and the margin missed."""
+    """What a unit short costs, [N, K] money: the backorder cost, or where sales are lost the penalty and the margin."""
     cost = firm.amounts("backorder_cost")
     if firm.unmet == "lost":
         return cost + np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0)
@@ -91,7 +91,7 @@ def shortage_cost(firm: Firm) -> Levels:
 
 
 def delivered_cost(firm: Firm) -> Levels:
-    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K] money."""
+    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
     network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
     for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
         for supplier in network.predecessors(point):

@@ -1,7 +1,8 @@
 """Step laws: how a department's learning rate falls with the episodes it has learned from.
 
-Two laws with sum a = sum b = infinity, sum a^2 + b^2 < infinity and b / a -> 0 let the fast learner treat the slow one as
-standing still (Borkar 1997). PPO with Adam satisfies those conditions only in spirit: Adam rescales every step.
+Two laws with sum a = sum b = infinity, sum a^2 + b^2 < infinity and b / a -> 0 let the fast learner treat the slow
+one as standing still (Borkar 1997). PPO with Adam satisfies those conditions only in spirit: Adam rescales every
+step.
 """
 
 from __future__ import annotations
