@@ -34,17 +34,17 @@ class ForecastBaseStock:
     def __init__(self, name: str, firm: Firm, smoothing: float = DEFAULT_SMOOTHING) -> None:
         """Prepare for `firm`; `smoothing` is the weight of the last demand, in [0, 1]."""
         network = Network.of(firm)
-        self.name, self._smoothing = name, smoothing
-        self._start = network.mean_flow()  # [N, K] units a period, without recommendation
+        self.name, self.smoothing = name, smoothing
+        self.start = network.mean_flow()  # [N, K] units a period, without recommendation
         longest = np.array([[len(law.mass()) for law in laws] for laws in network.lead_time_laws])  # lead time + 1
-        self._interval = np.zeros(self._start.shape, dtype=np.int64)
+        self._interval = np.zeros(self.start.shape, dtype=np.int64)
         np.maximum.at(self._interval, network.edge_target, longest)
         facing = list(network.customer_facing)
-        reach = echelon_weights(firm)[:, facing, None] * self._start[facing]  # [N, C, K] units for each's customers
+        reach = echelon_weights(firm)[:, facing, None] * self.start[facing]  # [N, C, K] units for each's customers
         share = reach / np.maximum(reach.sum(1, keepdims=True), 1e-12)
         penalty = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0) + firm.amounts("backorder_cost")
         underage = (share * penalty[facing]).sum(1)
-        self._ratio = np.clip(underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12), 1e-4, 1 - 1e-4)
+        self.critical_ratio = np.clip(underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12), 1e-4, 1 - 1e-4)
         self._seasons: list[Season] = [
             firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing
         ]
@@ -55,10 +55,10 @@ class ForecastBaseStock:
     ) -> tuple[Tensor, Memory]:
         """Level less position; the memory is the forecast, [N, K, E] units a period of factor 1."""
         if memory is None:
-            forecast = np.broadcast_to(self._start[..., None], tuple(state.on_hand.shape))
+            forecast = np.broadcast_to(self.start[..., None], tuple(state.on_hand.shape))
         else:
             asked, factor = report.asked.double().cpu().numpy(), self._factor(period - 1)
-            forecast = smoothed_forecast(memory, asked, factor[:, None, None], self._smoothing)
+            forecast = smoothed_forecast(memory, asked, factor[:, None, None], self.smoothing)
         level = np.stack([self._level(point, forecast[point], period) for point in range(world.points)])
         wanted = torch.as_tensor(level, dtype=state.on_hand.dtype, device=state.on_hand.device)
         return wanted - state.inventory_position, forecast
@@ -68,8 +68,13 @@ class ForecastBaseStock:
         factors = [seasonal_factor(period, season.amplitude, season.period) for season in self._seasons]
         return np.asarray(self._share @ np.array(factors), dtype=np.float64)
 
+    def season(self, period: int) -> tuple[Array, Array]:
+        """Seasonal factor of a period at each point [N], and the sum over each protection interval from then on [N, K]."""
+        sums = [[season_over(period, i, s.amplitude, s.period) for s in self._seasons] for i in self._interval]
+        return self._factor(period), np.einsum("nc,nck->nk", self._share, np.array(sums))
+
     def _level(self, point: int, forecast: Array, period: int) -> Array:
         """Order-up-to levels of one point, [K, E] units."""
         interval = self._interval[point]
         sums = [season_over(period, interval, season.amplitude, season.period) for season in self._seasons]
-        return forecast_level(forecast, self._share[point] @ np.array(sums), self._ratio[point])
+        return forecast_level(forecast, self._share[point] @ np.array(sums), self.critical_ratio[point])

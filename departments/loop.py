@@ -1,7 +1,7 @@
-"""The departments of a firm with customers acting together: replenishment, recommendation, or one joint department for all.
+"""The departments of a firm with customers acting together: replenishment, recommendation, or one joint department.
 
-Each sees its own observation only, keeps its own memory and decides what its role says. Learned policies here know no other
-department's decisions of the same period.
+Each sees its own observation only, keeps its own memory and decides what its role says. Learned policies here know no
+other department's decisions of the same period.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from departments.closed_loop import Memory
 from departments.heads import Head
+from departments.loop_rules import LoopRules
 from departments.memory import MemoryNetwork
 from departments.policy import PolicyConfig, Snapshot
 from environment import Outcome, Report, State, World
@@ -23,7 +24,10 @@ from environment.observation import Observer
 from environment.world import seeded_generator
 
 RECOMMENDATION = "recommendation"
+FORECAST = "forecast"  # in a memory: what the replenishment departments have smoothed
 JOINT = "joint"
+_SCORE = 0.5  # money a customer: the unit of scores in observations
+_SHARPNESS = 5.0  # of the choice among offers that a residual recommendation starts from, per unit of score
 _CHUNK = 20  # longest sequence that a memory learns through, periods
 
 
@@ -40,11 +44,32 @@ class Role:
     mask: Tensor | None  # [S, K, 1] which products it may recommend
 
     @property
+    def aware(self) -> bool:
+        """Whether its recommendations may look at stock."""
+        return self.config.observation != "customers"
+
+    @property
+    def hints(self) -> int:
+        """How much a residual policy sees of its rule, behind its features: wished orders, then scores of offers."""
+        return self.head.outputs if self.config.form == "residual" else 0
+
+    def with_rule(self, output: Tensor, observation: Tensor) -> Tensor:
+        """Outputs [..., outputs] plus what the rule says: a recommendation starts from the scores in the observation.
+
+        Orders need nothing here: their actions are what is added to the rule's order.
+        """
+        if self.config.form != "residual" or not self.recommends:
+            return output
+        seen = len(self.rows) + self.hints
+        scores = observation[..., seen - (self.head.outputs - self.head.orders) : seen]
+        return output + torch.nn.functional.pad(scores * _SHARPNESS, (self.head.orders, 0))
+
+    @property
     def network(self) -> MemoryNetwork:
         """Its network."""
         config, size = self.config, self.config.memory_size if self.config.memory != "none" else 0
         return MemoryNetwork(
-            observed=len(self.rows),
+            observed=len(self.rows) + self.hints,
             kind=config.memory,
             size=size,
             hidden=config.hidden,
@@ -54,7 +79,7 @@ class Role:
         )
 
     def first_snapshot(self, seed: int) -> Snapshot:
-        """Version 0: orders are the benchmark's, recommendations are drawn uniformly."""
+        """Version 0: the rules' decisions if residual, else orders of half the maximum and uniform recommendations."""
         return Snapshot(self.name, 0, self.config, self.network.initial(math.log(self.config.initial_std), seed))
 
 
@@ -73,8 +98,14 @@ def roles(world: World, observer: Observer, configs: Mapping[str, PolicyConfig])
         recommends = name in (RECOMMENDATION, JOINT)
         points = tuple(range(world.points)) if name == JOINT else () if recommends else (names.index(name),)
         if recommends and len(slots) > 1:
-            raise ValueError(f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}")
-        rows = range(observer.size) if config.observation == "everything" else observer.rows(config.observation, (*points, 0)[0])
+            raise ValueError(
+                f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}"
+            )
+        rows = (
+            range(observer.size)
+            if config.observation == "everything"
+            else observer.rows(config.observation, (*points, 0)[0])
+        )
         segments = len(choice.names) if recommends else 0
         head = Head(len(points) * products, segments, products if recommends else 0, next(iter(slots)))
         found.append(Role(name, points, recommends, config, tuple(rows), head, choice.sold if recommends else None))
@@ -82,13 +113,14 @@ def roles(world: World, observer: Observer, configs: Mapping[str, PolicyConfig])
 
 
 class LearnedLoop:
-    """Snapshots of all departments as one `ClosedLoopPolicy`; stock points without one follow the benchmark."""
+    """Snapshots of all departments as one `ClosedLoopPolicy`; stock points without one follow the forecast-driven rule."""
 
-    def __init__(self, world: World, observer: Observer, members: Sequence[Role], snapshots: Mapping[str, Snapshot]) -> None:
+    def __init__(
+        self, world: World, observer: Observer, members: Sequence[Role], snapshots: Mapping[str, Snapshot]
+    ) -> None:
         """Let the members act with their snapshots' parameters."""
         self._observer, self._members = observer, [role for role in members if role.name in snapshots]
-        shape = (world.points, world.products, 1)
-        self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)
+        self._rules, self._spread = LoopRules(world), observer.spread.view(world.points, world.products, 1)
         self._half = world.max_order / 2.0
         flats = {
             role.name: torch.tensor(snapshots[role.name].parameters, device=world.device, dtype=world.dtype)
@@ -103,44 +135,66 @@ class LearnedLoop:
     ) -> tuple[Tensor, Tensor, Memory]:
         """Decisions without exploration; see `ClosedLoopPolicy`."""
         features = self._observer.all_features(state, report, period)
-        order, exposure, memory, _ = self.act(world, state, features, memory, {})
+        order, exposure, memory, _ = self.act(world, state, report, features, period, memory, {})
         return order, exposure, memory
 
     def act(
-        self, world: World, state: State, features: Tensor, memory: Memory, noise: Mapping[str, Tensor]
+        self,
+        world: World,
+        state: State,
+        report: Report,
+        features: Tensor,
+        period: int,
+        memory: Memory,
+        noise: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor, Memory, dict[str, tuple[Tensor, Tensor, Tensor]]]:
         """Decisions of one period.
 
         Args:
             world: of the firm.
             state: after event 2.
-            features: [G, E] all features of it.
-            memory: each department's; None at the start of an episode.
+            report: of the step that led there.
+            features: [G, E] all features of both.
+            period: t.
+            memory: each department's, and the forecasts; None at the start of an episode.
             noise: standard noise [noise, E] of those that explore.
 
         Returns:
-            Wished orders [N, K, E], exposure [S, K, E], the memory, and for each department what it saw [recorded, E], its
-            action [actions, E] and its log probability [E].
+            Wished orders [N, K, E], exposure [S, K, E], the memory, and for each department what it saw [recorded, E],
+            its action [actions, E] and its log probability [E].
         """
         copies = features.shape[-1]
-        memory = memory or {role.name: self._networks[role.name].start(copies) for role in self._members}
-        order = self._level - state.inventory_position
+        before = memory or {role.name: self._networks[role.name].start(copies) for role in self._members}
+        after, seen = {FORECAST: self._rules.forecast(before.get(FORECAST), report, period)}, {}
+        order = self._rules.order(state, after[FORECAST], period)
         exposure = features.new_zeros(len(world.chosen().names), world.products, copies)
-        after, seen = {}, {}
+        wished = order / self._spread
         for role in self._members:
-            observation = features.index_select(0, self._rows[role.name])
-            output, recorded, after[role.name] = self._networks[role.name](observation, memory[role.name])
+            observation = self._observation(role, features, wished, state, period)
+            output, recorded, after[role.name] = self._networks[role.name](observation, before[role.name])
+            output = role.with_rule(output.T, observation.T).T
             action, log_prob = role.head.act(output, self._log_std[role.name], role.mask, noise.get(role.name))
             seen[role.name] = (recorded, action, log_prob)
             for place, point in enumerate(role.points):
-                wish = action[place * world.products : (place + 1) * world.products]
+                part = action[place * world.products : (place + 1) * world.products]
                 if role.config.form == "residual":
-                    order[point] += self._spread[point] * wish
+                    order[point] += self._spread[point] * part
                 else:
-                    order[point] = (wish + 1.0) * self._half[point]
+                    order[point] = (part + 1.0) * self._half[point]
             if role.recommends:
                 exposure = role.head.exposure(action)
         return order, exposure, after, seen
+
+    def _observation(self, role: Role, features: Tensor, wished: Tensor, state: State, period: int) -> Tensor:
+        """A department's features, and behind them what its own rule says."""
+        own = features.index_select(0, self._rows[role.name])
+        if not role.hints:
+            return own
+        hints = [wished[point] for point in role.points]
+        if role.recommends:
+            scores = self._rules.scores(state, period, role.aware) / _SCORE
+            hints.append((scores - scores[:, -1:]).view(-1, scores.shape[-1]))
+        return torch.cat((own, *hints))
 
 
 class LoopSlice(NamedTuple):
@@ -167,19 +221,21 @@ def chunk_length(periods: int) -> int:
 
 def critic_features(world: World, observer: Observer) -> int:
     """How much the critic sees: all features, the hidden traffic regimes, and the time that is left."""
-    return observer.size + len(world.chosen().names) + 1
+    size: int = observer.size + len(world.chosen().names) + 1
+    return size
 
 
 class Payment:
     """How departments are paid: everyone by the firm's profit, or each silo by its own indicator.
 
-    Profit is counted on accrual: what is bought joins the stock at its cost and is charged when it is sold, and what is left
-    in the end is written down to its salvage value. The sum over an episode is the firm's profit less the worth of its
-    first stock, a constant; but an order no longer costs now what it earns only after its lead time, a gap that discounting
-    would punish (a potential-based shaping, Ng et al. 1999; ours).
+    Profit is counted on accrual: what is bought joins the stock at its cost and is charged when it is sold, and what
+    is left in the end is written down to its salvage value. The sum over an episode is the firm's profit less the
+    worth of its first stock, a constant; but an order no longer costs now what it earns only after its lead time, a
+    gap that discounting would punish (a potential-based shaping, Ng et al. 1999; ours).
 
     A siloed recommender is paid the revenue of what its customers ask for, whether or not it is in stock. A siloed
-    replenisher pays holding cost and, for each unit unserved, penalty and margin, at its own point and below (our reading).
+    replenisher pays holding cost and, for each unit unserved, penalty and margin, at its own point and below (our
+    reading).
     """
 
     def __init__(self, world: World, unit_value: Tensor, weights: Tensor, siloed: bool) -> None:
@@ -192,7 +248,10 @@ class Payment:
             siloed: whether departments are paid by their own indicators.
         """
         firm = world.firm
-        column = lambda field: torch.as_tensor(firm.amounts(field), device=world.device, dtype=world.dtype)[:, :, None]  # noqa: E731
+
+        def column(field: str) -> Tensor:
+            return torch.as_tensor(firm.amounts(field), device=world.device, dtype=world.dtype)[:, :, None]
+
         self._world, self._weights, self._siloed = world, weights, siloed
         facing = torch.as_tensor(world.network.customer_facing, device=world.device)
         self._holding, self._price = column("holding_cost"), column("price")[facing]
@@ -265,7 +324,7 @@ def loop_rollout(
         features[t, -1] = min(periods - t, _CHUNK) / _CHUNK
         before = memory
         wished, shown, memory, acts = policy.act(
-            world, state, features[t, :seen], memory, {name: drawn[t] for name, drawn in noise.items()}
+            world, state, report, features[t, :seen], t, memory, {name: drawn[t] for name, drawn in noise.items()}
         )
         order, exposure = world.feasible(wished), choice.feasible(shown)
         after, outcome = world.step(state, order, now, exposure)
