@@ -45,7 +45,8 @@ def learning_curve(run: RunFolder) -> Path:
     axes.set_title(
         f"{firm.name} by {scheme}: the firm's {word.split(',')[0]} on selection episodes as it learns", fontsize=10
     )
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
     path = run.path / "learning-curve.png"

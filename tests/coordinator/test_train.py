@@ -1,13 +1,8 @@
-import numpy as np
 import pytest
 
-from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import DepartmentSettings, IMARLSettings, Settings, Wiring
+from coordinator.settings import IMARLSettings, Wiring
 from coordinator.train import train
-from departments.policy import PolicyConfig
-from departments.ppo import PPOConfig
-from environment import load_firm
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
 
@@ -108,39 +103,3 @@ def test_marl_resumes_too(tmp_path):
         final_policies(tree(), given, tmp_path / "parts", watcher=Stop(after=3))
     assert final_policies(tree(), given, tmp_path / "parts", resume=True) == whole
     assert _told(tmp_path / "parts") == _told(tmp_path / "whole")
-
-
-def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
-    own = DepartmentSettings(policy=PolicyConfig(hidden=(3,), observation="own"), ppo=PPOConfig(learning_rate=0.5))
-    plan = plan_of(load_firm("a1"), settings(departments={"retailer-2": own}))
-    charters = plan.charters
-    assert charters["retailer-2"].shapes.hidden == (3,)
-    assert charters["retailer-2"].ppo.learning_rate == 0.5
-    assert charters["warehouse"].shapes.inputs == 4
-    assert charters["warehouse"].ppo.learning_rate == 0.01
-    assert {charter.width for charter in charters.values()} == {4}
-
-
-def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock(undisturbed):
-    plan = plan_of(load_firm("toy"), Settings())
-    *_, (_, reward) = _collect(plan)
-    assert plan.charters["shop"].shapes.inputs == 1
-    assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
-
-
-def _collect(plan):
-    collector = plan.blueprint.environment()
-    collector.publish(*plan.base(Settings()).values())
-    return collector.rollout(["shop"], 64, (0,))
-
-
-def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
-    def base(seed):
-        given = settings(seed=seed, imarl=IMARLSettings(base_policy="random"))
-        return {name: snapshot.parameters for name, snapshot in plan_of(pair(), given).base(given).items()}
-
-    benchmark = {name: s.parameters for name, s in plan_of(pair(), settings()).base(settings()).items()}
-    for name in ("shop", "warehouse"):
-        np.testing.assert_array_equal(base(1)[name], base(1)[name])
-        assert not np.array_equal(base(1)[name], base(2)[name])
-        assert np.count_nonzero(base(1)[name] != benchmark[name]) == benchmark[name].size

@@ -1,0 +1,30 @@
+import io
+
+from rich.console import Console
+
+from coordinator.evaluate import evaluate
+from coordinator.tables import comparison
+from tests.small_firms import pair
+
+RULES = ["base-stock:shop=18", "base-stock:shop=14"]
+
+
+def test_the_table_tells_the_numbers_of_the_evaluation():
+    result = evaluate(pair(), RULES, episodes=200)
+    page = io.StringIO()
+    Console(file=page, width=160).print(comparison(result, RULES[0]))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in page.getvalue().splitlines() if "│" in line]
+    first, second = (next(row for row in rows if row[0] == rule) for rule in RULES)
+    for row, rule in ((first, RULES[0]), (second, RULES[1])):
+        mean, error = result.mean(rule)
+        assert row[1] == f"{mean:,.1f} ± {error:.1f}"
+    difference, error = result.difference(RULES[1], RULES[0])
+    assert first[2:4] == ["", ""]
+    assert second[2] == f"{-difference:+,.1f} ± {error:.1f}"
+    assert float(second[3]) == round(-100 * difference / result.mean(RULES[0])[0], 2)
+    shop = next(row for row in rows if row[0] == "shop")
+    episodes = result.results[RULES[0]]
+    assert shop[1:4] == [RULES[0], f"{episodes.point_cost[1]:,.1f}", f"{episodes.on_hand[1]:.1f}"]
+    assert shop[5] == f"{episodes.fill_rate[0]:.4f}"
+    warehouse = next(row for row in rows if row[0] == "warehouse")
+    assert warehouse[5] == "", "a point without customers has no fill rate"
