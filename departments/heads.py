@@ -89,6 +89,10 @@ class Head:
             entropy = entropy - (logs.exp() * logs).sum(-1).sum(-1).mean()  # of the first slot
         return log_prob, entropy
 
+    def probability(self, output: Tensor, mask: Tensor | None) -> Tensor:
+        """Chance of each product to be drawn for the first slot, [..., segments, K], from outputs [..., outputs]."""
+        return torch.softmax(self._logits(output[..., self.orders :], mask), -1)[..., : self.products]
+
     def _logits(self, flat: Tensor, mask: Tensor | None) -> Tensor:
         """[..., segments, K + slots] logits of products and `none`s; what may not be shown gets a very low one."""
         logits = flat.reshape(*flat.shape[:-1], self.segments, self.products + 1)

@@ -113,7 +113,7 @@ def roles(world: World, observer: Observer, configs: Mapping[str, PolicyConfig])
 
 
 class LearnedLoop:
-    """Snapshots of all departments as one `ClosedLoopPolicy`; stock points without one follow the forecast-driven rule."""
+    """Snapshots of all departments as one `ClosedLoopPolicy`; points without one follow the forecast-driven rule."""
 
     def __init__(
         self, world: World, observer: Observer, members: Sequence[Role], snapshots: Mapping[str, Snapshot]
@@ -184,6 +184,21 @@ class LearnedLoop:
             if role.recommends:
                 exposure = role.head.exposure(action)
         return order, exposure, after, seen
+
+    def tendency(
+        self, world: World, state: State, report: Report, period: int, memory: Memory
+    ) -> tuple[Tensor, Tensor]:
+        """Wished orders [N, K, E], and the chance that each product is drawn for the first slot, [S, K, E]."""
+        features = self._observer.all_features(state, report, period)
+        order, exposure, _, seen = self.act(world, state, report, features, period, memory, {})
+        for role in self._members:
+            if role.recommends:
+                recorded = seen[role.name][0]
+                carried = (memory or {}).get(role.name, self._networks[role.name].start(recorded.shape[-1]))
+                output, _, _ = self._networks[role.name](recorded[: role.network.observed], carried)
+                output = role.with_rule(output.T, recorded.T)
+                exposure = role.head.probability(output, role.mask).permute(1, 2, 0)
+        return order, exposure
 
     def _observation(self, role: Role, features: Tensor, wished: Tensor, state: State, period: int) -> Tensor:
         """A department's features, and behind them what its own rule says."""

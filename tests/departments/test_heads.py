@@ -152,3 +152,16 @@ def test_gradients_are_finite_where_products_are_masked():
     (log_prob.sum() + entropy).backward()
     assert torch.isfinite(output.grad).all()
     assert not output.grad[:, 1].any()
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_the_chance_to_be_drawn_first_is_the_frequency_of_first_draws(slots):
+    head = Head(orders=1, segments=2, products=3, slots=slots)
+    mask = torch.tensor([[True, True, True], [True, False, True]]).unsqueeze(-1)
+    output, _, action, _ = drawn(head, 40_000, mask=mask)
+    chance = head.probability(output[:, 0], mask)
+    assert chance.shape == (2, 3)
+    assert chance[1, 1] == 0
+    for segment, product in itertools.product(range(2), range(3)):
+        seen = float((action[1 + segment * slots] == product).float().mean())
+        assert seen == pytest.approx(float(chance[segment, product]), abs=0.011)  # 4 standard errors at one half

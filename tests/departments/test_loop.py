@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from departments.episode import run_costs
+from departments.forecast_rules import ForecastBaseStock
 from departments.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
 from departments.loop_learning import recomputed_log_prob
 from departments.policy import PolicyConfig, Snapshot
@@ -27,7 +28,8 @@ def step_by_step(role, flat, batch):
         memories.append(memory)
         output, again, memory = acting(recorded[: role.network.observed], memory)
         assert torch.equal(again, recorded)  # what is recorded of a stack follows from the observations alone
-        found.append(role.head.log_prob(output.T, log_std, role.mask, batch.action[t].T)[0])
+        output = role.with_rule(output.T, recorded.T)
+        found.append(role.head.log_prob(output, log_std, role.mask, batch.action[t].T)[0])
     return torch.stack(found), torch.stack(memories)
 
 
@@ -139,16 +141,16 @@ def test_a_department_s_decision_depends_on_its_own_observation_only(memory):
     world, policy = company.world, company.loop()
     state, report = after_some_periods(world)
     features = company.observer.all_features(state, report, 5)
-    _, _, carried, acts = policy.act(world, state, features, None, {})
+    _, _, carried, acts = policy.act(world, state, report, features, 5, None, {})
     for role in company.roles:
         others = torch.ones(company.observer.size, 1)
         others[list(role.rows)] = 0.0
-        _, _, after, moved = policy.act(world, state, features + others, None, {})
+        _, _, after, moved = policy.act(world, state, report, features + others, 5, None, {})
         assert torch.equal(moved[role.name][1], acts[role.name][1])
         assert torch.equal(after[role.name], carried[role.name])
-        if role.name != "recommendation":
-            _, _, _, own = policy.act(world, state, features + (1.0 - others), None, {})
-            assert not torch.equal(own[role.name][1], acts[role.name][1])
+        _, _, after, own = policy.act(world, state, report, features + (1.0 - others), 5, None, {})
+        assert not torch.equal(own[role.name][0], acts[role.name][0])
+        assert role.recommends or not torch.equal(own[role.name][1], acts[role.name][1])
 
 
 @torch.inference_mode()
@@ -160,12 +162,12 @@ def test_replenishment_does_not_see_exposure_and_recommendation_does_not_see_ord
     shown = report._replace(exposure=1 - report.exposure, traffic=report.traffic + 5)
     same, _, kept = policy.decide(world, state, shown, 5, None)
     assert torch.equal(same, order)
-    assert [name for name in kept if not torch.equal(kept[name], memory[name])] == ["recommendation"]
+    assert [name for name in company.names if not torch.equal(kept[name], memory[name])] == ["recommendation"]
     asked = report._replace(asked=report.asked + 3, handed=report.handed + 2)
     moved = state._replace(inventory_position=state.inventory_position + 3, owed=state.owed + 1)
     _, same, kept = policy.decide(world, moved, asked, 5, None)
     assert torch.equal(same, exposure)
-    assert [name for name in kept if torch.equal(kept[name], memory[name])] == ["recommendation"]
+    assert [name for name in company.names if torch.equal(kept[name], memory[name])] == ["recommendation"]
 
 
 @torch.inference_mode()
@@ -182,31 +184,35 @@ def test_a_store_does_not_see_the_other_store_nor_the_depot():
 
 
 @torch.inference_mode()
-def test_fresh_departments_order_as_the_benchmark_or_half_of_the_most_and_so_do_points_without_a_department():
+def test_fresh_departments_order_as_the_rule_or_half_of_the_most_and_points_without_a_department_follow_the_rule():
     company = Company()
-    world = company.world
-    state, report = after_some_periods(world)
-    benchmark = company.observer.level.view(3, 3, 1) - state.inventory_position
-    for form, expected in (("residual", benchmark), ("plain", world.max_order / 2 + 0 * benchmark)):
+    world, state, report = company.world, company.world.reset(4), company.world.no_report(4)
+    rule, forecast = ForecastBaseStock("rule", world.firm), None
+    for form in ("residual", "plain"):
         configs = {"east": PolicyConfig(observation="replenishment", form=form)}
         members = roles(world, company.observer, configs)
-        policy = LearnedLoop(world, company.observer, members, {"east": members[0].first_snapshot(0)})
-        order, exposure, _ = policy.decide(world, state, report, 5, None)
-        assert torch.allclose(order[1], expected[1])
-        assert torch.equal(order[[0, 2]], benchmark[[0, 2]])
-        assert not exposure.any()
+        policy, memory = LearnedLoop(world, company.observer, members, {"east": members[0].first_snapshot(0)}), None
+        for period in range(4):
+            expected, forecast = rule.replenish(world, state, report, period, forecast if period else None)
+            order, exposure, memory = policy.decide(world, state, report, period, memory)
+            east = expected[1] if form == "residual" else world.max_order[1] / 2 + 0 * expected[1]
+            assert torch.allclose(order[1], east, atol=1e-3)
+            assert torch.allclose(order[[0, 2]], expected[[0, 2]], atol=1e-3)
+            assert not exposure.any()
+            state, report = after_some_periods(world, periods=period + 1)
 
 
 @torch.inference_mode()
-def test_an_order_is_the_benchmark_s_and_the_network_s_output_in_units_of_mean_demand():
+def test_an_order_is_the_rule_s_and_the_network_s_output_in_units_of_mean_demand():
     company = Company(form="residual")
     world, policy = company.world, company.loop()
     state, report = after_some_periods(world)
-    order, _, _, acts = policy.act(world, state, company.observer.all_features(state, report, 5), None, {})
-    spread, level = company.observer.spread.view(3, 3, 1), company.observer.level.view(3, 3, 1)
+    features = company.observer.all_features(state, report, 5)
+    order, _, _, acts = policy.act(world, state, report, features, 5, None, {})
+    rule, _ = ForecastBaseStock("rule", world.firm).replenish(world, state, report, 5, None)
+    spread = company.observer.spread.view(3, 3, 1)
     for point, name in enumerate(world.firm.names):
-        expected = level[point] - state.inventory_position[point] + spread[point] * acts[name][1]
-        assert torch.allclose(order[point], expected)
+        assert torch.allclose(order[point], rule[point] + spread[point] * acts[name][1], atol=1e-3)
 
 
 @torch.inference_mode()
@@ -251,3 +257,19 @@ def test_points_with_different_numbers_of_slots_cannot_be_learned_by_one_departm
     content["customers"]["west"]["slots"] = 2
     with pytest.raises(ValueError, match=r"the same number of slots to be learned, got \[1, 2\]"):
         Company(firm=parse_firm(content))
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@torch.inference_mode()
+def test_the_tendency_of_recommendations_is_how_often_exploring_departments_show_each_product(memory):
+    company = Company(memory)
+    world, policy, role = company.world, company.loop(), company.role["recommendation"]
+    state, report = after_some_periods(world, copies=1)
+    _, _, carried = policy.decide(world, state, report, 4, None)
+    order, chance = policy.tendency(world, state, report, 5, carried)
+    assert torch.equal(order, policy.decide(world, state, report, 5, carried)[0])
+    features, shown, generator = company.observer.all_features(state, report, 5), 0.0, world.generator(3)
+    for _ in range(1500):
+        noise = {role.name: role.head.noise(1, 1, generator)[0]}
+        shown = shown + policy.act(world, state, report, features, 5, carried, noise)[1] / 1500
+    assert torch.allclose(shown, chance, atol=0.055)

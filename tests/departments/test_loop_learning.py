@@ -124,7 +124,7 @@ def test_a_department_s_learning_rate_follows_its_law_over_the_episodes_it_has_l
 
 def signal_role(memory):
     """One segment, two products; what is seen is one number."""
-    config = PolicyConfig(memory=memory, memory_size=4 if memory == "stack" else 8, hidden=(16,))
+    config = PolicyConfig(form="plain", memory=memory, memory_size=4 if memory == "stack" else 8, hidden=(16,))
     return Role("recommendation", (), True, config, (0,), Head(0, 1, 2, 1), None)
 
 
