@@ -1,12 +1,21 @@
 PYTHON ?= python3
-FIRM ?= a1
+FIRM ?= firm
+TORCH ?= torch==2.13.0
+RUN := runs/firm-$(shell date +%Y%m%d-%H%M%S)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test bench clean
+.PHONY: run test bench results clean
 
+# The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
-	$(BIN)/firmwide train $(FIRM) --scheme imarl $(ARGS)
+ifeq ($(FIRM),firm)
+	$(BIN)/firmwide train firm --scheme siloed --budget 75s --run $(RUN)/siloed > /dev/null
+	$(BIN)/firmwide train firm --scheme mtma --budget 110s --run $(RUN)/mtma --beside $(RUN)/siloed $(ARGS)
+else
+	$(BIN)/firmwide train $(FIRM) $(ARGS)
+endif
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -17,14 +26,22 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-$(VENV)/installed: pyproject.toml
+results: $(VENV)/installed
+	$(BIN)/python benchmarks/results.py $(ARGS)
+
+# PyTorch comes first and by itself, so that `make TORCH='torch==2.13.0 --index-url URL'` chooses its build.
+$(VENV)/torch:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) $(TORCH)
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(PIP) --editable .
 	touch $@
+
+$(VENV)/installed-dev: $(VENV)/torch pyproject.toml
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

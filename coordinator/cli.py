@@ -208,12 +208,13 @@ def train(
         typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume)."),
     ] = None,
     scheme: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SCHEME",
-            help="imarl, marl; with customers mtma, stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
+            show_default=False,
+            help="imarl (default) or marl; with customers mtma (default), stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
         ),
-    ] = "imarl",
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/)."),
@@ -266,7 +267,7 @@ def train(
         "departments_per_process": departments_per_process,
         "execution": execution,
     }
-    settings = {"scheme": scheme, "seed": seed, "device": device}
+    settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
     _settle_on(device)
     request = TrainRequest(
         firm, settings, config, order, budget, wiring, run, resume, episodes, as_json, tuple(beside or ())

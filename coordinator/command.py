@@ -66,7 +66,9 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
     else:
         if request.firm is None:
             raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
-        firm, settings = load_firm(request.firm), _settings(request)
+        firm = load_firm(request.firm)
+        settings = _settings(request, "mtma" if firm.customers else "imarl")
+        _check_runs(firm, request.beside)
         plan_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
@@ -101,7 +103,15 @@ def compare_with_benchmarks(
     return evaluate(firm, policies, episodes=episodes, seed=seed, device=settings.device)
 
 
-def _settings(request: TrainRequest) -> Settings:
+def _check_runs(firm: Firm, runs: Sequence[Path]) -> None:
+    """Refuse runs that could not stand beside a run of this firm."""
+    for path in runs:
+        if not path.is_dir():
+            raise ValueError(f"--beside must be a run folder, got {str(path)!r}")
+        load_policy_or_rule(str(path), World(firm, benchmark_levels(firm)))
+
+
+def _settings(request: TrainRequest, scheme: str) -> Settings:
     """Settings from the file, with what the command line says on top."""
     given: dict[str, Any] = {}
     if request.config is not None:
@@ -114,7 +124,7 @@ def _settings(request: TrainRequest) -> Settings:
         if not isinstance(content, dict):
             raise ValueError(f"--config {request.config} must be a mapping of settings, got {type(content).__name__}")
         given = content
-    given = given | dict(request.settings) | _budget(request.budget)
+    given = {"scheme": scheme} | given | dict(request.settings) | _budget(request.budget)
     if request.order is not None:
         given["imarl"] = dict(given.get("imarl") or {}) | {"order": request.order}
     return _checked(Settings, given, "")

@@ -100,6 +100,8 @@ def load_policy_or_rule(text: str, world: World) -> Policy | ClosedLoopPolicy:
         raise ValueError(
             f"--policy {text!r} was trained for firm {trained.name!r}, which has other stock points or products"
         )
+    if not run.current_versions():
+        raise ValueError(f"{text!r} holds no policy yet: train it longer, or resume it")
     return trained_policy(run, world)
 
 
@@ -112,7 +114,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
     trained, settings = run.firm(), run.settings()
     levels = benchmark_levels(trained)
     observer = Observer(world, levels, settings.scaling)
-    snapshots = run.policies()
+    snapshots = run.policies() if run.current_versions() else []
     if settings.scheme not in LOOP_SCHEMES:
         return JointPolicy(world, observer, snapshots)
     members = roles(world, observer, loop_policies(trained, settings))
