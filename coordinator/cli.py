@@ -202,6 +202,25 @@ def evaluate(
 
 
 @app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", show_default=False, help="A run of a firm with customers.")],
+    states: Annotated[
+        int, typer.Option(min=16, max=100_000, help="States of evaluation episodes, a multiple of 8.")
+    ] = 512,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Does the agent behave as theory says? Sweeps each decision; leaves explain.png and regions.png in the run."""
+    from coordinator.explain_show import explain_run, findings_table
+
+    _settle_on("cpu")
+    found = explain_run(run, states=states, seed=seed)
+    if as_json:
+        return show_json(found.to_json())
+    return show(findings_table(found))
+
+
+@app.command()
 def train(
     firm: Annotated[
         str | None,

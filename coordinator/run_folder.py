@@ -6,6 +6,7 @@ current.json                  the version that counts for each department
 metrics.csv  events.csv       one row an iteration; acceptances and restarts
 checkpoint.safetensors        where `--resume` goes on
 learning-curve.png  result.json
+explain.png  regions.png      drawn by `firmwide explain`
 """
 
 from __future__ import annotations

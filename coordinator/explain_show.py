@@ -1,0 +1,208 @@
+"""What `firmwide explain RUN` does and shows: a table of the directions, and two pictures in the run folder."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from coordinator.evaluate import trained_policy
+from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
+from coordinator.explain_curves import Panel, agent_panels, theory_panels
+from coordinator.plan import loop_policies
+from coordinator.run_folder import RunFolder
+from coordinator.settings import LOOP_SCHEMES
+from coordinator.store import write_atomically
+from departments.loop import LearnedLoop, roles
+from departments.rules import benchmark_levels, delivered_cost
+from departments.tendency import decisions, unchanged
+from environment import World
+from environment.observation import Observer
+from heuristics.coordination import recommendation_regions, relative_effect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SPAN = 4.0  # of the regions: RME and RMP from 1 / 4 to 4
+
+
+def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanation:
+    """Measure a run's departments and leave explain.png and regions.png in its folder.
+
+    Raises:
+        ValueError: no run, a run of another kind of scheme, or one without trained policies.
+    """
+    run = RunFolder(path)
+    firm, settings = run.firm(), run.settings()
+    if settings.scheme not in LOOP_SCHEMES:
+        raise ValueError(
+            f"explain is for departments of a firm with customers ({', '.join(LOOP_SCHEMES)}), and {str(path)!r} was "
+            f"trained by {settings.scheme}"
+        )
+    levels = benchmark_levels(firm)
+    world = World(firm, levels)
+    policy = trained_policy(run, world)
+    if not isinstance(policy, LearnedLoop):
+        raise RuntimeError(f"{str(path)!r} holds no departments that recommend")
+    observer, trained = Observer(world, levels, settings.scaling), run.current_versions()
+    members = [role for role in roles(world, observer, loop_policies(firm, settings)) if role.name in trained]
+    start = LearnedLoop(world, observer, members, {role.name: role.first_snapshot(settings.seed) for role in members})
+    found = explain(world, policy, members, start=start, states=states, seed=seed)
+    return replace(found, pictures=draw(found, path))
+
+
+def draw(explanation: Explanation, folder: Path) -> tuple[Path, ...]:
+    """The curves beside theory's, and the recommendation regions."""
+    drawn = []
+    for name, figure in (("explain.png", _curves(explanation)), ("regions.png", _regions(explanation))):
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=120)
+        write_atomically(folder / name, content.getvalue())
+        drawn.append(folder / name)
+    return tuple(drawn)
+
+
+def findings_table(explanation: Explanation) -> RenderableType:
+    """Each finding on a line, then how many hold."""
+    shown = sum(moment.state.on_hand.shape[-1] for moment in explanation.seen)
+    title = f"{explanation.world.firm.name}: mean change of each decision over {shown} states, with 95% interval"
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "department", "decision", "over", "theory"):
+        table.add_column(heading)
+    table.add_column("change ± 95%", justify="right")
+    table.add_column("at the start", justify="right")
+    table.add_column("verdict")
+    for finding in sorted(explanation.findings, key=lambda finding: list(CLAIMS).index(finding.direction)):
+        table.add_row(
+            finding.direction,
+            finding.department,
+            finding.unit if finding.decision == "recommendation" else f"{finding.decision}, {finding.unit}",
+            finding.over,
+            "rises" if finding.expected > 0 else "falls",
+            f"{finding.change:+.3f} ± {finding.half:.3f}",
+            "" if finding.start is None else f"{finding.start:+.3f}",
+            finding.verdict,
+        )
+    lines = [
+        f"({direction}) {CLAIMS[direction]}: {holds} of {count} hold"
+        for direction, (holds, count) in explanation.summary.items()
+    ]
+    lines += [
+        "Stock and pipeline are raised by one period's mean demand. Orders cannot see what is recommended: (iv)",
+        "compares the last demand as it would be with the product pushed and with none (our reading).",
+        "At the start: the same for the rules or the empty networks that training started from.",
+    ]
+    lines += [f"picture: {path}" for path in explanation.pictures]
+    return Group(table, *lines)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _curves(explanation: Explanation) -> Figure:
+    agent, theory = agent_panels(explanation), theory_panels()
+    figure = _new_figure(4.2 * len(agent), 7.6)
+    figure.suptitle(f"{explanation.world.firm.name}: what the departments learned (above), what theory says (below)")
+    grid = np.atleast_2d(figure.subplots(2, len(agent)))
+    reading = {panel.title.split()[0]: panel for panel in agent}
+    for column, (direction, panel) in enumerate(reading.items()):
+        holds, count = explanation.summary.get(direction, (0, 0))
+        _plot(grid[0, column], panel, f"direction {direction}: {holds} of {count} hold")
+        _plot(grid[1, column], theory[list(CLAIMS).index(direction)], "example firm of two products and two periods")
+    return figure
+
+
+def _plot(axes: Any, panel: Panel, reading: str) -> None:  # noqa: ANN401
+    for number, curve in enumerate(panel.curves):
+        dashed = curve.label in ("pipeline", "other")
+        style = {"color": "black", "linestyle": "--"} if dashed else {"color": f"C{number}"}
+        label = {"pipeline": "over pipeline", "other": "other products"}.get(curve.label, curve.label)
+        axes.plot(curve.at, curve.mean, linewidth=1.5, label=label, **style)
+        if curve.half:
+            low, high = np.subtract(curve.mean, curve.half), np.add(curve.mean, curve.half)
+            axes.fill_between(curve.at, low, high, alpha=0.2, linewidth=0, color=style["color"])
+    axes.set_title(f"{panel.title}\n{reading}", fontsize=9)
+    axes.set_xlabel(panel.over, fontsize=8)
+    axes.set_ylabel(panel.decision, fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=7)
+
+
+def _regions(explanation: Explanation) -> Figure:
+    """Proposition 2's regions; on them every pair of products, marked by which of the two the agent shows more."""
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
+
+    figure = _new_figure(6.4, 5.6)
+    axes = figure.add_subplot()
+    values = np.geomspace(1 / _SPAN, _SPAN, 257)
+    axes.contourf(
+        values, values, recommendation_regions(values, values), levels=[0.5, 1.5, 2.5], colors=["#cfe3f5", "#fbe3c8"]
+    )
+    axes.plot(values, 1 / values, color="black", linewidth=1)
+    axes.text(2.0, 2.0, "recommend 1", ha="center", fontsize=11)
+    axes.text(0.5, 0.5, "recommend 2", ha="center", fontsize=11)
+    for (effect, margin), first in pairs(explanation):
+        colour = "#1f77b4" if first else "#e08214"
+        axes.plot(np.clip(effect, values[0], values[-1]), np.clip(margin, values[0], values[-1]), "o", color=colour)
+    for colour, product in (("#1f77b4", 1), ("#e08214", 2)):
+        axes.plot([], [], "o", color=colour, label=f"a pair of products; the agent shows product {product} of it more")
+    axes.set(xscale="log", yscale="log", xlim=(values[0], values[-1]), ylim=(values[0], values[-1]))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([0.25, 0.5, 1.0, 2.0, 4.0]))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_locator(NullLocator())
+    axes.set_xlabel("RME: relative effect of recommending product 1 instead of 2")
+    axes.set_ylabel("RMP: relative margin of product 1")
+    axes.set_title(
+        f"{explanation.world.firm.name}: what one period's theory recommends (Prop. 2), and what the agent does\n"
+        "stock is ample in this theory; where it is scarce, the agent may rightly differ",
+        fontsize=9,
+    )
+    axes.legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def pairs(explanation: Explanation) -> list[tuple[tuple[float, float], bool]]:
+    """(RME, RMP) of each pair of products in each segment, and whether the agent shows the first one more.
+
+    Effects are those of showing a product to the whole segment, from the choice probabilities; a pair with an effect or
+    a margin that is not positive is left out.
+    """
+    world, choice = explanation.world, explanation.world.chosen()
+    _, shown = decisions(world, explanation.policy, explanation.seen, unchanged)
+    mean_shown = shown.double().mean(-1).cpu().numpy()
+    margin = world.firm.amounts("price") - delivered_cost(world.firm)
+    base = choice.probability(choice.standing * 0.0)[..., 0].double().cpu().numpy()
+    found = []
+    for segment, facing in enumerate(choice.facing.tolist()):
+        point = int(world.network.customer_facing[facing])
+        sold = [k for k in range(world.products) if bool(segments_of(world, point, k)[segment])]
+        effect = {k: _effect(world, segment, k) - base[segment] for k in sold}
+        for first in sold:
+            for second in (k for k in sold if k > first):
+                two = margin[point, [first, second]]
+                own = [float(effect[first][first]), float(effect[second][second])]
+                cross = [[0.0, -float(effect[first][second])], [-float(effect[second][first]), 0.0]]
+                if two.min() > 0 and min(own) > 0:
+                    place = relative_effect(own, cross), float(two[0] / two[1])
+                    found.append((place, bool(mean_shown[segment, first] > mean_shown[segment, second])))
+    return found
+
+
+def _effect(world: World, segment: int, product: int) -> np.typing.NDArray[np.float64]:
+    """Choice probabilities of a segment that is shown one product, [K]."""
+    choice = world.chosen()
+    exposure = choice.standing * 0.0
+    exposure[segment, product] = 1.0
+    return np.asarray(choice.probability(exposure)[segment, :, 0].double().cpu().numpy(), dtype=np.float64)
