@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from coordinator.display import Display
-from coordinator.evaluate import Evaluation, evaluate, load_policy_or_rule, trained_policy
+from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
+from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Settings, Wiring
 from coordinator.store import write_atomically
 from coordinator.train import train
-from departments.closed_loop import ClosedLoopPolicy
-from departments.episode import Policy
-from departments.recommendation_rules import parse_policy
 from departments.rules import benchmark_levels
-from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World, load_firm
-from environment.fields import refusal
 
-Model = TypeVar("Model", bound=BaseModel)
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on
 
 
@@ -56,13 +47,13 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
     Raises:
         ValueError: one line, whatever is wrong with the request; nothing has been written then.
     """
-    wiring = _checked(Wiring, dict(request.wiring), "--")
+    wiring = checked(Wiring, dict(request.wiring), "--")
     if request.resume:
         if request.run is None or request.firm is not None:
             raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
         run = RunFolder(request.run)
         firm, settings = run.firm(), run.settings()
-        settings = _checked(Settings, settings.model_dump() | _budget(request.budget), "--budget")
+        settings = checked(Settings, settings.model_dump() | budget(request.budget), "--budget")
     else:
         if request.firm is None:
             raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
@@ -83,20 +74,9 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
 def compare_with_benchmarks(
     firm: Firm, run: RunFolder, settings: Settings, episodes: int, beside: Sequence[Path] = ()
 ) -> Evaluation:
-    """The benchmarks, other runs, and what was trained, on the same fresh episodes.
-
-    Benchmarks are decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation,
-    the margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
-    """
+    """The benchmarks, other runs, and what was trained, on the same fresh episodes."""
     world = World(firm, benchmark_levels(firm), device=settings.device)
-    policies: dict[str, Policy | ClosedLoopPolicy] = {}
-    if firm.customers:
-        names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
-        policies |= {name: parse_policy(rule, firm) for name, rule in names.items()}
-    else:
-        policies["decomposition-aggregation"] = parse_policy("decomposition-aggregation", firm)
-        policies["tuned base-stock"] = tuned_base_stock(firm, device=settings.device)
-        policies["echelon base-stock"] = tuned_echelon_base_stock(firm, device=settings.device)
+    policies = benchmark_policies(firm, settings.device)
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED
@@ -113,44 +93,10 @@ def _check_runs(firm: Firm, runs: Sequence[Path]) -> None:
 
 def _settings(request: TrainRequest, scheme: str) -> Settings:
     """Settings from the file, with what the command line says on top."""
-    given: dict[str, Any] = {}
-    if request.config is not None:
-        try:
-            content = yaml.safe_load(request.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(
-                f"--config {request.config} cannot be read as YAML: {' '.join(str(error).split())}"
-            ) from None
-        if not isinstance(content, dict):
-            raise ValueError(f"--config {request.config} must be a mapping of settings, got {type(content).__name__}")
-        given = content
-    given = {"scheme": scheme} | given | dict(request.settings) | _budget(request.budget)
+    given = {"scheme": scheme} | config_file(request.config) | dict(request.settings) | budget(request.budget)
     if request.order is not None:
         given["imarl"] = dict(given.get("imarl") or {}) | {"order": request.order}
-    return _checked(Settings, given, "")
-
-
-def _budget(text: str | None) -> dict[str, float]:
-    """`120s` is wall time, `1e7` environment steps."""
-    if text is None:
-        return {}
-    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)(s|m|h)?", text.strip())
-    try:
-        amount = float(match[1]) if match else 0.0
-    except ValueError:
-        amount = 0.0
-    if match is None or not 0 < amount < 1e15:
-        raise ValueError(
-            f"--budget must be wall time such as 120s or 5m, or environment steps such as 1e7, got {text!r}"
-        )
-    return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
-
-
-def _checked(model: type[Model], values: Mapping[str, Any], prefix: str) -> Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(prefix + refusal(error).lstrip(". ")) from None
+    return checked(Settings, given)
 
 
 def _free_folder(name: str) -> Path:

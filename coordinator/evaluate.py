@@ -18,6 +18,7 @@ from departments.joint import JointPolicy
 from departments.loop import LearnedLoop, roles
 from departments.recommendation_rules import parse_policy
 from departments.rules import benchmark_levels
+from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World
 from environment.observation import Observer
 
@@ -119,6 +120,22 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
         return JointPolicy(world, observer, snapshots)
     members = roles(world, observer, loop_policies(trained, settings))
     return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
+
+
+def benchmark_policies(firm: Firm, device: str = "cpu") -> dict[str, Policy | ClosedLoopPolicy]:
+    """The rules that learned policies stand beside, by their names in tables.
+
+    Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
+    margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
+    """
+    if firm.customers:
+        names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
+        return {name: parse_policy(rule, firm) for name, rule in names.items()}
+    return {
+        "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
+        "tuned base-stock": tuned_base_stock(firm, device=device),
+        "echelon base-stock": tuned_echelon_base_stock(firm, device=device),
+    }
 
 
 def evaluate(

@@ -1,0 +1,64 @@
+"""Options that several commands share, from text to checked values; what is wrong is refused with one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from environment.fields import refusal
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> Model:
+    """Values as a checked record.
+
+    Raises:
+        ValueError: one line that starts with `prefix` and names the field.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(prefix + refusal(error).lstrip(". ")) from None
+
+
+def config_file(path: Path | None) -> dict[str, Any]:
+    """The settings that `--config` gives, not yet checked.
+
+    Raises:
+        ValueError: the file cannot be read, or is no mapping.
+    """
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"--config {path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"--config {path} must be a mapping of settings, got {type(content).__name__}")
+    return content
+
+
+def budget(text: str | None) -> dict[str, float]:
+    """`120s` is wall time, `1e7` environment steps.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text is None:
+        return {}
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)(s|m|h)?", text.strip())
+    try:
+        amount = float(match[1]) if match else 0.0
+    except ValueError:
+        amount = 0.0
+    if match is None or not 0 < amount < 1e15:
+        raise ValueError(
+            f"--budget must be wall time such as 120s or 5m, or environment steps such as 1e7, got {text!r}"
+        )
+    return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
