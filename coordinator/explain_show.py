@@ -44,12 +44,15 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
             f"explain is for departments of a firm with customers ({', '.join(LOOP_SCHEMES)}), and {str(path)!r} was "
             f"trained by {settings.scheme}"
         )
+    trained = run.current_versions()
+    if not trained:
+        raise ValueError(f"{str(path)!r} holds no policy yet: train longer, or resume it")
     levels = benchmark_levels(firm)
     world = World(firm, levels)
     policy = trained_policy(run, world)
     if not isinstance(policy, LearnedLoop):
         raise RuntimeError(f"{str(path)!r} holds no departments that recommend")
-    observer, trained = Observer(world, levels, settings.scaling), run.current_versions()
+    observer = Observer(world, levels, settings.scaling)
     members = [role for role in roles(world, observer, loop_policies(firm, settings)) if role.name in trained]
     start = LearnedLoop(world, observer, members, {role.name: role.first_snapshot(settings.seed) for role in members})
     found = explain(world, policy, members, start=start, states=states, seed=seed)
@@ -77,15 +80,17 @@ def findings_table(explanation: Explanation) -> RenderableType:
     table.add_column("change ± 95%", justify="right")
     table.add_column("at the start", justify="right")
     table.add_column("verdict")
+    digits = {"recommendation": 4, "order": 3}
     for finding in sorted(explanation.findings, key=lambda finding: list(CLAIMS).index(finding.direction)):
+        places = digits[finding.decision]
         table.add_row(
             finding.direction,
             finding.department,
             finding.unit if finding.decision == "recommendation" else f"{finding.decision}, {finding.unit}",
             finding.over,
             "rises" if finding.expected > 0 else "falls",
-            f"{finding.change:+.3f} ± {finding.half:.3f}",
-            "" if finding.start is None else f"{finding.start:+.3f}",
+            f"{finding.change:+.{places}f} ± {finding.half:.{places}f}",
+            "" if finding.start is None else f"{finding.start:+.{places}f}",
             finding.verdict,
         )
     lines = [
