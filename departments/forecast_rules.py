@@ -44,7 +44,8 @@ class ForecastBaseStock:
         share = reach / np.maximum(reach.sum(1, keepdims=True), 1e-12)
         penalty = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0) + firm.amounts("backorder_cost")
         underage = (share * penalty[facing]).sum(1)
-        self.critical_ratio = np.clip(underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12), 1e-4, 1 - 1e-4)
+        ratio = underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12)
+        self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)
         self._seasons: list[Season] = [
             firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing
         ]
@@ -69,7 +70,7 @@ class ForecastBaseStock:
         return np.asarray(self._share @ np.array(factors), dtype=np.float64)
 
     def season(self, period: int) -> tuple[Array, Array]:
-        """Seasonal factor of a period at each point [N], and the sum over each protection interval from then on [N, K]."""
+        """Seasonal factor of a period at each point [N], and its sum over each protection interval from it [N, K]."""
         sums = [[season_over(period, i, s.amplitude, s.period) for s in self._seasons] for i in self._interval]
         return self._factor(period), np.einsum("nc,nck->nk", self._share, np.array(sums))
 

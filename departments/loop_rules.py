@@ -1,7 +1,7 @@
 """What the departments of a firm with customers start from, batched: forecast-driven orders, inventory-aware scores.
 
-The same rules as `departments.forecast_rules` and `departments.recommendation_rules` (tests compare them), in tensors and
-without a choice at the end, so that a learned policy can add to them.
+The same rules as `departments.forecast_rules` and `departments.recommendation_rules` (tests compare them), in tensors
+and without a choice at the end, so that a learned policy can add to them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class LoopRules:
         else:
             first = (world.incidence.incoming @ state.pipeline[0].reshape(world.edges, -1)).view(state.on_hand.shape)
             traffic = choice.traffic * choice.season(period)  # [S, 1]
-            wanted = torch.zeros_like(self._price).index_add_(0, self._point, self._bought[:, -1:].mT * traffic[:, None])
+            bought = self._bought[:, -1:].mT * traffic[:, None]
+            wanted = torch.zeros_like(self._price).index_add_(0, self._point, bought)
             scarcity = self._price * wanted / (state.on_hand + first).clamp_min(1.0)
             worth = (self._margin - DEFAULT_WEIGHT * scarcity).index_select(0, self._point)
         return torch.bmm(self._bought, worth)
