@@ -1,0 +1,260 @@
+"""What `firmwide benchmark` does: firm x scheme x seed as tasks side by side, resumable, and what came out of it.
+
+benchmark.json                  what makes trials comparable: settings, budget, episodes, first seed
+runs/FIRM/SCHEME/SEED/          a run folder with result.json once it is finished; error.txt if it failed
+runs/FIRM/rules/                the firm's rules on the same episodes
+results.csv  table.md  learning-curves-FIRM.png
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from coordinator.benchmark_display import BenchmarkDisplay
+from coordinator.benchmark_picture import learning_curves
+from coordinator.benchmark_tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
+from coordinator.cluster import run_tasks, run_tasks_here
+from coordinator.options import budget, checked, config_file
+from coordinator.plan import plan_of
+from coordinator.settings import LOOP_SCHEMES, Scheme, Settings
+from coordinator.store import write_atomically
+from coordinator.trial import RULES, Finished, Trial, finished, keep, play
+from environment import Firm, load_firm
+from environment.grid import GRID
+
+Tasks = Generator[tuple[Trial, Finished | Exception], None, None]
+SCHEMES: tuple[str, ...] = get_args(Scheme)
+_REPORT_SEED = 1_000_003  # added to the first seed: the report is on episodes that nothing was chosen on
+_GPU_SHARE = 0.25  # of a trial whose tensors live there
+_EVERY = 30.0  # seconds between rewritings of the table while trials go on
+
+
+@dataclass(frozen=True)
+class BenchmarkRequest:
+    """The options of the command as they came."""
+
+    firms: Sequence[str]
+    schemes: str
+    out: Path
+    trials: int = 20
+    seed: int = 0
+    budget: str | None = None
+    config: Path | None = None
+    episodes: int = 4096
+    address: str | None = None
+    workers: int | None = None
+    backend: str = "ray"
+    quiet: bool = False
+
+
+@dataclass
+class Benchmark:
+    """The trials of a request and what has come of them."""
+
+    out: Path
+    episodes: int
+    schemes: dict[str, list[str]]  # by firm
+    trials: list[Trial]
+    results: dict[Path, Finished] = field(default_factory=dict)  # by folder
+    failed: dict[str, str] = field(default_factory=dict)  # trial -> the last line of its error
+
+    def of(self, firm: str) -> list[Finished]:
+        """The finished trials of a firm, in the order of the plan."""
+        return [self.results[t.folder] for t in self.trials if t.firm.name == firm and t.folder in self.results]
+
+    def rows(self, firm: str) -> list[Row]:
+        """The rows of a firm in results.csv."""
+        return rows_of(self.of(firm), self.schemes[firm][0])
+
+    def tables(self) -> dict[str, list[Line]]:
+        """Every firm's table."""
+        return {firm: lines_of(self.rows(firm), schemes) for firm, schemes in self.schemes.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        firms = {
+            firm: [{key: value if value == value else None for key, value in vars(line).items()} for line in lines]
+            for firm, lines in self.tables().items()
+        }
+        return {"out": str(self.out), "episodes": self.episodes, "firms": firms, "failed": self.failed}
+
+    def write(self, pictures: bool) -> None:
+        """Results, table and, as they take longer, on demand the learning curves."""
+        rows = {firm: self.rows(firm) for firm in self.schemes}
+        write_rows(self.out, [row for some in rows.values() for row in some])
+        tables = {firm: lines_of(some, self.schemes[firm]) for firm, some in rows.items()}
+        write_atomically(self.out / "table.md", as_markdown(tables, self.episodes))
+        for firm, schemes in self.schemes.items() if pictures else ():
+            if trials := self.of(firm):
+                learning_curves(trials, schemes, self.out / f"learning-curves-{firm}.png")
+
+
+def run_benchmark(request: BenchmarkRequest) -> Benchmark:
+    """Do what is not done yet, and leave everything in the folder.
+
+    Raises:
+        ValueError: one line, whatever is wrong with the request; nothing has been written then.
+        KeyboardInterrupt: the user has enough; the same command goes on from there.
+    """
+    benchmark, marks = _planned(request)
+    _check_folder(benchmark, marks)
+    for trial in benchmark.trials:
+        if (kept := finished(trial.folder)) is not None:
+            benchmark.results[trial.folder] = kept
+    missing = [trial for trial in benchmark.trials if trial.folder not in benchmark.results]
+    with BenchmarkDisplay(benchmark.trials, benchmark.results, request.quiet) as display:
+        tasks = _tasks(request, missing, marks, display.tick)
+        _write_marks(benchmark, marks)
+        try:
+            with closing(tasks):
+                _follow(benchmark, tasks, display)
+        except KeyboardInterrupt:
+            display.note("interrupted: the same command goes on from here")
+            benchmark.write(pictures=False)
+            raise
+        benchmark.write(pictures=True)
+    return benchmark
+
+
+def fitting_schemes(firm: Firm) -> list[str]:
+    """The schemes that teach a firm's departments: those of [M] where there are customers, else those of [I]."""
+    return [scheme for scheme in SCHEMES if (scheme in LOOP_SCHEMES) == bool(firm.customers)]
+
+
+def _tasks(
+    request: BenchmarkRequest, missing: Sequence[Trial], marks: Mapping[str, Any], tick: Callable[[int], None]
+) -> Tasks:
+    if request.backend == "local" or not missing:
+        return run_tasks_here(play, missing)
+    gpus = 0.0 if marks["settings"]["device"] == "cpu" else _GPU_SHARE
+    name = f"firmwide-benchmark-{request.out.name}"
+    return run_tasks(play, missing, name=name, address=request.address, workers=request.workers, gpus=gpus, tick=tick)
+
+
+def _follow(benchmark: Benchmark, tasks: Tasks, display: BenchmarkDisplay) -> None:
+    """Take in results as they come."""
+    written = time.monotonic()
+    for trial, result in tasks:
+        if isinstance(result, Exception):
+            lines = "".join(traceback.format_exception(result)).strip()
+            write_atomically(trial.folder / "error.txt", lines + "\n")
+            benchmark.failed[trial.name] = lines.rpartition("\n")[2]
+            display.failed(trial, benchmark.failed[trial.name])
+            continue
+        keep(trial.folder, result)
+        (trial.folder / "error.txt").unlink(missing_ok=True)
+        benchmark.results[trial.folder] = Finished(result.about, result.episodes, {})
+        display.done(trial, result)
+        if time.monotonic() - written > _EVERY:
+            benchmark.write(pictures=False)
+            written = time.monotonic()
+
+
+def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
+    """All trials of a request, seed by seed so that what is interrupted is balanced; and what makes them comparable."""
+    if request.trials < 1:
+        raise ValueError(f"--trials must be at least 1, got {request.trials}")
+    if request.backend not in ("ray", "local"):
+        raise ValueError(f"--backend must be ray or local, got {request.backend!r}")
+    firms = _firms(request.firms)
+    schemes = {firm.name: _schemes(request.schemes, firm) for firm in firms}
+    given = config_file(request.config) | budget(request.budget)
+    out, chance = request.out.absolute(), request.seed + _REPORT_SEED
+    settings = {
+        name: checked(Settings, given | {"scheme": name, "seed": request.seed})
+        for name in dict.fromkeys(scheme for some in schemes.values() for scheme in some)
+    }
+    for firm in firms:
+        for scheme in schemes[firm.name]:  # the device may be one that only the cluster has
+            plan_of(firm, settings[scheme].model_copy(update={"device": "cpu"}))
+    trials = [Trial(firm, None, out / "runs" / firm.name / RULES, request.episodes, chance) for firm in firms]
+    for seed in range(request.seed, request.seed + request.trials):
+        for firm in firms:
+            for scheme in schemes[firm.name]:
+                own = settings[scheme].model_copy(update={"seed": seed})
+                folder = out / "runs" / firm.name / scheme / str(seed)
+                trials.append(Trial(firm, own, folder, request.episodes, chance))
+    plain = next(iter(settings.values())).model_dump(mode="json", exclude={"scheme", "seed"})
+    marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
+    return Benchmark(out, request.episodes, schemes, trials), marks
+
+
+def _firms(names: Sequence[str]) -> list[Firm]:
+    if not names:
+        raise ValueError("FIRMS is missing: name built-in firms (see `firmwide scenarios`), firm files, or all")
+    firms = [load_firm(name) for some in names for name in (GRID if some == "all" else (some,))]
+    found = [firm.name for firm in firms]
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise ValueError(f"FIRMS must have names of their own, but {twice[0]!r} is there twice: leave one out")
+    return firms
+
+
+def _schemes(text: str, firm: Firm) -> list[str]:
+    fitting = fitting_schemes(firm)
+    if text.strip() == "all":
+        return fitting
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in SCHEMES:
+            raise ValueError(f"--schemes must be all, or names out of {', '.join(SCHEMES)}, got {name!r}")
+        if name not in fitting:
+            kind = "with" if name in LOOP_SCHEMES else "without"
+            raise ValueError(
+                f"--schemes: {name} is for firms {kind} customers; {firm.name} can learn by {', '.join(fitting)}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"--schemes: {name} is there twice: leave one out")
+    return names
+
+
+def _check_folder(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:
+    """Refuse a folder whose trials could not stand beside these."""
+    out, file = benchmark.out, benchmark.out / "benchmark.json"
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, got the file {str(out)!r}")
+    if not file.is_file():
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"--out {str(out)!r} is not empty and holds no benchmark: name another folder")
+        return
+    try:
+        kept = _flat(json.loads(file.read_text()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"--out: {file} cannot be read ({error}): name another folder") from None
+    now = _flat(json.loads(json.dumps(marks)))
+    for key in [*now, *kept]:
+        if now.get(key) != kept.get(key):
+            raise ValueError(
+                f"--out {str(out)!r} holds a benchmark with {key} = {kept.get(key)!r}, now it is {now.get(key)!r}: "
+                "give the same, or name another folder"
+            )
+    for firm in {trial.firm.name: trial.firm for trial in benchmark.trials}.values():
+        written = out / "runs" / firm.name / "firm.yaml"
+        if written.is_file() and written.read_text() != firm.to_yaml():
+            raise ValueError(
+                f"--out {str(out)!r} holds trials of another firm that is called {firm.name} too: "
+                "rename the firm, or name another folder"
+            )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
+def _write_marks(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:
+    for firm in {trial.firm.name: trial.firm for trial in benchmark.trials}.values():
+        file = benchmark.out / "runs" / firm.name / "firm.yaml"
+        if not file.is_file():
+            write_atomically(file, firm.to_yaml())
+    write_atomically(benchmark.out / "benchmark.json", json.dumps(marks, indent=1) + "\n")

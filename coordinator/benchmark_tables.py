@@ -1,0 +1,221 @@
+"""A benchmark in numbers: one row per trial and policy, then per firm a table over seeds with 95% intervals."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from coordinator.store import write_atomically
+from coordinator.trial import RULES, Finished
+
+HEADINGS = ("policy", "trials", "{unit}", "difference to {base}", "%", "fill rate", "order variability", "seconds")
+CAPTION = (
+    "Mean over trials ± half of its 95% interval (Student's t over seeds; a rule is one policy, so its interval is "
+    "over episodes). Differences are paired by seed. All policies of a firm play the same {episodes:,} fresh episodes. "
+    "Order variability is the variance of orders over that of what is asked for, mean over stock points; seconds are "
+    "of training, on one core."
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A policy of a firm over all its trials; `half` is half of a 95% interval, NaN where one trial cannot tell."""
+
+    firm: str
+    unit: str  # cost or profit
+    policy: str
+    trials: int
+    mean: float
+    half: float
+    base: str  # what the difference is to
+    difference: float  # mean over seeds of this policy less the base
+    difference_half: float
+    base_mean: float
+    fill_rate: float
+    order_variability: float
+    seconds: float | None  # of training
+    samples_per_second: float | None
+
+
+def mean_and_half(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and half of its 95% interval, t quantile · s / √n.
+
+    Args:
+        values: independent results, at least one.
+
+    Returns:
+        The mean, and NaN for the half where there is one value only.
+    """
+    from scipy.special import stdtrit
+
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2:
+        return float(sample.mean()), float("nan")
+    return float(sample.mean()), float(stdtrit(len(sample) - 1, 0.975) * sample.std(ddof=1) / np.sqrt(len(sample)))
+
+
+def paired(values: NDArray[np.float64], base: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of paired differences over episodes and its standard error."""
+    difference = values - base
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
+
+
+def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
+    """One row per trial and policy of one firm, rules first.
+
+    Args:
+        trials: of the firm, the rules among them or not yet.
+        first: the scheme to which every trial's difference is taken, seed by seed.
+    """
+    done = sorted(trials, key=lambda trial: (trial.about["seed"] is not None, trial.about["seed"] or 0))
+    rules = {name: costs for trial in done if trial.about["scheme"] == RULES for name, costs in trial.episodes.items()}
+    firsts = {trial.about["seed"]: trial.episodes[first] for trial in done if trial.about["scheme"] == first}
+    rows = []
+    for trial in done:
+        about = trial.about
+        for policy, measures in about["policies"].items():
+            own = trial.episodes[policy]
+            row: Row = {key: about[key] for key in ("firm", "scheme", "seed")} | {"policy": policy}
+            row |= {"unit": about["unit"], "episodes": about["episodes"]}
+            row |= {key: measures[key] for key in ("result", "se", "fill_rate", "order_variability")}
+            trained = about["scheme"] != RULES
+            steps, seconds = about.get("env_steps"), about["seconds"] if trained else None
+            row |= {"seconds": seconds, "env_steps": steps, "samples_per_second": steps / seconds if seconds else None}
+            bases = rules if not trained or about["seed"] not in firsts else rules | {first: firsts[about["seed"]]}
+            for base, costs in bases.items():
+                if base != policy:
+                    row[f"minus {base}"], row[f"minus {base} se"] = paired(own, costs)
+            row |= {f"result at {point}": each["result"] for point, each in measures["stock_points"].items()}
+            rows.append(row)
+    return rows
+
+
+def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
+    """The table of one firm from its rows: rules, then schemes in the order given; differences to mtma or the first."""
+    base = "mtma" if "mtma" in schemes else schemes[0]
+    by_seed = {row["seed"]: row["result"] for row in rows if row["policy"] == base}
+    base_mean = float(np.mean(list(by_seed.values()))) if by_seed else float("nan")
+    lines = []
+    for policy in dict.fromkeys([*(row["policy"] for row in rows if row["scheme"] == RULES), *schemes]):
+        own = [row for row in rows if row["policy"] == policy]
+        if not own:
+            continue
+        is_rule = own[0]["scheme"] == RULES
+        mean, half = mean_and_half([row["result"] for row in own])
+        if is_rule:
+            half = 1.959964 * own[0]["se"]
+            against = [own[0]["result"] - result for result in by_seed.values()]
+        else:
+            against = [row["result"] - by_seed[row["seed"]] for row in own if row["seed"] in by_seed]
+        difference, spread = mean_and_half(against) if against else (float("nan"), float("nan"))
+        lines.append(
+            Line(
+                firm=own[0]["firm"],
+                unit=own[0]["unit"],
+                policy=policy,
+                trials=len(own),
+                mean=mean,
+                half=half,
+                base=base,
+                difference=difference,
+                difference_half=spread,
+                base_mean=base_mean,
+                fill_rate=_mean(own, "fill_rate"),
+                order_variability=_mean(own, "order_variability"),
+                seconds=None if is_rule else _mean(own, "seconds"),
+                samples_per_second=None if is_rule else _mean(own, "samples_per_second"),
+            )
+        )
+    return lines
+
+
+def _mean(rows: Sequence[Row], column: str) -> float:
+    return float(np.mean([row[column] if row[column] is not None else np.nan for row in rows]))
+
+
+def write_rows(folder: Path, rows: Sequence[Row]) -> None:
+    """results.csv, and results.parquet where pyarrow is installed."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns.sort(key=lambda column: (column.startswith("result at "), column.startswith("minus ")))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(folder / "results.csv", text.getvalue())
+    if importlib.util.find_spec("pyarrow") is not None:
+        import pandas as pd
+
+        content = io.BytesIO()
+        pd.DataFrame(rows, columns=columns).to_parquet(content)
+        write_atomically(folder / "results.parquet", content.getvalue())
+
+
+def _with_half(value: float, half: float, sign: str = "") -> str:
+    if value != value:
+        return ""
+    digits = 1 if abs(value) < 100_000 else 0
+    shown = f"{value:{sign},.{digits}f}"
+    return shown if half != half else f"{shown} ± {half:,.{digits}f}"
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    alone = line.policy == line.base or line.difference != line.difference
+    percent = f"{100 * line.difference / abs(line.base_mean):+.2f}" if not alone and line.base_mean else ""
+    return (
+        line.policy,
+        str(line.trials) if line.seconds is not None else "",
+        _with_half(line.mean, line.half),
+        "" if alone else _with_half(line.difference, line.difference_half, "+"),
+        percent,
+        f"{line.fill_rate:.4f}",
+        f"{line.order_variability:.2f}",
+        "" if line.seconds is None else f"{line.seconds:,.0f}",
+    )
+
+
+def _headings(line: Line) -> list[str]:
+    return [heading.format(unit=line.unit, base=line.base) for heading in HEADINGS]
+
+
+def _better(line: Line) -> str:
+    return f"{line.unit} an episode, {'higher' if line.unit == 'profit' else 'lower'} is better"
+
+
+def for_terminal(tables: Mapping[str, Sequence[Line]], episodes: int) -> RenderableType:
+    """One table per firm."""
+    drawn: list[RenderableType] = []
+    for firm, lines in tables.items():
+        if not lines:
+            continue
+        table = Table(title=f"{firm}: {_better(lines[0])}", title_justify="left")
+        for i, heading in enumerate(_headings(lines[0])):
+            table.add_column(heading, justify="right" if i else "left")
+        for i, line in enumerate(lines):
+            last_rule = line.seconds is None and i + 1 < len(lines) and lines[i + 1].seconds is not None
+            table.add_row(*_cells(line), end_section=last_rule)
+        drawn.append(table)
+    return Group(*drawn, CAPTION.format(episodes=episodes)) if drawn else "nothing is finished yet"
+
+
+def as_markdown(tables: Mapping[str, Sequence[Line]], episodes: int) -> str:
+    """The same for the docs."""
+    parts = []
+    for firm, lines in tables.items():
+        if not lines:
+            continue
+        marks = ["---", *["---:"] * (len(HEADINGS) - 1)]
+        table = [_headings(lines[0]), marks, *(_cells(line) for line in lines)]
+        written = "\n".join("| " + " | ".join(cells) + " |" for cells in table)
+        parts.append(f"**{firm}**: {_better(lines[0])}\n\n{written}\n")
+    return "\n".join([*parts, CAPTION.format(episodes=episodes) + "\n"])

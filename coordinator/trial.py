@@ -1,0 +1,193 @@
+"""One trial of a benchmark, everything in one process: train a scheme from a seed, then play the report's episodes.
+
+The folder of a trial is a run folder; `result.json` marks it as finished, with the costs of all episodes beside it in
+`episodes.safetensors`. The rules of a firm are a trial without training.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
+from coordinator.imarl import Progress
+from coordinator.process import settle
+from coordinator.run_folder import RunFolder
+from coordinator.settings import Settings, Wiring
+from coordinator.store import load_checkpoint, save_checkpoint, write_atomically
+from coordinator.train import train
+from coordinator.training import Training
+from departments.rules import benchmark_levels
+from environment import Firm, World
+
+RULES = "rules"  # the trial that plays a firm's rules
+_LEFT_WHERE_IT_IS = {"checkpoint.safetensors"}  # of a finished trial nobody needs it elsewhere
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is to be done, and where it is kept."""
+
+    firm: Firm
+    settings: Settings | None  # None: the firm's rules
+    folder: Path
+    episodes: int  # of the report
+    chance: int  # seed of the report's episodes, the same for all trials of a benchmark
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, or `rules`."""
+        return self.settings.scheme if self.settings else RULES
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.firm.name} {self.scheme}" + (f" seed {self.settings.seed}" if self.settings else "")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished trial: its result as plain values, one result an episode and policy, and the files of its folder."""
+
+    about: dict[str, Any]
+    episodes: dict[str, NDArray[np.float64]]  # policy -> [E] cost or profit, money
+    files: dict[str, bytes]  # by path within the folder; empty when it was read from there
+
+
+def finished(folder: Path) -> Finished | None:
+    """What a trial left in its folder, if it was finished.
+
+    Raises:
+        ValueError: the result is there but damaged.
+    """
+    if not (folder / "result.json").is_file():
+        return None
+    try:
+        about = json.loads((folder / "result.json").read_text())
+        episodes, _ = load_checkpoint(folder / "episodes.safetensors")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder} holds a damaged result: remove the folder to repeat the trial ({error})") from None
+    return Finished(about, episodes, {})
+
+
+def play(trial: Trial) -> Finished:
+    """Do a trial, or what is left of it."""
+    settle()
+    begun = time.monotonic()
+    if (kept := finished(trial.folder)) is not None:  # its process died after the last file was written
+        return Finished(kept.about, kept.episodes, _files(trial.folder))
+    firm, settings = trial.firm, trial.settings
+    learned = _learn(firm, settings, trial.folder) if settings else {}
+    trained = time.monotonic()
+    device = settings.device if settings else "cpu"
+    if settings:
+        world = World(firm, benchmark_levels(firm), device=device)
+        policies = {trial.scheme: trained_policy(RunFolder(trial.folder), world)}
+    else:
+        policies = benchmark_policies(firm, device)
+        trained = time.monotonic()
+    played = evaluate(firm, policies, episodes=trial.episodes, seed=trial.chance, device=device)
+    sign = -1.0 if firm.earns else 1.0
+    episodes = {name: sign * result.cost.astype(np.float64) for name, result in played.results.items()}
+    about = {
+        "firm": firm.name,
+        "scheme": trial.scheme,
+        "seed": settings.seed if settings else None,
+        "unit": "profit" if firm.earns else "cost",
+        "episodes": trial.episodes,
+        "policies": _measures(played),
+        "seconds": trained - begun,
+        **learned,
+        "evaluation_seconds": time.monotonic() - trained,
+    }
+    save_checkpoint(trial.folder / "episodes.safetensors", episodes, {"unit": about["unit"]})
+    write_atomically(
+        trial.folder / "result.json", json.dumps(about, indent=1) + "\n"
+    )  # last: it marks a finished trial
+    return Finished(about, episodes, _files(trial.folder))
+
+
+def keep(folder: Path, result: Finished) -> None:
+    """Write what a worker on a machine with storage of its own has sent, unless it is here."""
+    if (folder / "result.json").is_file():
+        return
+    for name in sorted(result.files, key="result.json".__eq__):  # the mark comes last
+        write_atomically(folder / name, result.files[name])
+
+
+def share_done(trial: Trial) -> tuple[float, float] | None:
+    """How much of a begun trial's training is done (0 to 1), and the seconds that took; None where nobody can tell."""
+    file = trial.folder / "metrics.csv"
+    settings = trial.settings
+    if settings is None or not file.is_file():
+        return None
+    with file.open("rb") as metrics:
+        size = metrics.seek(0, 2)
+        metrics.seek(0)
+        columns = metrics.readline().decode().strip().split(",")
+        metrics.seek(max(size - 4096, 0))
+        last = metrics.read().decode().rstrip().rpartition("\n")[2].split(",")
+    row = dict(zip(columns, last, strict=False))
+    try:
+        seconds, steps = float(row["seconds"]), float(row["env_steps"])
+    except (KeyError, ValueError):  # no row yet, or half a row
+        return None
+    ends = [] if settings.steps is None else [settings.steps]
+    if settings.scheme != "imarl":  # it ends by itself, nobody knows when
+        ends.append(settings.iterations * settings.copies * trial.firm.periods.train)
+    shares = [steps / end for end in ends] + ([] if settings.seconds is None else [seconds / settings.seconds])
+    return (min(max(shares), 1.0), seconds) if shares else None
+
+
+class _Silent:
+    """A watcher that says nothing: the files tell."""
+
+    def note(self, line: str) -> None:
+        pass
+
+    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
+        pass
+
+
+def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
+    """Train from the start or from the checkpoint; time, steps and the learning curve of the whole training."""
+    run = RunFolder(folder)
+    begun = (folder / "settings.json").is_file()
+    wiring = Wiring(backend="local", environments=1)
+    train(firm, settings, wiring, folder, _Silent(), resume=begun, started=time.monotonic())
+    rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0
+    curve = {0.0: sign * float(rows[0]["benchmark_cost"])} if rows else {}
+    curve |= {float(row["env_steps"]): sign * float(row["cost"]) for row in rows if row["cost"]}
+    return {
+        "seconds": float(rows[-1]["seconds"]) if rows else 0.0,
+        "env_steps": float(rows[-1]["env_steps"]) if rows else 0.0,
+        "curve": [list(point) for point in curve.items()],
+    }
+
+
+def _measures(played: Evaluation) -> dict[str, Any]:
+    """Per policy: result with standard error, service, order variability, and the same per stock point."""
+    measures = {}
+    unit = "profit" if played.firm.earns else "cost"
+    sign = -1.0 if played.firm.earns else 1.0
+    for name, plain in played.to_json()["policies"].items():
+        points = plain["stock_points"]
+        measures[name] = {
+            "result": plain[unit]["mean"],
+            "se": plain[unit]["se"],
+            "fill_rate": plain["fill_rate"],
+            "order_variability": float(np.mean([point["bullwhip_ratio"] for point in points.values()])),
+            "stock_points": {point: measure | {"result": sign * measure["cost"]} for point, measure in points.items()},
+        }
+    return measures
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name not in _LEFT_WHERE_IT_IS]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found if not path.name.startswith(".")}
