@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Tensor
 
 from departments.forecast_rules import ForecastBaseStock
@@ -24,7 +23,7 @@ class LoopRules:
         """Prepare for the firm of `world`."""
         self._world, self._choice = world, world.chosen()
         self._forecast = ForecastBaseStock("forecast-base-stock", world.firm)
-        self._safety = self._column(ndtri(self._forecast.critical_ratio))  # [N, K, 1]
+        self._safety: Tensor = torch.special.ndtri(self._column(self._forecast.critical_ratio))  # [N, K, 1]
         self._mean_flow = self._column(self._forecast.start)
         self._seasons: dict[int, tuple[Tensor, Tensor]] = {}
         firm, choice = world.firm, self._choice

@@ -33,9 +33,9 @@ class Observer:
     Three sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
     what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
     of the one recommendation department: stock on hand, first arrivals and units in transit of all points, the last
-    traffic, its last exposure, and the season; not the orders. `customers`, of a recommendation department that is blind to
-    stock: the last traffic, its last exposure, and the season. Units are divided by the mean demand through the point
-    without recommendation, traffic by the segment's own; exposure is as it is, a season is sine and cosine of its phase.
+    traffic, its last exposure, and the season; not the orders. `customers`, of a recommendation department that is
+    blind to stock: the last traffic, its last exposure, and the season. Units are divided by the mean demand through
+    the point without recommendation, traffic by the segment's own; exposure is as it is, a season is sine and cosine.
     """
 
     def __init__(self, world: World, base_stock_level: NDArray[np.float64], scaling: Scaling = "benchmark") -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
@@ -112,6 +111,8 @@ def forecast_level(forecast: ArrayLike, season: ArrayLike, critical_ratio: Array
         raise ValueError(f"forecast must be at least 0, got {mean.min()}")
     trailing = (...,) + (None,) * (mean.ndim - 1)
     covered = mean * np.asarray(season, dtype=np.float64)[trailing]
+    from scipy.special import ndtri  # slow to import, and few processes come here
+
     safety = np.broadcast_to(ndtri(ratio), mean.shape[:1])[trailing]
     level: Array = covered + safety * np.sqrt(covered)
     return level

@@ -11,7 +11,6 @@ from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 Mass = NDArray[np.float64]
 
@@ -80,8 +79,8 @@ def convolve(first: Mass, second: Mass) -> Mass:
     if first.size * second.size <= _DIRECT_WORK:
         return _trim(np.convolve(first, second))
     size = first.size + second.size - 1
-    length = fft.next_fast_len(size, real=True)
-    return _clean(fft.irfft(fft.rfft(first, length) * fft.rfft(second, length), length)[:size])
+    length = transform_length(size)
+    return _clean(np.fft.irfft(np.fft.rfft(first, length) * np.fft.rfft(second, length), length)[:size])
 
 
 def total(masses: Iterable[Mass]) -> Mass:
@@ -154,12 +153,12 @@ def demand_over(demand: Mass, periods: Mass) -> Mass:
         [<= n L + 1] mass function, units.
     """
     size = (demand.size - 1) * (periods.size - 1) + 1
-    length = fft.next_fast_len(size, real=True)
-    transform = fft.rfft(demand, length)
+    length = transform_length(size)
+    transform = np.fft.rfft(demand, length)
     power = np.zeros_like(transform)
     for probability in periods[::-1]:
         power = power * transform + probability
-    return _clean(fft.irfft(power, length)[:size])
+    return _clean(np.fft.irfft(power, length)[:size])
 
 
 def lead_time_demand(demand: Mass, lead_time: Mass) -> Mass:
@@ -264,6 +263,11 @@ def std(mass: Mass) -> float:
 def _trim(mass: Mass) -> Mass:
     """Without trailing zeros; at least one entry is left."""
     return mass[: int(np.flatnonzero(mass)[-1]) + 1]
+
+
+def transform_length(size: int) -> int:
+    """The power of two that a Fourier transform of `size` numbers is padded to."""
+    return 1 << max(size - 1, 0).bit_length()
 
 
 def _clean(mass: Mass) -> Mass:

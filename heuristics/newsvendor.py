@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
-
 from heuristics.mass import Mass, quantile
 
 
@@ -73,6 +71,8 @@ def newsvendor_normal(mean: float, std: float, underage_cost: float, overage_cos
         raise ValueError(f"std must be at least 0, got {std}")
     if not underage_cost > 0:
         raise ValueError(f"underage_cost must be above 0, got {underage_cost}; without it the best level is -infinity")
+    from scipy.special import ndtri  # slow to import, and few processes come here
+
     z = ndtri(critical_ratio(underage_cost, overage_cost))
     density = math.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
     return float(mean + z * std), float((underage_cost + overage_cost) * density * std)

@@ -17,9 +17,8 @@ from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
-from heuristics.mass import Mass, convolve, mean, quantile
+from heuristics.mass import Mass, convolve, mean, quantile, transform_length
 
 Vector = NDArray[np.float64]
 
@@ -152,8 +151,8 @@ def _expectation_below(demand: Mass, values: Vector) -> Vector:
     slope = values[1] - values[0]
     line = values[0] + slope * np.arange(values.size)
     bent = values - line  # zero below the grid, so the convolution needs nothing from there
-    length = fft.next_fast_len(values.size + demand.size - 1, real=True)
-    product = fft.irfft(fft.rfft(bent, length) * fft.rfft(demand, length), length)[: values.size]
+    length = transform_length(values.size + demand.size - 1)
+    product = np.fft.irfft(np.fft.rfft(bent, length) * np.fft.rfft(demand, length), length)[: values.size]
     expected: Vector = line - slope * mean(demand) + product
     return expected
 
