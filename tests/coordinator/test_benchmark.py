@@ -1,0 +1,406 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from coordinator import benchmark as module
+from coordinator import trial as trials_module
+from coordinator.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
+from coordinator.benchmark_display import Forecast
+from coordinator.benchmark_picture import on_common_grid
+from coordinator.benchmark_tables import lines_of, mean_and_half, paired
+from coordinator.cli import run
+from coordinator.cluster import connect, run_tasks, run_tasks_here
+from coordinator.run_folder import METRICS, RunFolder
+from coordinator.store import load_checkpoint
+from coordinator.trial import Finished, Trial, finished, keep, play, share_done
+from environment import load_firm
+from environment.grid import GRID
+from tests.small_firms import pair
+from tests.small_runs import Record, Stop, settings
+
+SMALL = {
+    "copies": 16,
+    "select_every": 1,
+    "selection_episodes": 40,
+    "acceptance_episodes": 40,
+    "iterations": 3,
+    "steps": 3 * 16 * 12,
+    "policy": {"hidden": [8]},
+    "ppo": {"minibatch": 64, "learning_rate": 0.01},
+    "critic": {"hidden": [8], "minibatch": 64},
+    "imarl": {"base_policy": "random", "iterations": 3, "significance": 0, "least_gain": 0},
+    "loop": {"policy": {"memory": "none", "hidden": [8]}},
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The firm and the settings as files."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "pair.yaml").write_text(pair().to_yaml())
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    return folder
+
+
+def asked(files, out, **changes):
+    given = {"firms": [str(files / "pair.yaml")], "schemes": "imarl,marl", "out": out, "trials": 2}
+    given |= {"config": files / "small.yaml", "episodes": 60, "backend": "local", "quiet": True}
+    return BenchmarkRequest(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def done(files, tmp_path_factory):
+    """Two schemes, two trials each, all finished."""
+    out = tmp_path_factory.mktemp("benchmark") / "out"
+    benchmark = run_benchmark(asked(files, out))
+    assert not benchmark.failed
+    assert len(benchmark.results) == 5, "four trials and the rules"
+    return benchmark
+
+
+def results(out):
+    """What was measured in every trial, times left out."""
+    measured = {}
+    for file in sorted(out.glob("runs/**/result.json")):
+        about = json.loads(file.read_text())
+        measured[str(file.relative_to(out))] = (about["policies"], about.get("curve"), about.get("env_steps"))
+    return measured
+
+
+def test_what_is_finished_is_not_repeated(files, done, monkeypatch):
+    monkeypatch.setattr(module, "play", lambda trial: pytest.fail(f"{trial.name} was repeated"))
+    before = {file: file.stat().st_mtime_ns for file in done.out.glob("runs/**/*") if file.is_file()}
+    again = run_benchmark(asked(files, done.out))
+    assert again.tables() == done.tables()
+    assert {file: file.stat().st_mtime_ns for file in done.out.glob("runs/**/*") if file.is_file()} == before
+
+
+def test_more_trials_are_added_to_those_that_are_there(files, done, tmp_path):
+    first = run_benchmark(asked(files, tmp_path / "out", trials=1, schemes="marl"))
+    stamp = next(first.out.glob("runs/pair/marl/0/result.json")).stat().st_mtime_ns
+    more = run_benchmark(asked(files, tmp_path / "out"))
+    assert next(first.out.glob("runs/pair/marl/0/result.json")).stat().st_mtime_ns == stamp
+    assert results(more.out) == results(done.out)
+
+
+def test_a_half_done_trial_goes_on_from_its_checkpoint_and_ends_the_same(files, done, tmp_path, monkeypatch):
+    monkeypatch.setattr(trials_module, "_Silent", lambda: Stop(after=2))
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(asked(files, tmp_path / "out"))
+    assert (tmp_path / "out" / "table.md").is_file(), "what there is can be looked at"
+    watchers = []
+    monkeypatch.setattr(trials_module, "_Silent", lambda: watchers.append(Record()) or watchers[-1])
+    assert results(run_benchmark(asked(files, tmp_path / "out")).out) == results(done.out)
+    undisturbed = len(RunFolder(done.out / "runs/pair/imarl/0").rows("metrics.csv"))
+    assert len(watchers[0].turns) <= undisturbed - 1
+    rows = RunFolder(tmp_path / "out/runs/pair/imarl/0").rows("metrics.csv")
+    assert [int(row["iteration"]) for row in rows] == list(range(1, undisturbed + 1))
+
+
+def test_a_failed_trial_is_reported_stops_nobody_and_is_tried_again(files, tmp_path, monkeypatch, capfd):
+    def fails(trial):
+        if trial.name == "pair marl seed 0":
+            raise RuntimeError("the roof\ncame down")
+        return play(trial)
+
+    arguments = ["benchmark", str(files / "pair.yaml"), "--schemes", "marl", "--trials", "2", "--backend", "local"]
+    arguments += ["--config", str(files / "small.yaml"), "--episodes", "60", "--out", str(tmp_path / "out"), "--json"]
+    monkeypatch.setattr(module, "play", fails)
+    assert run(arguments) == 1
+    stdout, stderr = capfd.readouterr()
+    assert stderr == "firmwide: pair marl seed 0 failed: came down; the same command tries it again\n"
+    told = json.loads(stdout)
+    assert told["failed"] == {"pair marl seed 0": "came down"}
+    assert [line["trials"] for line in told["firms"]["pair"] if line["policy"] == "marl"] == [1]
+    assert "the roof" in (tmp_path / "out/runs/pair/marl/0/error.txt").read_text()
+    monkeypatch.setattr(module, "play", play)
+    assert run(arguments) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["failed"] == {}
+    assert [line["trials"] for line in told["firms"]["pair"] if line["policy"] == "marl"] == [2]
+    assert not (tmp_path / "out/runs/pair/marl/0/error.txt").exists()
+
+
+def test_the_table_can_be_recomputed_from_the_rows(done):
+    rows = pd.read_csv(done.out / "results.csv")
+    assert len(rows) == 3 + 4
+    marl, imarl = (rows[rows.policy == name].set_index("seed").result for name in ("marl", "imarl"))
+    assert marl.nunique() == 2, "trials must differ for a comparison to mean anything"
+    lines = {line.policy: line for line in done.tables()["pair"]}
+    assert lines["marl"].base == "imarl"
+    half = stats.sem(marl) * stats.t.ppf(0.975, 1)
+    np.testing.assert_allclose([lines["marl"].mean, lines["marl"].half], [marl.mean(), half])
+    difference = marl - imarl
+    interval = stats.t.interval(0.95, 1, difference.mean(), stats.sem(difference))
+    found = lines["marl"].difference + np.array([-1, 1]) * lines["marl"].difference_half
+    np.testing.assert_allclose(found, interval)
+    tuned = rows[rows.policy == "tuned base-stock"].iloc[0]
+    np.testing.assert_allclose(lines["tuned base-stock"].difference, (tuned.result - imarl).mean())
+    for column in ("fill_rate", "order_variability", "seconds", "samples_per_second"):
+        np.testing.assert_allclose(getattr(lines["marl"], column), rows[rows.policy == "marl"][column].mean())
+    table = (done.out / "table.md").read_text()
+    assert f"| marl | 2 | {marl.mean():,.1f} ± {half:,.1f} | {difference.mean():+,.1f} ±" in table
+
+
+def test_differences_are_paired_on_the_same_episodes(done):
+    rows = pd.read_csv(done.out / "results.csv").set_index(["policy", "seed"])
+    costs = {
+        name: load_checkpoint(done.out / "runs/pair" / name / "episodes.safetensors")[0]
+        for name in ("marl/1", "imarl/1", "rules")
+    }
+    row, own = rows.loc[("marl", 1)], costs["marl/1"]["marl"]
+    assert len(own) == 60
+    for base, other in costs["rules"].items() | {("imarl", costs["imarl/1"]["imarl"])}:
+        np.testing.assert_allclose(row[f"minus {base}"], (own - other).mean())
+        np.testing.assert_allclose(row[f"minus {base} se"], stats.sem(own - other))
+    np.testing.assert_allclose(row["result"], own.mean())
+    np.testing.assert_allclose(row["result"], row["result at warehouse"] + row["result at shop"], rtol=1e-6)
+    assert rows.loc[("imarl", 0)].isna()["minus imarl"]
+
+
+def test_every_trial_and_the_rules_play_the_same_episodes_whatever_their_seed(files, done, tmp_path):
+    """A department that never learns is its benchmark, so its costs are the rule's, episode by episode."""
+    still = yaml.safe_dump(SMALL | {"imarl": {"iterations": 1, "significance": 1000}, "steps": 16 * 12})
+    (tmp_path / "still.yaml").write_text(still)
+    same = run_benchmark(asked(files, tmp_path / "out", schemes="imarl", config=tmp_path / "still.yaml"))
+    costs = [result.episodes for result in same.results.values()]
+    assert len(costs) == 3
+    for own in costs[1:]:
+        np.testing.assert_array_equal(own["imarl"], costs[0]["decomposition-aggregation"])
+
+
+def test_the_picture_and_the_settings_stand_beside_the_results(done):
+    assert (done.out / "learning-curves-pair.png").read_bytes().startswith(b"\x89PNG")
+    marks = json.loads((done.out / "benchmark.json").read_text())
+    assert marks["settings"]["copies"] == 16
+    assert "scheme" not in marks["settings"]
+
+
+REFUSALS = {
+    "no firm": ({"firms": []}, r"FIRMS is missing: name built-in firms"),
+    "unknown firm": ({"firms": ["nowhere"]}, r"FIRM must be a firm file or a built-in name .*'nowhere'"),
+    "firm twice": ({"firms": ["a1", "all"]}, r"'a1' is there twice: leave one out"),
+    "unknown scheme": ({"schemes": "imarl,magic"}, r"--schemes must be all, or names out of imarl, .*got 'magic'"),
+    "empty scheme": ({"schemes": "imarl,"}, r"--schemes must be all, .*got ''"),
+    "scheme twice": ({"schemes": "imarl,imarl"}, r"imarl is there twice"),
+    "needs customers": ({"schemes": "mtma"}, r"mtma is for firms with customers; pair can learn by imarl, marl"),
+    "has customers": (
+        {"firms": ["closing-loop"], "schemes": "imarl"},
+        r"imarl is for firms without customers; closing-loop can learn by mtma,",
+    ),
+    "no trial": ({"trials": 0}, r"--trials must be at least 1, got 0"),
+    "budget": ({"budget": "long"}, r"--budget must be wall time such as 120s"),
+    "backend": ({"backend": "moon"}, r"--backend must be ray or local"),
+    "no config": ({"config": "none.yaml"}, r"--config none.yaml cannot be read as YAML"),
+}
+
+
+@pytest.mark.parametrize(("changes", "line"), REFUSALS.values(), ids=REFUSALS)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(changes, line, files, tmp_path):
+    given = changes | ({"config": tmp_path / changes["config"]} if "config" in changes else {})
+    with pytest.raises(ValueError, match=line.replace("none.yaml", ".*none.yaml")) as error:
+        run_benchmark(asked(files, tmp_path / "out", **given))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"episodes": 70},
+            r"holds a benchmark with episodes = 60, now it is 70: give the same, or name another folder",
+        ),
+        ({"seed": 1}, r"with seed = 0, now it is 1"),
+        ({"budget": "5s"}, r"with settings.seconds = None, now it is 5.0"),
+        ({"config": None}, r"with settings.policy.hidden = \[8\], now it is"),
+    ],
+)
+def test_a_folder_with_other_settings_is_refused(changes, line, files, done):
+    before = results(done.out)
+    with pytest.raises(ValueError, match=line):
+        run_benchmark(asked(files, done.out, **changes))
+    assert results(done.out) == before
+
+
+def test_folders_that_hold_something_else_are_refused(files, done, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1").write_text("It was")
+    with pytest.raises(ValueError, match="is not empty and holds no benchmark: name another folder"):
+        run_benchmark(asked(files, tmp_path / "thesis"))
+    with pytest.raises(ValueError, match="--out must be a folder, got the file"):
+        run_benchmark(asked(files, tmp_path / "thesis" / "chapter-1"))
+    other = pair(periods={"train": 12, "evaluate": 20, "warm_up": 4})
+    (tmp_path / "pair.yaml").write_text(other.to_yaml())
+    with pytest.raises(ValueError, match="holds trials of another firm that is called pair too: rename the firm"):
+        run_benchmark(asked(files, done.out, firms=[str(tmp_path / "pair.yaml")]))
+
+
+def test_a_damaged_result_is_refused_with_the_cure(tmp_path):
+    assert finished(tmp_path) is None
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged result: remove the folder to repeat the trial"):
+        finished(tmp_path)
+
+
+def test_schemes_fit_their_firms():
+    assert fitting_schemes(load_firm("toy"))[:2] == ["imarl", "marl"]
+    assert fitting_schemes(load_firm("closing-loop"))[0] == "mtma"
+    assert not set(fitting_schemes(load_firm("toy"))) & set(fitting_schemes(load_firm("closing-loop")))
+    assert [firm.name for firm in module._firms(["all"])] == list(GRID)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 40])
+def test_intervals_and_standard_errors_are_those_of_scipy(count):
+    rng = np.random.default_rng(count)
+    values, base = rng.normal(100, 7, count), rng.normal(90, 7, count)
+    mean, half = mean_and_half(values)
+    interval = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    np.testing.assert_allclose([mean - half, mean + half], interval)
+    difference, error = paired(values, base)
+    np.testing.assert_allclose(difference / error, stats.ttest_rel(values, base).statistic)
+
+
+def test_one_trial_has_no_interval():
+    mean, half = mean_and_half([3.0])
+    assert mean == 3.0
+    assert np.isnan(half)
+
+
+def test_differences_are_to_mtma_or_else_to_the_first_scheme_over_common_seeds():
+    common = {"firm": "f", "unit": "profit", "se": 1.0, "fill_rate": 0.9, "order_variability": 1.0}
+    common |= {"seconds": 1.0, "samples_per_second": 2.0}
+    given = {"siloed": (10.0, 20.0), "mtma": (15.0, 29.0, 90.0)}
+    rows = [
+        common | {"scheme": name, "policy": name, "seed": seed, "result": value}
+        for name, values in given.items()
+        for seed, value in enumerate(values)
+    ]
+    lines = {line.policy: line for line in lines_of(rows, ["siloed", "mtma"])}
+    assert lines["siloed"].base == "mtma"
+    np.testing.assert_allclose(lines["siloed"].difference, -7.0)
+    np.testing.assert_allclose(lines["siloed"].difference_half, 2.0 * stats.t.ppf(0.975, 1))
+    assert lines_of(rows[:2], ["siloed"])[0].base == "siloed"
+
+
+def test_learning_curves_meet_on_a_grid_as_far_as_every_trial_got():
+    grid, mean, half = on_common_grid([[[0, 10], [100, 20]], [[0, 14], [50, 14], [200, 44]]])
+    assert grid[-1] == 100
+    np.testing.assert_allclose(mean[[0, -1]], [12, 22])
+    np.testing.assert_allclose(half[-1], stats.t.ppf(0.975, 1) * stats.sem([20, 24]))
+
+
+def _trial(folder, seed, **changes):
+    return Trial(pair(), settings(scheme="marl", seed=seed, **changes), folder / str(seed), 10, 1)
+
+
+def _metrics(trial, seconds, env_steps):
+    trial.folder.mkdir(parents=True)
+    row = {"iteration": 1, "seconds": seconds, "env_steps": env_steps}
+    lines = [",".join(METRICS), ",".join(str(row.get(column, "")) for column in METRICS)]
+    (trial.folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_the_time_left_comes_from_running_trials_then_from_finished_ones(tmp_path):
+    trials = [_trial(tmp_path, seed, iterations=10, steps=None) for seed in range(4)]
+    forecast = Forecast(trials, set())
+    assert forecast.left(2) is None
+    _metrics(trials[0], 30.0, 5 * 16 * 12)
+    assert share_done(trials[0]) == (0.5, 30.0)
+    np.testing.assert_allclose(forecast.left(2), (3 * 60 + 30) / 2)
+    forecast.learn(trials[0], Finished({"seconds": 70.0, "evaluation_seconds": 10.0}, {}, {}))
+    np.testing.assert_allclose(forecast.left(2), 3 * 80 / 2)
+    np.testing.assert_allclose(forecast.left(100), 80)
+
+
+def test_a_budget_of_time_or_steps_tells_how_far_a_trial_is(tmp_path):
+    trial = _trial(tmp_path, 0, iterations=1000, steps=None, seconds=40.0)
+    assert share_done(trial) is None
+    _metrics(trial, 30.0, 16 * 12)
+    assert share_done(trial) == (0.75, 30.0)
+
+
+def test_what_a_machine_with_storage_of_its_own_sends_is_kept(done, tmp_path):
+    kept = done.out / "runs/pair/marl/0"
+    sent = play(next(trial for trial in done.trials if trial.folder == kept))
+    keep(tmp_path / "here", sent)
+    assert finished(tmp_path / "here").about == finished(kept).about
+    assert {policy.department for policy in RunFolder(tmp_path / "here").policies()} == {"warehouse", "shop"}
+    assert not (tmp_path / "here/checkpoint.safetensors").exists()
+
+
+def test_tasks_here_hand_over_results_and_errors():
+    (one, five), (zero, error) = run_tasks_here(lambda x: 5 // x, [1, 0])
+    assert (one, five, zero) == (1, 5, 0)
+    assert isinstance(error, ZeroDivisionError)
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """One local Ray for all tests of this file."""
+    loaded, _ = connect("tests", None)
+    yield loaded
+    loaded.shutdown()
+
+
+@pytest.mark.ray
+def test_tasks_on_ray_change_no_number(ray, files, done, tmp_path):
+    ticks = []
+    benchmark = run_benchmark(asked(files, tmp_path / "out", backend="ray", workers=2))
+    assert results(benchmark.out) == results(done.out)
+    assert ticks == []
+
+
+@pytest.mark.ray
+def test_a_killed_task_starts_again_and_an_error_stops_nobody_else(ray, tmp_path):
+    def task(number):
+        mark = tmp_path / f"{number}"
+        if number == 2 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 1:
+            raise ValueError("one is not welcome")
+        return number * 10
+
+    slots = []
+    came = dict(run_tasks(task, [0, 1, 2], name="tasks", workers=2, tick=slots.append))
+    assert (came[0], came[2]) == (0, 20)
+    assert isinstance(came[1], ValueError)
+    assert "one is not welcome" in str(came[1])
+    assert set(slots) == {2}
+    assert ray.is_initialized(), "who did not start Ray leaves it running"
+
+
+@pytest.mark.ray
+def test_closing_the_tasks_cancels_what_is_left(ray, tmp_path):
+    def task(number):
+        import time
+
+        time.sleep(0 if number == 0 else 30)
+        (tmp_path / str(number)).touch()
+        return number
+
+    tasks = run_tasks(task, [0, 1, 2], name="tasks", workers=2)
+    assert next(tasks) == (0, 0)
+    tasks.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0"]
+
+
+@pytest.mark.ray
+def test_an_address_where_nobody_answers_is_refused_before_anything_is_written(files, tmp_path):
+    # `ray` is initialised by the other tests of this file, so a process of its own asks
+    import subprocess
+    import sys
+
+    code = "import sys; from coordinator.cli import run; sys.exit(run(sys.argv[1:]))"
+    arguments = ["benchmark", str(files / "pair.yaml"), "--out", str(tmp_path / "out"), "--address", "127.0.0.1:9"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "--address must name a running Ray cluster, got '127.0.0.1:9'" in done.stderr
+    assert not (tmp_path / "out").exists()
