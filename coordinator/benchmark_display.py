@@ -123,6 +123,8 @@ class BenchmarkDisplay:
         return f"{self._all - len(self._forecast.open) - self._failed} of {self._all} trials finished{failed}"
 
     def _time_left(self) -> str:
+        if not self._forecast.open:
+            return "nothing left"
         left = self._forecast.left(self._slots)
         if left is None:
             return "time left not known before a trial has got somewhere"

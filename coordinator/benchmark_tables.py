@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
@@ -198,9 +199,9 @@ def for_terminal(tables: Mapping[str, Sequence[Line]], episodes: int) -> Rendera
     for firm, lines in tables.items():
         if not lines:
             continue
-        table = Table(title=f"{firm}: {_better(lines[0])}", title_justify="left")
+        table = Table(title=f"{firm}: {_better(lines[0])}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for i, heading in enumerate(_headings(lines[0])):
-            table.add_column(heading, justify="right" if i else "left")
+            table.add_column(heading, justify="right" if i else "left", overflow="fold")
         for i, line in enumerate(lines):
             last_rule = line.seconds is None and i + 1 < len(lines) and lines[i + 1].seconds is not None
             table.add_row(*_cells(line), end_section=last_rule)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -275,6 +276,8 @@ def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
     Raises:
         ValueError: nothing answers at the address.
     """
+    if address is not None:
+        _knock(address)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
     if address is None:
@@ -291,6 +294,17 @@ def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
     except ConnectionError as error:
         raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens; Ray would take minutes to say so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # a name such as auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
 
 
 def run_tasks(
