@@ -50,6 +50,12 @@ def test_only_the_cluster_file_knows_ray():
     ]
 
 
+def test_only_the_file_of_environments_needs_their_libraries():
+    libraries = {"gymnasium", "pettingzoo", "stable_baselines3"}
+    users = [name for name, path in FILES.items() if libraries & {module.split(".")[0] for module in _imported(path)}]
+    assert users == ["coordinator/envs.py"]
+
+
 def test_nothing_uses_torch_optim_whose_import_costs_every_actor_a_second():
     for name, path in FILES.items():
         used = [*_imported(path), *_attributes(path)]

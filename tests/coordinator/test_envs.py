@@ -1,0 +1,217 @@
+"""Firms as PettingZoo and Gymnasium environments: the officials' checks, and the same episodes as the World's."""
+
+import builtins
+import importlib
+import pickle
+import re
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from pettingzoo.test import parallel_api_test, parallel_seed_test
+from stable_baselines3.common.env_checker import check_env as check_env_for_stable_baselines
+
+from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
+from departments.rules import BaseStock, benchmark_levels
+from environment import World
+from environment.observation import Observer
+from tests.small_firms import pair, tree
+from tests.small_markets import market
+
+FIRMS = {
+    "one product": pair,
+    "two products, lost sales": lambda: tree(("tea", "jam"), "lost"),
+    "customers who choose": market,
+}
+unbounded = pytest.mark.filterwarnings(
+    "ignore:.*(A Box observation space (minimum|maximum) value is|For Box .* spaces).*:UserWarning"
+)
+
+
+@pytest.fixture(params=FIRMS)
+def firm(request):
+    return FIRMS[request.param]()
+
+
+def _actions(env, rng):
+    return {name: rng.uniform(-1, 1, env.action_space(name).shape).astype(np.float32) for name in env.agents}
+
+
+@unbounded
+def test_pettingzoo_accepts_the_departments(firm):
+    parallel_api_test(FirmParallelEnv(firm), num_cycles=60)
+    parallel_seed_test(lambda: FirmParallelEnv(firm))
+
+
+@unbounded
+def test_gymnasium_and_stable_baselines_accept_the_firm_as_one_agent(firm):
+    check_env(FirmEnv(firm, observation="pipeline"), skip_render_check=True)
+    check_env_for_stable_baselines(FirmEnv(firm, form="residual"), skip_render_check=True)
+
+
+@pytest.mark.parametrize(("reward", "payers"), [("own", [[1, 0], [0, 1]]), ("downstream", [[1, 1], [0, 1]])])
+def test_departments_play_what_the_world_plays_on_the_same_chance_to_the_last_bit(reward, payers):
+    firm = pair()
+    env, world = FirmParallelEnv(firm, reward=reward, reward_scale=1.0), World(firm, benchmark_levels(firm))
+    observer, rng = Observer(world, benchmark_levels(firm), "bounds"), np.random.default_rng(4)
+    seen, _ = env.reset(seed=9)
+    state, chance, periods = world.reset(1), env.game.chance, 0
+    while env.agents:
+        features = observer.features(state)[:, 0].numpy()
+        np.testing.assert_array_equal(seen["warehouse"], features)
+        np.testing.assert_array_equal(seen["shop"], features[1:])
+        actions = _actions(env, rng)
+        wished = torch.from_numpy(np.stack([actions["warehouse"], actions["shop"]])).view(2, 1, 1)
+        order = (wished + 1) * world.max_order / 2
+        seen, rewards, terminated, truncated, infos = env.step(actions)
+        state, outcome = world.step(state, world.feasible(order), chance.at(periods))
+        periods += 1
+        cost = outcome.cost[:, 0].numpy().astype(np.float64)
+        assert rewards == {name: -float(np.dot(w, cost)) for name, w in zip(firm.names, payers, strict=True)}
+        assert infos["shop"] == {"cost": float(cost.sum())}
+        assert not any(terminated.values())
+        assert set(truncated.values()) == {periods == firm.periods.train}
+    assert periods == firm.periods.train
+
+
+def test_recommendations_reach_the_customers_and_everyone_is_paid_the_profit_with_what_stock_is_worth_in_the_end():
+    firm = market()
+    env, world, rng = (
+        FirmParallelEnv(firm, reward_scale=1.0),
+        World(firm, benchmark_levels(firm)),
+        np.random.default_rng(1),
+    )
+    env.reset(seed=2)
+    state, profit, paid, period = world.reset(1), 0.0, [], 0
+    points, products = world.points, world.products
+    while env.agents:
+        actions = _actions(env, rng)
+        shown = torch.from_numpy(actions["recommendation"]).view(-1, products, 1)
+        exposure = world.chosen().feasible((shown + 1) / 2)
+        wished = torch.from_numpy(np.stack([actions[name] for name in firm.names])).view(points, products, 1)
+        order = world.feasible((wished + 1) * world.max_order / 2)
+        _, rewards, *_ = env.step(actions)
+        state, outcome = world.step(state, order, env.game.chance.at(period), exposure)
+        profit -= float(outcome.cost.sum())
+        assert len(set(rewards.values())) == 1
+        paid.append(rewards["recommendation"])
+        period += 1
+    assert float(world.salvage(state).sum()) > 0
+    assert sum(paid) == pytest.approx(profit + float(world.salvage(state).sum()), rel=1e-6)
+
+
+def test_the_residual_action_of_zero_is_the_benchmark():
+    firm = tree()
+    env, world = FirmEnv(firm, form="residual", reward_scale=1.0), World(firm, benchmark_levels(firm))
+    env.reset(seed=5)
+    rule, state, chance = BaseStock("benchmark", benchmark_levels(firm)), world.reset(1), env.game.chance
+    for t in range(firm.periods.train):
+        _, reward, _, truncated, _ = env.step(np.zeros(env.action_space.shape, dtype=np.float32))
+        state, outcome = world.step(state, world.feasible(rule.order(world, state)), chance.at(t))
+        assert reward == -float(outcome.cost.numpy().astype(np.float64).sum())
+    assert truncated
+
+
+def test_copies_side_by_side_are_a_copy_each_and_begin_again_together():
+    firm, copies = tree(), 3
+    env = FirmVectorEnv(firm, copies)
+    one = FirmEnv(firm)
+    first, _ = env.reset(seed=8)
+    rng, chance = np.random.default_rng(3), env.game.chance
+    actions = rng.uniform(-1, 1, (firm.periods.train, *env.action_space.shape)).astype(np.float32)
+    many = [env.step(action) for action in actions]
+    np.testing.assert_array_equal(first, np.repeat(first[:1], copies, 0))
+    for copy in range(copies):
+        one.reset(seed=0)
+        one.game.chance = type(chance)(*(None if part is None else part[..., copy : copy + 1] for part in chance))
+        for t, (seen, rewards, terminated, truncated, info) in enumerate(many):
+            own, reward, _, over, _ = one.step(actions[t, copy])
+            np.testing.assert_array_equal(own, info["final_obs"][copy] if over else seen[copy])
+            assert rewards[copy] == np.float32(reward)
+            assert truncated[copy] == over
+            assert not terminated[copy]
+    np.testing.assert_array_equal(many[-1][0], first)  # period 0 again
+    assert not torch.equal(env.game.chance.demand, chance.demand)
+    assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
+
+
+def test_a_seed_names_an_episode_and_the_ones_that_follow():
+    def episodes(seed):
+        env = FirmVectorEnv(pair(), 2)
+        env.reset(seed=seed)
+        first = env.game.chance.demand
+        env.reset()
+        return first, env.game.chance.demand
+
+    assert all(map(torch.equal, episodes(1), episodes(1)))
+    assert not torch.equal(*episodes(1))
+    assert not torch.equal(episodes(1)[0], episodes(2)[0])
+
+
+@pytest.mark.parametrize("kind", [FirmEnv, FirmParallelEnv])
+def test_an_env_is_pickled_as_its_arguments(kind):
+    env = pickle.loads(pickle.dumps(kind(pair(), form="residual", periods=3)))
+    assert env.game.periods == 3
+    assert env.game.firm == pair()
+    env.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: FirmEnv("a9"), "a9"),
+        (lambda: FirmEnv(pair(), form="delta"), "form must be one of plain, residual, got 'delta'"),
+        (lambda: FirmEnv(pair(), observation="own"), "observation must be one of everything, pipeline, got 'own'"),
+        (lambda: FirmEnv(pair(), periods=0), "periods must be a whole number of at least 1, got 0"),
+        (lambda: FirmVectorEnv(pair(), 0), "copies must be a whole number of at least 1, got 0"),
+        (lambda: FirmVectorEnv(pair(), 2).reset(seed=[1, 2]), "seed must be one whole number"),
+        (lambda: FirmParallelEnv(pair(), reward="profit"), "reward must be one of own, downstream, network"),
+        (lambda: FirmParallelEnv(pair(), observation="replenishment"), "and pair has none; use own"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_in_one_line(make, line):
+    with pytest.raises(ValueError, match=line) as refusal:
+        make()
+    assert "\n" not in str(refusal.value)
+
+
+def test_actions_that_are_none_are_refused_by_the_name_of_their_agent():
+    env = FirmParallelEnv(pair())
+    with pytest.raises(RuntimeError, match="call reset"):
+        FirmEnv(pair()).step(np.zeros(2, dtype=np.float32))
+    env.reset(seed=0)
+    good = {name: np.zeros(1, dtype=np.float32) for name in env.agents}
+    with pytest.raises(ValueError, match="got none for shop"):
+        env.step({"warehouse": good["warehouse"]})
+    with pytest.raises(ValueError, match=r"action of shop must have the shape \(1,\), got \(2,\)"):
+        env.step(good | {"shop": np.zeros(2, dtype=np.float32)})
+    with pytest.raises(ValueError, match="finite"):
+        env.step(good | {"shop": np.full(1, np.nan, dtype=np.float32)})
+    assert env.step(good)[1].keys() == good.keys()  # a refused step has changed nothing
+
+
+def test_the_example_of_the_readme_runs(capsys):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    found = {}
+    exec(example, found)
+    assert found["model"].num_timesteps == 1024
+    assert not found["env"].agents
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def lacking(name, *rest, **named):
+        if name == "gymnasium":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *rest, **named)
+
+    monkeypatch.delitem(sys.modules, "coordinator.envs")
+    monkeypatch.setattr(builtins, "__import__", lacking)
+    with pytest.raises(ImportError, match=r"needs gymnasium, .*: pip install 'firmwide\[envs\]'"):
+        importlib.import_module("coordinator.envs")
