@@ -28,19 +28,26 @@ class Collector:
     """Runs the world for the learners."""
 
     def __init__(
-        self, firm: Firm, levels: NDArray[np.float64], reward_weights: Array, scaling: Scaling, device: str = "cpu"
+        self,
+        firm: Firm,
+        levels: NDArray[np.float64],
+        base: NDArray[np.float64],
+        reward_weights: Array,
+        scaling: Scaling,
+        device: str = "cpu",
     ) -> None:
         """Build the world.
 
         Args:
             firm: a checked firm.
-            levels: [N, K] the benchmark's base-stock levels.
+            levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
+            base: [N, K] the base-stock levels that residual policies start from.
             reward_weights: [D, N] what each department pays of the costs of the stock points: reward = -weights @ cost.
             scaling: of observations.
             device: where the world lives.
         """
         self._world = World(firm, levels, device=device)
-        self._observer = Observer(self._world, levels, scaling)
+        self._observer = Observer(self._world, base, scaling)
         self._weights = torch.as_tensor(reward_weights, device=self._world.device)
         self._snapshots: dict[str, Snapshot] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.plan import loop_policies
+from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy
@@ -113,8 +113,9 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
         ValueError: a policy is missing or damaged.
     """
     trained, settings = run.firm(), run.settings()
-    levels = benchmark_levels(trained)
-    observer = Observer(world, levels, settings.scaling)
+    base = run.base_levels()
+    levels = benchmark_levels(trained) if base is None else base
+    observer = Observer(world, levels, scaling_of(trained, settings))
     snapshots = run.policies() if run.current_versions() else []
     if settings.scheme not in LOOP_SCHEMES:
         return JointPolicy(world, observer, snapshots)

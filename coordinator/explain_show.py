@@ -14,7 +14,7 @@ from rich.table import Table
 from coordinator.evaluate import trained_policy
 from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.explain_curves import Panel, agent_panels, theory_panels
-from coordinator.plan import loop_policies
+from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import LOOP_SCHEMES
 from coordinator.store import write_atomically
@@ -52,7 +52,7 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     policy = trained_policy(run, world)
     if not isinstance(policy, LearnedLoop):
         raise RuntimeError(f"{str(path)!r} holds no departments that recommend")
-    observer = Observer(world, levels, settings.scaling)
+    observer = Observer(world, levels, scaling_of(firm, settings))
     members = [role for role in roles(world, observer, loop_policies(firm, settings)) if role.name in trained]
     start = LearnedLoop(world, observer, members, {role.name: role.first_snapshot(settings.seed) for role in members})
     found = explain(world, policy, members, start=start, states=states, seed=seed)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coordinator.cluster import Blueprint
 from coordinator.collect import Collector
@@ -21,8 +22,9 @@ from departments.loop import JOINT, RECOMMENDATION, critic_features
 from departments.networks import Shapes
 from departments.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.rules import benchmark_levels
+from departments.tuning import tuned_base_stock
 from environment import Firm, Network, World
-from environment.observation import Observer
+from environment.observation import Observer, Scaling
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,32 @@ class Plan:
     streams: Mapping[str, int]  # reward stream of each department
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
-        """Version 0 of every department: the benchmark, or at random."""
+        """Version 0 of every department: base-stock at the levels of the plan, or at random."""
         snapshots = {name: charter.first_snapshot() for name, charter in self.charters.items()}
         if settings.imarl.base_policy == "random":
             return {name: _randomised(snapshot, self.charters[name].seed) for name, snapshot in snapshots.items()}
         return snapshots
 
 
-def plan_of(firm: Firm, settings: Settings) -> Plan:
+def starting_levels(firm: Firm, settings: Settings) -> NDArray[np.float64] | None:
+    """Base-stock levels that policies start from, [N, K] units; None: the benchmark's. Tuning takes seconds."""
+    if firm.customers or settings.imarl.base_policy != "tuned":
+        return None
+    return tuned_base_stock(firm, device=settings.device).levels
+
+
+def scaling_of(firm: Firm, settings: Settings) -> Scaling:
+    """How observations are scaled: as set, or what suits the firm."""
+    return settings.scaling or ("benchmark" if firm.customers else "standard")
+
+
+def plan_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = None) -> Plan:
     """The plan of a firm under a scheme.
+
+    Args:
+        firm: a checked firm.
+        settings: of the run.
+        base: [N, K] base-stock levels that residual policies start from; by default the benchmark's.
 
     Raises:
         ValueError: the scheme does not fit the firm, or settings name a department that it does not have.
@@ -55,7 +74,7 @@ def plan_of(firm: Firm, settings: Settings) -> Plan:
         raise ValueError(
             f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl"
         )
-    plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings)
+    plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings, base)
     if unknown := sorted(set(settings.departments) - set(plan.charters)):
         known = ", ".join(plan.charters)
         raise ValueError(
@@ -64,11 +83,12 @@ def plan_of(firm: Firm, settings: Settings) -> Plan:
     return plan
 
 
-def _network_plan(firm: Firm, settings: Settings) -> Plan:
+def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> Plan:
     """One replenishment department per stock point, without memory: the schemes of [I]."""
     network, levels = Network.of(firm), benchmark_levels(firm)
     world = World(firm, levels, device=settings.device)
-    observer = Observer(world, levels, settings.scaling)
+    base = levels if base is None else base
+    observer = Observer(world, base, scaling_of(firm, settings))
     policies = {name: settings.policy_of(name) for name in firm.names}
     owner: dict[str, str] = {}
     weights = reward_weights(network, "downstream")
@@ -97,7 +117,13 @@ def _network_plan(firm: Firm, settings: Settings) -> Plan:
             Critic, observer.size, len(firm.names), settings.critic, settings.seed, settings.device
         ),
         environment=functools.partial(
-            Collector, firm, levels, weights / max(unit, 1e-9), settings.scaling, settings.device
+            Collector,
+            firm,
+            levels,
+            base,
+            weights / max(unit, 1e-9),
+            scaling_of(firm, settings),
+            settings.device,
         ),
     )
     return Plan(firm, network, charters, blueprint, owner, {name: point for point, name in enumerate(firm.names)})
@@ -126,7 +152,7 @@ def _loop_plan(firm: Firm, settings: Settings) -> Plan:
         )
     network, levels = Network.of(firm), benchmark_levels(firm)
     policies = loop_policies(firm, settings)
-    build = functools.partial(LoopWorld.of, firm, levels, policies, settings.scaling, settings.device)
+    build = functools.partial(LoopWorld.of, firm, levels, policies, scaling_of(firm, settings), settings.device)
     loop = build()
     siloed = settings.scheme == "siloed"
     charters = {

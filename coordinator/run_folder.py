@@ -2,6 +2,7 @@
 
 firm.yaml  settings.json      the resolved firm and settings: the run stands by itself
 policies/NAME/VERSION.*       every accepted policy, safetensors beside json
+base.json                     base-stock levels that the policies start from, if not the benchmark's
 current.json                  the version that counts for each department
 metrics.csv  events.csv       one row an iteration; acceptances and restarts
 checkpoint.safetensors        where `--resume` goes on
@@ -94,6 +95,29 @@ class RunFolder:
             return Settings.model_validate_json((self.path / "settings.json").read_text())
         except (OSError, UnicodeDecodeError, ValidationError) as error:
             raise ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}") from None
+
+    def save_base_levels(self, levels: NDArray[np.float64]) -> None:
+        """Keep the base-stock levels, [N, K] units, that the run's policies start from."""
+        named = dict(zip(self.firm().names, levels.tolist(), strict=True))
+        write_atomically(self.path / "base.json", json.dumps(named, indent=1) + "\n")
+
+    def base_levels(self) -> NDArray[np.float64] | None:
+        """What `save_base_levels` kept; None: the policies start from the benchmark.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        file, firm = self.path / "base.json", self.firm()
+        if not file.is_file():
+            return None
+        try:
+            kept = json.loads(file.read_text())
+            levels = np.array([kept[name] for name in firm.names], dtype=float)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged: restore it, or train again ({error!r})") from None
+        if levels.shape != (len(firm.names), len(firm.products)) or not np.isfinite(levels).all():
+            raise ValueError(f"{file} is damaged: it must hold a level per stock point and product")
+        return levels
 
     def save_snapshot(self, snapshot: Snapshot, provenance: Mapping[str, Any]) -> None:
         """Keep a policy and let it count for its department."""

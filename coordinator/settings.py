@@ -21,7 +21,7 @@ class IMARLSettings(Checked):
     """The job list and when a new policy is accepted ([I], table 5)."""
 
     order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
-    base_policy: Literal["benchmark", "random"] = "benchmark"
+    base_policy: Literal["tuned", "benchmark", "random"] = "tuned"  # levels of base-stock, or a random network
     iterations: int = Field(default=60, ge=1)  # at most, per job
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a job
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
@@ -52,7 +52,7 @@ class Settings(Checked):
 
     scheme: Scheme = "imarl"
     seed: int = Field(default=0, ge=0)
-    scaling: Scaling = "benchmark"
+    scaling: Scaling | None = None  # of observations; None: standard, or benchmark where there are customers
     policy: PolicyConfig = PolicyConfig()
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()

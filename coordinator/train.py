@@ -12,7 +12,7 @@ import numpy as np
 
 from coordinator.cluster import Crew, LocalCrew, RayCrew
 from coordinator.imarl import IMARL, Progress
-from coordinator.plan import Plan, plan_of
+from coordinator.plan import Plan, plan_of, starting_levels
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.settings import Settings, Wiring
 from coordinator.together import Together
@@ -83,7 +83,9 @@ def train(
     else:  # it was stopped before its first iteration was done
         run.settings()
         run.go_back_to(0, 0)
-    plan = plan_of(firm, settings)
+    if kept is None and (base := starting_levels(firm, settings)) is not None:
+        run.save_base_levels(base)
+    plan = plan_of(firm, settings, run.base_levels())
     crew = build_crew(plan, wiring, firm.name, watcher.note)
     try:
         training = Training(

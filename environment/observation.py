@@ -20,15 +20,19 @@ from environment.state import Report, State
 from environment.world import World
 
 ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
-Scaling = Literal["benchmark", "bounds"]
+Scaling = Literal["standard", "benchmark", "bounds"]
 _ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
+_SAMPLE = (256, 60, 20)  # copies, periods and warm-up of the simulation that scaling `standard` measures
+_LEAST_SPREAD = 0.05  # of a standardised feature, mean demands: what hardly moves is not blown up
 
 
 class Observer:
     """Scaled features of a world, and which of them belong to which department's observation set.
 
-    Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `bounds` [I]:
-    position mapped from [-2 max_order, base-stock level + max_order] to [-1, 1], the paper's table for its grid.
+    Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `standard`
+    (ours), for firms whose demand follows laws: the same, less its mean and over its standard deviation while every
+    point orders up to its base-stock level. Scaling `bounds` [I]: position mapped from [-2 max_order, base-stock level
+    + max_order] to [-1, 1], the paper's table for its grid.
 
     Three sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
     what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
@@ -39,38 +43,65 @@ class Observer:
     """
 
     def __init__(self, world: World, base_stock_level: NDArray[np.float64], scaling: Scaling = "benchmark") -> None:
-        """Scale by the benchmark's levels, [N, K] units."""
+        """Scale by base-stock levels, [N, K] units.
+
+        Raises:
+            ValueError: `standard` in a firm with customers, whose demand the departments steer.
+        """
         network, products = world.network, world.products
         self._world = world
         flow = network.mean_flow()
         flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
         self.level = self._column(base_stock_level)  # [N * K, 1] units
-        if scaling == "bounds":
-            max_order = world.firm.amounts("max_order")
-            low, high = -2.0 * max_order, base_stock_level + max_order
-            self._centre, self._inverse = self._column((low + high) / 2.0), self._column(2.0 / (high - low))
-        else:
-            self._centre, self._inverse = self.level, 1.0 / self.spread
-        line_flow = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
-        self._inverse_line = 1.0 / self._column(line_flow)
         self._arrivals = min(world.slots, _ARRIVALS)
         self.positions = world.points * products
-        self._of_state = self.positions * (2 + self._arrivals) + line_flow.size
+        lines = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
+        self._of_state = self.positions * (2 + self._arrivals) + lines.size
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
         segments = 0 if world.choice is None else len(world.choice.names)
         self._of_segments = segments * (1 + products)  # traffic and exposure
         told = 3 * self.positions + self._of_segments + 2 * len(self._frequencies)
         self.size = self._of_state + (told if world.choice is not None else 0)  # all features
+        per_position = self._column(1.0 / flow)
+        self._centre = per_position.new_zeros(self._of_state, 1)  # of what the state tells
+        self._inverse = torch.cat((*[per_position] * (2 + self._arrivals), self._column(1.0 / lines)))
+        self._centre[: self.positions] = self.level
+        if scaling == "bounds":
+            max_order = world.firm.amounts("max_order")
+            low, high = -2.0 * max_order, base_stock_level + max_order
+            self._centre[: self.positions] = self._column((low + high) / 2.0)
+            self._inverse[: self.positions] = self._column(2.0 / (high - low))
+        elif scaling == "standard":
+            self._standardise()
 
     def _column(self, value: NDArray[np.float64]) -> Tensor:
         return torch.as_tensor(value, device=self._world.device, dtype=self._world.dtype).reshape(-1, 1)
 
+    @torch.no_grad()
+    def _standardise(self) -> None:
+        """Measure every feature while all points order up to their levels."""
+        world = self._world
+        if world.choice is not None:
+            raise ValueError(f"scaling standard is for firms without customers, and {world.firm.name} has some")
+        copies, periods, warm_up = _SAMPLE
+        chance = world.draw(periods, copies, world.generator(0))
+        state, level = world.reset(copies), self.level.view(world.points, world.products, 1)
+        seen = []
+        for t in range(periods):
+            state, _ = world.step(state, world.feasible(level - state.inventory_position), chance.at(t))
+            if t >= warm_up:
+                seen.append(self.all_features(state))
+        every = torch.stack(seen)
+        mean, spread = every.mean((0, 2)), every.std((0, 2)).clamp_min(_LEAST_SPREAD)
+        self._centre += mean.unsqueeze(-1) / self._inverse
+        self._inverse /= spread.unsqueeze(-1)
+
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
-        return (position - self._centre) * self._inverse
+        return (position - self._centre[: self.positions]) * self._inverse[: self.positions]
 
     def all_features(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
         """Everything there is to see, [features, E].
@@ -80,17 +111,20 @@ class Observer:
             report: of the step that led there; None before the first. Only firms with customers need it.
             period: t, for the season.
         """
-        copies = state.on_hand.shape[-1]
-        inverse = 1.0 / self.spread
-        on_hand = state.on_hand.view(self.positions, copies) * inverse
+        copies, shape = state.on_hand.shape[-1], (self.positions, -1)
         near = list(state.pipeline[: self._arrivals])
         if self._world.slots > self._arrivals:
             near[-1] = state.pipeline[self._arrivals - 1 :].sum(0)
         incoming = self._world.incidence.incoming
-        arrivals = [(incoming @ slot.view(len(slot), -1)).view(self.positions, copies) * inverse for slot in near]
-        owed = state.owed.view(-1, copies) * self._inverse_line
-        told = () if self._world.choice is None else self._told(state, report, period)
-        return torch.cat((self.features(state), on_hand, *arrivals, owed, *told))
+        arrivals = [(incoming @ slot.view(len(slot), -1)).view(shape) for slot in near]
+        units = (
+            state.inventory_position.view(shape),
+            state.on_hand.view(shape),
+            *arrivals,
+            state.owed.view(-1, copies),
+        )
+        seen = torch.cat(units).sub_(self._centre).mul_(self._inverse)
+        return seen if self._world.choice is None else torch.cat((seen, *self._told(state, report, period)))
 
     def _told(self, state: State, report: Report | None, period: int) -> tuple[Tensor, ...]:
         """What only a firm with customers has to see."""

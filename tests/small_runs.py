@@ -18,6 +18,7 @@ def settings(iterations=8, **changes):
         "copies": 16,
         "shards": 2,
         "select_every": 1,
+        "scaling": "benchmark",
         "selection_episodes": 40,
         "acceptance_episodes": 40,
         "steps": iterations * 16 * 12,

@@ -14,7 +14,7 @@ def _stage():
     firm = tree()
     world, observer = world_of(firm)
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
-    collector = Collector(firm, benchmark_levels(firm), WEIGHTS, "benchmark")
+    collector = Collector(firm, benchmark_levels(firm), benchmark_levels(firm), WEIGHTS, "benchmark")
     collector.publish(*snapshots)
     return world, observer, snapshots, collector
 

@@ -1,0 +1,59 @@
+"""How observations are scaled."""
+
+import pytest
+import torch
+
+from environment import World
+from environment.observation import Observer
+from tests.small_firms import tree, world_of
+from tests.small_markets import market
+
+
+def seen_under_base_stock(observer, world, seed, periods=80, copies=512):
+    """All features [T, G, E] while every point orders up to its level, after a warm-up."""
+    level = observer.level.view(world.points, world.products, 1)
+    chance, state, seen = world.draw(periods, copies, world.generator(seed)), world.reset(copies), []
+    for t in range(periods):
+        state, _ = world.step(state, world.feasible(level - state.inventory_position), chance.at(t))
+        seen.append(observer.all_features(state))
+    return torch.stack(seen[20:])
+
+
+def test_standard_features_have_mean_0_and_deviation_1_on_other_episodes_too():
+    world, observer = world_of(tree(products=("red", "blue")), "standard")
+    seen = seen_under_base_stock(observer, world, seed=11)
+    assert seen.mean((0, 2)).abs().max() < 0.06
+    spread = seen.std((0, 2))
+    assert (spread < 1.06).all()
+    positions = spread[: observer.positions]
+    assert (positions > 0.94).all()
+
+
+@pytest.mark.parametrize("scaling", ["standard", "bounds"])
+def test_scalings_differ_from_the_benchmarks_by_an_affine_map_of_each_feature(scaling):
+    world, plain = world_of(tree(), "benchmark")
+    _, other = world_of(tree(), scaling)
+    a, b = seen_under_base_stock(plain, world, 3, 30, 64), seen_under_base_stock(other, world, 3, 30, 64)
+    a, b = a.transpose(0, 1).flatten(1).double(), b.transpose(0, 1).flatten(1).double()
+    moving = a.std(1) > 0
+    slope = b.std(1)[moving] / a.std(1)[moving]
+    torch.testing.assert_close(
+        b[moving] - b[moving].mean(1, keepdim=True),
+        slope[:, None] * (a[moving] - a[moving].mean(1, keepdim=True)),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
+def test_what_never_moves_is_not_blown_up():
+    world, observer = world_of(tree(), "standard")
+    quiet = observer.all_features(world.reset(4))
+    assert torch.isfinite(quiet).all()
+    assert quiet.abs().max() < 100
+
+
+def test_standard_scaling_is_refused_where_the_departments_steer_demand():
+    firm = market()
+    world = World(firm, torch.zeros(len(firm.names), len(firm.products)).numpy())
+    with pytest.raises(ValueError, match="firms without customers"):
+        Observer(world, torch.zeros(len(firm.names), len(firm.products)).numpy(), "standard")
