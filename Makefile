@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test bench results clean
+.PHONY: run test bench peers results clean
 
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
@@ -26,6 +26,10 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
+# Ours beside stable-baselines3, RLlib, JAX and stockpyl; see docs/peers.md.
+peers: $(VENV)/installed-peers
+	$(BIN)/python benchmarks/peers.py $(ARGS)
+
 results: $(VENV)/installed
 	$(BIN)/python benchmarks/results.py $(ARGS)
 
@@ -38,6 +42,10 @@ $(VENV)/torch:
 $(VENV)/installed: $(VENV)/torch pyproject.toml
 	$(PIP) --editable .
 	touch $@
+
+$(VENV)/installed-peers: $(VENV)/torch pyproject.toml
+	$(PIP) --editable '.[peers]'
+	touch $@ $(VENV)/installed
 
 $(VENV)/installed-dev: $(VENV)/torch pyproject.toml
 	$(PIP) --editable '.[dev]'

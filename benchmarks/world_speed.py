@@ -69,7 +69,7 @@ def world_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
         levels = benchmark_levels(firm)
         world = World(firm, levels, device=device)
         acting = networks(world, Observer(world, levels))
-        rule = _Levels(BaseStock("base-stock", levels), world)
+        rule = FixedLevels(BaseStock("base-stock", levels), world)
         found[name] = {}
         for copies in COPIES:
             steps, repeats = copies * _PERIODS, 15 if copies <= 1024 else 7
@@ -85,11 +85,12 @@ def world_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
-class _Levels:
+class FixedLevels:
     """A base-stock rule whose levels are on the device already."""
 
     def __init__(self, rule: BaseStock, world: World) -> None:
         self._level = torch.as_tensor(rule.levels, device=world.device, dtype=world.dtype)[:, :, None]
 
     def order(self, world: World, state: Any) -> torch.Tensor:  # noqa: ANN401
+        """Level less position."""
         return self._level - state.inventory_position

@@ -1,0 +1,74 @@
+"""Our own training, as the peers are judged: IMARL through Ray actors, or in one process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from judging import FIRM, Judge
+
+from coordinator.cluster import Crew
+from coordinator.game import Form
+from coordinator.imarl import IMARL, Progress
+from coordinator.plan import plan_of
+from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.train import build_crew
+from coordinator.training import Iteration, Training
+from departments.joint import JointPolicy
+from departments.policy import PolicyConfig
+from environment import load_firm
+
+
+@dataclass
+class _Timed(Training):
+    """Training that knows how long its iterations took, evaluation not included as in the peers' speed."""
+
+    taken: tuple[float, ...] = ()
+
+    def iterate(self, *arguments: Any) -> Iteration:  # noqa: ANN401
+        start = time.perf_counter()
+        result = super().iterate(*arguments)
+        self.taken = (*self.taken, time.perf_counter() - start)
+        return result
+
+
+def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  # noqa: ANN401
+    """IMARL with its default settings; what it selects and accepts by is part of its time to beat the benchmark."""
+    judge, firm = Judge(form, budget), load_firm(FIRM)
+    settings = Settings(seconds=budget)
+    if form == "plain":
+        settings = Settings(
+            seconds=budget,
+            scaling="bounds",
+            policy=PolicyConfig(form="plain", initial_std=1.0),
+            imarl=IMARLSettings(base_policy="random"),
+        )
+    started = time.perf_counter()
+    plan = plan_of(firm, settings)
+    crew: Crew = build_crew(plan, Wiring(backend=backend), "peers", lambda _: None)
+    try:
+        training = _Timed(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
+        start_up, training.started = time.perf_counter() - started, time.monotonic()
+        beaten: dict[str, float] = {}
+
+        def watch(progress: Progress) -> None:
+            if progress.cost is None or beaten:
+                return
+            seconds, paused = training.seconds, time.monotonic()
+            acting = JointPolicy(judge.world, judge.observer, list(training.published.values()))
+            if judge.cost(acting)[0] <= judge.threshold:
+                beaten.update(seconds_to_beat=seconds, steps_to_beat=training.env_steps)
+            training.started += time.monotonic() - paused
+
+        scheme = IMARL.begin(plan.network, training)
+        scheme.run(watch, lambda *_: None, lambda: None)
+        seconds = training.seconds
+    finally:
+        crew.close()
+    saved = JointPolicy(judge.world, judge.observer, list(scheme.saved.values()))
+    judge.best = (judge.cost(saved)[0], saved)
+    steps = settings.copies * firm.periods.train
+    own = {"steps_per_second": steps / float(np.median(training.taken[3:])), "seconds": seconds}
+    return {**judge.verdict(), **own, "steps": training.env_steps, "start_up": start_up, **beaten}

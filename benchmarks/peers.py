@@ -1,0 +1,218 @@
+"""Ours beside its peers on a1, one after the other, each in a process of its own; needs the extra `peers`.
+
+    python benchmarks/peers.py --budget 300 --write
+
+prints the tables and, with --write, puts them into docs/peers.md, where it says what is compared. A peer that is not
+installed is named and left out. The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a checkout that is not installed works too
+PAGE = ROOT / "docs" / "peers.md"
+BEGIN, END = "<!-- written by benchmarks/peers.py -->", "<!-- end -->"
+GRACE = 300  # seconds for imports, compilation and evaluation beyond a peer's budget
+TARGETS = {"stable-baselines3": 40.0, "rllib": 60.0, "jax": 4.0}  # steps per second in training, ours over theirs
+
+
+class Peer(NamedTuple):
+    """Something to run: modules that must be there, what the table says, module and function."""
+
+    needs: tuple[str, ...]
+    title: str
+    module: str
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+
+TRAININGS = {
+    "ours": Peer(("ray",), "IMARL, Ray actors", "peer_ours", "train"),
+    "ours-local": Peer((), "IMARL, one process", "peer_ours", "train", ("local",)),
+    "stable-baselines3": Peer(
+        ("stable_baselines3",), "stable-baselines3 PPO, 16 `FirmEnv`", "peer_stable_baselines", "train"
+    ),
+    "stable-baselines3-vector": Peer(
+        ("stable_baselines3",),
+        "stable-baselines3 PPO, `FirmVectorEnv` of 256",
+        "peer_stable_baselines",
+        "train",
+        (True,),
+    ),
+    "rllib": Peer(("ray.rllib", "tree", "pettingzoo"), "RLlib PPO, 32 `FirmParallelEnv`", "peer_rllib", "train"),
+    "jax": Peer(("jax",), "PPO jitted as a whole in JAX, 256 copies", "jax_ppo", "train"),
+}
+SIMULATIONS = {
+    "world": Peer((), "our world", "peer_world", "ours"),
+    "world-jax": Peer(("jax",), "the same in JAX", "peer_world", "in_jax"),
+    "stockpyl": Peer(("stockpyl",), "stockpyl", "peer_world", "in_stockpyl"),
+}
+PEERS = TRAININGS | SIMULATIONS
+
+
+def missing(peer: Peer) -> list[str]:
+    """The modules that a peer needs and that are not installed."""
+
+    def absent(name: str) -> bool:
+        try:
+            return importlib.util.find_spec(name) is None
+        except ModuleNotFoundError:
+            return True
+
+    return [name for name in peer.needs if absent(name)]
+
+
+def result_of(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """What a peer found in a process of its own; None if it is not there, fails or takes too long."""
+    peer, say = PEERS[name], sys.stderr.write
+    if absent := missing(peer):
+        say(f"{name}: left out, {', '.join(absent)} not installed (pip install 'firmwide[peers]')\n")
+        return None
+    say(f"{name} ...\n")
+    command = [sys.executable, "-W", "ignore", __file__, "--run", name, "--budget", str(options.budget)]
+    settings = os.environ | {"OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        [*command, "--form", options.form], stdout=subprocess.PIPE, env=settings, text=True, start_new_session=True
+    )
+    try:
+        printed, _ = running.communicate(timeout=options.budget + GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        say(f"{name}: left out, it took more than {options.budget + GRACE:.0f} seconds\n")
+        return None
+    if running.returncode:
+        say(f"{name}: left out, it ended with status {running.returncode}\n")
+        return None
+    found: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
+    say(f"{name}: {found}\n")
+    return found
+
+
+def run(name: str, budget: float, form: str) -> dict[str, Any]:
+    """A peer in this process."""
+    from coordinator.process import settle
+
+    settle()
+    peer = PEERS[name]
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(peer.module), peer.function)
+    return function(budget, form, *peer.arguments) if name in TRAININGS else function()
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Rows as lines of markdown, the first the header."""
+    return ["| " + " | ".join(line) + " |" for line in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]
+
+
+def number(found: dict[str, Any], key: str, digits: int = 0) -> str:
+    """A figure, or a dash where there is none."""
+    return f"{found[key]:,.{digits}f}" if key in found else "-"
+
+
+def training_table(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Speed, time to the benchmark, cost."""
+    header = (
+        "training",
+        "steps a second",
+        "seconds to beat DA",
+        "steps to beat DA",
+        "cost",
+        "seconds trained",
+        "seconds to start or compile",
+    )
+    rows = [list(header)]
+    for name in filter(results.__contains__, TRAININGS):
+        found = results[name]
+        ready = number(found, "start_up" if "start_up" in found else "compile_seconds", 1)
+        beaten = [number(found, "seconds_to_beat", 1), number(found, "steps_to_beat")]
+        cost = f"{found['cost']:,.0f} ± {found['standard_error']:.1f}"
+        rows.append(
+            [TRAININGS[name].title, number(found, "steps_per_second"), *beaten, cost, f"{found['seconds']:.0f}", ready]
+        )
+    return table(rows)
+
+
+def simulation_table(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Steps per second by firm, and what compiling took."""
+    firms = ("a1", "c1", "d1")
+    rows = [["simulation alone, one core", *(f"{firm}, steps a second" for firm in firms), "seconds to compile"]]
+    for name in filter(results.__contains__, SIMULATIONS):
+        by_firm = results[name] if "a1" in results[name] else {"a1": results[name]}
+        speed = [number(by_firm.get(firm, {}), "steps_per_second") for firm in firms]
+        compiled = [f"{found['compile_seconds']:.1f}" for found in by_firm.values() if "compile_seconds" in found]
+        rows.append([SIMULATIONS[name].title, *speed, ", ".join(compiled) if "jax" in name else "-"])
+    return table(rows)
+
+
+def verdicts(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Ours over theirs, beside what was aimed at."""
+    lines = []
+    for name, target in TARGETS.items():
+        for mine in ("ours", "ours-local"):
+            if name in results and mine in results:
+                ratio = results[mine]["steps_per_second"] / results[name]["steps_per_second"]
+                word = "met" if ratio >= target else "not met"
+                about = f"{TRAININGS[mine].title} over {TRAININGS[name].title}"
+                lines.append(f"- {about}: {ratio:.1f} times the steps a second; aimed at {target:.0f}, {word}")
+    return lines
+
+
+def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str:
+    """All tables."""
+    from speed import machine
+
+    found, load = machine("cpu"), os.getloadavg()[2]
+    cost = next((result["benchmark"] for result in results.values() if "benchmark" in result), None)
+    lines = [
+        f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {found['cores']} cores ({found['cpu']}), torch "
+        f"{found['torch']}; load average of the last 15 minutes {load:.1f}; `--budget {options.budget:g} "
+        f"--form {options.form}`, one seed.",
+        "",
+    ]
+    if cost is not None:
+        lines += [f"Decomposition-aggregation (DA) costs {cost:,.0f} on the same episodes.", ""]
+    if TRAININGS.keys() & results.keys():
+        lines += [*training_table(results), "", *verdicts(results), ""]
+    if SIMULATIONS.keys() & results.keys():
+        lines += simulation_table(results)
+    return "\n".join(lines).strip() + "\n"
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds of training for each")
+    parser.add_argument("--form", choices=("residual", "plain"), default="residual", help="of actions, for everyone")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--run", choices=PEERS, metavar="NAME", help="one peer in this process, as json")
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(run(options.run, options.budget, options.form)))
+        return
+    found = {name: result_of(name, options) for name in options.peers}
+    results = {name: result for name, result in found.items() if result is not None}
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    text = page(results, options)
+    if options.write:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
