@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 from jax import Array
 from jax_world import JaxChance, JaxState, JaxWorld
-from judging import CLIP, EPOCHS, FIRM, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNING_RATE, Judge, Part
+from judging import CLIP, EPOCHS, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNING_RATE, Judge, Part
 
 from coordinator.game import REACH, Form
-from environment import Network, load_firm
 
 COPIES, PERIODS, MINIBATCHES, UPDATES = 256, 128, 8, 5  # UPDATES: between two evaluations
 _VALUE_COEF, _MAX_GRAD_NORM, _TINY = 0.5, 0.5, 1e-5
@@ -77,17 +77,13 @@ def _log_prob(mean: Array, log_std: Array, action: Array) -> Array:
 class JaxPPO:
     """The program."""
 
-    def __init__(self, form: Form, unit: float) -> None:
-        """Prepare the firm; rewards are -cost / `unit`."""
-        firm = load_firm(FIRM)
-        self.world, self.form, self.unit = JaxWorld(firm), form, unit
-        flow, level, most = Network.of(firm).mean_flow()[:, 0], self.world.level, self.world.max_order
-        self.reach = REACH * flow
-        if form == "plain":  # observations and actions of [I]
-            low, high = -2.0 * most, level + most
-            self.centre, self.inverse = (low + high) / 2.0, 2.0 / (high - low)
-        else:
-            self.centre, self.inverse = level, 1.0 / flow
+    def __init__(self, judge: Judge) -> None:
+        """Prepare the judge's firm: the same observations, actions and rewards as the other peers'."""
+        self.world, self.form, self.unit = JaxWorld(judge.world.firm), judge.form, judge.unit
+        self.reach = REACH * judge.observer.spread[:, 0].numpy()
+        # Observations are linear in positions, which at the start of an episode are the stock on hand.
+        ground, one_up = (judge.observer.features(judge.world.reset(1, torch.full((), units))) for units in (0.0, 1.0))
+        self.offset, self.slope = ground[:, 0].numpy(), (one_up - ground)[:, 0].numpy()
 
     def begin(self, key: Array) -> Learner:
         """A learner that has learned nothing."""
@@ -103,8 +99,8 @@ class JaxPPO:
 
     def observe(self, state: JaxState) -> Array:
         """Scaled positions, [E, N]."""
-        rows = zip(state.position, self.centre, self.inverse, strict=True)
-        return jnp.stack([(row - float(middle)) * float(factor) for row, middle, factor in rows], -1)
+        rows = zip(state.position, self.slope, self.offset, strict=True)
+        return jnp.stack([row * float(slope) + float(offset) for row, slope, offset in rows], -1)
 
     def order(self, state: JaxState, action: Array) -> tuple[Array, ...]:
         """Feasible orders, N of [E], from actions [E, N]."""
@@ -190,7 +186,7 @@ def _descend(learner: Learner, part: Samples) -> tuple[Learner, None]:
 def train(budget: float, form: Form) -> dict[str, Any]:
     """Learn until the budget is used up; compilation is timed by itself and not part of it."""
     judge = Judge(form, budget)
-    program, key = JaxPPO(form, judge.unit), jax.random.key(0)
+    program, key = JaxPPO(judge), jax.random.key(0)
     learner, points = program.begin(key), range(judge.world.points)
     start = time.perf_counter()
     updates = jax.jit(program.updates).lower(learner, key).compile()

@@ -24,7 +24,7 @@ GAMMA, GAE_LAMBDA, LEARNING_RATE, EPOCHS, CLIP = 0.95, 0.8, 1e-3, 4, 0.2  # ours
 HIDDEN = (64, 64)
 MARGIN = 0.01  # share of the benchmark's cost that a policy must save to have beaten it
 _SELECTION, _REPORT, _SELECTION_EPISODES, _REPORT_EPISODES = 11, 12, 1024, 4096
-SCALINGS: dict[Form, Scaling] = {"residual": "benchmark", "plain": "bounds"}
+SCALINGS: dict[Form, Scaling] = {"residual": "standard", "plain": "bounds"}
 INITIAL_STD: dict[Form, float] = {"residual": 0.3 / REACH, "plain": 1.0}  # residual: 0.3 mean demands, as ours
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from judging import FIRM, Judge
+from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
 from coordinator.cluster import Crew
 from coordinator.game import Form
@@ -35,16 +35,11 @@ class _Timed(Training):
 
 
 def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  # noqa: ANN401
-    """IMARL with its default settings; what it selects and accepts by is part of its time to beat the benchmark."""
+    """IMARL as by default, but from where the others start; what it selects by is part of its time to beat DA."""
     judge, firm = Judge(form, budget), load_firm(FIRM)
-    settings = Settings(seconds=budget)
-    if form == "plain":
-        settings = Settings(
-            seconds=budget,
-            scaling="bounds",
-            policy=PolicyConfig(form="plain", initial_std=1.0),
-            imarl=IMARLSettings(base_policy="random"),
-        )
+    policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
+    start: Literal["benchmark", "random"] = "benchmark" if form == "residual" else "random"
+    settings = Settings(seconds=budget, scaling=SCALINGS[form], policy=policy, imarl=IMARLSettings(base_policy=start))
     started = time.perf_counter()
     plan = plan_of(firm, settings)
     crew: Crew = build_crew(plan, Wiring(backend=backend), "peers", lambda _: None)
