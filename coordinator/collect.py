@@ -15,9 +15,10 @@ from torch import Tensor
 
 from departments.episode import SHARD, run_costs
 from departments.joint import JointPolicy, MessagePolicy
+from departments.pathwise import descend
 from departments.policy import Snapshot
 from departments.rollout import rollout
-from environment import Firm, World
+from environment import Firm, State, World
 from environment.observation import Observer, Scaling
 
 Array = NDArray[np.float32]
@@ -77,6 +78,22 @@ class Collector:
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
         return [*(tuple(map(as_array, part)) for part in result.slices), (as_array(result.features), as_array(reward))]
+
+    def start(self, copies: int) -> list[Array]:
+        """A state in which a stretch of `descend` can begin."""
+        return [as_array(part) for part in self._world.reset(copies)]
+
+    def descend(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> list[Any]:
+        """One shard of a stretch of periods with gradients of the firm's cost.
+
+        Returns:
+            The gradient of each learning department, then the mean cost a period, then the state at the end.
+        """
+        state = State(*(torch.tensor(part, device=self._world.device) for part in start))
+        chance = self._world.draw(periods, state.on_hand.shape[-1], self._world.generator(*seed))
+        snapshots = [self._snapshots[name] for name in learning]
+        result = descend(self._world, self._observer, snapshots, state, chance)
+        return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
 
     def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:
         answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]

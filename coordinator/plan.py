@@ -20,6 +20,7 @@ from departments.department import Charter, Department
 from departments.joint import widest_observation
 from departments.loop import JOINT, RECOMMENDATION, critic_features
 from departments.networks import Shapes
+from departments.pathwise import window_of
 from departments.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.rules import benchmark_levels
 from departments.tuning import tuned_base_stock
@@ -37,6 +38,7 @@ class Plan:
     blueprint: Blueprint
     owner: Mapping[str, str]  # department -> the one whose policy it shares
     streams: Mapping[str, int]  # reward stream of each department
+    window: int = 0  # periods that a gradient through the simulator reaches back
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: base-stock at the levels of the plan, or at random."""
@@ -126,7 +128,8 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             settings.device,
         ),
     )
-    return Plan(firm, network, charters, blueprint, owner, {name: point for point, name in enumerate(firm.names)})
+    streams = {name: point for point, name in enumerate(firm.names)}
+    return Plan(firm, network, charters, blueprint, owner, streams, settings.pathwise.window or window_of(world))
 
 
 def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:

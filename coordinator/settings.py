@@ -7,13 +7,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coordinator.critic import CriticConfig
+from departments.pathwise import PathwiseConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.timescale import FAST, SLOW, StepLaw
 from environment.fields import Checked
 from environment.observation import Scaling
 
-Scheme = Literal["imarl", "marl", "mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed"]
+Scheme = Literal["imarl", "marl", "pathwise", "mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed"]
 LOOP_SCHEMES = ("mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed")  # of firms with customers
 
 
@@ -58,6 +59,7 @@ class Settings(Checked):
     critic: CriticConfig = CriticConfig()
     imarl: IMARLSettings = IMARLSettings()
     loop: LoopSettings = LoopSettings()
+    pathwise: PathwiseConfig = PathwiseConfig()
     departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; unlike the actors they decide the result
@@ -73,6 +75,10 @@ class Settings(Checked):
     def _shards_are_equal(self) -> Self:
         if self.copies % self.shards:
             raise ValueError(f"copies must be a multiple of shards ({self.shards}), got {self.copies}")
+        if self.pathwise.copies % self.shards:
+            raise ValueError(
+                f"pathwise.copies must be a multiple of shards ({self.shards}), got {self.pathwise.copies}"
+            )
         return self
 
     def law_of(self, department: str, recommends: bool) -> StepLaw:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Together:
     iteration: int = 0
 
     @classmethod
-    def begin(cls, training: Training) -> Together:
+    def begin(cls, training: Training) -> Self:
         """All start from what is published."""
         for snapshot in dict(training.published).values():
             training.adopt(snapshot)
@@ -55,11 +55,20 @@ class Together:
             self.iteration += 1
             cost = None
             if self.iteration % settings.select_every == 0:
-                cost = float(training.selection_costs().mean())
-                if cost < self.best_cost:
-                    self.best, self.best_cost = dict(training.published), cost
+                cost = self._select()
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
+        self._accept(accepted)
+
+    def _select(self) -> float:
+        """Cost of what is published on the selection episodes; the best is remembered."""
+        cost = float(self.training.selection_costs().mean())
+        if cost < self.best_cost:
+            self.best, self.best_cost = dict(self.training.published), cost
+        return cost
+
+    def _accept(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
+        """Tell of the policies that count in the end."""
         for snapshot in self.best.values():
             accepted(snapshot, float("nan"), float("nan"))
 
@@ -69,7 +78,7 @@ class Together:
         return {"iteration": self.iteration, "best_cost": self.best_cost}, snapshots
 
     @classmethod
-    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Together:
+    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Self:
         """Go on from a record."""
         best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
         return cls(training, best, plain["best_cost"], plain["iteration"])

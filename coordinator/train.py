@@ -12,6 +12,7 @@ import numpy as np
 
 from coordinator.cluster import Crew, LocalCrew, RayCrew
 from coordinator.imarl import IMARL, Progress
+from coordinator.pathwise import Pathwise
 from coordinator.plan import Plan, plan_of, starting_levels
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.settings import Settings, Wiring
@@ -97,6 +98,7 @@ def train(
             by_message=wiring.execution == "message",
             owner=plan.owner,
             report=watcher.note,
+            window=plan.window,
             started=started or time.monotonic(),
         )
         diary = _Diary(run, training, watcher)
@@ -105,11 +107,16 @@ def train(
         elif settings.scheme == "imarl":
             scheme = IMARL.begin(plan.network, training)
         else:
-            scheme = Together.begin(training)
+            scheme = _together(settings).begin(training)
         diary.follow(scheme)
         return list(scheme.saved.values()) if isinstance(scheme, IMARL) else list(scheme.best.values())
     finally:
         crew.close()
+
+
+def _together(settings: Settings) -> type[Together]:
+    """The scheme that teaches all departments at once."""
+    return Pathwise if settings.scheme == "pathwise" else Together
 
 
 class _Diary:
@@ -136,7 +143,7 @@ class _Diary:
         plain = record["scheme"]
         if training.settings.scheme == "imarl":
             return IMARL.resume(plan.network, training, plain, snapshots)
-        return Together.resume(training, plain, snapshots)
+        return _together(training.settings).resume(training, plain, snapshots)
 
     def follow(self, scheme: IMARL | Together) -> None:
         if self.iteration == 0:

@@ -20,8 +20,11 @@ from departments.department import Arrays
 from departments.episode import SHARD
 from departments.policy import Snapshot
 from departments.ppo import UpdateStats
+from environment import State
 
+Array = NDArray[np.float32]
 _TRIES = 8
+_WORLD = "world/"  # a shard's state, among the learners' states in a checkpoint
 _SELECTION, _ACCEPTANCE = 2, 3  # streams of evaluation episodes; reports use streams of their own
 Result = TypeVar("Result")
 
@@ -47,11 +50,13 @@ class Training:
     by_message: bool = False
     owner: Mapping[str, str] = field(default_factory=dict)  # department -> the one whose policy it shares, if any
     report: Callable[[str], None] = lambda _: None
+    window: int = 0  # periods of a stretch of `descend`
     env_steps: int = 0
     started: float = field(default_factory=time.monotonic)
     spent: float = 0.0  # seconds before this process, when resumed
     _states: dict[str, Arrays] = field(default_factory=dict)
     _critic: Arrays | None = None
+    _worlds: list[list[Array]] = field(default_factory=list)  # where the shards of `descend` go on
 
     def __post_init__(self) -> None:
         """Bring the workers into the state that is held here."""
@@ -67,8 +72,15 @@ class Training:
     @property
     def exhausted(self) -> bool:
         """Whether the budget of time or steps is used up."""
+        return self.progress >= 1.0
+
+    @property
+    def progress(self) -> float:
+        """How much of the budget of time or steps is used up, 0 where there is none."""
         seconds, steps = self.settings.seconds, self.settings.steps
-        return (seconds is not None and self.seconds >= seconds) or (steps is not None and self.env_steps >= steps)
+        return max(
+            self.seconds / seconds if seconds is not None else 0.0, self.env_steps / steps if steps is not None else 0.0
+        )
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Let everyone act with new policies."""
@@ -93,6 +105,21 @@ class Training:
         self._states |= states
         self._critic = critic_state
         self.env_steps += self.settings.copies * self.train_periods
+        self.publish(*result.snapshots.values())
+        return result
+
+    def descend(self, learning: Sequence[str], seed: Sequence[int], progress: float) -> Iteration:
+        """Differentiate through a stretch of periods, let the departments step; publish what they learned.
+
+        Args:
+            learning: the departments.
+            seed: names the stretch's chance.
+            progress: 0..1, how much of the budget is used up.
+        """
+        result, states, worlds = self._safely(lambda: self._descend(learning, seed, progress))
+        self._states |= states
+        self._worlds = worlds
+        self.env_steps += self.settings.pathwise.copies * self.window
         self.publish(*result.snapshots.values())
         return result
 
@@ -129,11 +156,15 @@ class Training:
 
     def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
         """States of the departments that have learned, and of the critic."""
-        return dict(self._states), self._critic
+        worlds = {f"{_WORLD}{i}": dict(zip(State._fields, parts, strict=True)) for i, parts in enumerate(self._worlds)}
+        return self._states | worlds, self._critic
 
     def bring_back(self, states: dict[str, Arrays], critic: Arrays | None) -> None:
         """Go on from states that were kept."""
-        self._states, self._critic = dict(states), critic or self._critic
+        worlds = sorted(name for name in states if name.startswith(_WORLD))
+        self._worlds = [[states[name][part] for part in State._fields] for name in worlds]
+        self._states = {name: state for name, state in states.items() if name not in worlds}
+        self._critic = critic or self._critic
         self._safely(self._reinstall)
 
     def _iterate(self, learning: Sequence[str], seed: Sequence[int]) -> tuple[Iteration, dict[str, Arrays], Arrays]:
@@ -164,6 +195,29 @@ class Training:
         stats = {owner: result[2] for owner, result in results.items()}
         states = {owner: result[1] for owner, result in results.items()}
         return Iteration(snapshots, stats, critic_stats), states, critic_state
+
+    def _descend(
+        self, learning: Sequence[str], seed: Sequence[int], progress: float
+    ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
+        crew, settings, count = self.crew, self.settings, len(learning)
+        shards, environments = settings.shards, crew.environments
+        copies = settings.pathwise.copies // shards
+        starts = self._worlds or crew.get([environments[0].call("start", copies)] * shards)
+        parts = [
+            environments[i % len(environments)].call(
+                "descend", learning, self.window, (*seed, i), *starts[i], returns=count + 2
+            )
+            for i in range(shards)
+        ]
+        updates = {
+            name: crew.departments[name].call("descend", settings.pathwise, progress, *(part[i] for part in parts))
+            for i, name in enumerate(learning)
+        }
+        results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
+        ends = crew.get([part[count + 1] for part in parts])
+        snapshots = {name: result[0] for name, result in results.items()}
+        stats = {name: result[2] for name, result in results.items()}
+        return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
 
     def _send(self, snapshots: Sequence[Snapshot]) -> None:
         self.crew.get([worker.call("publish", *snapshots) for worker in self.crew.environments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from departments.adam import Adam
 from departments.loop import LoopSlice, Role
 from departments.loop_learning import update_role
 from departments.networks import Shapes, StackedNetworks
+from departments.pathwise import PathwiseConfig, take_step
 from departments.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
 from departments.rollout import exploration_noise
@@ -125,6 +127,25 @@ class Department:
         self.version += 1
         self._networks = None
         return self.snapshot(), self.state(), stats
+
+    def descend(
+        self, config: PathwiseConfig, progress: float, *gradients: NDArray[np.float32]
+    ) -> tuple[Snapshot, Arrays, UpdateStats]:
+        """One step against the mean of gradients through the simulator.
+
+        Args:
+            config: of the learner.
+            progress: 0..1, how much of the budget is used up.
+            gradients: of the firm's cost with respect to this department's parameters, one per shard.
+
+        Returns:
+            As `learn`; only the gradient's norm is told.
+        """
+        gradient = torch.stack([self._tensor(part) for part in gradients]).mean(0)
+        norm = take_step(self._parameters, self._optimiser, gradient, config, progress)
+        self.version += 1
+        self._networks = None
+        return self.snapshot(), self.state(), UpdateStats(math.nan, math.nan, math.nan, norm)
 
     @property
     def learning_rate(self) -> float:

@@ -46,7 +46,13 @@ class JointPolicy:
     """Snapshots of departments as one policy of the firm; stock points without a snapshot follow the benchmark."""
 
     def __init__(
-        self, world: World, observer: Observer, snapshots: Sequence[Snapshot], *, always: Sequence[int] = ()
+        self,
+        world: World,
+        observer: Observer,
+        snapshots: Sequence[Snapshot],
+        *,
+        always: Sequence[int] = (),
+        parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Stack the snapshots.
 
@@ -55,28 +61,39 @@ class JointPolicy:
             observer: of that world.
             snapshots: at most one per stock point.
             always: points whose network is evaluated even while it is constant (their actions are recorded).
+            parameters: by department, tensors in place of the snapshots' own, so that gradients reach them; such a
+                department's network is always evaluated.
         """
+        parameters = parameters or {}
         names = world.firm.names
         width = widest_observation(observer, {s.department: s.config for s in snapshots}, names) if snapshots else 0
         kinds: dict[tuple[object, ...], list[tuple[int, Snapshot]]] = defaultdict(list)
         for snapshot in sorted(snapshots, key=lambda snapshot: names.index(snapshot.department)):
             point, config = names.index(snapshot.department), snapshot.config
-            if point in always or not is_idle(snapshot, policy_shapes(observer, config, point, world.products)):
+            if (
+                point in always
+                or snapshot.department in parameters
+                or not is_idle(snapshot, policy_shapes(observer, config, point, world.products))
+            ):
                 kinds[config.hidden, config.form, config.activation].append((point, snapshot))
-        self._parts = [self._part(world, observer, members, width) for members in kinds.values()]
+        self._parts = [self._part(world, observer, members, width, parameters) for members in kinds.values()]
         self._all = any(s.config.observation == "pipeline" for members in kinds.values() for _, s in members)
         self._observer = observer
         self._level = observer.level.view(world.points, world.products, 1)
 
     @staticmethod
     def _part(
-        world: World, observer: Observer, members: list[tuple[int, Snapshot]], width: int
+        world: World,
+        observer: Observer,
+        members: list[tuple[int, Snapshot]],
+        width: int,
+        parameters: Mapping[str, Tensor],
     ) -> tuple[_Group, Tensor, StackedNetworks]:
         points, config = [point for point, _ in members], members[0][1].config
         rows = [observer.rows(snapshot.config.observation, point) for point, snapshot in members]
         padded = torch.tensor([[*own, *[own[0]] * (width - len(own))] for own in rows], device=world.device)
         networks = StackedNetworks(
-            [snapshot.parameters for _, snapshot in members],
+            [parameters.get(snapshot.department, snapshot.parameters) for _, snapshot in members],
             [policy_shapes(observer, snapshot.config, point, world.products) for point, snapshot in members],
             config.activation,
             width=width,

@@ -71,7 +71,7 @@ class StackedNetworks:
 
     def __init__(
         self,
-        parameters: Sequence[Parameters],
+        parameters: Sequence[Parameters | Tensor],
         shapes: Sequence[Shapes],
         activation: Activation,
         *,
@@ -79,11 +79,14 @@ class StackedNetworks:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Stack flat vectors whose shapes differ in `inputs` only; `width` is at least the largest."""
+        """Stack flat vectors whose shapes differ in `inputs` only; `width` is at least the largest.
+
+        Gradients reach vectors that are given as tensors.
+        """
         self._relu = activation == "relu"
         stacked = []
         for flat, shape in zip(parameters, shapes, strict=True):
-            (weight, bias), *others = shape.split(torch.tensor(flat, device=device, dtype=dtype))[0]
+            (weight, bias), *others = shape.split(torch.as_tensor(flat, device=device, dtype=dtype))[0]
             stacked.append([(torch.nn.functional.pad(weight, (0, width - shape.inputs)), bias), *others])
         self._layers = [
             (torch.stack([weight for weight, _ in layer]), torch.stack([bias for _, bias in layer]).unsqueeze(-1))

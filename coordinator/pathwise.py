@@ -1,0 +1,37 @@
+"""Learning by gradients through the simulator: trained together, decided alone; no critic and no exploration.
+
+The environment workers differentiate the firm's cost over a stretch of periods, each department takes a step against
+its own part of the gradient, and the next stretch goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from coordinator.imarl import Progress
+from coordinator.together import Together
+from departments.policy import Snapshot
+
+_SELECTIONS = 12  # times that the policies are tried on the selection episodes, evenly over the budget
+
+
+class Pathwise(Together):
+    """Everybody's best policies so far."""
+
+    def run(
+        self,
+        watch: Callable[[Progress], None],
+        accepted: Callable[[Snapshot, float, float], None],
+        keep: Callable[[], None],
+    ) -> None:
+        """See `Together.run`; the learning rate falls to 0 as the budget is used up."""
+        training, names = self.training, list(self.training.streams)
+        updates = training.settings.pathwise.updates
+        while (progress := max(self.iteration / updates, training.progress)) < 1.0:
+            result = training.descend(names, (training.settings.seed, 0, self.iteration), progress)
+            self.iteration += 1
+            now = max(self.iteration / updates, training.progress)
+            cost = self._select() if int(now * _SELECTIONS) > int(progress * _SELECTIONS) else None
+            watch(Progress("all", 0, self.iteration, cost, result))
+            keep()
+        self._accept(accepted)

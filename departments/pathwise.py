@@ -1,0 +1,108 @@
+"""Gradients through the simulator: what a stretch of simulated periods would have cost with slightly other policies.
+
+Source: Alvo, Russo & Kanoria (2023), Neural inventory control in networks via hindsight differentiable policy
+optimization. The world is piecewise linear in orders, so costs are differentiated through it; rounding to whole units
+passes the gradient straight through, and the order in which customers are served is taken as given (our reading).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from departments.adam import Adam
+from departments.joint import JointPolicy
+from departments.policy import Snapshot
+from environment import Exogenous, State, World
+from environment.fields import Checked
+from environment.observation import Observer
+
+
+class PathwiseConfig(Checked):
+    """Settings of learning by gradients through the simulator."""
+
+    learning_rate: float = Field(default=1e-2, gt=0)  # at the start; it falls to 0 by half a cosine
+    updates: int = Field(default=400, ge=1)  # at most
+    copies: int = Field(default=512, ge=1)  # of the firm, in all shards together
+    window: int | None = Field(default=None, ge=1)  # periods that a gradient reaches back; None: see `window_of`
+    max_grad_norm: float = Field(default=1.0, gt=0)  # of a department's gradient
+
+
+class Descent(NamedTuple):
+    """What a stretch of periods brought."""
+
+    gradients: list[Tensor]  # per department, flat, of the mean cost a period and copy
+    cost: float  # mean cost a period and copy, money
+    end: State  # where the next stretch goes on
+
+
+def window_of(world: World) -> int:
+    """Periods over which an order shows its cost: four times the mean time from outside to the customer.
+
+    The time is the sum of protection intervals (lead time and one period) on the longest path.
+    """
+    network = world.network
+    mean = [max(float(np.arange(len(m := law.mass())) @ m) for law in laws) for laws in network.lead_time_laws]
+    time = [0.0] * world.points
+    for point in sorted(range(world.points), key=network.echelons().__getitem__, reverse=True):
+        edges = [edge for edge, target in enumerate(network.edge_target) if target == point]
+        upstream = [time[source] if (source := network.edge_source[edge]) >= 0 else 0.0 for edge in edges]
+        time[point] = max(before + mean[edge] + 1.0 for before, edge in zip(upstream, edges, strict=True))
+    return min(64, max(16, round(4.0 * max(time))))
+
+
+def descend(
+    world: World, observer: Observer, snapshots: Sequence[Snapshot], start: State, chance: Exogenous
+) -> Descent:
+    """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
+
+    Args:
+        world: of the firm.
+        observer: of that world.
+        snapshots: of all departments; they act on their mean.
+        start: the state it begins in, which counts as given.
+        chance: [T] periods of `World.draw`.
+    """
+    parameters = {
+        snapshot.department: torch.tensor(
+            snapshot.parameters, device=world.device, dtype=world.dtype, requires_grad=True
+        )
+        for snapshot in snapshots
+    }
+    policy = JointPolicy(world, observer, snapshots, parameters=parameters)
+    state, cost = start, world.max_order.new_zeros(())
+    periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+    for t in range(periods):
+        order = world.feasible(policy.order(world, state))
+        state, outcome = world.step(state, order, chance.at(t))
+        cost = cost + outcome.cost.sum()
+    cost = cost / (periods * copies)
+    gradients = torch.autograd.grad(cost, list(parameters.values()))
+    return Descent(list(gradients), float(cost.detach()), State(*(part.detach() for part in state)))
+
+
+@torch.no_grad()
+def take_step(parameters: Tensor, optimiser: Adam, gradient: Tensor, config: PathwiseConfig, progress: float) -> float:
+    """One step of Adam on flat `parameters`, in place; the gradient is consumed.
+
+    Args:
+        parameters: flat vector.
+        optimiser: its Adam state, updated in place.
+        gradient: of the cost.
+        config: of the learner.
+        progress: 0..1, how much of the budget is used up: the learning rate falls with it.
+
+    Returns:
+        The norm of the gradient before clipping.
+    """
+    norm = float(gradient.norm())
+    gradient *= min(1.0, config.max_grad_norm / (norm + 1e-9))
+    rate = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    optimiser.step(parameters, gradient, rate, eps=1e-8)
+    return norm
