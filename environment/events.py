@@ -106,7 +106,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     """
     sharing = incidence.sharing
     stock = incidence.line_supplier.of(on_hand)
-    alone = torch.minimum(stock[sharing:], owed[sharing:] + ordered[sharing:])
+    alone = _served(stock[sharing:], owed[sharing:] + ordered[sharing:])
     if not sharing:
         return alone
     owed, copies = owed[:sharing], owed.shape[1]
@@ -124,8 +124,19 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
     ahead[:, copies:].addmm_(incidence.same_supplier, owed)  # all backorders stand before any new order
     left = (stock[:sharing].unsqueeze(1) - ahead.view(want.shape)).clamp_min_(0.0)
-    served = torch.minimum(left, want)
+    served = _served(left, want)
     return torch.cat((served[:, 0] + served[:, 1], alone))
+
+
+def _served(left: Tensor, want: Tensor) -> Tensor:
+    """What is left, but no more than is wanted.
+
+    Where both are the same, most often 0, a unit more in stock serves nobody: the gradient is that of what is wanted.
+    (`torch.minimum` would give half of it to each.)
+    """
+    if left.requires_grad or want.requires_grad:
+        return torch.where(left < want, left, want)
+    return torch.minimum(left, want)
 
 
 def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:

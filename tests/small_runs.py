@@ -72,6 +72,7 @@ def training_of(firm, given, crew=None, **wiring):
         streams=plan.streams,
         train_periods=firm.periods.train,
         owner=plan.owner,
+        window=plan.window,
     )
     return plan, training
 

@@ -10,6 +10,7 @@ from coordinator.cluster import LocalCrew, RayCrew, WorkerLostError, connect, sp
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Wiring
+from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Record, final_policies, settings
 
@@ -84,6 +85,14 @@ class _DeadlyCrew(RayCrew):
 
 
 @pytest.mark.ray
+def test_gradients_through_actors_are_those_of_one_process(ray, tmp_path):
+    given = settings(scheme="pathwise", steps=None, pathwise=PathwiseConfig(updates=4, copies=32))
+    here = final_policies(pair(), given, tmp_path / "here")
+    assert any(version for version, _ in here.values()), "something must be learned"
+    assert final_policies(pair(), given, tmp_path / "actors", Wiring(environments=2)) == here
+
+
+@pytest.mark.ray
 def test_whoever_is_killed_the_run_recovers_by_itself_and_ends_the_same(ray, undisturbed, tmp_path, monkeypatch):
     crews = []
 
@@ -125,6 +134,7 @@ _DRIVER = """
 import sys
 from pathlib import Path
 from coordinator.settings import Wiring
+from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Record, final_policies, settings
 

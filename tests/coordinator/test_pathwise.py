@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from coordinator.pathwise import Pathwise
+from coordinator.run_folder import RunFolder
+from departments.episode import run_costs
+from departments.joint import JointPolicy
+from departments.pathwise import PathwiseConfig
+from departments.policy import PolicyConfig, Snapshot
+from environment import load_firm
+from tests.small_firms import tree, world_of
+from tests.small_runs import Stop, final_policies, settings, training_of
+
+
+def _given(updates=8, **changes):
+    teaching = PathwiseConfig(updates=updates, copies=32, learning_rate=0.02)
+    return settings(**({"scheme": "pathwise", "steps": None, "pathwise": teaching} | changes))
+
+
+def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not_been(tmp_path):
+    whole = final_policies(tree(), _given(), tmp_path / "whole")
+    assert any(version for version, _ in whole.values()), "something must be learned"
+    for after in (1, 5):
+        folder = tmp_path / str(after)
+        with pytest.raises(KeyboardInterrupt):
+            final_policies(tree(), _given(), folder, watcher=Stop(after=after))
+        assert final_policies(tree(), _given(), folder, resume=True) == whole
+        assert RunFolder(folder).rows("metrics.csv")[-1]["iteration"] == "8"
+
+
+def test_from_eight_units_off_the_newsvendor_optimum_is_found():
+    firm = load_firm("toy")
+    given = _given(150, imarl=settings().imarl.model_copy(update={"base_policy": "benchmark"}), selection_episodes=512)
+    _, training = training_of(firm, given)
+    (name,) = training.published
+    base = training.published[name]
+    shifted = base.parameters.copy()
+    shifted[-2] += 0.8  # the network's output, mean demands
+    training.publish(Snapshot(name, 0, base.config, shifted))
+    scheme = Pathwise.begin(training)
+    scheme.run(lambda _: None, lambda *_: None, lambda: None)
+    world, observer = world_of(firm)
+    chance = world.draw(firm.periods.evaluate - 1, 4096, world.generator(9, 17))
+
+    def cost(snapshot):
+        return run_costs(world, JointPolicy(world, observer, [snapshot]), chance).sum(0).double()
+
+    gap = cost(scheme.best[name]) - cost(base)  # the benchmark is the optimum here
+    error = float(gap.std()) / 64
+    assert float((cost(Snapshot(name, 0, base.config, shifted)) - cost(base)).mean()) > 0.3 * float(cost(base).mean())
+    assert -3 * error < float(gap.mean()) < 0.01 * float(cost(base).mean()) + 3 * error
+
+
+def test_shards_are_averaged_and_departments_step_against_their_own_part():
+    given = _given(policy=PolicyConfig(hidden=(8,)))
+    _, training = training_of(tree(), given)
+    _, again = training_of(tree(), given)
+    result = training.descend(list(training.streams), (0, 0, 0), 0.0)
+    worker = again.crew.environments[0]
+    starts = [worker.call("start", 16) for _ in range(2)]
+    parts = [worker.call("descend", list(again.streams), again.window, (0, 0, 0, i), *starts[i]) for i in range(2)]
+    for i, name in enumerate(again.streams):
+        gradient = np.mean([part[i] for part in parts], axis=0)
+        norm = float(np.linalg.norm(gradient))
+        assert result.updates[name].grad_norm == pytest.approx(norm, rel=1e-4)
+        move = result.snapshots[name].parameters - again.published[name].parameters
+        touched = np.abs(gradient) > 1e-4
+        np.testing.assert_allclose(move[touched], -0.02 * np.sign(gradient[touched]), rtol=0.01)
+    assert training.env_steps == 32 * training.window
+    assert torch.isfinite(torch.from_numpy(training.learner_states()[0]["world/1"]["on_hand"])).all()
