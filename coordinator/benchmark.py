@@ -1,28 +1,37 @@
 """What `firmwide benchmark` does: firm x scheme x seed as tasks side by side, resumable, and what came out of it.
 
-benchmark.json                  what makes trials comparable: settings, budget, episodes, first seed
+benchmark.json  asked.json      what makes trials comparable: settings, budget, episodes, first seed; the commands
 runs/FIRM/SCHEME/SEED/          a run folder with result.json once it is finished; error.txt if it failed
 runs/FIRM/rules/                the firm's rules on the same episodes
-results.csv  table.md  learning-curves-FIRM.png
+results.csv  results.parquet    a row per trial and policy
+table.md  learning-curves-FIRM.png  report.html
 """
 
 from __future__ import annotations
 
 import json
+import os
+import platform
+import shlex
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 from coordinator.benchmark_display import BenchmarkDisplay
+from coordinator.benchmark_folder import ASKED, read_json
 from coordinator.benchmark_picture import learning_curves
 from coordinator.benchmark_tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.cluster import run_tasks, run_tasks_here
 from coordinator.options import budget, checked, config_file
 from coordinator.plan import plan_of
+from coordinator.report import NAME as REPORT
+from coordinator.report import write_report
+from coordinator.report_page import program_version
 from coordinator.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.store import write_atomically
 from coordinator.trial import RULES, Finished, Trial, finished, keep, play
@@ -52,6 +61,14 @@ class BenchmarkRequest:
     workers: int | None = None
     backend: str = "ray"
     quiet: bool = False
+
+    @property
+    def command(self) -> str:
+        """As it is typed; what does not change results is left out."""
+        words = ["firmwide", "benchmark", *self.firms, "--schemes", self.schemes, "--trials", str(self.trials)]
+        words += ["--seed", str(self.seed)] + (["--budget", self.budget] if self.budget else [])
+        words += ["--config", str(self.config)] if self.config else []
+        return shlex.join([*words, "--episodes", str(self.episodes), "--out", str(self.out)])
 
 
 @dataclass
@@ -86,7 +103,7 @@ class Benchmark:
         return {"out": str(self.out), "episodes": self.episodes, "firms": firms, "failed": self.failed}
 
     def write(self, pictures: bool) -> None:
-        """Results, table and, as they take longer, on demand the learning curves."""
+        """Results, table and, as they take longer, on demand the pictures and the report."""
         rows = {firm: self.rows(firm) for firm in self.schemes}
         write_rows(self.out, [row for some in rows.values() for row in some])
         tables = {firm: lines_of(some, self.schemes[firm]) for firm, some in rows.items()}
@@ -94,6 +111,8 @@ class Benchmark:
         for firm, schemes in self.schemes.items() if pictures else ():
             if trials := self.of(firm):
                 learning_curves(trials, schemes, self.out / f"learning-curves-{firm}.png")
+        if pictures:
+            write_report(self.out)
 
 
 def run_benchmark(request: BenchmarkRequest) -> Benchmark:
@@ -111,7 +130,7 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     missing = [trial for trial in benchmark.trials if trial.folder not in benchmark.results]
     with BenchmarkDisplay(benchmark.trials, benchmark.results, request.quiet) as display:
         tasks = _tasks(request, missing, marks, display.tick)
-        _write_marks(benchmark, marks)
+        _write_marks(benchmark, marks, request)
         try:
             with closing(tasks):
                 _follow(benchmark, tasks, display)
@@ -120,6 +139,7 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
             benchmark.write(pictures=False)
             raise
         benchmark.write(pictures=True)
+        display.note(f"report in {benchmark.out / REPORT}")
     return benchmark
 
 
@@ -252,9 +272,21 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _write_marks(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:
+def _write_marks(benchmark: Benchmark, marks: Mapping[str, Any], request: BenchmarkRequest) -> None:
     for firm in {trial.firm.name: trial.firm for trial in benchmark.trials}.values():
         file = benchmark.out / "runs" / firm.name / "firm.yaml"
         if not file.is_file():
             write_atomically(file, firm.to_yaml())
+    file = benchmark.out / ASKED
+    asked = {
+        "command": request.command,
+        "version": program_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}",
+        "firms": benchmark.schemes,
+        "seed": request.seed,
+        "trials": request.trials,
+    }
+    before = read_json(file) if file.is_file() else []
+    if asked not in before:
+        write_atomically(file, json.dumps([*before, asked], indent=1) + "\n")
     write_atomically(benchmark.out / "benchmark.json", json.dumps(marks, indent=1) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ CAPTION = (
     "of training, on one core."
 )
 Row = dict[str, Any]
+SAVING = "saving % over "  # columns of results.csv; of profit it is what is gained
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,26 @@ def paired(values: NDArray[np.float64], base: NDArray[np.float64]) -> tuple[floa
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
+def saving(values: NDArray[np.float64], base: NDArray[np.float64], unit: str) -> tuple[float, float]:
+    """What is saved (of profit: gained) over the base, in % of the base's mean, and its standard error.
+
+    The error is that of a ratio of means over paired episodes, to first order (delta method): the base's own
+    uncertainty counts too. NaN where the base's mean is 0.
+
+    Args:
+        values: [E] cost or profit an episode, money.
+        base: [E] the same of the base, on the same episodes.
+        unit: cost or profit.
+    """
+    scale = abs(float(base.mean()))
+    if scale == 0:
+        return float("nan"), float("nan")
+    won = base - values if unit == "cost" else values - base
+    share = won.mean() / base.mean()
+    spread = (won - share * base).std(ddof=1) / np.sqrt(len(base))
+    return 100.0 * float(won.mean()) / scale, 100.0 * float(spread) / scale
+
+
 def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
     """One row per trial and policy of one firm, rules first.
 
@@ -92,11 +112,16 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
             row |= {key: measures[key] for key in ("result", "se", "fill_rate", "order_variability")}
             trained = about["scheme"] != RULES
             steps, seconds = about.get("env_steps"), about["seconds"] if trained else None
-            row |= {"seconds": seconds, "env_steps": steps, "samples_per_second": steps / seconds if seconds else None}
+            row |= {"seconds": seconds, "evaluation_seconds": about.get("evaluation_seconds")}
+            row |= {"env_steps": steps, "samples": about.get("samples")}
+            row |= {"samples_per_second": steps / seconds if seconds and steps is not None else None}
             bases = rules if not trained or about["seed"] not in firsts else rules | {first: firsts[about["seed"]]}
             for base, costs in bases.items():
                 if base != policy:
                     row[f"minus {base}"], row[f"minus {base} se"] = paired(own, costs)
+                if base != policy and base in rules:
+                    percent = saving(own, costs, about["unit"])
+                    row[f"{SAVING}{base}"], row[f"{SAVING}{base} se"] = percent
             row |= {f"result at {point}": each["result"] for point, each in measures["stock_points"].items()}
             rows.append(row)
     return rows
@@ -146,20 +171,21 @@ def _mean(rows: Sequence[Row], column: str) -> float:
 
 
 def write_rows(folder: Path, rows: Sequence[Row]) -> None:
-    """results.csv, and results.parquet where pyarrow is installed."""
+    """results.csv and results.parquet, the same table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = ("result at ", "minus ", SAVING)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    columns.sort(key=lambda column: (column.startswith("result at "), column.startswith("minus ")))
+    columns.sort(key=lambda column: [column.startswith(kind) for kind in kinds])
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(folder / "results.csv", text.getvalue())
-    if importlib.util.find_spec("pyarrow") is not None:
-        import pandas as pd
-
-        content = io.BytesIO()
-        pd.DataFrame(rows, columns=columns).to_parquet(content)
-        write_atomically(folder / "results.parquet", content.getvalue())
+    content = io.BytesIO()
+    pq.write_table(pa.table({column: [row.get(column) for row in rows] for column in columns}), content)
+    write_atomically(folder / "results.parquet", content.getvalue())
 
 
 def _with_half(value: float, half: float, sign: str = "") -> str:

@@ -356,6 +356,22 @@ def benchmark(
     return 1 if done.failed else 0
 
 
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN|BENCHMARK", show_default=False, help="A run folder or a benchmark folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="HTML", show_default=False, help="Where it goes; default: into the folder.")
+    ] = None,
+) -> None:
+    """One html file with pictures and tables of a run or a benchmark, finished or not; it opens from disk."""
+    from coordinator.report import write_report
+
+    _settle_on("cpu")
+    print(write_report(folder, out))
+
+
 def _settle_on(device: str) -> None:
     """Small tensors are fastest on one thread; a device that is not there is refused here."""
     import torch

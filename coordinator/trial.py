@@ -6,8 +6,10 @@ The folder of a trial is a run folder; `result.json` marks it as finished, with 
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,8 +169,22 @@ def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
     return {
         "seconds": float(rows[-1]["seconds"]) if rows else 0.0,
         "env_steps": float(rows[-1]["env_steps"]) if rows else 0.0,
+        "samples": samples_of(rows),
         "curve": [list(point) for point in curve.items()],
     }
+
+
+def samples_of(rows: Iterable[Mapping[str, str]]) -> float:
+    """Decisions that departments learned from: environment steps, once for every department that learned in them.
+
+    Args:
+        rows: of metrics.csv.
+    """
+    samples = before = 0.0
+    for _, learned in itertools.groupby(rows, key=lambda row: row["iteration"]):
+        steps = [float(row["env_steps"]) for row in learned]
+        samples, before = samples + (steps[-1] - before) * len(steps), steps[-1]
+    return samples
 
 
 def _measures(played: Evaluation) -> dict[str, Any]:

@@ -1,0 +1,161 @@
+"""The pictures of a report: lines with bands, and dots by row, as small inline svg in the colours of the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.report_page import COLOURS, Svg
+
+Vector = NDArray[np.float64]
+_DASHES = {"solid": "-", "dashed": "--", "dotted": ":", "dashdot": "-."}
+_TOKENS = {"ink": "#0a0001", "muted": "#0a0002", "grid": "#0a0003"} | {f"c{i}": f"#0b000{i}" for i in range(COLOURS)}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _TOKENS["grid"],
+    "axes.labelcolor": _TOKENS["muted"],
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": _TOKENS["grid"],
+    "grid.linewidth": 0.7,
+    "xtick.color": _TOKENS["grid"],
+    "ytick.color": _TOKENS["grid"],
+    "xtick.labelcolor": _TOKENS["muted"],
+    "ytick.labelcolor": _TOKENS["muted"],
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "text.color": _TOKENS["ink"],
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line over x, perhaps with a band around it."""
+
+    colour: str  # of the page: ink, muted, c0 ... c9
+    x: Vector
+    y: Vector
+    low: Vector | None = None
+    high: Vector | None = None
+    line: str = "solid"  # or dashed, dotted, dashdot
+    marks: bool = False  # a dot at every point
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Single values on one row, and their mean."""
+
+    label: str
+    colour: str
+    values: Vector
+
+
+def lines(
+    series: Sequence[Line],
+    alt: str,
+    x_label: str,
+    y_label: str,
+    levels: Sequence[tuple[float, str]] = (),
+    size: tuple[float, float] = (4.6, 2.9),
+    log: bool = False,
+) -> Svg:
+    """Lines with bands.
+
+    Args:
+        series: drawn in this order.
+        alt: what a reader hears who does not see the picture.
+        x_label: with the unit.
+        y_label: with the unit.
+        levels: horizontal lines, as (y, line style).
+        size: inches; the page scales the picture to its column.
+        log: whether y is on a logarithmic scale.
+    """
+    with _figure(size) as (figure, axes):
+        for level, style in levels:
+            axes.axhline(level, color=_TOKENS["ink"], linestyle=_DASHES[style], linewidth=1.1)
+        for one in series:
+            colour, marker = _TOKENS[one.colour], "o" if one.marks else None
+            axes.plot(
+                one.x, one.y, color=colour, linestyle=_DASHES[one.line], linewidth=1.7, marker=marker, markersize=3
+            )
+            if one.low is not None and one.high is not None and np.isfinite(one.low).all():
+                axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.17, linewidth=0)
+        if log:
+            axes.set_yscale("log")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        return _svg(figure, alt)
+
+
+def dots(rows: Sequence[Dots], alt: str, x_label: str, zero: bool = True) -> Svg:
+    """Every value as a dot on the row of its name, their mean as a bar; `zero` marks where nothing is gained."""
+    with _figure((4.6, 0.9 + 0.31 * len(rows))) as (figure, axes):
+        if zero:
+            axes.axvline(0.0, color=_TOKENS["ink"], linewidth=1.0)
+        for place, row in enumerate(rows):
+            colour, count = _TOKENS[row.colour], len(row.values)
+            height = place + (np.linspace(-0.2, 0.2, count) if count > 1 else np.zeros(count))
+            axes.plot(row.values, height, "o", color=colour, markersize=5, alpha=0.7, markeredgewidth=0)
+            if count > 1:
+                mean = float(row.values.mean())
+                axes.plot([mean, mean], [place - 0.36, place + 0.36], color=colour, linewidth=2.4)
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        for label in axes.get_yticklabels():
+            label.set_color(_TOKENS["ink"])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(x_label)
+        return _svg(figure, alt)
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def _svg(figure: Any, alt: str) -> Svg:  # noqa: ANN401
+    """The picture as one element, without what a page does not need."""
+    import matplotlib as mpl
+
+    content = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": alt}):
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawn = content.getvalue()
+    width, height = _box(drawn)
+    drawn = drawn[drawn.index("<defs>") :]
+    drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<defs>\s*</defs>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    drawn = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^"]*"', "", drawn)
+    drawn = re.sub(r' (d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), drawn)
+    drawn = re.sub(r"\s+", " ", drawn.replace("xlink:href", "href")).replace("> <", "><")
+    for name, token in _TOKENS.items():
+        drawn = drawn.replace(token, f"var(--{name})")
+    return Svg(f'<svg role="img" aria-label="{escape(alt)}" viewBox="0 0 {width} {height}">{drawn.strip()}')
+
+
+def _box(drawn: str) -> tuple[str, str]:
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    if found is None:
+        raise RuntimeError("matplotlib wrote an svg without a viewBox")
+    return found[1], found[2]

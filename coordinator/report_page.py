@@ -1,0 +1,186 @@
+"""What a report is made of, and how it becomes one html file that needs nothing else.
+
+Pictures are matplotlib's svg, inlined: some 10 kB each, where plotly.js alone is 4 MB. Their colours are CSS variables,
+so that they follow a reader's dark or light scheme; their words are text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import ClassVar
+
+COLOURS = 10  # of series, as the page names them: c0 to c9
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    role: str = ""  # lead, note or warning
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+    kind: ClassVar[str] = "heading"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its title, and one line that says what is to be seen."""
+
+    title: str
+    reading: str
+    svg: Svg
+    kind: ClassVar[str] = "figure"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a legend."""
+
+    label: str
+    colour: str  # a CSS variable of the page, such as c0 or ink
+    line: str = "solid"  # or dashed, dotted, dashdot
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What colours mean, once for all pictures below."""
+
+    entries: Sequence[Entry]
+    kind: ClassVar[str] = "legend"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: what is read, what is sorted by, a small second line, a background."""
+
+    text: str
+    value: float | None = None
+    note: str = ""
+    tint: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of a row is its heading."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    reading: str = ""
+    heat: bool = False
+    sortable: bool = False
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    facts: Sequence[tuple[str, str]]
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks side by side where the screen is wide enough."""
+
+    blocks: Sequence[Block]
+    wide: bool = False  # for tables
+    kind: ClassVar[str] = "grid"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is shown when it is asked for."""
+
+    summary: str
+    blocks: Sequence[Block]
+    open: bool = False
+    kind: ClassVar[str] = "fold"
+
+
+Block = Text | Heading | Figure | Legend | Table | Facts | Grid | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    title: str
+    blocks: Sequence[Block]
+
+    @property
+    def anchor(self) -> str:
+        """What links point to."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.title.lower()).split())
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    lead: Sequence[Block]
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+    @property
+    def footer(self) -> str:
+        """Who wrote the page."""
+        return f"Written by firmwide {program_version()}. This file needs no network and no other file."
+
+    def html(self) -> str:
+        """The page as one file."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        folder = FileSystemLoader(Path(__file__).parent)
+        templates = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        return templates.get_template("report.html").render(page=self)
+
+
+class Svg(str):
+    """Markup that we drew ourselves; everything else is escaped."""
+
+    def __html__(self) -> str:
+        """Jinja asks what may stand as it is."""
+        return self
+
+
+def program_version() -> str:
+    """As `firmwide --version` says it."""
+    try:
+        return version("firmwide")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def number(value: float | None, digits: int = 1, sign: str = "") -> str:
+    """A number for people; nothing where there is none."""
+    return "" if value is None or not math.isfinite(value) else f"{value:{sign},.{digits}f}"
+
+
+def plus_minus(value: float, spread: float, digits: int = 1, sign: str = "") -> str:
+    """A number and its spread, where that is known."""
+    return number(value, digits, sign) + (f" ± {number(spread, digits)}" if math.isfinite(spread) else "")
+
+
+def numeric(value: float | None, digits: int = 1, note: str = "", sign: str = "") -> Cell:
+    """A cell that is sorted by its value; empty where there is none."""
+    if value is None or not math.isfinite(value):
+        return Cell("")
+    return Cell(number(value, digits, sign), value, note)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as words: a, b and c."""
+    return " and ".join(([", ".join(names[:-1])] if len(names) > 1 else []) + list(names[-1:]))

@@ -1,0 +1,126 @@
+"""The tables of a benchmark's report: the policies of a scenario, every trial of it, time and samples of each cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from coordinator.benchmark_folder import BenchmarkFolder
+from coordinator.benchmark_tables import SAVING, Line, Row, lines_of
+from coordinator.report_orders import order_curves
+from coordinator.report_page import Block, Cell, Fold, Table, number, numeric
+from coordinator.trial import RULES
+
+_Z = 1.959963984540054  # standard errors to each side of a 95% interval
+
+
+def scenario(found: BenchmarkFolder, firm: str) -> list[Block]:
+    """Tables of one firm, and the orders of its best trial."""
+    best = found.best(firm)
+    blocks: list[Block] = [_policies(found, firm), Fold(f"{firm}: every trial", [_trials(found, firm)])]
+    if best is not None:
+        title = f"{firm}: order curves of the best trial ({best['scheme']}, seed {best['seed']})"
+        blocks.append(Fold(title, order_curves(found.run(best))))
+    return blocks
+
+
+def _policies(found: BenchmarkFolder, firm: str) -> Table:
+    rules, rows = found.rules(firm), found.rows[firm]
+    table = lines_of(rows, found.schemes[firm])
+    unit = table[0].unit
+    base = table[0].base
+    headings = ["policy", "trials", f"{unit} ± 95%"]
+    headings += [f"saving over {rule}, % ± 95%" for rule in rules]
+    headings += [f"difference to {base} ± 95%", "fill rate", "order variability"]
+    body = []
+    for line in table:
+        cells = [Cell(line.policy), Cell(str(line.trials) if line.seconds is not None else "", line.trials)]
+        cells.append(numeric(line.mean, 1, _spread(line.half)))
+        cells += [_saving(found, firm, line, rule) for rule in rules]
+        alone = line.policy == line.base
+        cells.append(Cell("") if alone else numeric(line.difference, 1, _spread(line.difference_half), sign="+"))
+        cells += [numeric(line.fill_rate, 4), numeric(line.order_variability, 2)]
+        body.append(cells)
+    return Table(f"{firm}: all policies, {unit} in money an episode", headings, body, _reading(table), sortable=True)
+
+
+def _saving(found: BenchmarkFolder, firm: str, line: Line, rule: str) -> Cell:
+    if line.policy == rule:
+        return Cell("")
+    if line.seconds is None:
+        row = next(row for row in found.of(firm, RULES) if row["policy"] == line.policy)
+        return numeric(row[SAVING + rule], 2, _spread(_Z * row[f"{SAVING}{rule} se"], 2), sign="+")
+    saving = found.saving(firm, line.policy, rule)
+    return Cell("") if saving is None else numeric(saving.mean, 2, _spread(saving.half, 2), sign="+")
+
+
+def _reading(table: Sequence[Line]) -> str:
+    learned, rules = [line for line in table if line.seconds is not None], [x for x in table if x.seconds is None]
+    better = max if table[0].unit == "profit" else min
+    if not learned or not rules:
+        return ""
+    first, rule = better(learned, key=lambda line: line.mean), better(rules, key=lambda line: line.mean)
+    ahead = first.mean - rule.mean
+    apart = "ahead of" if (ahead > 0) == (table[0].unit == "profit") else "behind"
+    return f"{first.policy} is the best scheme, {number(abs(ahead))} {apart} the best rule, {rule.policy}."
+
+
+def _trials(found: BenchmarkFolder, firm: str) -> Table:
+    rules, rows = found.rules(firm), found.rows[firm]
+    unit = rows[0]["unit"]
+    headings = ["policy", "seed", f"{unit} ± se"]
+    headings += [f"{unit} less that of {rule} ± se" for rule in rules]
+    headings += [f"saving over {rule}, % ± se" for rule in rules]
+    headings += ["fill rate", "order variability", "training, s", "environment steps", "samples"]
+    body = []
+    for row in rows:
+        cells = [Cell(row["policy"]), Cell("" if row["seed"] is None else str(row["seed"]), row["seed"])]
+        cells.append(numeric(row["result"], 1, _spread(row["se"])))
+        cells += [_with_error(row, f"minus {rule}", 1) for rule in rules]
+        cells += [_with_error(row, SAVING + rule, 2) for rule in rules]
+        cells += [numeric(row["fill_rate"], 4), numeric(row["order_variability"], 2)]
+        cells += [numeric(row[column], 0) for column in ("seconds", "env_steps", "samples")]
+        body.append(cells)
+    reading = "Differences are paired by episode; standard errors are over episodes."
+    return Table(f"{firm}: every trial on the same fresh episodes", headings, body, reading, sortable=True)
+
+
+def time_table(found: BenchmarkFolder, firms: Sequence[str]) -> Table:
+    """Wall time, environment steps and samples of each scenario and scheme."""
+    headings = ["scenario", "scheme", "trials", "training, s", "shortest to longest, s", "final comparison, s"]
+    headings += ["environment steps, millions", "samples, millions", "steps a second"]
+    body, seconds = [], []
+    for firm in firms:
+        for scheme in found.schemes[firm]:
+            rows = found.of(firm, scheme)
+            took = [row["seconds"] for row in rows]
+            seconds += took
+            cells = [Cell(firm), Cell(scheme), Cell(str(len(rows)), len(rows)), numeric(float(np.mean(took)), 1)]
+            cells.append(Cell(f"{number(min(took))} to {number(max(took))}", max(took)))
+            cells.append(numeric(_mean(rows, "evaluation_seconds"), 1))
+            cells += [numeric(_mean(rows, column) / 1e6, 3) for column in ("env_steps", "samples")]
+            cells.append(numeric(_mean(rows, "samples_per_second"), 0))
+            body.append(cells)
+    reading = (
+        f"{number(sum(seconds) / 3600, 2)} hours of training in all, a trial {number(min(seconds), 0)} to "
+        f"{number(max(seconds), 0)} s. Means over trials; training includes everything but the final comparison. A "
+        "sample is one decision of one department that learned from it."
+    )
+    return Table("Wall time and samples of a trial", headings, body, reading, sortable=True)
+
+
+def _mean(rows: Sequence[Row], column: str) -> float:
+    known = [float(row[column]) for row in rows if row.get(column) is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _with_error(row: Row, column: str, digits: int) -> Cell:
+    if row.get(column) is None:
+        return Cell("")
+    return numeric(row[column], digits, _spread(row[f"{column} se"], digits), sign="+")
+
+
+def _spread(value: float, digits: int = 1) -> str:
+    return f"± {number(value, digits)}" if math.isfinite(value) else ""

@@ -1,0 +1,84 @@
+"""What departments do where: orders over inventory position, in the states that a policy brings about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from departments.closed_loop import ClosedLoopPolicy
+from departments.episode import Policy
+from environment import World
+
+_STREAM = 6  # of chance: episodes that nothing is chosen or reported on
+_BINS = 24  # of equally many states
+_LEAST = 20  # states that a bin must hold
+
+
+@dataclass(frozen=True)
+class Habit:
+    """Orders of one product at one stock point over its inventory position, [B] each: bins in ascending order."""
+
+    position: NDArray[np.float64]  # mean of the bin, units
+    order: NDArray[np.float64]  # mean, units
+    low: NDArray[np.float64]  # tenth percentile of orders
+    high: NDArray[np.float64]  # ninetieth
+
+    def at(self, position: float) -> float:
+        """The mean order at a position, interpolated; NaN beyond the positions that were met."""
+        if not len(self.position) or not self.position[0] <= position <= self.position[-1]:
+            return float("nan")
+        return float(np.interp(position, self.position, self.order))
+
+    @property
+    def slope(self) -> float:
+        """By how much the order changes for a unit more of position, by least squares over the bins."""
+        return float(np.polyfit(self.position, self.order, 1)[0]) if len(self.position) > 1 else float("nan")
+
+
+@torch.inference_mode()
+def habits(world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256, seed: int = 0) -> list[list[Habit]]:
+    """Play evaluation episodes, and sort the orders of the periods after the warm-up by inventory position.
+
+    Args:
+        world: of the firm.
+        policy: of all departments; acts without exploration.
+        copies: episodes side by side.
+        seed: of the episodes.
+
+    Returns:
+        By stock point and product.
+    """
+    length, warm_up = world.firm.periods.evaluate - 1, world.firm.periods.warm_up
+    chance = world.draw(length, copies, world.generator(seed, _STREAM, 0))
+    state, memory = world.reset(copies), None
+    report = world.no_report(copies) if isinstance(policy, ClosedLoopPolicy) else None
+    positions, orders = [], []
+    for t in range(length):
+        now, exposure = chance.at(t), None
+        if isinstance(policy, ClosedLoopPolicy) and report is not None:
+            wished, shown, memory = policy.decide(world, state, report, t, memory)
+            exposure = world.chosen().feasible(shown)
+        elif not isinstance(policy, ClosedLoopPolicy):
+            wished = policy.order(world, state)
+        order = world.feasible(wished)
+        if t + 1 >= warm_up:
+            positions.append(state.inventory_position)
+            orders.append(order)
+        after, outcome = world.step(state, order, now, exposure)
+        if report is not None:
+            report = world.report(state, order, now, exposure, after, outcome)
+        state = after
+    met, did = (torch.cat(parts, -1).double().cpu().numpy() for parts in (positions, orders))
+    return [[_habit(met[n, k], did[n, k]) for k in range(world.products)] for n in range(world.points)]
+
+
+def _habit(position: NDArray[np.float64], order: NDArray[np.float64]) -> Habit:
+    """Bins of about equally many states; equal positions stay together."""
+    edges = np.unique(np.quantile(position, np.linspace(0.0, 1.0, _BINS + 1)))
+    bins = np.searchsorted(edges[1:-1], position, side="right")
+    found = [inside for number in range(len(edges)) if (inside := bins == number).sum() >= _LEAST]
+    rows = [(position[i].mean(), order[i].mean(), *np.quantile(order[i], [0.1, 0.9])) for i in found]
+    return Habit(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
