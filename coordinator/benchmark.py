@@ -40,6 +40,7 @@ from environment.grid import GRID
 
 Tasks = Generator[tuple[Trial, Finished | Exception], None, None]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
+OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much
 _REPORT_SEED = 1_000_003  # added to the first seed: the report is on episodes that nothing was chosen on
 _GPU_SHARE = 0.25  # of a trial whose tensors live there
 _EVERY = 30.0  # seconds between rewritings of the table while trials go on
@@ -188,22 +189,46 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
     given = config_file(request.config) | budget(request.budget)
     out, chance = request.out.absolute(), request.seed + _REPORT_SEED
     settings = {
-        name: checked(Settings, given | {"scheme": name, "seed": request.seed})
+        name: _settings(given, name, request.seed)
         for name in dict.fromkeys(scheme for some in schemes.values() for scheme in some)
     }
     for firm in firms:
-        for scheme in schemes[firm.name]:  # the device may be one that only the cluster has
-            plan_of(firm, settings[scheme].model_copy(update={"device": "cpu"}))
+        for scheme in schemes[firm.name]:
+            _check_plan(firm, scheme, settings[scheme])
     trials = [Trial(firm, None, out / "runs" / firm.name / RULES, request.episodes, chance) for firm in firms]
     for seed in range(request.seed, request.seed + request.trials):
         for firm in firms:
             for scheme in schemes[firm.name]:
                 own = settings[scheme].model_copy(update={"seed": seed})
                 folder = out / "runs" / firm.name / scheme / str(seed)
-                trials.append(Trial(firm, own, folder, request.episodes, chance))
-    plain = next(iter(settings.values())).model_dump(mode="json", exclude={"scheme", "seed"})
+                trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1]))
+    plain = checked(Settings, given).model_dump(mode="json", exclude={"scheme", "seed"})
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks
+
+
+def _parsed(name: str) -> tuple[str, str]:
+    """Scheme and, where the name ends with one, the observation set: `imarl-own` is imarl where all see their own."""
+    base, _, seen = name.rpartition("-")
+    return (base, seen) if name not in SCHEMES and base in SCHEMES and seen in OBSERVATIONS else (name, "")
+
+
+def _settings(given: Mapping[str, Any], name: str, seed: int) -> Settings:
+    scheme, seen = _parsed(name)
+    settings = checked(Settings, {**given, "scheme": scheme, "seed": seed})
+    if not seen:
+        return settings
+    return settings.model_copy(update={"policy": settings.policy.model_copy(update={"observation": seen})})
+
+
+def _check_plan(firm: Firm, name: str, settings: Settings) -> None:
+    """Refuse what a firm cannot learn by; the device may be one that only the cluster has."""
+    plan = plan_of(firm, settings.model_copy(update={"device": "cpu"}))
+    seen = _parsed(name)[1]
+    if seen and any(charter.policy.observation != seen for charter in plan.charters.values()):
+        raise ValueError(
+            f"--schemes: {name} cannot be, as {settings.scheme} or the settings of a department say what is observed"
+        )
 
 
 def _firms(names: Sequence[str]) -> list[Firm]:
@@ -221,11 +246,11 @@ def _schemes(text: str, firm: Firm) -> list[str]:
     if text.strip() == "all":
         return fitting
     names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in SCHEMES:
+    for name, scheme in ((name, _parsed(name)[0]) for name in names):
+        if scheme not in SCHEMES:
             raise ValueError(f"--schemes must be all, or names out of {', '.join(SCHEMES)}, got {name!r}")
-        if name not in fitting:
-            kind = "with" if name in LOOP_SCHEMES else "without"
+        if scheme not in fitting:
+            kind = "with" if scheme in LOOP_SCHEMES else "without"
             raise ValueError(
                 f"--schemes: {name} is for firms {kind} customers; {firm.name} can learn by {', '.join(fitting)}"
             )

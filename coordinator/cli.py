@@ -309,7 +309,11 @@ def benchmark(
         ),
     ] = None,
     schemes: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Schemes to compare; all: those that fit the firm.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Schemes to compare; all: those that fit the firm; imarl-own: where all see their own position only.",
+        ),
     ] = "all",
     trials: Annotated[int, typer.Option(help="Seeds per firm and scheme.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,

@@ -93,7 +93,7 @@ def _heat_maps(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:
         Text(
             "Each rule and each trained policy played the same fresh episodes, on which nothing was chosen. Average: "
             "mean over trials ± half of its 95% interval over seeds. Best: the trial with the largest saving ± its "
-            "standard error over paired episodes; the best of several is chosen on what it is measured by: it flatters.",
+            "standard error over paired episodes; the best of several flatters: it is chosen by what is measured.",
             "note",
         )
     ]

@@ -28,7 +28,9 @@ def order_curves(path: Path) -> list[Block]:
     """
     run = RunFolder(path)
     if not run.current_versions():
-        return [Text("No policy has been accepted yet, so every department still follows its benchmark.", "note")]
+        return [
+            Text("No policy has been accepted yet, so every department still follows the rule it started from.", "note")
+        ]
     firm = run.firm()
     world = World(firm, benchmark_levels(firm))
     benchmark = "inventory-aware" if firm.customers else "decomposition-aggregation"
@@ -67,11 +69,11 @@ def _department(title: str, learned: Sequence[Habit], rule: Sequence[Habit], pro
 
 def _reading(own: Habit, other: Habit, name: str) -> str:
     if not len(own.position):
-        return f"{name}too few states."
+        return f"{name or 'It meets '}too few states."
     middle = float(np.median(own.position))
     here, there = own.at(middle), other.at(middle)
     beside = f"the benchmark {number(there)}" if math.isfinite(there) else "where the benchmark never is"
     slopes = ""
     if math.isfinite(own.slope) and math.isfinite(other.slope):
         slopes = f"; a unit more changes it by {number(own.slope, 2, '+')} (benchmark {number(other.slope, 2, '+')})"
-    return f"{name}at position {number(middle, 0)} it orders {number(here)}, {beside}{slopes}."
+    return f"{name}{'at' if name else 'At'} position {number(middle, 0)} it orders {number(here)}, {beside}{slopes}."

@@ -41,11 +41,13 @@ class Trial:
     folder: Path
     episodes: int  # of the report
     chance: int  # seed of the report's episodes, the same for all trials of a benchmark
+    observation: str = ""  # set for this trial, instead of what the settings of all say; part of the scheme's name
 
     @property
     def scheme(self) -> str:
-        """The scheme, or `rules`."""
-        return self.settings.scheme if self.settings else RULES
+        """The scheme, such as `imarl` or `imarl-own`, or `rules`."""
+        name = self.settings.scheme if self.settings else RULES
+        return f"{name}-{self.observation}" if self.observation else name
 
     @property
     def name(self) -> str:

@@ -1,0 +1,341 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from coordinator.benchmark import BenchmarkRequest, run_benchmark
+from coordinator.benchmark_folder import in_order, read_benchmark
+from coordinator.benchmark_tables import saving
+from coordinator.cli import run
+from coordinator.report import write_report
+from coordinator.run_folder import RunFolder
+from coordinator.store import load_checkpoint
+from coordinator.trial import samples_of
+from tests.small_firms import pair
+from tests.small_markets import market
+
+SMALL = {
+    "copies": 16,
+    "select_every": 1,
+    "selection_episodes": 40,
+    "acceptance_episodes": 40,
+    "iterations": 3,
+    "steps": 3 * 16 * 12,
+    "policy": {"hidden": [8]},
+    "ppo": {"minibatch": 64, "learning_rate": 0.01},
+    "critic": {"hidden": [8], "minibatch": 64},
+    "imarl": {"base_policy": "random", "iterations": 3, "significance": 0, "least_gain": 0},
+    "loop": {"policy": {"memory": "none", "hidden": [8]}},
+}
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+LEAF = {"path", "rect", "use", "g", "circle", "line"}  # of svg, which may close themselves
+
+
+class Reader(HTMLParser):
+    """Tags with attributes, well nested or not, tables by caption, all words."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.tables, self.words, self.ids = [], [], {}, [], []
+        self._rows, self._caption = [], None
+        self.feed(text)
+        self.close()
+        assert self.open == [], "everything is closed"
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append((tag, given))
+        self.ids += [given["id"]] if "id" in given else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        if tag == "tr":
+            self._rows.append([])
+        if tag in ("td", "th"):
+            self._rows[-1].append([given.get("data-value"), ""])
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in VOID | LEAF
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "table":
+            self.tables[self._caption.strip()] = self._rows
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.open[-2:] == ["caption", "strong"]:
+            self._caption += data
+        if self.open and self.open[-1] in ("td", "th"):
+            self._rows[-1][-1][1] += data
+
+    def table(self, caption):
+        """Rows as {heading: value, or text where there is none}."""
+        headings, *rows = self.tables[caption]
+        return [{h[1]: float(c[0]) if c[0] else c[1] for h, c in zip(headings, row, strict=True)} for row in rows]
+
+
+def read(file):
+    return Reader(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "pair.yaml").write_text(pair().to_yaml())
+    (folder / "market.yaml").write_text(market().to_yaml())
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    return folder
+
+
+def benchmark_of(files, out, firms, schemes, trials=2):
+    given = [str(files / f"{firm}.yaml") for firm in firms]
+    request = BenchmarkRequest(given, schemes, out, trials, config=files / "small.yaml", episodes=60, backend="local")
+    done = run_benchmark(request)
+    assert not done.failed
+    return out
+
+
+@pytest.fixture(scope="module")
+def done(files, tmp_path_factory):
+    """Two schemes, one of them twice, two trials each, all finished."""
+    return benchmark_of(files, tmp_path_factory.mktemp("report") / "out", ["pair"], "marl,imarl,imarl-own")
+
+
+@pytest.fixture
+def copied(done, tmp_path):
+    return shutil.copytree(done, tmp_path / "copy")
+
+
+def test_the_page_stands_by_itself_and_says_its_pictures(done):
+    text = (done / "report.html").read_text()
+    page = Reader(text)
+    assert not re.search(r"https?://|@import|url\((?!#)", text), "nothing is fetched"
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "data", "srcset", "action"):
+            assert (attributes.get(name) or "#").startswith("#"), f"{tag} {name} leads out of the file"
+        if tag == "svg":
+            assert len(attributes["aria-label"]) > 30
+            assert attributes["role"] == "img"
+        assert tag != "img"
+    pictures = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
+    kinds = ("every trial", "lower is better", "what departments see", "Order curve of pair, shop", "pair, warehouse")
+    assert all(sum(kind in label for label in pictures) == 1 for kind in kinds)
+    assert len(set(pictures)) == len(pictures)
+    targets = {attributes["href"][1:] for tag, attributes in page.tags if "href" in attributes}
+    assert targets <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids), "an id belongs to one element"
+    headings = [(tag, a) for tag, a in page.tags if tag == "th"]
+    assert all(attributes["scope"] in ("row", "col") for _, attributes in headings)
+
+
+def test_the_tables_hold_the_numbers_of_results_csv(done):
+    page, rows = read(done / "report.html"), pd.read_csv(done / "results.csv")
+    trials = page.table("pair: every trial on the same fresh episodes")
+    assert len(trials) == len(rows) == 3 + 6
+    for shown in trials:
+        same_seed = rows.seed.isna() if shown["seed"] == "" else rows.seed == shown["seed"]
+        row = rows[(rows.policy == shown["policy"]) & same_seed]
+        assert len(row) == 1
+        for heading, column in {
+            "cost ± se": "result",
+            "cost less that of tuned base-stock ± se": "minus tuned base-stock",
+            "saving over decomposition-aggregation, % ± se": "saving % over decomposition-aggregation",
+            "environment steps": "env_steps",
+            "samples": "samples",
+        }.items():
+            expected = row[column].item()
+            assert shown[heading] == ("" if np.isnan(expected) else expected)
+    for kind in ("Average", "Best"):
+        (heat,) = page.table(f"{kind} saving over tuned base-stock, %")
+        for scheme in ("imarl", "imarl-own", "marl"):
+            savings = rows[rows.policy == scheme]["saving % over tuned base-stock"]
+            np.testing.assert_allclose(heat[scheme], savings.mean() if kind == "Average" else savings.max())
+    time = {row["scheme"]: row for row in page.table("Wall time and samples of a trial")}
+    np.testing.assert_allclose(time["marl"]["training, s"], rows[rows.policy == "marl"].seconds.mean())
+    np.testing.assert_allclose(time["marl"]["samples, millions"], rows[rows.policy == "marl"].samples.mean() / 1e6)
+
+
+def test_parquet_and_csv_are_the_same_table(done):
+    table, rows = pq.read_table(done / "results.parquet").to_pandas(), pd.read_csv(done / "results.csv")
+    assert list(table.columns) == list(rows.columns)
+    for column in rows.columns:
+        if rows[column].dtype.kind in "if":
+            np.testing.assert_allclose(table[column].astype(float), rows[column].astype(float))
+        else:
+            assert list(table[column]) == list(rows[column])
+
+
+def test_savings_and_their_errors_are_those_of_a_jackknife(done):
+    """Leaving out one episode after the other knows nothing of the delta method."""
+    rows = pd.read_csv(done / "results.csv").set_index(["policy", "seed"])
+    own = load_checkpoint(done / "runs/pair/marl/1/episodes.safetensors")[0]["marl"]
+    base = load_checkpoint(done / "runs/pair/rules/episodes.safetensors")[0]["tuned base-stock"]
+    ratio = 100.0 * (base.mean() - own.mean()) / base.mean()
+    left = [100.0 * (1 - np.delete(own, i).mean() / np.delete(base, i).mean()) for i in range(len(own))]
+    error = np.sqrt((len(own) - 1) * np.var(left))
+    found = rows.loc[("marl", 1)]
+    np.testing.assert_allclose(found["saving % over tuned base-stock"], ratio)
+    np.testing.assert_allclose(found["saving % over tuned base-stock se"], error, rtol=0.02)
+    gain, spread = saving(-own, -base, "profit")
+    np.testing.assert_allclose([gain, spread], [ratio, found["saving % over tuned base-stock se"]])
+    assert np.isnan(saving(own, base * 0, "cost")).all()
+
+
+def test_samples_count_every_department_that_learned():
+    def rows(*numbers):
+        return [{"iteration": str(i), "env_steps": str(steps)} for i, steps in numbers]
+
+    assert samples_of([]) == 0
+    assert samples_of(rows((1, 100), (2, 250))) == 250, "one at a time"
+    assert samples_of(rows((1, 100), (1, 100), (2, 250), (2, 250))) == 500, "two at once"
+
+
+def test_information_is_compared_where_it_was_varied(done):
+    page = read(done / "report.html")
+    assert "What information is worth" in page.words
+    label = next(a["aria-label"] for tag, a in page.tags if tag == "svg" and "what departments see" in a["aria-label"])
+    rows = pd.read_csv(done / "results.csv")
+    for name, seen in {"imarl-own": "own", "imarl": "downstream"}.items():
+        assert RunFolder(done / "runs/pair" / name / "0").settings().policy.observation == seen
+        mean = rows[rows.policy == name]["saving % over decomposition-aggregation"].mean()
+        assert f"{seen} {mean:+,.1f}%" in label
+    with pytest.raises(ValueError, match="marl-pipeline cannot be, as marl or the settings of a department say"):
+        run_benchmark(BenchmarkRequest(["toy"], "marl-pipeline", done / "x", backend="local"))
+
+
+def test_what_is_not_finished_is_named(copied):
+    (copied / "runs/pair/marl/0/result.json").unlink()
+    shutil.rmtree(copied / "runs/pair/imarl/1")
+    (copied / "runs/pair/imarl-own/1/result.json").unlink()
+    (copied / "runs/pair/imarl-own/1/error.txt").write_text("Traceback\nRuntimeError: <script>alert(1)</script>\n")
+    text = write_report(copied).read_text()
+    assert "<script>alert" not in text
+    words = Reader(text).words
+    assert "This is not all yet: 3 trials missing." in words
+    assert {"pair marl seed 0: begun, not finished", "pair imarl seed 1: not begun"} <= set(words)
+    assert any("imarl-own seed 1: failed: RuntimeError: <script>" in word for word in words)
+
+
+def test_a_folder_where_nothing_is_finished_or_that_an_older_version_wrote(copied):
+    (copied / "asked.json").unlink()
+    before = {name: read_benchmark(copied).of("pair", name)[1]["samples"] for name in ("marl", "imarl")}
+    for file in copied.glob("runs/pair/*/*/result.json"):
+        about = json.loads(file.read_text())
+        del about["samples"]
+        file.write_text(json.dumps(about))
+    assert {name: read_benchmark(copied).of("pair", name)[1]["samples"] for name in before} == before
+    assert before["marl"] == 2 * SMALL["steps"]
+    assert "not recorded by the version that wrote this folder" in read(write_report(copied)).words
+    shutil.rmtree(copied / "runs/pair/rules")
+    assert any("have not been played yet" in word for word in read(write_report(copied)).words)
+    shutil.rmtree(copied / "runs")
+    assert "Benchmark: nothing is finished yet" in read(write_report(copied)).words
+
+
+DAMAGE = {
+    "runs/pair/marl/0/result.json": "holds a damaged result: remove the folder",
+    "runs/pair/marl/0/episodes.safetensors": "holds a damaged result: remove the folder",
+    "benchmark.json": "benchmark.json cannot be read",
+    "asked.json": "asked.json cannot be read",
+    "runs/pair/imarl/0/settings.json": "settings.json cannot be read as settings",
+    "runs/pair/imarl/0/firm.yaml": "firm.yaml",
+}
+
+
+@pytest.mark.parametrize(("file", "line"), DAMAGE.items(), ids=DAMAGE)
+def test_a_damaged_file_is_one_clear_line(file, line, done, copied, capfd):
+    if "firm" in file:  # only the best trial's orders are drawn
+        best = read_benchmark(done).best("pair")
+        file = f"runs/pair/{best['scheme']}/{best['seed']}/firm.yaml"
+    (copied / file).write_bytes(b'{"half')
+    assert run(["report", str(copied)]) == 2
+    stderr = capfd.readouterr().err
+    assert line in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_a_run_shows_what_it_learned_and_a_run_in_progress_what_is_missing(copied, tmp_path, capfd):
+    path = copied / "runs/pair/marl/0"
+    assert run(["report", str(path), "--out", str(tmp_path / "r.html")]) == 0
+    assert capfd.readouterr().out == f"{tmp_path / 'r.html'}\n"
+    page, rows = read(tmp_path / "r.html"), RunFolder(path).rows("metrics.csv")
+    kl = next(a["aria-label"] for tag, a in page.tags if tag == "svg" and a["aria-label"].startswith("KL"))
+    own = {name: np.mean([float(r["kl"]) for r in rows if r["department"] == name]) for name in ("warehouse", "shop")}
+    low, high = sorted(own, key=own.get)
+    assert f"Mean {own[low]:.4f} ({low}) to {own[high]:.4f} ({high})" in kl
+    (shown,) = page.table("This trial")
+    assert shown["cost ± se"] == json.loads((path / "result.json").read_text())["policies"]["marl"]["result"]
+    assert not any("in progress" in word for word in page.words)
+    (path / "result.json").unlink()
+    assert any("This run is in progress" in word for word in read(write_report(path)).words)
+    (path / "metrics.csv").write_text((path / "metrics.csv").read_text().splitlines()[0] + "\n")
+    (path / "current.json").unlink()
+    words = read(write_report(path)).words
+    assert any("no iteration is done yet" in word for word in words)
+    (path / "metrics.csv").write_text("iteration,seconds\n1\n")
+    with pytest.raises(ValueError, match=r"metrics.csv is damaged"):
+        write_report(path)
+
+
+def test_a_trained_run_shows_its_comparison_and_what_was_accepted(files, tmp_path):
+    arguments = ["train", str(files / "pair.yaml"), "--config", str(files / "small.yaml"), "--backend", "local"]
+    assert run([*arguments, "--episodes", "60", "--run", str(tmp_path / "run"), "--json"]) == 0
+    page, result = read(write_report(tmp_path / "run")), json.loads((tmp_path / "run/result.json").read_text())
+    shown = {
+        row["policy"]: row
+        for row in page.table("60 fresh episodes, the same for every policy; cost in money an episode")
+    }
+    base = next(iter(result["policies"]))
+    assert list(shown) == list(result["policies"])
+    for name, row in shown.items():
+        assert row["cost ± se"] == result["policies"][name]["cost"]["mean"]
+        if name != base:
+            assert row[f"cost less that of {base} ± se"] == result["policies"][name]["versus"][base]["difference"]
+    events = [event for event in RunFolder(tmp_path / "run").rows("events.csv") if event["event"] == "accepted"]
+    accepted = page.table("Policies that were accepted")
+    assert [row["gain in cost ± se, an episode"] for row in accepted] == [float(event["gain"]) for event in events]
+    assert events
+
+
+def test_firms_with_customers_show_profit_fill_rate_and_order_variability(files, tmp_path):
+    out = benchmark_of(files, tmp_path / "out", ["market"], "mtma", trials=1)
+    page, rows = read(out / "report.html"), pd.read_csv(out / "results.csv").set_index("policy")
+    titles = {title for title in page.words if title.startswith("market: ")}
+    assert {"market: fill rate", "market: order variability"} <= titles
+    shown = {row["policy"]: row for row in page.table("market: all policies, profit in money an episode")}
+    for name, row in shown.items():
+        np.testing.assert_allclose(row["profit ± 95%"], rows.result[name])
+        np.testing.assert_allclose(row["fill rate"], rows.fill_rate[name])
+        np.testing.assert_allclose(row["order variability"], rows.order_variability[name])
+    gained = 100 * (rows.result["mtma"] - rows.result["no recommendation"]) / abs(rows.result["no recommendation"])
+    np.testing.assert_allclose(shown["mtma"]["saving over no recommendation, % ± 95%"], gained)
+    learned = read(write_report(out / "runs/market/mtma/0"))
+    assert any(a.get("aria-label", "").startswith("Learning rate") for tag, a in learned.tags if tag == "svg")
+
+
+def test_what_is_no_run_and_no_place_is_refused(done, tmp_path):
+    with pytest.raises(ValueError, match="is neither a run folder nor a benchmark folder"):
+        write_report(tmp_path)
+    with pytest.raises(ValueError, match="--out must be a file, got the folder"):
+        write_report(done, tmp_path)
+
+
+def test_schemes_stand_in_the_order_of_the_settings_with_their_variants():
+    assert in_order(["siloed", "imarl-own", "mtma", "marl", "imarl", "unheard-of"]) == [
+        "imarl",
+        "imarl-own",
+        "marl",
+        "mtma",
+        "siloed",
+        "unheard-of",
+    ]
