@@ -83,7 +83,9 @@ class Collector:
         """A state in which a stretch of `descend` can begin."""
         return [as_array(part) for part in self._world.reset(copies)]
 
-    def descend(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> list[Any]:
+    def descend(
+        self, learning: Sequence[str], periods: int, seed: Sequence[int], unit_bound: float, *start: Array
+    ) -> list[Any]:
         """One shard of a stretch of periods with gradients of the firm's cost.
 
         Returns:
@@ -92,7 +94,7 @@ class Collector:
         state = State(*(torch.tensor(part, device=self._world.device) for part in start))
         chance = self._world.draw(periods, state.on_hand.shape[-1], self._world.generator(*seed))
         snapshots = [self._snapshots[name] for name in learning]
-        result = descend(self._world, self._observer, snapshots, state, chance)
+        result = descend(self._world, self._observer, snapshots, state, chance, unit_bound)
         return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
 
     def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -205,7 +205,13 @@ class Training:
         starts = self._worlds or crew.get([environments[0].call("start", copies)] * shards)
         parts = [
             environments[i % len(environments)].call(
-                "descend", learning, self.window, (*seed, i), *starts[i], returns=count + 2
+                "descend",
+                learning,
+                self.window,
+                (*seed, i),
+                settings.pathwise.unit_bound,
+                *starts[i],
+                returns=count + 2,
             )
             for i in range(shards)
         ]

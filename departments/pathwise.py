@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,11 +27,12 @@ from environment.observation import Observer
 class PathwiseConfig(Checked):
     """Settings of learning by gradients through the simulator."""
 
-    learning_rate: float = Field(default=1e-2, gt=0)  # at the start; it falls to 0 by half a cosine
+    learning_rate: float = Field(default=3e-3, gt=0)  # at the start; it falls to 0 by half a cosine
     updates: int = Field(default=400, ge=1)  # at most
-    copies: int = Field(default=512, ge=1)  # of the firm, in all shards together
+    copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     window: int | None = Field(default=None, ge=1)  # periods that a gradient reaches back; None: see `window_of`
     max_grad_norm: float = Field(default=1.0, gt=0)  # of a department's gradient
+    unit_bound: float = Field(default=2.0, gt=0)  # backorder costs that a unit ordered may be worth, see `descend`
 
 
 class Descent(NamedTuple):
@@ -57,10 +58,37 @@ def window_of(world: World) -> int:
     return min(64, max(16, round(4.0 * max(time))))
 
 
+class _Bounded(torch.autograd.Function):
+    """The same number, with a bounded gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, bound: float) -> Tensor:  # noqa: ANN401
+        ctx.bound = bound
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return gradient.clamp(-ctx.bound, ctx.bound), None
+
+
+def _shortage(world: World) -> float:
+    """The largest cost of a unit short, money: backorder cost or penalty, and the price that is not earned."""
+    firm = world.firm
+    return float((firm.amounts("backorder_cost") + firm.amounts("price") + firm.amounts("holding_cost")).max())
+
+
 def descend(
-    world: World, observer: Observer, snapshots: Sequence[Snapshot], start: State, chance: Exogenous
+    world: World,
+    observer: Observer,
+    snapshots: Sequence[Snapshot],
+    start: State,
+    chance: Exogenous,
+    unit_bound: float = math.inf,
 ) -> Descent:
     """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
+
+    Policies that watch each other can amplify a unit from period to period, until a few copies drown all others. So
+    what one unit more or less in an order is worth is bounded, at every stock point, period and copy (ours).
 
     Args:
         world: of the firm.
@@ -68,6 +96,7 @@ def descend(
         snapshots: of all departments; they act on their mean.
         start: the state it begins in, which counts as given.
         chance: [T] periods of `World.draw`.
+        unit_bound: largest worth of a unit, in multiples of the largest cost of a unit short.
     """
     parameters = {
         snapshot.department: torch.tensor(
@@ -78,8 +107,9 @@ def descend(
     policy = JointPolicy(world, observer, snapshots, parameters=parameters)
     state, cost = start, world.max_order.new_zeros(())
     periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+    bound = unit_bound * _shortage(world) / (periods * copies)
     for t in range(periods):
-        order = world.feasible(policy.order(world, state))
+        order = _Bounded.apply(world.feasible(policy.order(world, state)), bound)  # type: ignore[no-untyped-call]
         state, outcome = world.step(state, order, chance.at(t))
         cost = cost + outcome.cost.sum()
     cost = cost / (periods * copies)

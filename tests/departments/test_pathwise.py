@@ -60,6 +60,26 @@ def test_the_gradient_is_that_of_central_differences(observation, unmet, supplie
         assert slope == pytest.approx(float(gradient.norm()), rel=0.03, abs=0.04 * largest), firm.names[department]
 
 
+def test_what_a_unit_is_worth_is_bounded():
+    """A department of one constant: its gradient is the sum of what its orders' units are worth."""
+    firm = coarse("backorder", ["north"], ["east"], 1)
+    levels = np.array([[60_000.0], [20_000.0]])  # the shop is always short: another unit saves backlog for good
+    world = World(firm, levels, dtype=torch.float64)
+    observer = Observer(world, levels, "standard")
+    policies = fresh(world, observer, PolicyConfig(observation="own", hidden=()))
+    start, chance = world.reset(64), world.draw(14, 64, world.generator(5))
+    free = descend(world, observer, policies, start, chance).gradients[1]
+    most = float(observer.spread[1]) * (7.0 + 1.0)
+    for bound in (0.01, 0.02):
+        bounded = descend(world, observer, policies, start, chance, bound).gradients[1]
+        assert float(bounded[1]) == pytest.approx(
+            -bound * most * 11 / 14, rel=0.05
+        )  # an order has no effect in the last three
+        assert abs(float(free[1])) > 2 * abs(float(bounded[1]))
+    unbounded = descend(world, observer, policies, start, chance, 1e9).gradients[1]
+    torch.testing.assert_close(unbounded, free, rtol=1e-12, atol=0)
+
+
 def test_the_stretch_goes_on_where_the_last_one_ended():
     world, observer = world_of(tree())
     policies = [stirred(s, 3) for s in fresh(world, observer, PolicyConfig(hidden=(8,)))]
