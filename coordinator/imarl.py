@@ -1,10 +1,12 @@
 """IMARL: departments take turns in learning.
 
 One learns by PPO while all others act on their saved policies; a policy that beats the saved one significantly is
-saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone.
+saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone. With
+`parallel`, all on the list that are no neighbours of each other learn side by side, from the same rollouts; their
+policies are still tested and saved one at a time.
 
-Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order and the least
-gain that wakes neighbours are ours.
+Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order, the least gain
+that wakes neighbours and turns side by side are ours.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.training import Iteration, Training
+from coordinator.training import Iteration, Training, paired_gain
 from departments.policy import Snapshot
 from environment import Network
 
@@ -41,10 +43,10 @@ class IMARL:
     saved: dict[str, Snapshot]
     jobs: list[str] = field(default_factory=list)
     estimates: dict[str, float] = field(default_factory=dict)  # money a turn is expected to save, for the greedy order
-    number: int = 0  # jobs begun
-    current: str | None = None
-    iteration: int = 0  # of the current job
-    best: Snapshot | None = None
+    number: int = 0  # turns begun
+    current: list[str] = field(default_factory=list)  # who has a turn: one, or several that are no neighbours
+    iteration: int = 0  # of the current turn
+    best: dict[str, Snapshot] = field(default_factory=dict)  # of the current turn
     best_cost: float = np.inf  # on selection episodes
     stale: int = 0  # selections since the best
 
@@ -71,63 +73,76 @@ class IMARL:
             accepted: sees every policy that is saved, with its gain and the gain's standard error.
             keep: called when the state may be checkpointed, after every iteration.
         """
-        while (self.current is not None or self.jobs) and not self.training.exhausted:
-            if self.current is None:
-                self._take_job()
+        while (self.current or self.jobs) and not self.training.exhausted:
+            if not self.current:
+                self._take_turn()
             self._learn(watch, keep)
             self._decide(accepted)
             keep()
-        if self.current is not None:
+        if self.current:
             self._decide(accepted)
 
-    def _take_job(self) -> None:
-        if self.training.settings.imarl.order == "greedy":
+    def _take_turn(self) -> None:
+        settings = self.training.settings.imarl
+        if settings.order == "greedy":
             self.jobs.sort(key=lambda name: -self.estimates[name])
-        self.current = self.jobs.pop(0)
+        self.current = [self.jobs.pop(0)]
+        for name in list(self.jobs) if settings.parallel else ():
+            if not any(name in self._neighbours(other) for other in self.current):
+                self.current.append(name)
+                self.jobs.remove(name)
         self.number += 1
         self.iteration, self.stale = 0, 0
-        self.best = self.saved[self.current]
-        self.training.adopt(self.best)
-        self.best_cost = float(self.training.selection_costs(self.best).mean())
+        self.best = {name: self.saved[name] for name in self.current}
+        self.training.adopt(*self.best.values())
+        self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
 
     def _learn(self, watch: Callable[[Progress], None], keep: Callable[[], None]) -> None:
-        """Train the current department alone; its best policy on the selection episodes stays in `best`."""
+        """Train those who have a turn; their best policies on the selection episodes stay in `best`."""
         training, settings = self.training, self.training.settings
-        name = str(self.current)
+        more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
         while self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
             if training.exhausted:
                 return
-            result = training.iterate([name], (settings.seed, self.number, self.iteration))
+            result = training.iterate(self.current, (settings.seed, self.number, self.iteration))
             self.iteration += 1
             cost = None
             if self.iteration % settings.select_every == 0:
-                snapshot = result.snapshots[name]
-                cost = float(training.selection_costs(snapshot).mean())
+                cost = float(training.selection_costs(*result.snapshots.values()).mean())
                 self.stale += 1
                 if cost < self.best_cost:
-                    self.best, self.best_cost, self.stale = snapshot, cost, 0
-            watch(Progress(name, self.number, self.iteration, cost, result))
+                    self.best, self.best_cost, self.stale = dict(result.snapshots), cost, 0
+            watch(Progress(self.current[0] + more, self.number, self.iteration, cost, result))
             keep()
 
     def _decide(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
-        """Save the best policy of the job if it wins the paired test on fresh episodes; else everyone forgets it."""
-        name, best, settings = str(self.current), self.best, self.training.settings.imarl
-        saved = self.saved[name]
-        if best is not None and best.version != saved.version:
-            gain, error, cost = self.training.paired_gain(best, base=[saved])
+        """Save each policy of the turn that wins the paired test on fresh episodes; else everyone forgets it."""
+        training, settings = self.training, self.training.settings.imarl
+        before = None
+        for name, best in self.best.items():
+            if best.version == self.saved[name].version:
+                continue
+            kept = {other: self.saved[other] for other in self.current}
+            before = training.acceptance_costs(*kept.values()) if before is None else before
+            after = training.acceptance_costs(*(kept | {name: best}).values())
+            gain, error = paired_gain(before, after)
             if gain > settings.significance * error:
                 self.saved[name] = best
                 accepted(best, gain, error)
                 self.estimates[name] = 0.0
-                if gain > settings.least_gain * abs(cost):
+                if gain > settings.least_gain * abs(float(before.mean())):
                     self._wake_neighbours(name, gain)
-        self.training.adopt(self.saved[name])  # the department too: asked by message, it must act on what counts
-        self.current, self.best = None, None
+                before = after
+        # the departments too: asked by message, they must act on what counts
+        training.adopt(*(self.saved[name] for name in self.current))
+        self.current, self.best = [], {}
+
+    def _neighbours(self, name: str) -> list[str]:
+        point = self.network.names.index(name)
+        return [self.network.names[i] for i in [*self.network.predecessors(point), *self.network.successors(point)]]
 
     def _wake_neighbours(self, name: str, gain: float) -> None:
-        point = self.network.names.index(name)
-        for other in [*self.network.predecessors(point), *self.network.successors(point)]:
-            neighbour = self.network.names[other]
+        for neighbour in self._neighbours(name):
             self.estimates[neighbour] = max(self.estimates[neighbour], gain)
             if neighbour not in self.jobs:
                 self.jobs.append(neighbour)
@@ -144,7 +159,7 @@ class IMARL:
             "stale": self.stale,
         }
         snapshots = {f"saved/{name}": snapshot for name, snapshot in self.saved.items()}
-        return plain, snapshots | ({"best": self.best} if self.best is not None else {})
+        return plain, snapshots | {f"turn/{name}": snapshot for name, snapshot in self.best.items()}
 
     @classmethod
     def resume(
@@ -157,7 +172,7 @@ class IMARL:
         """Go on from a record."""
         saved = {role.removeprefix("saved/"): s for role, s in snapshots.items() if role.startswith("saved/")}
         estimates = {name: float("inf") if value is None else value for name, value in plain["estimates"].items()}
-        best = snapshots.get("best")
+        best = {role.removeprefix("turn/"): s for role, s in snapshots.items() if role.startswith("turn/")}
         best_cost = np.inf if plain["best_cost"] is None else plain["best_cost"]
         same = {key: plain[key] for key in ("number", "current", "iteration", "stale")}
         return cls(network, training, saved, list(plain["jobs"]), estimates, best=best, best_cost=best_cost, **same)

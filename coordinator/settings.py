@@ -23,8 +23,9 @@ class IMARLSettings(Checked):
 
     order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
     base_policy: Literal["tuned", "benchmark", "random"] = "tuned"  # levels of base-stock, or a random network
-    iterations: int = Field(default=60, ge=1)  # at most, per job
-    patience: int = Field(default=4, ge=1)  # selections without a new best that end a job
+    parallel: bool = False  # departments that are no neighbours learn side by side (ours)
+    iterations: int = Field(default=60, ge=1)  # at most, per turn
+    patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
 

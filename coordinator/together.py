@@ -31,8 +31,7 @@ class Together:
     @classmethod
     def begin(cls, training: Training) -> Self:
         """All start from what is published."""
-        for snapshot in dict(training.published).values():
-            training.adopt(snapshot)
+        training.adopt(*training.published.values())
         return cls(training, dict(training.published), float(training.selection_costs().mean()))
 
     def run(

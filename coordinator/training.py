@@ -38,6 +38,12 @@ class Iteration:
     critic: dict[str, float]
 
 
+def paired_gain(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float, float]:
+    """Saving on the same episodes, [E] costs each: mean and standard error, money."""
+    saving = before.astype(np.float64) - after
+    return float(saving.mean()), float(saving.std(ddof=1) / np.sqrt(len(saving)))
+
+
 @dataclass
 class Training:
     """The workers of a run and all that they would have to be given back."""
@@ -87,17 +93,19 @@ class Training:
         self.published |= {snapshot.department: snapshot for snapshot in snapshots}
         self._safely(lambda: self._send(snapshots))
 
-    def adopt(self, snapshot: Snapshot) -> None:
-        """Let a department start learning from a policy, with a fresh optimiser."""
-        worker = self.crew.departments[snapshot.department]
+    def adopt(self, *snapshots: Snapshot) -> None:
+        """Let departments start learning from policies, with fresh optimisers."""
+        workers = [self.crew.departments[snapshot.department] for snapshot in snapshots]
 
-        def step() -> Arrays:
-            self.crew.get(worker.call("adopt", snapshot))
-            state: Arrays = self.crew.get(worker.call("state"))
-            return state
+        def step() -> list[Arrays]:
+            pairs = zip(workers, snapshots, strict=True)
+            self.crew.get([worker.call("adopt", snapshot) for worker, snapshot in pairs])
+            states: list[Arrays] = self.crew.get([worker.call("state") for worker in workers])
+            return states
 
-        self._states[snapshot.department] = self._safely(step)
-        self.publish(snapshot)
+        states = self._safely(step)
+        self._states |= {snapshot.department: state for snapshot, state in zip(snapshots, states, strict=True)}
+        self.publish(*snapshots)
 
     def iterate(self, learning: Sequence[str], seed: Sequence[int]) -> Iteration:
         """Roll out, let the critic advise, let the departments learn side by side; publish what they learned."""
@@ -147,12 +155,9 @@ class Training:
         """Costs on the episodes that pick the best policy of a run."""
         return self.costs(self.settings.selection_episodes, _SELECTION, *candidates)
 
-    def paired_gain(self, *candidates: Snapshot, base: Sequence[Snapshot] = ()) -> tuple[float, float, float]:
-        """Saving by the candidates over the base: mean and standard error; and the base's cost; acceptance episodes."""
-        episodes = self.settings.acceptance_episodes
-        before = self.costs(episodes, _ACCEPTANCE, *base).astype(np.float64)
-        saving = before - self.costs(episodes, _ACCEPTANCE, *candidates)
-        return float(saving.mean()), float(saving.std(ddof=1) / np.sqrt(len(saving))), float(before.mean())
+    def acceptance_costs(self, *candidates: Snapshot) -> NDArray[np.float32]:
+        """Costs on the episodes that decide whether a policy is saved."""
+        return self.costs(self.settings.acceptance_episodes, _ACCEPTANCE, *candidates)
 
     def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
         """States of the departments that have learned, and of the critic."""

@@ -31,8 +31,8 @@ def _follow(firm, given, change=None):
     return happened, scheme, plan
 
 
-def _one_step_each(order, **changes):
-    imarl = IMARLSettings(iterations=1, patience=1, order=order, significance=0, least_gain=0)
+def _one_step_each(order, parallel=False, **changes):
+    imarl = IMARLSettings(iterations=1, patience=1, order=order, significance=0, least_gain=0, parallel=parallel)
     return settings(imarl=imarl, **changes)
 
 
@@ -121,6 +121,32 @@ def test_every_policy_that_is_accepted_lowers_the_cost_on_episodes_of_its_own():
         spread = float(saving.std()) / 64
         assert float(saving.mean()) > 0
         assert float(saving.mean()) == pytest.approx(gain, abs=4 * (spread**2 + error**2) ** 0.5)
+
+
+def test_side_by_side_those_who_are_no_neighbours_share_a_turn_and_are_saved_one_at_a_time():
+    firm = load_firm("c1")
+    given = _one_step_each("upstream-first", steps=4 * 16 * 128, parallel=True)
+    happened, _, plan = _follow(firm, given)
+    turns = [turn[2] for turn in happened if turn[0] == "turn"][:2]
+    network, names = plan.network, plan.network.names
+    top = [name for point, name in enumerate(names) if not network.predecessors(point)]
+    middle = [name for point, name in enumerate(names) if network.predecessors(point) and network.successors(point)]
+    # the top and the nine retailers are two steps apart; the three between them come after
+    assert turns == [f"{top[0]} and 9 more", f"{middle[0]} and 2 more"]
+
+    firm = tree()
+    changes = {"copies": 64, "acceptance_episodes": 1024, "selection_episodes": 256}
+    imarl = IMARLSettings(parallel=True, iterations=8, patience=3, significance=3)
+    given = settings(iterations=40, imarl=imarl, **changes)
+    happened, _, plan = _follow(firm, given, change=lambda snapshot: _shifted(snapshot, 2.0))
+    now = {name: _shifted(snapshot, 2.0) for name, snapshot in plan.base(given).items()}
+    accepted = [event[1:] for event in happened if event[0] == "accepted"]
+    assert {"east", "west"} <= {snapshot.department for snapshot, *_ in accepted}
+    for snapshot, gain, error in accepted:
+        before = _cost(firm, list(now.values()))
+        now[snapshot.department] = snapshot
+        saving = before - _cost(firm, list(now.values()))
+        assert float(saving.mean()) == pytest.approx(gain, abs=4 * (float(saving.var()) / 4096 + error**2) ** 0.5)
 
 
 def _newsvendor_cost_of_the_toy_firm():
