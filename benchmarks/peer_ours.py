@@ -46,15 +46,13 @@ def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  #
     try:
         training = _Timed(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
         start_up, training.started = time.perf_counter() - started, time.monotonic()
-        beaten: dict[str, float] = {}
 
         def watch(progress: Progress) -> None:
-            if progress.cost is None or beaten:
+            if progress.cost is None:
                 return
             seconds, paused = training.seconds, time.monotonic()
             acting = JointPolicy(judge.world, judge.observer, list(training.published.values()))
-            if judge.cost(acting)[0] <= judge.threshold:
-                beaten.update(seconds_to_beat=seconds, steps_to_beat=training.env_steps)
+            judge.note(judge.cost(acting)[0], seconds, training.env_steps)
             training.started += time.monotonic() - paused
 
         scheme = IMARL.begin(plan.network, training)
@@ -66,4 +64,4 @@ def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  #
     judge.best = (judge.cost(saved)[0], saved)
     steps = settings.copies * firm.periods.train
     own = {"steps_per_second": steps / float(np.median(training.taken[3:])), "seconds": seconds}
-    return {**judge.verdict(), **own, "steps": training.env_steps, "start_up": start_up, **beaten}
+    return {**judge.verdict(), **own, "steps": training.env_steps, "start_up": start_up}

@@ -58,11 +58,13 @@ def test_the_judge_notes_when_the_benchmark_is_beaten_and_by_whom_best():
     better = BaseStock("better", judge.levels - np.array([[0], [1], [1], [1]]))
     judge.start()
     assert judge.lap(100, lambda: judge.benchmark)
-    assert not judge.beaten
-    judge.threshold = judge.cost(better)[0]
+    assert not judge.reached
+    judge.benchmark_cost = judge.cost(better)[0] / 0.985
     judge.start()
     assert judge.lap(200, lambda: better)
-    assert judge.beaten["steps_to_beat"] == 300
+    judge.note(judge.cost(better)[0], 1e6, 400)
+    assert judge.reached["steps_to_1"] == 300
+    assert "steps_to_5" not in judge.reached
     verdict = judge.verdict()
     assert judge.best[1] is better
     assert abs(verdict["benchmark"] - 2370) < 30  # what decomposition-aggregation costs on a1
