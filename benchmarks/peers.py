@@ -166,16 +166,16 @@ def verdicts(results: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str:
+def page(results: dict[str, dict[str, Any]], options: argparse.Namespace, load: float) -> str:
     """All tables."""
     from speed import machine
 
-    found, load = machine("cpu"), os.getloadavg()[2]
+    found = machine("cpu")
     cost = next((result["benchmark"] for result in results.values() if "benchmark" in result), None)
     lines = [
         f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {found['cores']} cores ({found['cpu']}), torch "
-        f"{found['torch']}; load average of the last 15 minutes {load:.1f}; `--budget {options.budget:g} "
-        f"--form {options.form}`, one seed.",
+        f"{found['torch']}; `--budget {options.budget:g} --form {options.form}`, one seed; load average before the "
+        f"start {load:.1f}" + (": the machine had other work, so figures are provisional." if load > 0.5 else "."),
         "",
     ]
     if cost is not None:
@@ -200,11 +200,12 @@ def main() -> None:
     if options.run:
         print(json.dumps(run(options.run, options.budget, options.form)))
         return
+    load = os.getloadavg()[0]
     found = {name: result_of(name, options) for name in options.peers}
     results = {name: result for name, result in found.items() if result is not None}
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
-    text = page(results, options)
+    text = page(results, options, load)
     if options.write:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
