@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import sys
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,50 +21,108 @@ from coordinator.trial import Finished, Trial, share_done
 
 _EVERY = 30.0  # seconds between plain lines about the time left
 _LEAST_SHARE = 0.02  # of a trial: before that nobody can tell how long it takes
+_TICK = 0.01  # seconds: the shortest trial that is told apart
+_TURNS = 8  # of the fit of firms and schemes
+Kind = tuple[str, str]  # firm, scheme
 
 
 class Forecast:
-    """The time left, from trials that are finished and from how far the running ones are."""
+    """The time left, from trials that are finished and from how far the running ones are.
 
-    def __init__(self, trials: Sequence[Trial], finished: Collection[Path]) -> None:
-        """All trials of a benchmark, and the folders of those that are finished already."""
-        self.open = {trial.folder: trial for trial in trials if trial.folder not in finished}
-        self._seconds: dict[tuple[str, str], list[float]] = {}
+    How long a trial takes is taken to be (something of the firm) x (something of the scheme), so that a few finished
+    trials tell about all; times how much longer recent and running trials take than that, as machines change their
+    pace. Trials are then laid on the free places in the order of the plan.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        finished: Mapping[Path, Finished],
+        so_far: Callable[[Trial], tuple[float, float] | None] = share_done,
+    ) -> None:
+        """All trials of a benchmark, those that are finished already by folder, and what tells how far one is."""
+        self.open = {trial.folder: trial for trial in trials}
+        self._so_far = so_far
+        self._took: list[tuple[Trial, float]] = []
+        self._end: dict[Kind, list[float]] = {}  # shares of the budget at which schemes have ended
+        for trial in trials:
+            if trial.folder in finished:
+                self.learn(trial, finished[trial.folder])
 
     def learn(self, trial: Trial, result: Finished | None) -> None:
         """A trial is finished, or has failed (None)."""
         self.open.pop(trial.folder, None)
         if result is not None:
-            took = result.about["seconds"] + result.about["evaluation_seconds"]
-            self._seconds.setdefault((trial.firm.name, trial.scheme), []).append(took)
+            self._took.append((trial, result.about["seconds"] + result.about["evaluation_seconds"]))
+            share, _ = self._so_far(trial) or (1.0, 0.0)
+            self._end.setdefault(_kind(trial), []).append(share)
 
     def left(self, slots: int) -> float | None:
         """Seconds until all is done with `slots` trials at a time; None while there is nothing to go by."""
-        begun: dict[Path, tuple[float, float]] = {}
-        for trial in self.open.values():
-            if (so_far := share_done(trial)) is not None:
-                begun[trial.folder] = so_far
-        known = {kind: sum(took) / len(took) for kind, took in self._seconds.items() if kind[1] != "rules"}
-        for folder, (share, seconds) in begun.items():
-            trial = self.open[folder]
-            if share >= _LEAST_SHARE:
-                known.setdefault((trial.firm.name, trial.scheme), seconds / share)
-        if not known:
-            return None
-        average = sum(known.values()) / len(known)
-        left = []
+        running = {}
         for folder, trial in self.open.items():
-            alike = [took for (firm, _), took in known.items() if firm == trial.firm.name] or [average]
-            whole = known.get((trial.firm.name, trial.scheme), sum(alike) / len(alike))
-            done = begun.get(folder, (0.0, 0.0))
-            left.append(max(whole - done[1], 0.0) if done[0] < 1.0 else 0.0)
-        return max(sum(left) / max(slots, 1), max(left, default=0.0))
+            share, seconds = self._so_far(trial) or (0.0, 0.0)
+            if share >= _LEAST_SHARE:
+                ends = self._end.get(_kind(trial), [1.0])
+                running[folder] = (seconds, seconds * max(sum(ends) / len(ends), share) / share)
+        samples = [(trial, took) for trial, took in self._took if trial.settings is not None]
+        samples += [(self.open[folder], whole) for folder, (_, whole) in running.items()]
+        if not samples:
+            return None
+        usual = _usual(self._took + samples[-len(running) :] if running else self._took)
+        latest = samples[-len(running) - 2 * max(slots, 1) :]
+        pace = math.exp(sum(math.log(max(took, _TICK) / usual(trial)) for trial, took in latest) / len(latest))
+        rest = [whole - seconds for seconds, whole in running.values()]
+        rest += [usual(trial) * pace for folder, trial in self.open.items() if folder not in running]
+        places = [0.0] * max(slots, 1)
+        for seconds in rest:
+            heapq.heapreplace(places, places[0] + seconds)
+        return max(places)
+
+
+def _kind(trial: Trial) -> Kind:
+    return trial.firm.name, trial.scheme
+
+
+def _usual(samples: Sequence[tuple[Trial, float]]) -> Callable[[Trial], float]:
+    """Seconds of any trial, from log seconds = firm + scheme, fitted in turns.
+
+    An unknown firm takes as long as the known ones for each stock point, unless wall time is the budget; an unknown
+    scheme as long as the known ones.
+    """
+    logs = [(trial, math.log(max(took, _TICK))) for trial, took in samples]
+    firms = {trial.firm.name: 0.0 for trial, _ in logs}
+    schemes = {trial.scheme: 0.0 for trial, _ in logs}
+    for _ in range(_TURNS):
+        for name in firms:
+            firms[name] = _mean(log - schemes[trial.scheme] for trial, log in logs if trial.firm.name == name)
+        for name in schemes:
+            schemes[name] = _mean(log - firms[trial.firm.name] for trial, log in logs if trial.scheme == name)
+    size = {trial.firm.name: _size(trial) for trial, _ in logs}
+    per_size = _mean(value - size[name] for name, value in firms.items())
+    scheme = _mean(schemes[trial.scheme] for trial, _ in logs if trial.settings is not None)
+
+    def usual(trial: Trial) -> float:
+        firm = firms.get(trial.firm.name, per_size + _size(trial))
+        return math.exp(firm + schemes.get(trial.scheme, scheme))
+
+    return usual
+
+
+def _size(trial: Trial) -> float:
+    timed = trial.settings is not None and trial.settings.seconds is not None
+    return 0.0 if timed else math.log(len(trial.firm.names))
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0
 
 
 class BenchmarkDisplay:
     """A live panel on a terminal, plain lines when piped."""
 
-    def __init__(self, trials: Sequence[Trial], finished: Collection[Path], quiet: bool = False) -> None:
+    def __init__(self, trials: Sequence[Trial], finished: Mapping[Path, Finished], quiet: bool = False) -> None:
         """Show a benchmark of which some trials are finished already."""
         self._all, self._kept, self._quiet = len(trials), len(finished), quiet
         self._forecast = Forecast(trials, finished)

@@ -73,6 +73,7 @@ def lines(
     levels: Sequence[tuple[float, str]] = (),
     size: tuple[float, float] = (4.6, 2.9),
     log: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Svg:
     """Lines with bands.
 
@@ -84,6 +85,7 @@ def lines(
         levels: horizontal lines, as (y, line style).
         size: inches; the page scales the picture to its column.
         log: whether y is on a logarithmic scale.
+        limits: of y; what lies beyond is cut off.
     """
     with _figure(size) as (figure, axes):
         for level, style in levels:
@@ -97,6 +99,8 @@ def lines(
                 axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.17, linewidth=0)
         if log:
             axes.set_yscale("log")
+        if limits is not None:
+            axes.set_ylim(*limits)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         return _svg(figure, alt)

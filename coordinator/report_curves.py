@@ -17,6 +17,7 @@ from coordinator.trial import RULES
 
 RULE_LINES = ("dashed", "dotted", "dashdot")
 OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much
+_LEAST_BAND = 3  # trials: the interval of two is some thirteen standard errors wide to each side
 _STEPS = "environment steps, millions"
 _NEAR = 0.25  # of the range of all curves: what ends so near the best is shown close up too
 
@@ -29,8 +30,8 @@ def learning_curves(
     kinds = {rule: RULE_LINES[found.rules(firm).index(rule) % 3] for firm in firms for rule in found.rules(firm)}
     entries = [*legend, *(Entry(rule, "ink", kinds[rule]) for rule in rules)]
     note = (
-        "Mean over trials with its 95% interval, on the selection episodes of the runs, as far as every trial of a "
-        "scheme got; rules, on the report's episodes, as horizontal lines."
+        "Mean over trials, with its 95% interval from three trials on, on the selection episodes of the runs, as far "
+        "as every trial of a scheme got; rules, on the report's episodes, as horizontal lines."
     )
     figures = [figure for firm in firms for figure in _curves_of(found, firm, colours, kinds)]
     return [Text(note, "note"), Legend(entries), Grid(figures)]
@@ -47,7 +48,7 @@ def _curves_of(found: BenchmarkFolder, firm: str, colours: dict[str, str], kinds
         ]
         if curves:
             grid, mean, half = on_common_grid(curves)
-            band = (mean - half, mean + half) if len(curves) > 1 else (None, None)
+            band = (mean - half, mean + half) if len(curves) >= _LEAST_BAND else (None, None)
             series[scheme] = Line(colours[scheme], grid / 1e6, mean, *band)
     if not series:
         return []
@@ -57,21 +58,30 @@ def _curves_of(found: BenchmarkFolder, firm: str, colours: dict[str, str], kinds
     scheme = (max if unit == "profit" else min)(ends, key=ends.__getitem__)
     better = f"{unit}, {'higher' if unit == 'profit' else 'lower'} is better"
     label = f"{unit}, money an episode"
+    limits = _limits(list(series.values()), [level for level, _ in levels], unit)
+    beyond = [name for name in series if not limits[0] <= ends[name] <= limits[1]]
     reading = _curve_reading(scheme, series[scheme])
+    reading += f" {listed(beyond)} ended beyond the picture." if beyond else ""
     title = f"{firm}: {better}"
-    svg = lines(list(series.values()), f"{title}. {reading}", _STEPS, label, levels)
+    svg = lines(list(series.values()), f"{title}. {reading}", _STEPS, label, levels, limits=limits)
     figures = [Figure(title, reading, svg)]
-    everything = np.concatenate([line.y for line in series.values()])
-    near = [name for name in series if abs(ends[name] - ends[scheme]) < _NEAR * np.ptp(everything)]
+    near = [name for name in series if abs(ends[name] - ends[scheme]) < _NEAR * (limits[1] - limits[0])]
     if 1 < len(near) < len(series):
         close = [series[name] for name in near]
-        low, high = min(line.y.min() for line in close), max(line.y.max() for line in close)
-        margin = (high - low) / 2
-        seen = [level for level in levels if low - margin <= level[0] <= high + margin]
+        limits = _limits(close, [], unit)
         apart = f"At the end {number(abs(max(ends[n] for n in near) - min(ends[n] for n in near)))} lie between them."
         title = f"{firm}: {listed(near)} close up"
-        figures.append(Figure(title, apart, lines(close, f"{title}. {apart}", _STEPS, label, seen)))
+        svg = lines(close, f"{title}. {apart}", _STEPS, label, levels, limits=limits)
+        figures.append(Figure(title, apart, svg))
     return figures
+
+
+def _limits(series: Sequence[Line], levels: Sequence[float], unit: str) -> tuple[float, float]:
+    """What has to be seen: where curves start, the best that they reach, the rules; not how far a bad trial went."""
+    best = [float(line.y.max() if unit == "profit" else line.y.min()) for line in series]
+    seen = [*best, *(float(line.y[0]) for line in series), *levels]
+    margin = max(0.3 * (max(seen) - min(seen)), 0.02 * abs(max(seen))) or 1.0
+    return min(seen) - margin, max(seen) + margin
 
 
 def _curve_reading(scheme: str, line: Line) -> str:

@@ -157,11 +157,11 @@ class Svg(str):
 
 
 def program_version() -> str:
-    """As `firmwide --version` says it."""
+    """Of the installed package."""
     try:
         return version("firmwide")
     except PackageNotFoundError:
-        return "(not installed)"
+        return "run from its source"
 
 
 def number(value: float | None, digits: int = 1, sign: str = "") -> str:

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from coordinator.benchmark_tables import lines_of, mean_and_half, paired
 from coordinator.cli import run
 from coordinator.cluster import connect, run_tasks, run_tasks_here
 from coordinator.run_folder import METRICS, RunFolder
+from coordinator.settings import Settings
 from coordinator.store import load_checkpoint
 from coordinator.trial import Finished, Trial, finished, keep, play, share_done
 from environment import load_firm
@@ -309,14 +311,60 @@ def _metrics(trial, seconds, env_steps):
 
 def test_the_time_left_comes_from_running_trials_then_from_finished_ones(tmp_path):
     trials = [_trial(tmp_path, seed, iterations=10, steps=None) for seed in range(4)]
-    forecast = Forecast(trials, set())
+    forecast = Forecast(trials, {})
     assert forecast.left(2) is None
     _metrics(trials[0], 30.0, 5 * 16 * 12)
     assert share_done(trials[0]) == (0.5, 30.0)
-    np.testing.assert_allclose(forecast.left(2), (3 * 60 + 30) / 2)
+    np.testing.assert_allclose(forecast.left(2), 60 + 60, err_msg="30 + 60 on one place, 60 + 60 on the other")
     forecast.learn(trials[0], Finished({"seconds": 70.0, "evaluation_seconds": 10.0}, {}, {}))
-    np.testing.assert_allclose(forecast.left(2), 3 * 80 / 2)
+    np.testing.assert_allclose(forecast.left(2), 2 * 80)
     np.testing.assert_allclose(forecast.left(100), 80)
+
+
+LENGTHS = {"imarl": 10.0, "marl": 3.0, "stma-fast": 1.0, "mtma": 20.0}  # seconds, times the firm's own
+
+
+def _schedule(rng, slowdown):
+    """Trials of very different lengths on two places, firm by firm within a seed; when each begins and ends."""
+    firms = [pair(name=f"firm-{i}") for i in range(5)]
+    own = {firm.name: float(np.exp(rng.uniform(-1, 1))) for firm in firms}
+    trials = [Trial(firm, None, Path(firm.name), 10, 1) for firm in firms]
+    for seed in range(3):
+        for firm in firms:
+            for scheme in LENGTHS:
+                trials.append(
+                    Trial(firm, Settings(scheme=scheme, seed=seed), Path(f"{firm.name}/{scheme}/{seed}"), 10, 1)
+                )
+    free, spans = [0.0, 0.0], {}
+    for trial in trials:
+        begin = min(free)
+        took = own[trial.firm.name] * LENGTHS.get(trial.scheme, 2.0) * float(np.exp(0.1 * rng.standard_normal()))
+        took *= slowdown if begin > 40 else 1.0
+        spans[trial.folder] = (begin, begin + took)
+        free[free.index(begin)] = begin + took
+    return trials, spans
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("slowdown", "points"), [(1.0, (0.05, 0.1, 0.3, 0.6, 0.9)), (2.5, (0.4, 0.6, 0.9))])
+def test_the_time_left_is_right_to_within_half_where_trials_differ_twentyfold(seed, slowdown, points):
+    trials, spans = _schedule(np.random.default_rng(seed), slowdown)
+    total = max(end for _, end in spans.values())
+    for share in points:
+        now = share * total
+
+        def so_far(trial, now=now):
+            begin, end = spans[trial.folder]
+            return (
+                None if trial.settings is None or begin >= now else (min((now - begin) / (end - begin), 1), now - begin)
+            )
+
+        done = {folder: (begin, end) for folder, (begin, end) in spans.items() if end <= now}
+        took = {
+            f: Finished({"seconds": end - begin, "evaluation_seconds": 0.0}, {}, {}) for f, (begin, end) in done.items()
+        }
+        left = Forecast(sorted(trials, key=lambda trial: spans[trial.folder][0]), took, so_far).left(2)
+        assert 1 / 1.5 < left / (total - now) < 1.5, f"after {share:.0%}"
 
 
 def test_a_budget_of_time_or_steps_tells_how_far_a_trial_is(tmp_path):
