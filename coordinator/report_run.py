@@ -75,7 +75,8 @@ def run_page(path: Path) -> Page:
 
 def _rows(run: RunFolder, name: str) -> Rows:
     try:
-        rows = run.rows(name)
+        rows, text = run.rows(name), (run.path / name).read_text()
+        rows = rows if text.endswith("\n") else rows[:-1]  # a line that is being written
         for row in rows:
             float(row["iteration"]), float(row["seconds"])
         return rows

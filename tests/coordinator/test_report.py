@@ -278,7 +278,11 @@ def test_a_run_shows_what_it_learned_and_a_run_in_progress_what_is_missing(copie
     assert not any("in progress" in word for word in page.words)
     (path / "result.json").unlink()
     assert any("This run is in progress" in word for word in read(write_report(path)).words)
-    (path / "metrics.csv").write_text((path / "metrics.csv").read_text().splitlines()[0] + "\n")
+    whole = (path / "metrics.csv").read_text()
+    (path / "metrics.csv").write_text(whole.rpartition(",")[0])
+    shown = next(word for word in read(write_report(path)).words if "million environment" in word)
+    assert shown.startswith("3 iterations"), "the half line of the second department is left out"
+    (path / "metrics.csv").write_text(whole.splitlines()[0] + "\n")
     (path / "current.json").unlink()
     words = read(write_report(path)).words
     assert any("no iteration is done yet" in word for word in words)
