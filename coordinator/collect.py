@@ -16,7 +16,7 @@ from torch import Tensor
 from departments.episode import SHARD, run_costs
 from departments.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend
-from departments.policy import Snapshot
+from departments.policy import Snapshot, place_of
 from departments.rollout import rollout
 from environment import Firm, State, World
 from environment.observation import Observer, Scaling
@@ -43,7 +43,8 @@ class Collector:
             firm: a checked firm.
             levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
             base: [N, K] the base-stock levels that residual policies start from.
-            reward_weights: [D, N] what each department pays of the costs of the stock points: reward = -weights @ cost.
+            reward_weights: [N + 1, N] what each department pays of the costs of the stock points, the last row being
+                that of the whole firm's: reward = -weights @ cost.
             scaling: of observations.
             device: where the world lives.
         """
@@ -69,12 +70,12 @@ class Collector:
         actor = None
         if message is not None:
             periods = self._world.firm.periods.train
-            for name in names:
+            for name in self._snapshots:
                 message(name, "begin", tuple(seed), periods, copies, name in learning)
             configs = {snapshot.department: snapshot.config for snapshot in snapshots}
             actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
         result = rollout(self._world, self._observer, snapshots, learning, copies=copies, seed=seed, actor=actor)
-        weights = self._weights[[names.index(name) for name in learning]]
+        weights = self._weights[[place_of(name, names) for name in learning]]
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
         return [*(tuple(map(as_array, part)) for part in result.slices), (as_array(result.features), as_array(reward))]

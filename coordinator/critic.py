@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from departments.adam import Adam
-from departments.networks import Activation, Shapes, forward, initial_parameters
+from departments.graph import AnyShapes, Graph, GraphConfig, GraphShapes
+from departments.networks import Activation, Shapes
 from departments.ppo import minibatches, samples_first
 from departments.returns import generalised_advantage
 from environment.fields import Checked
@@ -21,6 +22,7 @@ class CriticConfig(Checked):
     """Settings of the critic."""
 
     hidden: tuple[int, ...] = (64, 64)  # units per layer
+    graph: GraphConfig | None = None  # graph attention before `hidden`; None: only where the scheme asks for it
     activation: Activation = "relu"
     learning_rate: float = Field(default=1e-3, gt=0)
     gamma: float = Field(default=0.95, ge=0, lt=1)
@@ -42,6 +44,7 @@ class Critic:
         seed: int,
         device: str = "cpu",
         terminated: bool = False,
+        graph: Graph | None = None,
     ) -> None:
         """Start from values of zero.
 
@@ -52,11 +55,15 @@ class Critic:
             seed: of the initial weights and of the shuffles.
             device: where the critic computes.
             terminated: whether rollouts end with the episode, so that nothing follows; else they are cut off by time.
+            graph: the supply network, if the critic attends over it.
         """
         self._terminated = terminated
         self.config, self._seed, self._device = config, seed, torch.device(device)
-        self._shapes = Shapes(features, config.hidden, streams)
-        start = initial_parameters(self._shapes, 0.0, seed)
+        self._shapes: AnyShapes = Shapes(features, config.hidden, streams)
+        if graph is not None:
+            attention = config.graph or GraphConfig()
+            self._shapes = GraphShapes(graph, attention, features, config.hidden, streams)
+        start = self._shapes.initial(0.0, seed)
         self._parameters = torch.tensor(start, device=self._device)
         self._optimiser = Adam.like(self._parameters)
         self._mean = torch.zeros(streams, device=self._device)
@@ -80,7 +87,7 @@ class Critic:
         periods, _, copies = reward.shape
         layers, _ = self._shapes.split(self._parameters)
         samples = samples_first(features)
-        scaled = forward(layers, samples, self.config.activation)[:, streams]
+        scaled = self._shapes.forward(layers, samples, self.config.activation)[:, streams]
         fresh = [stream for stream in streams if not self._std[stream]]
         if fresh:
             # The first batch of a stream sets its scale: a steady reward r has value r / (1 - gamma).
@@ -120,7 +127,7 @@ class Critic:
         total, first, count = 0.0, 0.0, 0
         for index in minibatches(len(samples), self.config.minibatch, self.config.epochs, generator):
             layers, _ = self._shapes.split(flat)
-            value = forward(layers, samples[index], self.config.activation)
+            value = self._shapes.forward(layers, samples[index], self.config.activation)
             error = (value[:, streams] - scaled[index]).square().mean()
             (gradient,) = torch.autograd.grad(self.config.value_coef * error, flat)
             with torch.no_grad():

@@ -14,14 +14,15 @@ from coordinator.collect import Collector
 from coordinator.collect_loop import LoopCollector, LoopWorld
 from coordinator.critic import Critic
 from coordinator.imarl import reward_weights
-from coordinator.settings import LOOP_SCHEMES, Settings
+from coordinator.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.together import marl_owners, marl_reward_weights
 from departments.department import Charter, Department
+from departments.graph import Graph
 from departments.joint import widest_observation
 from departments.loop import JOINT, RECOMMENDATION, critic_features
 from departments.networks import Shapes
 from departments.pathwise import window_of
-from departments.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules import benchmark_levels
 from departments.tuning import tuned_base_stock
 from environment import Firm, Network, World
@@ -76,6 +77,8 @@ def plan_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = N
         raise ValueError(
             f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl"
         )
+    if settings.train_periods is not None:
+        firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})
     plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings, base)
     if unknown := sorted(set(settings.departments) - set(plan.charters)):
         known = ", ".join(plan.charters)
@@ -85,50 +88,74 @@ def plan_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = N
     return plan
 
 
+def _network_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
+    """Departments of a firm without customers under a scheme, with what each observes."""
+    if settings.policy.graph is not None:
+        raise ValueError("policy.graph is set by scheme sarl-gnn, as single.graph says; leave it out")
+    if settings.scheme not in SINGLE_SCHEMES:
+        policies = {name: settings.policy_of(name) for name in firm.names}
+        if not settings.scheme.startswith("marl"):
+            return policies
+        return {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
+    if FIRM in firm.names:
+        raise ValueError(f"stock_points: {FIRM!r} is the one department of {settings.scheme}; rename the stock point")
+    own = settings.departments.get(FIRM)
+    policy = settings.policy_of(FIRM)
+    changes: dict[str, object] = {"observation": "pipeline" if policy.observation == "pipeline" else "everything"}
+    if settings.scheme == "sarl-gnn":
+        changes["graph"] = settings.single.graph
+    elif own is None or own.policy is None:
+        changes["hidden"] = settings.single.hidden
+    return {FIRM: policy.model_copy(update=changes)}
+
+
 def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> Plan:
-    """One replenishment department per stock point, without memory: the schemes of [I]."""
+    """One replenishment department per stock point, or one for all, without memory: the schemes of [I]."""
     network, levels = Network.of(firm), benchmark_levels(firm)
     world = World(firm, levels, device=settings.device)
     base = levels if base is None else base
     observer = Observer(world, base, scaling_of(firm, settings))
-    policies = {name: settings.policy_of(name) for name in firm.names}
+    policies = _network_policies(firm, settings)
     owner: dict[str, str] = {}
     weights = reward_weights(network, "downstream")
-    if settings.scheme == "marl":
-        policies = {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
+    if settings.scheme.startswith("marl"):
         owner, weights = marl_owners(network), marl_reward_weights(network)
+    weights = np.concatenate((weights, np.ones((1, len(firm.names)), dtype=np.float32)))  # the whole firm's: all costs
     # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
-    unit = float((firm.amounts("holding_cost") * levels).sum())
+    unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)
+    graph = None
+    if settings.scheme.endswith("-gnn") or settings.critic.graph is not None:
+        graph = Graph.of(observer, observer.size)
     width = widest_observation(observer, policies, firm.names)
     charters = {
         name: Charter(
             name=name,
-            point=point,
-            policy=policies[name],
+            point=place_of(name, firm.names),
+            policy=policy,
             ppo=settings.ppo_of(name),
-            shapes=policy_shapes(observer, policies[name], point, world.products),
+            shapes=policy_shapes(observer, policy, place_of(name, firm.names), world.products),
             width=width,
-            seed=settings.seed * 1_000 + firm.names.index(owner.get(name, name)),
+            seed=settings.seed * 1_000 + place_of(owner.get(name, name), firm.names),
             device=settings.device,
         )
-        for point, name in enumerate(firm.names)
+        for name, policy in policies.items()
     }
     blueprint = Blueprint(
         departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
         critic=functools.partial(
-            Critic, observer.size, len(firm.names), settings.critic, settings.seed, settings.device
+            Critic, observer.size, len(charters), settings.critic, settings.seed, settings.device, graph=graph
         ),
         environment=functools.partial(
             Collector,
             firm,
             levels,
             base,
-            weights / max(unit, 1e-9),
+            weights / np.float32(unit),
             scaling_of(firm, settings),
             settings.device,
         ),
     )
-    streams = {name: point for point, name in enumerate(firm.names)}
+    streams = {name: number for number, name in enumerate(charters)}
     return Plan(firm, network, charters, blueprint, owner, streams, settings.pathwise.window or window_of(world))
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coordinator.critic import CriticConfig
+from departments.graph import GraphConfig
 from departments.pathwise import PathwiseConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
@@ -14,7 +15,21 @@ from departments.timescale import FAST, SLOW, StepLaw
 from environment.fields import Checked
 from environment.observation import Scaling
 
-Scheme = Literal["imarl", "marl", "pathwise", "mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed"]
+Scheme = Literal[
+    "imarl",
+    "marl",
+    "sarl",
+    "sarl-gnn",
+    "marl-gnn",
+    "pathwise",
+    "mtma",
+    "stma-fast",
+    "stma-slow",
+    "stsa-fast",
+    "stsa-slow",
+    "siloed",
+]
+SINGLE_SCHEMES = ("sarl", "sarl-gnn")  # one agent for the whole firm
 LOOP_SCHEMES = ("mtma", "stma-fast", "stma-slow", "stsa-fast", "stsa-slow", "siloed")  # of firms with customers
 
 
@@ -28,6 +43,13 @@ class IMARLSettings(Checked):
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
+
+
+class SingleSettings(Checked):
+    """The one agent of the schemes `sarl` and `sarl-gnn` [I]; the rest is as in `policy`."""
+
+    hidden: tuple[int, ...] = (256, 256)  # sarl: units per layer
+    graph: GraphConfig = GraphConfig()  # sarl-gnn: attention, before as many units as `policy` says
 
 
 class LoopSettings(Checked):
@@ -59,9 +81,12 @@ class Settings(Checked):
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     imarl: IMARLSettings = IMARLSettings()
+    single: SingleSettings = SingleSettings()
     loop: LoopSettings = LoopSettings()
     pathwise: PathwiseConfig = PathwiseConfig()
     departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
+    reward_unit: float | None = Field(default=None, gt=0)  # money; None: what the benchmark's stock costs a period
+    train_periods: int | None = Field(default=None, ge=2)  # of a rollout; None: the firm's
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; unlike the actors they decide the result
     select_every: int = Field(default=5, ge=1)  # iterations between evaluations of the learning policies

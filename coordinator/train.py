@@ -94,7 +94,7 @@ def train(
             settings,
             published=plan.base(settings),
             streams=plan.streams,
-            train_periods=firm.periods.train,
+            train_periods=plan.firm.periods.train,
             by_message=wiring.execution == "message",
             owner=plan.owner,
             report=watcher.note,

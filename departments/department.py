@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from departments.adam import Adam
+from departments.graph import AnyShapes, acting_networks
 from departments.loop import LoopSlice, Role
 from departments.loop_learning import update_role
-from departments.networks import Shapes, StackedNetworks
 from departments.pathwise import PathwiseConfig, take_step
 from departments.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
@@ -30,10 +30,10 @@ class Charter:
     """What defines a department: who it is, how it decides and how it learns."""
 
     name: str
-    point: int  # index of its stock point
+    point: int  # index of its stock point; N of the department of the whole firm
     policy: PolicyConfig
     ppo: PPOConfig
-    shapes: Shapes
+    shapes: AnyShapes
     width: int  # padded length of the observations it is sent
     seed: int
     device: str = "cpu"
@@ -64,7 +64,7 @@ class Department:
         self.version = snapshot.version
         self._parameters = torch.tensor(snapshot.parameters, device=self.charter.device)
         self._optimiser = Adam.like(self._parameters)
-        self._networks: StackedNetworks | None = None
+        self._networks: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._episodes = 0  # learned from, since it was adopted
 
     def snapshot(self) -> Snapshot:
@@ -159,7 +159,7 @@ class Department:
     def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool) -> None:
         """Prepare to act by message for an episode: draw this department's exploration."""
         charter = self.charter
-        self._networks = StackedNetworks(
+        self._networks = acting_networks(
             [self.snapshot().parameters],
             [charter.shapes],
             charter.policy.activation,

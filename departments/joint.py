@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from departments.networks import StackedNetworks
-from departments.policy import PolicyConfig, Snapshot, is_idle, policy_shapes
+from departments.graph import acting_networks
+from departments.policy import PolicyConfig, Snapshot, is_idle, place_of, policy_shapes
 from environment import State, World
 from environment.observation import Observer
 
 
 def widest_observation(observer: Observer, configs: Mapping[str, PolicyConfig], names: Sequence[str]) -> int:
     """The width that all observations of a firm are padded to."""
-    return max(len(observer.rows(configs[name].observation, names.index(name))) for name in configs)
+    return max(len(observer.rows(configs[name].observation, place_of(name, names))) for name in configs)
 
 
 class _Group:
@@ -29,13 +29,17 @@ class _Group:
     def __init__(self, world: World, observer: Observer, points: list[int], config: PolicyConfig) -> None:
         self.points, self._residual = points, config.form == "residual"
         shape = (world.points, world.products, 1)
-        first, last = points[0], points[-1]
-        neighbours = points == list(range(first, last + 1))
+        first, last = (0, world.points - 1) if points == [world.points] else (points[0], points[-1])
+        neighbours = points in ([world.points], list(range(first, last + 1)))
         self._where = slice(first, last + 1) if neighbours else torch.tensor(points, device=world.device)
         self._unit = observer.spread.view(shape)[self._where] if self._residual else world.max_order[self._where] / 2.0
 
     def place(self, order: Tensor, action: Tensor) -> None:
-        """Write the orders that `action` [D, K, E] means into `order` [N, K, E], which holds the benchmark's."""
+        """Write what `action` [D, K, E], of the whole firm [1, N * K, E], means into `order` [N, K, E].
+
+        `order` holds the benchmark's before.
+        """
+        action = action.reshape(-1, *order.shape[1:])
         if self._residual:
             order[self._where] += self._unit * action
         else:
@@ -60,7 +64,8 @@ class JointPolicy:
             world: of the firm.
             observer: of that world.
             snapshots: at most one per stock point.
-            always: points whose network is evaluated even while it is constant (their actions are recorded).
+            always: points (N: the whole firm) whose network is evaluated even while it is constant (their actions are
+                recorded).
             parameters: by department, tensors in place of the snapshots' own, so that gradients reach them; such a
                 department's network is always evaluated.
         """
@@ -68,14 +73,14 @@ class JointPolicy:
         names = world.firm.names
         width = widest_observation(observer, {s.department: s.config for s in snapshots}, names) if snapshots else 0
         kinds: dict[tuple[object, ...], list[tuple[int, Snapshot]]] = defaultdict(list)
-        for snapshot in sorted(snapshots, key=lambda snapshot: names.index(snapshot.department)):
-            point, config = names.index(snapshot.department), snapshot.config
+        for snapshot in sorted(snapshots, key=lambda snapshot: place_of(snapshot.department, names)):
+            point, config = place_of(snapshot.department, names), snapshot.config
             if (
                 point in always
                 or snapshot.department in parameters
                 or not is_idle(snapshot, policy_shapes(observer, config, point, world.products))
             ):
-                kinds[config.hidden, config.form, config.activation].append((point, snapshot))
+                kinds[config.hidden, config.form, config.activation, point == world.points].append((point, snapshot))
         self._parts = [self._part(world, observer, members, width, parameters) for members in kinds.values()]
         self._all = any(s.config.observation == "pipeline" for members in kinds.values() for _, s in members)
         self._observer = observer
@@ -88,11 +93,11 @@ class JointPolicy:
         members: list[tuple[int, Snapshot]],
         width: int,
         parameters: Mapping[str, Tensor],
-    ) -> tuple[_Group, Tensor, StackedNetworks]:
+    ) -> tuple[_Group, Tensor, Callable[[Tensor], Tensor]]:
         points, config = [point for point, _ in members], members[0][1].config
         rows = [observer.rows(snapshot.config.observation, point) for point, snapshot in members]
         padded = torch.tensor([[*own, *[own[0]] * (width - len(own))] for own in rows], device=world.device)
-        networks = StackedNetworks(
+        networks = acting_networks(
             [parameters.get(snapshot.department, snapshot.parameters) for _, snapshot in members],
             [policy_shapes(observer, snapshot.config, point, world.products) for point, snapshot in members],
             config.activation,
@@ -107,7 +112,11 @@ class JointPolicy:
         return self.act(state, self._observer.all_features(state) if self._all else self._observer.features(state), {})
 
     def act(self, state: State, features: Tensor, exploration: dict[int, Tensor]) -> Tensor:
-        """Wished orders [N, K, E]; `exploration` [K, E] of a stock point is added to its action and replaced by it."""
+        """Wished orders [N, K, E].
+
+        `exploration` [K, E] of a stock point (N: [N * K, E], of the whole firm) is added to its action and replaced by
+        it.
+        """
         order = self._level - state.inventory_position
         for group, rows, networks in self._parts:
             action = networks(features.index_select(0, rows.view(-1)).view(*rows.shape, -1))
@@ -135,9 +144,9 @@ class MessagePolicy:
         self._ask, self._level = ask, observer.level.view(world.points, world.products, 1)
         self._rows, self._groups = {}, {}
         for name, config in configs.items():
-            own = observer.rows(config.observation, names.index(name))
+            own = observer.rows(config.observation, place_of(name, names))
             self._rows[name] = torch.tensor([*own, *[own[0]] * (width - len(own))], device=world.device)
-            self._groups[name] = _Group(world, observer, [names.index(name)], config)
+            self._groups[name] = _Group(world, observer, [place_of(name, names)], config)
 
     def act(self, state: State, features: Tensor, exploration: dict[int, Tensor]) -> Tensor:
         """As `JointPolicy.act`, except that each department explores by itself, from the same streams."""

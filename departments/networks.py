@@ -45,6 +45,14 @@ class Shapes:
         ]
         return layers, log_std
 
+    def initial(self, log_std: float, seed: int) -> Parameters:
+        """See `initial_parameters`."""
+        return initial_parameters(self, log_std, seed)
+
+    def forward(self, layers: Layers, inputs: Tensor, activation: Activation) -> Tensor:
+        """See `forward`."""
+        return forward(layers, inputs, activation)
+
 
 def initial_parameters(shapes: Shapes, log_std: float, seed: int) -> Parameters:
     """He-initialised layers (He et al. 2015); the last one is zero, so the network starts as the constant 0."""

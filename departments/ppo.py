@@ -14,7 +14,8 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from departments.adam import Adam
-from departments.networks import Activation, Shapes, forward
+from departments.graph import AnyShapes
+from departments.networks import Activation
 from environment.fields import Checked
 
 Evaluate: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -80,7 +81,7 @@ def minibatches(count: int, size: int, epochs: int, generator: Generator) -> Ite
 def update_policy(
     parameters: Tensor,
     optimiser: Adam,
-    shapes: Shapes,
+    shapes: AnyShapes,
     batch: Slice,
     advantage: Tensor,
     *,
@@ -104,7 +105,7 @@ def update_policy(
 
     def evaluate(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         layers, log_std = shapes.split(flat)
-        mean = forward(layers, observation[index], activation)
+        mean = shapes.forward(layers, observation[index], activation)
         return gaussian_log_prob(action[index], mean, log_std), gaussian_entropy(log_std)
 
     old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)

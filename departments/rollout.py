@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from departments.joint import JointPolicy
-from departments.policy import Snapshot, policy_shapes
+from departments.policy import Snapshot, place_of, policy_shapes
 from departments.ppo import Slice
 from environment import State, World
 from environment.observation import Observer
@@ -66,8 +66,7 @@ def rollout(
         actor: who acts; by default the snapshots, stacked.
     """
     periods = world.firm.periods.train
-    index = {name: point for point, name in enumerate(world.firm.names)}
-    points = [index[name] for name in learning]
+    points = [place_of(name, world.firm.names) for name in learning]
     of = {snapshot.department: snapshot for snapshot in snapshots}
     acting = actor or JointPolicy(world, observer, snapshots, always=points)
     rows = [observer.rows(of[name].config.observation, point) for name, point in zip(learning, points, strict=True)]
@@ -81,7 +80,7 @@ def rollout(
     new = state.on_hand.new_empty
     features = new(periods + 1, observer.size, copies)
     cost = new(periods, world.points, copies)
-    actions = [new(periods, world.products, copies) for _ in points]
+    actions = [new(noise.shape) for noise, _ in drawn]
     for t in range(periods):
         features[t] = observer.all_features(state)
         exploration = {point: noise[t] for point, (noise, _) in zip(points, drawn, strict=True)}

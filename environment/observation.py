@@ -32,7 +32,8 @@ class Observer:
     Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `standard`
     (ours), for firms whose demand follows laws: the same, less its mean and over its standard deviation while every
     point orders up to its base-stock level. Scaling `bounds` [I]: position mapped from [-2 max_order, base-stock level
-    + max_order] to [-1, 1], the paper's table for its grid.
+    + max_order] to [-1, 1], the paper's table for its grid; what lies outside is cut off, and so is everything else the
+    critic sees, in units of the bound that limits it (stock on hand and units owed) or of max_order (arrivals; ours).
 
     Three sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
     what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
@@ -49,11 +50,12 @@ class Observer:
             ValueError: `standard` in a firm with customers, whose demand the departments steer.
         """
         network, products = world.network, world.products
-        self._world = world
+        self.world = world
         flow = network.mean_flow()
         flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
         self.level = self._column(base_stock_level)  # [N * K, 1] units
+        self._bounded = False
         self._arrivals = min(world.slots, _ARRIVALS)
         self.positions = world.points * products
         lines = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
@@ -71,18 +73,27 @@ class Observer:
         if scaling == "bounds":
             max_order = world.firm.amounts("max_order")
             low, high = -2.0 * max_order, base_stock_level + max_order
+            asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])
             self._centre[: self.positions] = self._column((low + high) / 2.0)
-            self._inverse[: self.positions] = self._column(2.0 / (high - low))
+            self._inverse = torch.cat(
+                (
+                    self._column(2.0 / (high - low)),
+                    self._column(1.0 / high),
+                    *[self._column(1.0 / max_order)] * self._arrivals,
+                    self._column(-1.0 / low[asked]),
+                )
+            )
+            self._bounded = True
         elif scaling == "standard":
             self._standardise()
 
     def _column(self, value: NDArray[np.float64]) -> Tensor:
-        return torch.as_tensor(value, device=self._world.device, dtype=self._world.dtype).reshape(-1, 1)
+        return torch.as_tensor(value, device=self.world.device, dtype=self.world.dtype).reshape(-1, 1)
 
     @torch.no_grad()
     def _standardise(self) -> None:
         """Measure every feature while all points order up to their levels."""
-        world = self._world
+        world = self.world
         if world.choice is not None:
             raise ValueError(f"scaling standard is for firms without customers, and {world.firm.name} has some")
         copies, periods, warm_up = _SAMPLE
@@ -101,7 +112,10 @@ class Observer:
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
-        return (position - self._centre[: self.positions]) * self._inverse[: self.positions]
+        return self._cut((position - self._centre[: self.positions]) * self._inverse[: self.positions])
+
+    def _cut(self, features: Tensor) -> Tensor:
+        return features.clamp(-1.0, 1.0) if self._bounded else features
 
     def all_features(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
         """Everything there is to see, [features, E].
@@ -113,9 +127,9 @@ class Observer:
         """
         copies, shape = state.on_hand.shape[-1], (self.positions, -1)
         near = list(state.pipeline[: self._arrivals])
-        if self._world.slots > self._arrivals:
+        if self.world.slots > self._arrivals:
             near[-1] = state.pipeline[self._arrivals - 1 :].sum(0)
-        incoming = self._world.incidence.incoming
+        incoming = self.world.incidence.incoming
         arrivals = [(incoming @ slot.view(len(slot), -1)).view(shape) for slot in near]
         units = (
             state.inventory_position.view(shape),
@@ -123,12 +137,12 @@ class Observer:
             *arrivals,
             state.owed.view(-1, copies),
         )
-        seen = torch.cat(units).sub_(self._centre).mul_(self._inverse)
-        return seen if self._world.choice is None else torch.cat((seen, *self._told(state, report, period)))
+        seen = self._cut(torch.cat(units).sub_(self._centre).mul_(self._inverse))
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period)))
 
     def _told(self, state: State, report: Report | None, period: int) -> tuple[Tensor, ...]:
         """What only a firm with customers has to see."""
-        world, copies = self._world, state.on_hand.shape[-1]
+        world, copies = self.world, state.on_hand.shape[-1]
         report, choice = world.no_report(copies) if report is None else report, world.chosen()
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
         units = (report.asked, report.handed, world.in_transit(state))
@@ -142,25 +156,34 @@ class Observer:
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
         """Which feature rows the department of a stock point sees, its own position first.
 
+        The department of the whole firm has the number after the last point: it has no position of its own.
         For `recommendation` and `customers`, which have no position of their own, the point does not matter.
         """
-        products, network = self._world.products, self._world.network
+        products, network = self.world.products, self.world.network
         if kind in ("replenishment", "recommendation", "customers"):
             return self._closed_loop_rows(kind, point)
         if kind == "pipeline":
-            own = [point * products + k for k in range(products)]
+            own = [point * products + k for k in range(products) if point < self.world.points]
             return own + [row for row in range(self.size) if row not in own]
         if kind == "own":
             points = [point]
         elif kind == "downstream":
             points = [point, *network.descendants(point)]
         else:
-            points = [point, *(other for other in range(self._world.points) if other != point)]
+            points = sorted(range(self.world.points), key=point.__ne__)
         return [other * products + k for other in points for k in range(products)]
 
+    def node_rows(self, point: int) -> list[int]:
+        """The feature rows of the state that belong to a stock point: position, on hand, arrivals, what it owes."""
+        products = self.world.products
+        blocks = [block * self.positions + point * products for block in range(2 + self._arrivals)]
+        owed = (2 + self._arrivals) * self.positions
+        blocks += [owed + int(n) * products for n in np.flatnonzero(self.world.network.line_supplier == point)]
+        return [start + k for start in blocks for k in range(products)]
+
     def _closed_loop_rows(self, kind: ObservationSet, point: int) -> list[int]:
-        self._world.chosen()
-        positions, products = self.positions, self._world.products
+        self.world.chosen()
+        positions, products = self.positions, self.world.products
         asked, handed, in_transit = (self._of_state + block * positions for block in range(3))
         segments = in_transit + positions
         season = list(range(segments + self._of_segments, self.size))

@@ -1,6 +1,7 @@
 """Slow, literal, obviously right: the world, one copy, plain whole numbers, one event after another."""
 
 from dataclasses import dataclass, field
+from math import exp
 
 OUTSIDE = "outside"
 
@@ -161,3 +162,23 @@ class SlowWorld:
                 + chain.fixed_order_cost[key] * (ordered[key] > 0)
             )
         return cost
+
+
+def graph_attention(features, neighbours, weights, slope=0.2):
+    """Velickovic et al. (2018), eq. 1-5, head by head and node by node; heads side by side, no activation.
+
+    `features` [N][inputs], `neighbours` the nodes that each node attends to, `weights` a list of
+    (weight [units][inputs], target [units], source [units], bias [units]), one per head.
+    """
+    result = [[] for _ in features]
+    for weight, target, source, bias in weights:
+        message = [[sum(w * x for w, x in zip(row, node, strict=True)) for row in weight] for node in features]
+        for i, others in enumerate(neighbours):
+            score = {}
+            for j in others:
+                raw = sum(a * m for a, m in zip(target, message[i], strict=True)) + sum(a * m for a, m in zip(source, message[j], strict=True))
+                score[j] = exp(raw if raw > 0 else slope * raw)
+            for unit in range(len(weight)):
+                mixed = sum(score[j] * message[j][unit] for j in others) / sum(score.values())
+                result[i].append(mixed + bias[unit])
+    return result

@@ -29,10 +29,9 @@ def test_standard_features_have_mean_0_and_deviation_1_on_other_episodes_too():
     assert (positions > 0.94).all()
 
 
-@pytest.mark.parametrize("scaling", ["standard", "bounds"])
-def test_scalings_differ_from_the_benchmarks_by_an_affine_map_of_each_feature(scaling):
+def test_standard_differs_from_the_benchmarks_by_an_affine_map_of_each_feature():
     world, plain = world_of(tree(), "benchmark")
-    _, other = world_of(tree(), scaling)
+    _, other = world_of(tree(), "standard")
     a, b = seen_under_base_stock(plain, world, 3, 30, 64), seen_under_base_stock(other, world, 3, 30, 64)
     a, b = a.transpose(0, 1).flatten(1).double(), b.transpose(0, 1).flatten(1).double()
     moving = a.std(1) > 0
@@ -57,3 +56,22 @@ def test_standard_scaling_is_refused_where_the_departments_steer_demand():
     world = World(firm, torch.zeros(len(firm.names), len(firm.products)).numpy())
     with pytest.raises(ValueError, match="firms without customers"):
         Observer(world, torch.zeros(len(firm.names), len(firm.products)).numpy(), "standard")
+
+
+def test_bounds_map_positions_to_plus_and_minus_1_and_cut_off_what_lies_outside():
+    world, observer = world_of(tree(), "bounds")
+    state, level = world.reset(5), observer.level.view(3, 1, 1)
+    most = torch.tensor([40.0, 20.0, 20.0]).view(3, 1, 1)
+    low, high = -2 * most, level + most
+    position = torch.cat((low - 1000, low, (low + high) / 2, high, high + 1000), -1)
+    seen = observer.all_features(state._replace(inventory_position=position, on_hand=position, owed=state.owed + 1e6))
+    torch.testing.assert_close(seen[:3], torch.tensor([-1.0, -1.0, 0.0, 1.0, 1.0]).expand(3, -1))
+    torch.testing.assert_close(observer.features(state._replace(inventory_position=position)), seen[:3])
+    assert seen.abs().max() == 1.0
+
+
+def test_every_feature_of_the_state_belongs_to_one_stock_point():
+    _, observer = world_of(tree(products=("red", "blue")), "benchmark")
+    owned = [row for point in range(3) for row in observer.node_rows(point)]
+    assert sorted(owned) == list(range(observer.size))
+    assert len(observer.node_rows(0)) == len(observer.node_rows(1)) + 2, "the depot owes both stores"

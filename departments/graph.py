@@ -1,0 +1,212 @@
+"""Graph attention over the supply network, as encoder of a policy or of the critic, on flat parameter vectors.
+
+Source: Velickovic et al. (2018), Graph attention networks, eq. 1-5; [I] puts it into SARL-GNN and MARL-GNN. Ours, where
+[I] is silent: edges in both directions and to oneself; a node's features are its own rows and three numbers that do not
+change; after the last layer the nodes lie side by side, with the features themselves, before a multilayer perceptron.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Self, TypeAlias
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from departments.networks import Activation, Layers, Parameters, Shapes, StackedNetworks, forward, initial_parameters
+from environment.fields import Checked
+from environment.observation import Observer
+
+_SLOPE = 0.2  # of LeakyReLU in the scores
+
+
+class GraphConfig(Checked):
+    """Settings of graph attention."""
+
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = (16, 16, 16)  # units per node after each layer, heads together
+    heads: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if not self.layers:
+            raise ValueError("layers must name at least one layer, got none")
+        if wrong := [units for units in self.layers if units % self.heads]:
+            raise ValueError(f"layers must be multiples of heads ({self.heads}), got {wrong[0]}")
+        return self
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A supply network for graph attention: plain and hashable, so that it travels and is laid out once."""
+
+    rows: tuple[tuple[int, ...], ...]  # [N][F] feature rows of each node; -1 where it has fewer
+    static: tuple[tuple[float, ...], ...]  # [N][S] what does not change about a node, 0..1
+    neighbours: tuple[tuple[bool, ...], ...]  # [N][N] whom each node attends to, itself included
+
+    @classmethod
+    def of(cls, observer: Observer, width: int) -> Graph:
+        """The network of an observer's world.
+
+        Args:
+            observer: of the world.
+            width: leading feature rows that are seen: all, or the positions alone.
+        """
+        network, firm = observer.world.network, observer.world.firm
+        count = len(network.names)
+        meets = np.eye(count, dtype=bool)
+        for source, target in zip(network.edge_source, network.edge_target, strict=True):
+            if source >= 0:
+                meets[source, target] = meets[target, source] = True
+        rows = [[row for row in observer.node_rows(point) if row < width] for point in range(count)]
+        longest = max(map(len, rows))
+        holding, echelons = firm.amounts("holding_cost").mean(1), np.array(network.echelons(), dtype=float)
+        facing = np.isin(np.arange(count), network.customer_facing)
+        static = np.stack((holding / max(holding.max(), 1e-9), echelons / echelons.max(), facing), 1)
+        return cls(
+            rows=tuple((*own, *[-1] * (longest - len(own))) for own in rows),
+            static=tuple(map(tuple, static.tolist())),
+            neighbours=tuple(map(tuple, meets.tolist())),
+        )
+
+
+class _Layout(NamedTuple):
+    """A graph as tensors."""
+
+    rows: Tensor  # [N * F], with the number of rows for those that are missing
+    static: Tensor  # [N, S]
+    closed: Tensor  # [N, N] -inf where a node does not attend, else 0
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(graph: Graph, inputs: int, device: torch.device, dtype: torch.dtype) -> _Layout:
+    with torch.inference_mode(False):  # it outlives the rollout that asks for it first
+        rows = torch.tensor(graph.rows, device=device).view(-1)
+        attends = torch.tensor(graph.neighbours, device=device)
+        closed = torch.zeros(attends.shape, device=device, dtype=dtype).masked_fill(~attends, -torch.inf)
+        return _Layout(
+            torch.where(rows < 0, inputs, rows), torch.tensor(graph.static, device=device, dtype=dtype), closed
+        )
+
+
+def graph_attention(
+    hidden: Tensor, weight: Tensor, target: Tensor, source: Tensor, bias: Tensor, closed: Tensor
+) -> Tensor:
+    """One layer before its activation, all heads side by side, [B, N, inputs] -> [B, N, units].
+
+    Args:
+        hidden: features of the nodes.
+        weight: [units, inputs].
+        target: [heads, units / heads], scores a node as the one that attends.
+        source: [heads, units / heads], scores it as the one that is attended to.
+        bias: [units].
+        closed: [N, N] added to the scores: 0, or -inf where a node (row) does not attend to another (column).
+    """
+    samples, nodes, _ = hidden.shape
+    heads, size = target.shape
+    # Scores are linear in the features, so both come out of the same product as the messages.
+    parts = weight.view(heads, size, -1)
+    scoring = torch.cat(((target.unsqueeze(1) @ parts).squeeze(1), (source.unsqueeze(1) @ parts).squeeze(1)))
+    mixed = hidden @ torch.cat((weight, scoring)).T
+    message, of_target, of_source = torch.split(mixed, [heads * size, heads, heads], -1)
+    score = of_target.transpose(1, 2).unsqueeze(-1) + of_source.transpose(1, 2).unsqueeze(-2)  # [B, heads, N, N]
+    share = torch.softmax(torch.nn.functional.leaky_relu(score, _SLOPE) + closed, -1)
+    if heads == 1:
+        return torch.baddbmm(bias, share[:, 0], message)
+    mixed = share @ message.view(samples, nodes, heads, size).transpose(1, 2)  # [B, heads, N, size]
+    return mixed.transpose(1, 2).reshape(samples, nodes, heads * size) + bias
+
+
+@dataclass(frozen=True)
+class GraphShapes:
+    """Graph attention, then a multilayer perceptron, as they lie in a flat vector: see `Shapes`, its tail is one."""
+
+    graph: Graph
+    config: GraphConfig
+    inputs: int  # feature rows that are seen
+    hidden: tuple[int, ...]
+    outputs: int
+
+    @property
+    def perceptron(self) -> Shapes:
+        """What follows the attention: sees every node's units and the features."""
+        return Shapes(len(self.graph.rows) * self.config.layers[-1] + self.inputs, self.hidden, self.outputs)
+
+    @property
+    def _attention(self) -> list[tuple[int, int]]:
+        """(units, inputs) of each layer of attention."""
+        sizes = [len(self.graph.rows[0]) + len(self.graph.static[0]), *self.config.layers]
+        return list(zip(sizes[1:], sizes[:-1], strict=True))
+
+    @property
+    def count(self) -> int:
+        """Length of the flat vector, log standard deviations included."""
+        return sum(units * inputs + 3 * units for units, inputs in self._attention) + self.perceptron.count
+
+    def split(self, flat: Tensor) -> tuple[Layers, Tensor]:
+        """Views on a flat vector: attention's weights, pair by pair, the perceptron's layers, log std [outputs]."""
+        sizes = [size for units, inputs in self._attention for size in (units * inputs, units, units, units)]
+        *parts, tail = torch.split(flat, [*sizes, flat.numel() - sum(sizes)])
+        layers: Layers = []
+        for i, (units, inputs) in enumerate(self._attention):
+            weight, target, source, bias = parts[4 * i : 4 * i + 4]
+            heads = (self.config.heads, units // self.config.heads)
+            layers += [(weight.view(units, inputs), bias), (target.view(heads), source.view(heads))]
+        perceptron, log_std = self.perceptron.split(tail)
+        return layers + perceptron, log_std
+
+    def initial(self, log_std: float, seed: int) -> Parameters:
+        """Glorot-initialised attention (as Velickovic et al.); the perceptron starts as the constant 0."""
+        rng = np.random.default_rng((seed, 1))
+        parts = []
+        for units, inputs in self._attention:
+            own = units // self.config.heads
+            parts.append(rng.uniform(-1.0, 1.0, units * inputs) * np.sqrt(6.0 / (units + inputs)))
+            parts.append(rng.uniform(-1.0, 1.0, 2 * units) * np.sqrt(6.0 / (own + 1)))
+            parts.append(np.zeros(units))
+        return np.concatenate([*parts, initial_parameters(self.perceptron, log_std, seed)]).astype(np.float32)
+
+    def forward(self, layers: Layers, inputs: Tensor, activation: Activation) -> Tensor:
+        """Outputs of samples, [B, inputs] -> [B, outputs]."""
+        layout = _layout(self.graph, self.inputs, inputs.device, inputs.dtype)
+        act = torch.relu if activation == "relu" else torch.tanh
+        samples, nodes = len(inputs), len(self.graph.rows)
+        own = torch.nn.functional.pad(inputs, (0, 1)).index_select(1, layout.rows).view(samples, nodes, -1)
+        hidden = torch.cat((own, layout.static.expand(samples, -1, -1)), -1)
+        depth = 2 * len(self.config.layers)
+        for (weight, bias), (target, source) in zip(layers[:depth:2], layers[1:depth:2], strict=True):
+            hidden = act(graph_attention(hidden, weight, target, source, bias, layout.closed))
+        return forward(layers[depth:], torch.cat((hidden.flatten(1), inputs), 1), activation)
+
+
+AnyShapes: TypeAlias = Shapes | GraphShapes
+
+
+class _Alone:
+    """One department's network with the face of `StackedNetworks`."""
+
+    def __init__(self, shapes: GraphShapes, flat: Tensor, activation: Activation) -> None:
+        self._shapes, self._layers, self._activation = shapes, shapes.split(flat)[0], activation
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Outputs [1, outputs, E] of inputs [1, inputs, E]."""
+        return self._shapes.forward(self._layers, inputs[0].T, self._activation).T.unsqueeze(0)
+
+
+def acting_networks(
+    parameters: list[Parameters | Tensor],
+    shapes: list[AnyShapes],
+    activation: Activation,
+    *,
+    width: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> StackedNetworks | _Alone:
+    """Networks of one kind ready to act, [D, width, E] -> [D, outputs, E]; one with graph attention stands alone."""
+    first = shapes[0]
+    if isinstance(first, GraphShapes):
+        return _Alone(first, torch.as_tensor(parameters[0], device=device, dtype=dtype), activation)
+    plain = [shape for shape in shapes if isinstance(shape, Shapes)]
+    return StackedNetworks(parameters, plain, activation, width=width, device=device, dtype=dtype)

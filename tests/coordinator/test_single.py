@@ -1,0 +1,92 @@
+"""Schemes of one agent for the whole firm, and those with graph attention."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from coordinator.benchmark import fitting_schemes
+from coordinator.plan import plan_of
+from coordinator.run_folder import RunFolder
+from coordinator.settings import Settings, Wiring
+from departments.graph import GraphShapes
+from departments.policy import FIRM
+from environment import load_firm, parse_firm
+from tests.small_firms import tree
+from tests.small_runs import Stop, final_policies, settings, training_of
+
+NEW = ("sarl", "sarl-gnn", "marl-gnn")
+
+
+def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
+    firm = tree(products=("red", "blue"))
+    plan, training = training_of(firm, settings(scheme="sarl"))
+    (charter,) = plan.charters.values()
+    assert (charter.name, charter.shapes.inputs, charter.shapes.outputs) == (FIRM, 6, 6)
+    assert plan_of(firm, Settings(scheme="sarl")).charters[FIRM].shapes.hidden == (256, 256)
+    shard = training.crew.environments[0].call("rollout", [FIRM], 4, (0, 0, 0), None, returns=2)
+    (observation, action, log_prob), (features, reward) = shard
+    assert observation.shape == action.shape == (12, 6, 4)
+    assert log_prob.shape == (12, 4)
+    np.testing.assert_array_equal(observation, features[:-1, :6])
+    assert reward.shape == (12, 1, 4)
+
+
+def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
+    firm, given = tree(), settings(scheme="sarl", reward_unit=1000.0)
+    _, single = training_of(firm, given)
+    _, many = training_of(firm, given.model_copy(update={"scheme": "imarl"}))
+    quiet = single.published[FIRM].parameters.copy()
+    quiet[:] = 0.0
+    quiet[-3:] = -30.0  # no exploration: both are the benchmark
+    single.publish(dataclasses.replace(single.published[FIRM], parameters=quiet))
+    ours = single.crew.environments[0].call("rollout", [FIRM], 8, (1, 2), None, returns=2)[-1][1]
+    upstream = many.published["depot"].parameters.copy()
+    upstream[:] = 0.0
+    upstream[-1] = -30.0
+    many.publish(dataclasses.replace(many.published["depot"], parameters=upstream))
+    theirs = many.crew.environments[0].call("rollout", ["depot"], 8, (1, 2), None, returns=2)[-1][1]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # downstream of the depot is everyone
+
+
+@pytest.mark.parametrize("scheme", NEW)
+def test_runs_are_resumed_and_act_by_message_with_the_same_result(scheme, tmp_path):
+    given = settings(scheme=scheme, iterations=3)
+    straight = final_policies(tree(), given, tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(tree(), given, tmp_path / "run", watcher=Stop(after=2))
+    assert final_policies(tree(), given, tmp_path / "run", resume=True) == straight
+    by_message = Wiring(backend="local", execution="message")
+    assert final_policies(tree(), given, tmp_path / "message", by_message) == straight
+    names = {FIRM} if scheme.startswith("sarl") else set(tree().names)
+    assert set(RunFolder(tmp_path / "run").current_versions()) == set(straight) == names
+
+
+def test_graph_attention_stands_where_the_scheme_says():
+    firm = load_firm("b1")
+    single, many = (plan_of(firm, Settings(scheme=scheme)) for scheme in ("sarl-gnn", "marl-gnn"))
+    assert isinstance(single.charters[FIRM].shapes, GraphShapes)
+    assert {charter.shapes.inputs for charter in many.charters.values()} == {1}, "actors stay local"
+    plain = plan_of(firm, Settings(scheme="marl")).blueprint.critic().state()["parameters"]
+    assert many.blueprint.critic().state()["parameters"].size > plain.size
+
+
+def test_all_schemes_of_the_paper_fit_a_firm_without_customers_only():
+    assert {"imarl", "marl", *NEW} <= set(fitting_schemes(load_firm("a1")))
+    assert not {"imarl", *NEW} & set(fitting_schemes(load_firm("firm")))
+
+
+def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
+    content = {
+        "name": "odd",
+        "stock_points": {FIRM: {"holding_cost": 1, "backorder_cost": 2, "max_order": 9, "demand": 3}},
+        "supply": [],
+    }
+    with pytest.raises(ValueError, match="rename the stock point"):
+        plan_of(parse_firm(content), Settings(scheme="sarl"))
+    assert plan_of(parse_firm(content), Settings(scheme="marl")).charters[FIRM].point == 0
+
+
+def test_attention_asked_for_by_hand_in_a_policy_is_refused():
+    with pytest.raises(ValueError, match=r"policy\.graph"):
+        plan_of(tree(), Settings.model_validate({"policy": {"graph": {}}}))
