@@ -28,13 +28,19 @@ def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> 
 
 
 def config_file(path: Path | None) -> dict[str, Any]:
-    """The settings that `--config` gives, not yet checked.
+    """The settings that `--config` gives, not yet checked: a file's, or built-in ones by name, such as `paper`.
 
     Raises:
         ValueError: the file cannot be read, or is no mapping.
     """
     if path is None:
         return {}
+    if not path.exists() and path.parent == Path() and not path.suffix:
+        built_in = Path(__file__).with_name("configs")
+        names = sorted(file.stem for file in built_in.glob("*.yaml"))
+        if path.name not in names:
+            raise ValueError(f"--config must be a YAML file, or built-in: {', '.join(names)}; got {str(path)!r}")
+        path = built_in / f"{path.name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

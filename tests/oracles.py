@@ -176,7 +176,7 @@ def graph_attention(features, neighbours, weights, slope=0.2):
         for i, others in enumerate(neighbours):
             score = {}
             for j in others:
-                raw = sum(a * m for a, m in zip(target, message[i], strict=True)) + sum(a * m for a, m in zip(source, message[j], strict=True))
+                raw = sum(a * m for a, m in zip([*target, *source], [*message[i], *message[j]], strict=True))
                 score[j] = exp(raw if raw > 0 else slope * raw)
             for unit in range(len(weight)):
                 mixed = sum(score[j] * message[j][unit] for j in others) / sum(score.values())

@@ -1,14 +1,16 @@
 """Schemes of one agent for the whole firm, and those with graph attention."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coordinator.benchmark import fitting_schemes
+from coordinator.options import checked, config_file
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Settings, Wiring
+from coordinator.settings import IMARLSettings, Settings, Wiring
 from departments.graph import GraphShapes
 from departments.policy import FIRM
 from environment import load_firm, parse_firm
@@ -33,7 +35,8 @@ def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
 
 
 def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
-    firm, given = tree(), settings(scheme="sarl", reward_unit=1000.0)
+    firm, base = tree(), IMARLSettings(base_policy="benchmark")
+    given = settings(scheme="sarl", reward_unit=1000.0, imarl=base)
     _, single = training_of(firm, given)
     _, many = training_of(firm, given.model_copy(update={"scheme": "imarl"}))
     quiet = single.published[FIRM].parameters.copy()
@@ -90,3 +93,21 @@ def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
 def test_attention_asked_for_by_hand_in_a_policy_is_refused():
     with pytest.raises(ValueError, match=r"policy\.graph"):
         plan_of(tree(), Settings.model_validate({"policy": {"graph": {}}}))
+
+
+@pytest.mark.parametrize("scheme", ["imarl", "marl", *NEW])
+def test_the_papers_setting_runs_for_every_scheme_of_the_paper(scheme):
+    given = checked(Settings, config_file(Path("paper")) | {"scheme": scheme, "shards": 2})
+    _, training = training_of(load_firm("toy"), given)
+    learning = list(training.streams)
+    before = {name: training.published[name].parameters for name in learning}
+    result = training.iterate(learning, (0, 0, 0))
+    assert given.copies * given.train_periods == 16 * given.ppo.minibatch == 1024
+    for name in learning:
+        assert np.isfinite(result.snapshots[name].parameters).all()
+        assert (result.snapshots[name].parameters != before[name]).any()
+
+
+def test_a_setting_that_is_not_built_in_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match="built-in: paper"):
+        config_file(Path("papers"))
