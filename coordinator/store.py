@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from coordinator.files import write_atomically
 from departments.policy import PolicyConfig, Snapshot
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    raw = content.encode() if isinstance(content, str) else content
-    with beside.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+__all__ = ["load_checkpoint", "load_policy", "save_checkpoint", "save_policy", "write_atomically"]
 
 
 def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any]) -> Path:

@@ -37,8 +37,8 @@ class ForecastBaseStock:
         self.name, self.smoothing = name, smoothing
         self.start = network.mean_flow()  # [N, K] units a period, without recommendation
         longest = np.array([[len(law.mass()) for law in laws] for laws in network.lead_time_laws])  # lead time + 1
-        self._interval = np.zeros(self.start.shape, dtype=np.int64)
-        np.maximum.at(self._interval, network.edge_target, longest)
+        self.interval = np.zeros(self.start.shape, dtype=np.int64)  # [N, K] periods
+        np.maximum.at(self.interval, network.edge_target, longest)
         facing = list(network.customer_facing)
         reach = echelon_weights(firm)[:, facing, None] * self.start[facing]  # [N, C, K] units for each's customers
         share = reach / np.maximum(reach.sum(1, keepdims=True), 1e-12)
@@ -46,10 +46,10 @@ class ForecastBaseStock:
         underage = (share * penalty[facing]).sum(1)
         ratio = underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12)
         self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)
-        self._seasons: list[Season] = [
+        self.seasons: list[Season] = [
             firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing
         ]
-        self._share = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)  # [N, C]
+        self.share = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)  # [N, C]
 
     def replenish(
         self, world: World, state: State, report: Report, period: int, memory: Memory
@@ -66,16 +66,16 @@ class ForecastBaseStock:
 
     def _factor(self, period: int) -> Array:
         """Seasonal factor of a period at each point, [N]."""
-        factors = [seasonal_factor(period, season.amplitude, season.period) for season in self._seasons]
-        return np.asarray(self._share @ np.array(factors), dtype=np.float64)
+        factors = [seasonal_factor(period, season.amplitude, season.period) for season in self.seasons]
+        return np.asarray(self.share @ np.array(factors), dtype=np.float64)
 
     def season(self, period: int) -> tuple[Array, Array]:
         """Seasonal factor of a period at each point [N], and its sum over each protection interval from it [N, K]."""
-        sums = [[season_over(period, i, s.amplitude, s.period) for s in self._seasons] for i in self._interval]
-        return self._factor(period), np.einsum("nc,nck->nk", self._share, np.array(sums))
+        sums = [[season_over(period, i, s.amplitude, s.period) for s in self.seasons] for i in self.interval]
+        return self._factor(period), np.einsum("nc,nck->nk", self.share, np.array(sums))
 
     def _level(self, point: int, forecast: Array, period: int) -> Array:
         """Order-up-to levels of one point, [K, E] units."""
-        interval = self._interval[point]
-        sums = [season_over(period, interval, season.amplitude, season.period) for season in self._seasons]
-        return forecast_level(forecast, self._share[point] @ np.array(sums), self.critical_ratio[point])
+        interval = self.interval[point]
+        sums = [season_over(period, interval, season.amplitude, season.period) for season in self.seasons]
+        return forecast_level(forecast, self.share[point] @ np.array(sums), self.critical_ratio[point])

@@ -117,6 +117,29 @@ class Observer:
     def _cut(self, features: Tensor) -> Tensor:
         return features.clamp(-1.0, 1.0) if self._bounded else features
 
+    def units(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
+        """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
+        seen = self._of_state_units(state)
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period, False)))
+
+    def scales(self) -> Tensor:
+        """Centre, factor and limit of each feature, [3, features]: `all_features` = (`units` - centre) factor, cut off."""
+        scales = torch.cat((self._centre, self._inverse, torch.full_like(self._centre, 1.0 if self._bounded else 1e30)), 1)
+        if self.world.choice is None:
+            return scales.T
+        segments = self.world.choice.traffic
+        plain = segments.new_ones(self.size - self._of_state - 3 * self.positions - len(segments), 1)
+        factor = torch.cat((*[1.0 / self.spread] * 3, 1.0 / segments, plain))
+        told = torch.cat((torch.zeros_like(factor), factor, torch.full_like(factor, 1e30)), 1)
+        return torch.cat((scales, told)).T
+
+    def told_at(self, what: Literal["asked", "handed", "in_transit", "traffic", "exposure"]) -> int:
+        """The first row of something that only a firm with customers has to see."""
+        blocks = {"asked": 0, "handed": 1, "in_transit": 2, "traffic": 3}
+        segments = len(self.world.chosen().names)
+        before: int = 3 * self.positions + segments if what == "exposure" else blocks[what] * self.positions
+        return int(self._of_state) + before
+
     def all_features(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
         """Everything there is to see, [features, E].
 
@@ -125,6 +148,11 @@ class Observer:
             report: of the step that led there; None before the first. Only firms with customers need it.
             period: t, for the season.
         """
+        seen = self._cut(self._of_state_units(state).sub_(self._centre).mul_(self._inverse))
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period)))
+
+    def _of_state_units(self, state: State) -> Tensor:
+        """What the state tells, [., E] units."""
         copies, shape = state.on_hand.shape[-1], (self.positions, -1)
         near = list(state.pipeline[: self._arrivals])
         if self.world.slots > self._arrivals:
@@ -137,18 +165,17 @@ class Observer:
             *arrivals,
             state.owed.view(-1, copies),
         )
-        seen = self._cut(torch.cat(units).sub_(self._centre).mul_(self._inverse))
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period)))
+        return torch.cat(units)
 
-    def _told(self, state: State, report: Report | None, period: int) -> tuple[Tensor, ...]:
+    def _told(self, state: State, report: Report | None, period: int, scaled: bool = True) -> tuple[Tensor, ...]:
         """What only a firm with customers has to see."""
         world, copies = self.world, state.on_hand.shape[-1]
         report, choice = world.no_report(copies) if report is None else report, world.chosen()
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
         units = (report.asked, report.handed, world.in_transit(state))
         return (
-            *(value.view(self.positions, copies) / self.spread for value in units),
-            report.traffic / choice.traffic,
+            *(value.view(self.positions, copies) / (self.spread if scaled else 1.0) for value in units),
+            report.traffic / (choice.traffic if scaled else 1.0),
             report.exposure.reshape(-1, copies),
             state.on_hand.new_tensor(phases).view(-1, 1).expand(-1, copies),
         )

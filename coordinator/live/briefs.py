@@ -1,0 +1,285 @@
+"""Where rules and trained policies become briefs: everything that a department needs to decide, in numbers.
+
+`departments.serving` acts by them without torch; here, where firms, worlds and run folders are known, they are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from coordinator.plan import loop_policies, scaling_of
+from coordinator.run_folder import RunFolder
+from coordinator.settings import LOOP_SCHEMES
+from coordinator.store import load_policy
+from departments.closed_loop import Pair
+from departments.forecast_rules import ForecastBaseStock
+from departments.loop import JOINT, RECOMMENDATION, Role, roles
+from departments.policy import PolicyConfig, Snapshot
+from departments.recommendation_rules import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
+from departments.rules import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
+from departments.serving import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider
+from environment import Firm, World
+from environment.observation import Observer
+from heuristics.recommendation import exposure_candidates
+
+Arrays = dict[str, Array]
+
+
+def departments_of(firm: Firm) -> tuple[str, ...]:
+    """The departments of a running firm: one per stock point, and one that recommends where customers choose."""
+    return (*firm.names, *[RECOMMENDATION][: bool(firm.customers)])
+
+
+def fingerprint(firm: Firm) -> str:
+    """Names a firm's structure: stock points, products, supply, order limits, customers. Costs and laws may differ."""
+    world = World(firm, np.zeros((len(firm.names), len(firm.products))))
+    structure = {
+        "stock_points": firm.names,
+        "products": firm.products,
+        "unmet": firm.unmet,
+        "edges": world.network.edge_names,
+        "slots": world.slots,
+        "max_order": firm.amounts("max_order").tolist(),
+        "segments": {name: sorted(firm.segments(name)) for name in firm.customers},
+    }
+    return hashlib.sha256(json.dumps(structure).encode()).hexdigest()[:16]
+
+
+class Briefs:
+    """Makes the briefs of one firm's departments."""
+
+    def __init__(self, firm: Firm) -> None:
+        """Prepare for a checked firm."""
+        self.firm, self.fingerprint = firm, fingerprint(firm)
+        self.levels = benchmark_levels(firm)
+        self.world = World(firm, self.levels)
+        self.observer = Observer(self.world, self.levels)
+
+    def benchmark(self, department: str) -> Brief:
+        """The rule that stands in for a department: base-stock, or the coordinated rules where customers choose."""
+        if department == RECOMMENDATION:
+            return self.rule(department, f"inventory-aware:{DEFAULT_WEIGHT}")
+        return self.rule(department, "forecast-base-stock" if self.firm.customers else "decomposition-aggregation")
+
+    def policy(self, department: str, text: str) -> Brief:
+        """A department's brief from `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run.
+
+        Raises:
+            ValueError: one line; not to be read, damaged, or of another firm.
+        """
+        place, _, version = text.partition("@")
+        path = Path(place)
+        if path.suffix == ".safetensors":
+            if version or not path.stem.isdigit() or path.parent.name != department:
+                raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
+            return self.trained(department, path.parents[2], int(path.stem))
+        if path.is_dir():
+            if version and not version.isdigit():
+                raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
+            return self.trained(department, path, int(version) if version else None)
+        if "/" in place:
+            raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
+        return self.rule(department, text)
+
+    def _about(self, department: str, kind: str, label: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+        about = {"department": department, "version": 0, "kind": kind, "label": label, "firm": self.fingerprint}
+        return about | more
+
+    def rule(self, department: str, text: str) -> Brief:
+        """A department's part of a rule by name.
+
+        Raises:
+            ValueError: one line; unknown rule, or one that does not decide what this department decides.
+        """
+        rule: object = parse_policy(text, self.firm)
+        if isinstance(rule, Pair):
+            if department == RECOMMENDATION:
+                return self._recommending(text, rule.recommender)
+            rule = rule.replenisher.rule if isinstance(rule.replenisher, Steady) else rule.replenisher
+        elif department == RECOMMENDATION:
+            raise ValueError(f"policy {text!r} orders, and {department} recommends: none, margin-greedy, ...")
+        point, products = self.firm.names.index(department), len(self.firm.products)
+        own = np.arange(point * products, (point + 1) * products)
+        if isinstance(rule, ForecastBaseStock):
+            return Brief(self._about(department, FORECAST, text), self._forecast(rule, point))
+        weights, rows = np.eye(products), own
+        reorder = np.full(products, 1e12)
+        if isinstance(rule, EchelonBaseStock):
+            rows = np.arange(len(self.firm.names) * products)
+            weights = np.kron(rule.weights[point], np.eye(products))
+            used = weights.any(0)
+            rows, weights = rows[used], weights[:, used]
+        elif isinstance(rule, Reorder):
+            reorder = rule.reorder_points[point]
+        elif not isinstance(rule, BaseStock):
+            raise ValueError(f"policy {text!r} cannot be followed by one department")
+        arrays = {"rows": rows, "level": rule.levels[point], "weights": weights, "reorder_point": reorder}
+        return Brief(self._about(department, ORDER_UP_TO, text), arrays)
+
+    def _forecast(self, rule: ForecastBaseStock, point: int) -> Arrays:
+        """Own position first, then what was asked."""
+        products = len(self.firm.products)
+        own = np.array([point * products + k for k in range(products)])
+        asked = self.observer.told_at("asked") + own
+        return {
+            "rows": np.concatenate((own, asked)),
+            "asked": products + np.arange(products),
+            **self._season(rule, point),
+        }
+
+    @staticmethod
+    def _season(rule: ForecastBaseStock, point: int) -> Arrays:
+        shares = zip(rule.seasons, rule.share[point], strict=True)
+        return {
+            "forecast_start": rule.start[point],
+            "forecast_safety": torch.special.ndtri(torch.as_tensor(rule.critical_ratio[point])).numpy(),
+            "forecast_interval": rule.interval[point],
+            "forecast_season": np.array([[s.amplitude, s.period, w] for s, w in shares]).T,
+            "forecast_smoothing": np.array([rule.smoothing]),
+        }
+
+    def _offers(self, offers: Array, weight: float) -> Arrays:
+        """The arrays of `departments.serving._Offers` from exposures [S, C, K]."""
+        choice, firm = self.world.chosen(), self.firm
+        bought = choice.probability(torch.as_tensor(offers, dtype=self.world.dtype).permute(0, 2, 1))  # [S, K, C]
+        unmoved = choice.probability(torch.zeros_like(choice.preference))[..., 0]
+        price = firm.amounts("price")
+        columns = (choice.traffic, choice.amplitude, choice.frequency)
+        return {
+            "offers": offers,
+            "bought": bought.permute(0, 2, 1).double().numpy(),
+            "unmoved": unmoved.double().numpy(),
+            "traffic": torch.cat(columns, 1).T.double().numpy(),
+            "segment_point": self.world.network.customer_facing[choice.facing.numpy()],
+            "price": price,
+            "margin": price - delivered_cost(firm),
+            "weight": np.array([weight]),
+            "sold": choice.sold[..., 0].numpy(),
+        }
+
+    def _stock_rows(self, rows: list[int]) -> Arrays:
+        """Where stock on hand and first arrivals of all points stand in the observed `rows`."""
+        positions = self.observer.positions
+        place = {row: i for i, row in enumerate(rows)}
+        return {
+            "on_hand": np.array([place[positions + i] for i in range(positions)]),
+            "first": np.array([place[2 * positions + i] for i in range(positions)]),
+        }
+
+    def _recommending(self, text: str, rule: object) -> Brief:
+        choice, products = self.world.chosen(), len(self.firm.products)
+        slots = [int(slot) for slot in choice.slots.flatten()]
+        weight, candidates = 0.0, [np.zeros((1, products)) for _ in slots]
+        if isinstance(rule, InventoryAware):
+            weight, candidates = rule.weight, [exposure_candidates(products, slot) for slot in slots]
+        elif not isinstance(rule, NoRecommendation):
+            raise ValueError(f"policy {text!r} cannot be followed by the recommendation department")
+        most = max(map(len, candidates))
+        offers = np.stack([np.vstack((some, np.repeat(some[:1], most - len(some), 0))) for some in candidates])
+        rows = self.observer.rows("recommendation", 0)
+        arrays = {"rows": np.array(rows), **self._stock_rows(rows), **self._offers(offers, weight)}
+        return Brief(self._about(RECOMMENDATION, OFFERS, text), arrays)
+
+    def trained(self, department: str, folder: Path, version: int | None = None) -> Brief:
+        """A department's policy of a run: that version, or the one that counts, or the benchmark where it has none.
+
+        Raises:
+            ValueError: one line; no run, another firm, no such version, damaged.
+        """
+        run = RunFolder(folder)
+        firm, settings = run.firm(), run.settings()
+        if fingerprint(firm) != self.fingerprint:
+            raise ValueError(
+                f"--policy {str(folder)!r} was trained for firm {firm.name!r}, which is built otherwise than "
+                f"{self.firm.name!r}: stock points, products, supply, order limits and segments must be the same"
+            )
+        if settings.scheme.startswith(("stsa", "sarl")):
+            raise ValueError(
+                f"--policy {str(folder)!r} is one {JOINT} department ({settings.scheme}); train mtma to have several"
+            )
+        current = run.current_versions()
+        version = current.get(department) if version is None else version
+        if version is None:
+            return self.benchmark(department)
+        snapshot = load_policy(run.path / "policies", department, version)
+        base = run.base_levels()
+        base = benchmark_levels(firm) if base is None else base
+        world = World(firm, base)
+        observer = Observer(world, base, scaling_of(firm, settings))
+        label = f"{run.path.name}@{version}"
+        if settings.scheme in LOOP_SCHEMES:
+            configs = loop_policies(firm, settings)
+            if department not in configs:
+                raise ValueError(f"--policy {str(folder)!r} has no department {department!r}")
+            (role,) = roles(world, observer, {department: configs[department]})
+            found = self._loop_brief(role, snapshot, observer, label)
+        else:
+            found = self._network_brief(snapshot, observer, base, label)
+        Decider(found)  # refuses what does not fit
+        return found
+
+    @staticmethod
+    def _learned(config: PolicyConfig) -> dict[str, Any]:
+        return {
+            "observation": config.observation,
+            "form": config.form,
+            "hidden": list(config.hidden),
+            "activation": config.activation,
+            "memory": config.memory,
+            "memory_size": config.memory_size if config.memory != "none" else 0,
+        }
+
+    def _unit(self, config: PolicyConfig, observer: Observer, point: int) -> Array:
+        products = len(self.firm.products)
+        spread = observer.spread.view(-1, products)[point].double().numpy()
+        return spread if config.form == "residual" else self.firm.amounts("max_order")[point] / 2.0
+
+    @staticmethod
+    def _scaling(observer: Observer, rows: list[int]) -> Arrays:
+        return {"rows": np.array(rows), "scales": observer.scales()[:, rows].double().numpy()}
+
+    def _network_brief(self, snapshot: Snapshot, observer: Observer, base: Array, label: str) -> Brief:
+        point, config = self.firm.names.index(snapshot.department), snapshot.config
+        without_memory = config.model_copy(update={"memory": "none"})  # these schemes have none, whatever is set
+        arrays = {
+            "level": base[point],
+            "unit": self._unit(config, observer, point),
+            "parameters": snapshot.parameters,
+            **self._scaling(observer, observer.rows(config.observation, point)),
+        }
+        return Brief(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
+
+    def _loop_brief(self, role: Role, snapshot: Snapshot, observer: Observer, label: str) -> Brief:
+        rows, parameters = list(role.rows), {"parameters": snapshot.parameters}
+        about = self._learned(role.config)
+        if role.recommends:
+            products, choice = len(self.firm.products), self.world.chosen()
+            offers = np.vstack((np.eye(products), np.zeros((1, products))))
+            everyone = np.broadcast_to(offers, (len(choice.names), *offers.shape)).copy()
+            seen = self._stock_rows(rows) if role.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
+            scored = self._offers(everyone, DEFAULT_WEIGHT if role.aware else 0.0)
+            arrays = parameters | self._scaling(observer, rows) | seen | scored
+            return Brief(self._about(role.name, LOOP_OFFERS, label, **about, slots=role.head.slots), arrays)
+        (point,), products = role.points, len(self.firm.products)
+        asked = [rows.index(observer.told_at("asked") + point * products + k) for k in range(products)]
+        arrays = {
+            "asked": np.array(asked),
+            "spread": observer.spread.view(-1, products)[point].double().numpy(),
+            "unit": self._unit(role.config, observer, point),
+            **self._season(ForecastBaseStock("forecast-base-stock", self.firm), point),
+            **self._scaling(observer, rows),
+        }
+        return Brief(self._about(role.name, LOOP_NETWORK, label, **about), arrays | parameters)
+
+
+def benchmarks(firm: Firm) -> Mapping[str, Brief]:
+    """The benchmark's brief of every department."""
+    made = Briefs(firm)
+    return {name: made.benchmark(name) for name in departments_of(firm)}

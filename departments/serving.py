@@ -1,0 +1,340 @@
+"""A department in operation: it decides on its own observation with plain numpy, so that a process starts in a second.
+
+A brief is all that a department needs to decide: numbers and a few words, kept as safetensors beside json, and never
+code. Rules and learned policies are briefs alike. Observations are in units, each department scales its own. Copies are
+the last axis; in operation there is one, in shadow runs many. N stock points, K products, S segments, F rows observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_SCORE = 0.5  # money a customer: the unit of scores in observations, as in `departments.loop`
+_SHARPNESS = 5.0  # of the choice that a residual recommendation starts from, as in `departments.loop`
+
+ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = (
+    "order-up-to",
+    "forecast",
+    "network",
+    "loop-network",
+    "offers",
+    "loop-offers",
+)
+KINDS = (ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS)
+RECOMMENDING = (OFFERS, LOOP_OFFERS)
+LEARNED = (NETWORK, LOOP_NETWORK, LOOP_OFFERS)
+
+
+@dataclass(frozen=True)
+class Brief:
+    """How a department decides: `about` in words and whole numbers, `arrays` in numbers.
+
+    about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
+    of the firm it is for), and for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`.
+    arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre, factor
+    and limit of each; the others are named where they are used.
+    """
+
+    about: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+
+    @property
+    def department(self) -> str:
+        """Who decides by it."""
+        return str(self.about["department"])
+
+    @property
+    def version(self) -> int:
+        """Counted by department from 1; 0 before it is kept."""
+        return int(self.about["version"])
+
+    @property
+    def label(self) -> str:
+        """What it is, for people: a rule, or a run and its version."""
+        return str(self.about["label"])
+
+    @property
+    def kind(self) -> str:
+        """Which way of deciding."""
+        return str(self.about["kind"])
+
+    def numbered(self, version: int) -> Brief:
+        """The same under another version."""
+        return replace(self, about={**self.about, "version": version})
+
+
+class Network:
+    """A multilayer perceptron, with a gated recurrent unit or stacked observations in front, on a flat vector.
+
+    The same numbers in the same places as `departments.memory.MemoryNetwork`, in numpy.
+    """
+
+    def __init__(self, flat: Array, observed: int, outputs: int, log_stds: int, about: Mapping[str, Any]) -> None:
+        """Take views of `flat`.
+
+        Raises:
+            ValueError: the vector has another length, or holds a number that is not finite.
+        """
+        self.kind, self.size, self._relu = about["memory"], int(about["memory_size"]), about["activation"] == "relu"
+        self.observed = observed
+        size = self.size
+        inputs = observed * size if self.kind == "stack" else observed + size if self.kind == "gru" else observed
+        sizes = [inputs, *(int(units) for units in about["hidden"]), outputs]
+        gru = self.kind == "gru"
+        shapes = [(3 * size, observed), (3 * size, size), (3 * size,), (3 * size,)] if gru else []
+        gates = len(shapes)
+        for columns, rows in pairwise(sizes):
+            shapes += [(rows, columns), (rows,)]
+        needed = sum(int(np.prod(shape)) for shape in shapes) + log_stds
+        if flat.shape != (needed,):
+            raise ValueError(f"{about['department']} needs {needed} parameters, got {flat.size}")
+        parts, start = [], 0
+        for shape in shapes:
+            end = start + int(np.prod(shape))
+            part = flat[start:end].astype(np.float32).reshape(shape)
+            parts.append(part if len(shape) == 2 else part[:, None])
+            start = end
+        self._gates, layers = parts[:gates], parts[gates:]
+        self._layers = list(zip(layers[::2], layers[1::2], strict=True))
+
+    @property
+    def remembered(self) -> int:
+        """Length of the memory."""
+        return {"none": 0, "gru": self.size, "stack": self.observed * (self.size - 1)}[self.kind]
+
+    def __call__(self, observation: Array, memory: Array) -> tuple[Array, Array]:
+        """Outputs [outputs, E] and the memory afterwards, of an observation [observed, E] and a memory [., E]."""
+        seen = observation
+        if self.kind == "stack":
+            seen = np.concatenate((observation, memory))
+            memory = seen[: self.remembered]
+        elif self.kind == "gru":
+            memory = self._unit(observation, memory)
+            seen = np.concatenate((observation, memory))
+        for weight, bias in self._layers[:-1]:
+            seen = weight @ seen + bias
+            seen = np.maximum(seen, 0.0) if self._relu else np.tanh(seen)
+        weight, bias = self._layers[-1]
+        return np.asarray(weight @ seen + bias), memory
+
+    def _unit(self, observation: Array, state: Array) -> Array:
+        """r, z = sigmoid(..), n = tanh(W x + b + r (U h + c)), h' = (1 - z) n + z h."""
+        weight, recurrent, bias, recurrent_bias = self._gates
+        size = self.size
+        fresh, kept = weight @ observation + bias, recurrent @ state + recurrent_bias
+        gates = 1.0 / (1.0 + np.exp(-(fresh[: 2 * size] + kept[: 2 * size])))
+        new = np.tanh(fresh[2 * size :] + gates[:size] * kept[2 * size :])
+        return np.asarray(new + gates[size:] * (state - new), dtype=np.float32)
+
+
+class _Forecast:
+    """The forecast-driven base-stock rule of one stock point; see `departments.forecast_rules`.
+
+    Arrays: `forecast_start`, `forecast_safety`, `forecast_interval` [K]; `forecast_season` [3, C] amplitude, length and
+    share of the season at each customer-facing point; `forecast_smoothing` [1].
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.start = arrays["forecast_start"].astype(float)
+        self._safety = arrays["forecast_safety"][:, None]
+        self._interval = arrays["forecast_interval"].astype(int)
+        self._amplitude, self._length, self._share = arrays["forecast_season"]
+        self._smoothing = float(arrays["forecast_smoothing"][0])
+
+    def _factor(self, periods: Array) -> Array:
+        waves = np.sin(2.0 * np.pi * periods[:, None] / self._length)
+        return np.asarray((1.0 + self._amplitude * waves) @ self._share)
+
+    def order(self, position: Array, asked: Array, forecast: Array, period: int) -> tuple[Array, Array]:
+        """Wished orders [K, E] and the new forecast; a forecast that is not a number yet starts at the mean demand."""
+        season = self._factor(np.arange(period - 1, period + int(self._interval.max())))
+        known = forecast + self._smoothing * (asked / season[0] - forecast)
+        forecast = np.where(np.isnan(forecast), self.start[:, None], known)
+        covered = forecast * np.cumsum(season[1:])[self._interval - 1][:, None]
+        return covered + self._safety * np.sqrt(np.maximum(covered, 0.0)) - position, forecast
+
+
+class _Offers:
+    """Expected margins of what a segment may be shown; see `departments.loop_rules` and `recommendation_rules`.
+
+    Arrays: `bought` [S, C, K] purchases by offer, `offers` [S, C, K] exposures, `unmoved` [S, K] purchases without a
+    recommendation, `traffic` [3, S] mean, amplitude and frequency, `segment_point` [S], `price`, `margin` [N, K],
+    `weight` [1] of the shadow price.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.bought, self.offers = arrays["bought"], arrays["offers"]
+        self._unmoved, self._traffic = arrays["unmoved"], arrays["traffic"]
+        self._point = arrays["segment_point"].astype(int)
+        self._price, self._margin = arrays["price"], arrays["margin"]
+        self._weight = float(arrays["weight"][0])
+        self._here = (self._point == np.arange(len(self._price))[:, None]).astype(float)  # [N, S]
+
+    def scores(self, available: Array | None, period: int, copies: int) -> Array:
+        """[S, C, E] money a customer; `available` [N * K, E] units on hand or arriving before the next sales."""
+        worth = np.broadcast_to(self._margin[..., None], (*self._margin.shape, copies))
+        if self._weight and available is not None:
+            mean, amplitude, frequency = self._traffic
+            traffic = mean * (1.0 + amplitude * np.sin(frequency * period))
+            wanted = self._here @ (self._unmoved * traffic[:, None])  # [N, K]
+            scarce = (self._price * wanted)[..., None] / np.maximum(available.reshape(worth.shape), 1.0)
+            worth = worth - self._weight * scarce
+        return np.asarray(self.bought @ worth[self._point])
+
+
+class Decider:
+    """A brief at work: observations in, decisions and memory out; nothing is kept here."""
+
+    def __init__(self, brief: Brief) -> None:
+        """Prepare.
+
+        Raises:
+            ValueError: one line; an array is missing, has another shape or holds a number that is not finite.
+        """
+        self.brief = brief
+        about, arrays = brief.about, brief.arrays
+        if brief.kind not in KINDS:
+            raise ValueError(f"a policy's kind must be one of {', '.join(KINDS)}, got {brief.kind!r}")
+        try:
+            self._prepare(about, arrays)
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"the policy for {brief.department} is incomplete or misshapen: {error}") from None
+
+    def _prepare(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        kind, name = self.brief.kind, self.brief.department
+        for key, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the policy for {name} holds numbers that are not finite in {key!r}")
+        self.rows = arrays["rows"].astype(np.int64)
+        self.recommends = kind in RECOMMENDING
+        self._forecast = _Forecast(arrays) if kind in (FORECAST, LOOP_NETWORK) else None
+        self._offers = _Offers(arrays) if kind in RECOMMENDING else None
+        self._forecasts = len(self._forecast.start) if self._forecast else 0
+        self._network: Network | None = None
+        if kind in LEARNED:
+            if arrays["scales"].shape != (3, len(self.rows)):
+                raise ValueError(f"the policy for {name} scales {arrays['scales'].shape}, needs 3, {len(self.rows)}")
+            self._centre, self._factor, self._limit = arrays["scales"][..., None]
+            self._network = self._network_of(about, arrays)
+        if kind in (ORDER_UP_TO, NETWORK):
+            self._level = arrays["level"][:, None]
+        if kind in (NETWORK, LOOP_NETWORK):
+            self._unit = arrays["unit"][:, None]
+        if kind == LOOP_NETWORK:
+            self._spread = arrays["spread"][:, None]
+        if kind == ORDER_UP_TO:
+            self._weights, self._reorder = arrays["weights"], arrays["reorder_point"][:, None]
+            if self._weights.shape != (len(self._level), len(self.rows)):
+                raise ValueError(f"the policy for {name} weighs {self._weights.shape}, needs {len(self.rows)} rows")
+
+    def _network_of(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Network:
+        hints = outputs = log_stds = 0 if self._offers else len(arrays["unit"])
+        if self._offers:
+            segments, choices, _ = self._offers.bought.shape
+            hints = outputs = segments * choices
+            self._mask, self._slots = arrays["sold"].astype(bool), int(about["slots"])
+        if about["form"] != "residual" or self.brief.kind == NETWORK:
+            hints = 0
+        self._hints = hints
+        return Network(arrays["parameters"], len(self.rows) + hints, outputs, log_stds, about)
+
+    @property
+    def remembered(self) -> int:
+        """Length of the memory: what the network remembers, then the forecasts."""
+        return (self._network.remembered if self._network else 0) + self._forecasts
+
+    def start(self, copies: int = 1, forecast: Array | None = None) -> Array:
+        """The memory of one who has seen nothing, [remembered, E]; `forecast` [K, E] is taken over where it is used."""
+        memory = np.zeros((self.remembered, copies))
+        if self._forecasts:
+            memory[-self._forecasts :] = np.nan if forecast is None else forecast
+        return memory
+
+    def forecast_in(self, memory: Array) -> Array | None:
+        """The forecasts in a memory, [K, E], if this way of deciding makes any."""
+        return memory[-self._forecasts :] if self._forecasts else None
+
+    def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        """A decision and the memory afterwards.
+
+        Args:
+            observation: [F, E] the observed rows, in units.
+            memory: [remembered, E].
+            period: t.
+
+        Returns:
+            Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them.
+        """
+        if self.brief.kind == ORDER_UP_TO:
+            position = self._weights @ observation
+            return (self._level - position) * (position <= self._reorder), memory
+        if self._offers:
+            return self._recommend(observation, memory, period)
+        if self.brief.kind == NETWORK:
+            return self._order(observation, self._level - observation[: len(self._level)], memory)
+        return self._loop_order(observation, memory, period)
+
+    def _scaled(self, observation: Array) -> Array:
+        scaled = (observation - self._centre) * self._factor
+        return np.asarray(np.clip(scaled, -self._limit, self._limit), dtype=np.float32)
+
+    def _order(self, observation: Array, wished: Array, memory: Array, hints: Array | None = None) -> tuple[Any, Array]:
+        network = self._network
+        if network is None:
+            raise RuntimeError(f"{self.brief.department} has no network")
+        seen = self._scaled(observation)
+        if hints is not None:
+            seen = np.concatenate((seen, hints.astype(np.float32)))
+        action, memory = network(seen, memory.astype(np.float32))
+        if self.brief.about["form"] == "residual":
+            return wished + self._unit * action, memory
+        return (action + 1.0) * self._unit, memory  # the unit is half the largest order
+
+    def _loop_order(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        products, rule = self._forecasts, self._forecast
+        if rule is None:
+            raise RuntimeError(f"{self.brief.department} has no forecast")
+        asked = observation[self.brief.arrays["asked"].astype(int)]
+        wished, forecast = rule.order(observation[:products], asked, memory[-products:], period)
+        if self._network is None:
+            return wished, forecast
+        hints = wished / self._spread if self._hints else None
+        order, kept = self._order(observation, wished, memory[:-products], hints)
+        return order, np.concatenate((kept, forecast))
+
+    def _recommend(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        offers = self._offers
+        if offers is None:
+            raise RuntimeError(f"{self.brief.department} does not recommend")
+        copies, arrays = observation.shape[-1], self.brief.arrays
+        stock, first = arrays["on_hand"].astype(int), arrays["first"].astype(int)
+        available = observation[stock] + observation[first] if len(stock) else None
+        scores = offers.scores(available, period, copies)
+        if self._network is None:
+            best = scores.argmax(1)  # [S, E]
+            shown = offers.offers[np.arange(len(scores))[:, None], best]  # [S, E, K]
+            return np.moveaxis(shown, 1, 2), memory
+        hints = ((scores - scores[:, -1:]) / _SCORE).reshape(-1, copies).astype(np.float32)
+        seen = self._scaled(observation)
+        if self._hints:
+            seen = np.concatenate((seen, hints))
+        output, memory = self._network(seen, memory.astype(np.float32))
+        if self._hints:
+            output = output + _SHARPNESS * hints
+        return self._shown(output.reshape(*scores.shape)), memory
+
+    def _shown(self, logits: Array) -> Array:
+        """The most probable choices [S, K, E] of logits [S, K + 1, E], `none` last, as many `none`s as slots."""
+        products = logits.shape[1] - 1
+        shown, none = np.where(self._mask[:, :, None], logits[:, :-1], -1e9), logits[:, -1:]
+        places = np.concatenate((shown, *[none] * self._slots), 1)
+        best = np.argsort(-places, axis=1, kind="stable")[:, : self._slots]  # [S, slots, E]
+        return np.asarray((best[:, :, None] == np.arange(products)[None, None, :, None]).any(1), dtype=float)

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from coordinator.evaluate import load_policy_or_rule, trained_policy
+from coordinator.live.briefs import Briefs, departments_of
+from coordinator.plan import plan_of
+from coordinator.run_folder import RunFolder
+from coordinator.settings import LoopSettings, Settings
+from departments.closed_loop import ClosedLoopPolicy
+from departments.policy import PolicyConfig
+from departments.serving import Decider
+from environment import load_firm
+
+PERIODS, COPIES = 12, 5
+FIRM = load_firm("firm")
+
+
+def both_ways(firm, text, policy=None):
+    """Orders and exposures of every period: of the whole policy in torch, and of departments each alone."""
+    briefs = Briefs(firm)
+    world, observer = briefs.world, briefs.observer
+    whole = policy(world) if policy else load_policy_or_rule(text, world)
+    deciders = {name: Decider(briefs.policy(name, text)) for name in departments_of(firm)}
+    memories = {name: decider.start(COPIES) for name, decider in deciders.items()}
+    chance, state = world.draw(PERIODS, COPIES, world.generator(3)), world.reset(COPIES)
+    report, memory = world.no_report(COPIES) if world.choice else None, None
+    for t in range(PERIODS):
+        seen = observer.units(state, report, t).double().numpy()
+        exposure = None
+        if isinstance(whole, ClosedLoopPolicy):
+            order, exposure, memory = whole.decide(world, state, report, t, memory)
+            exposure = world.chosen().feasible(exposure)
+        else:
+            order = whole.order(world, state)
+        alone = {}
+        for name, decider in deciders.items():
+            alone[name], memories[name] = decider.decide(seen[decider.rows], memories[name], t)
+        yield order.numpy(), np.stack([alone[name] for name in firm.names])
+        if exposure is not None:
+            yield exposure.numpy(), alone["recommendation"]
+        order = world.feasible(order)
+        after, outcome = world.step(state, order, chance.at(t), exposure)
+        if report is not None:
+            report = world.report(state, order, chance.at(t), exposure, after, outcome)
+        state = after
+
+
+@pytest.mark.parametrize(
+    ("firm", "rule"),
+    [
+        ("a1", "decomposition-aggregation"),
+        ("b1", "echelon-base-stock"),
+        ("a1", "reorder"),
+        ("firm", "none"),
+        ("firm", "margin-greedy+forecast-base-stock:0.4"),
+        ("firm", "inventory-aware:0.3+reorder"),
+    ],
+)
+def test_departments_that_follow_a_rule_alone_decide_as_the_rule_does_for_all(firm, rule):
+    for whole, alone in both_ways(load_firm(firm), rule):
+        np.testing.assert_allclose(alone, whole, atol=1e-3)
+
+
+def a_run(folder, firm, settings):
+    """A run whose policies are random networks: nothing of a rule is left that could hide a difference."""
+    run = RunFolder(folder)
+    run.create(firm, settings)
+    rng = np.random.default_rng(0)
+    for snapshot in plan_of(firm, settings).base(settings).values():
+        noisy = snapshot.parameters + 0.2 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
+        run.save_snapshot(replace(snapshot, parameters=noisy, version=3), {})
+    return run
+
+
+@pytest.mark.parametrize(
+    ("firm", "scheme", "policy"),
+    [
+        ("a1", "imarl", PolicyConfig(hidden=(8, 8))),
+        ("a1", "imarl", PolicyConfig(hidden=(8,), form="plain", activation="tanh", observation="own")),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6)),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, form="plain")),
+        ("firm", "siloed", PolicyConfig(hidden=(8,), memory="none")),
+    ],
+)
+def test_learned_departments_decide_in_numpy_what_they_learned_in_torch(firm, scheme, policy, tmp_path):
+    firm = load_firm(firm)
+    run = a_run(tmp_path / "run", firm, Settings(scheme=scheme, policy=policy, loop=LoopSettings(policy=policy)))
+    with torch.inference_mode():
+        for whole, alone in both_ways(firm, str(run.path), lambda world: trained_policy(run, world)):
+            np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=2e-3)
