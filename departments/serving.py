@@ -39,8 +39,8 @@ class Brief:
 
     about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
     of the firm it is for), and for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`.
-    arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre, factor
-    and limit of each; the others are named where they are used.
+    arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre,
+    factor and limit of each; the others are named where they are used.
     """
 
     about: Mapping[str, Any]

@@ -123,8 +123,10 @@ class Observer:
         return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period, False)))
 
     def scales(self) -> Tensor:
-        """Centre, factor and limit of each feature, [3, features]: `all_features` = (`units` - centre) factor, cut off."""
-        scales = torch.cat((self._centre, self._inverse, torch.full_like(self._centre, 1.0 if self._bounded else 1e30)), 1)
+        """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
+        scales = torch.cat(
+            (self._centre, self._inverse, torch.full_like(self._centre, 1.0 if self._bounded else 1e30)), 1
+        )
         if self.world.choice is None:
             return scales.T
         segments = self.world.choice.traffic
