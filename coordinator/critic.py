@@ -28,7 +28,7 @@ class CriticConfig(Checked):
     gamma: float = Field(default=0.95, ge=0, lt=1)
     gae_lambda: float = Field(default=0.8, ge=0, le=1)
     epochs: int = Field(default=4, ge=1)
-    minibatch: int = Field(default=4096, ge=1)  # samples
+    minibatch: int = Field(default=1024, ge=1)  # samples
     value_coef: float = Field(default=0.5, gt=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
 

@@ -49,6 +49,7 @@ class IMARL:
     best: dict[str, Snapshot] = field(default_factory=dict)  # of the current turn
     best_cost: float = np.inf  # on selection episodes
     stale: int = 0  # selections since the best
+    begun: float = 0.0  # share of the budget that was used up when the turn began
 
     @classmethod
     def begin(cls, network: Network, training: Training) -> IMARL:
@@ -92,7 +93,7 @@ class IMARL:
                 self.current.append(name)
                 self.jobs.remove(name)
         self.number += 1
-        self.iteration, self.stale = 0, 0
+        self.iteration, self.stale, self.begun = 0, 0, self.training.progress
         self.best = {name: self.saved[name] for name in self.current}
         self.training.adopt(*self.best.values())
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
@@ -102,18 +103,23 @@ class IMARL:
         training, settings = self.training, self.training.settings
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
         while self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
-            if training.exhausted:
+            if self._over():
                 return
             result = training.iterate(self.current, (settings.seed, self.number, self.iteration))
             self.iteration += 1
             cost = None
-            if self.iteration % settings.select_every == 0:
+            if self.iteration % settings.select_every == 0 or self._over():
                 cost = float(training.selection_costs(*result.snapshots.values()).mean())
                 self.stale += 1
                 if cost < self.best_cost:
                     self.best, self.best_cost, self.stale = dict(result.snapshots), cost, 0
             watch(Progress(self.current[0] + more, self.number, self.iteration, cost, result))
             keep()
+
+    def _over(self) -> bool:
+        """Whether the budget, or a turn's share of it, is used up."""
+        progress = self.training.progress
+        return progress >= 1.0 or progress - self.begun >= self.training.settings.imarl.share
 
     def _decide(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
         """Save each policy of the turn that wins the paired test on fresh episodes; else everyone forgets it."""
@@ -157,6 +163,7 @@ class IMARL:
             "iteration": self.iteration,
             "best_cost": self.best_cost if np.isfinite(self.best_cost) else None,
             "stale": self.stale,
+            "begun": self.begun,
         }
         snapshots = {f"saved/{name}": snapshot for name, snapshot in self.saved.items()}
         return plain, snapshots | {f"turn/{name}": snapshot for name, snapshot in self.best.items()}
@@ -174,7 +181,7 @@ class IMARL:
         estimates = {name: float("inf") if value is None else value for name, value in plain["estimates"].items()}
         best = {role.removeprefix("turn/"): s for role, s in snapshots.items() if role.startswith("turn/")}
         best_cost = np.inf if plain["best_cost"] is None else plain["best_cost"]
-        same = {key: plain[key] for key in ("number", "current", "iteration", "stale")}
+        same = {key: plain[key] for key in ("number", "current", "iteration", "stale", "begun")}
         return cls(network, training, saved, list(plain["jobs"]), estimates, best=best, best_cost=best_cost, **same)
 
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coordinator.imarl import Progress
-from coordinator.together import Together
+from coordinator.together import Together, passed
 from departments.policy import Snapshot
-
-_SELECTIONS = 12  # times that the policies are tried on the selection episodes, evenly over the budget
 
 
 class Pathwise(Together):
@@ -31,7 +29,7 @@ class Pathwise(Together):
             result = training.descend(names, (training.settings.seed, 0, self.iteration), progress)
             self.iteration += 1
             now = max(self.iteration / updates, training.progress)
-            cost = self._select() if int(now * _SELECTIONS) > int(progress * _SELECTIONS) else None
+            cost = self._select() if passed(progress, now) else None
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
         self._accept(accepted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,8 +38,9 @@ class IMARLSettings(Checked):
 
     order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
     base_policy: Literal["tuned", "benchmark", "random"] = "tuned"  # levels of base-stock, or a random network
-    parallel: bool = False  # departments that are no neighbours learn side by side (ours)
-    iterations: int = Field(default=60, ge=1)  # at most, per turn
+    parallel: bool = True  # departments that are no neighbours learn side by side (ours); [I]: no
+    share: float = Field(default=0.25, gt=0, le=1)  # of the budget that one turn may take (ours); [I]: 1
+    iterations: int = Field(default=400, ge=1)  # at most, per turn
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
@@ -49,6 +50,7 @@ class SingleSettings(Checked):
     """The one agent of the schemes `sarl` and `sarl-gnn` [I]; the rest is as in `policy`."""
 
     hidden: tuple[int, ...] = (256, 256)  # sarl: units per layer
+    learning_rate: float = Field(default=3e-4, gt=0)  # in place of the one of `ppo`: all actions share one ratio
     graph: GraphConfig = GraphConfig()  # sarl-gnn: attention, before as many units as `policy` says
 
 
@@ -57,7 +59,7 @@ class LoopSettings(Checked):
 
     policy: PolicyConfig = PolicyConfig(memory="gru")  # each role has an observation set of its own
     ppo: PPOConfig = PPOConfig(minibatch=4096)  # the step laws give the learning rates
-    critic: CriticConfig = CriticConfig(hidden=(128, 128), gamma=0.98, gae_lambda=0.9)
+    critic: CriticConfig = CriticConfig(hidden=(128, 128), gamma=0.98, gae_lambda=0.9, minibatch=4096)
     fast: Literal["recommendation", "replenishment"] = "recommendation"  # mtma: who learns on the fast law
     fast_law: StepLaw = FAST
     slow_law: StepLaw = SLOW
@@ -87,15 +89,23 @@ class Settings(Checked):
     departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
     reward_unit: float | None = Field(default=None, gt=0)  # money; None: what the benchmark's stock costs a period
     train_periods: int | None = Field(default=None, ge=2)  # of a rollout; None: the firm's
-    copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
+    copies: int = Field(default=64, ge=1)  # of the firm, in all shards together
     shards: int = Field(default=2, ge=1)  # rollouts that can run side by side; unlike the actors they decide the result
-    select_every: int = Field(default=5, ge=1)  # iterations between evaluations of the learning policies
+    select_every: int = Field(default=20, ge=1)  # iterations between evaluations of the learning policies
     selection_episodes: int = Field(default=2048, ge=2)
-    acceptance_episodes: int = Field(default=8192, ge=2)
-    iterations: int = Field(default=400, ge=1)  # at most, of a scheme that teaches all departments at once
+    acceptance_episodes: int = Field(default=4096, ge=2)
+    iterations: int = Field(default=1600, ge=1)  # at most, of a scheme that teaches all departments at once
     seconds: float | None = Field(default=None, gt=0)  # budget of wall time, start-up included
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     device: str = "cpu"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _customers_need_wider_rollouts(cls, given: Any) -> Any:  # noqa: ANN401
+        """Sequences are learned from whole, so fewer of them are in a minibatch; what is set stays."""
+        if isinstance(given, dict) and given.get("scheme") in LOOP_SCHEMES:
+            return {"copies": 256, "select_every": 5, "iterations": 400} | given
+        return given
 
     @model_validator(mode="after")
     def _shards_are_equal(self) -> Self:
@@ -127,7 +137,11 @@ class Settings(Checked):
     def ppo_of(self, department: str) -> PPOConfig:
         """A department's own learner settings, or the run's."""
         own = self.departments.get(department)
-        return own.ppo if own and own.ppo else self.ppo
+        if own and own.ppo:
+            return own.ppo
+        if self.scheme in SINGLE_SCHEMES:
+            return self.ppo.model_copy(update={"learning_rate": self.single.learning_rate})
+        return self.ppo
 
 
 class Wiring(Checked):

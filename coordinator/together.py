@@ -18,6 +18,13 @@ from coordinator.training import Training
 from departments.policy import Snapshot
 from environment import Network
 
+_SELECTIONS = 12  # times that the policies are tried on the selection episodes at least, evenly over a budget
+
+
+def passed(before: float, now: float) -> bool:
+    """Whether another selection has become due between two shares of the budget."""
+    return int(min(now, 1.0) * _SELECTIONS) > int(before * _SELECTIONS)
+
 
 @dataclass
 class Together:
@@ -49,12 +56,11 @@ class Together:
         """
         training, settings = self.training, self.training.settings
         names = list(training.streams)
-        while self.iteration < settings.iterations and not training.exhausted:
+        while self.iteration < settings.iterations and (before := training.progress) < 1.0:
             result = training.iterate(names, (settings.seed, 0, self.iteration))
             self.iteration += 1
-            cost = None
-            if self.iteration % settings.select_every == 0:
-                cost = self._select()
+            due = self.iteration % settings.select_every == 0 or passed(before, training.progress)
+            cost = self._select() if due else None
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
         self._accept(accepted)

@@ -27,7 +27,7 @@ class PPOConfig(Checked):
     learning_rate: float = Field(default=1e-3, gt=0)
     clip_ratio: float = Field(default=0.2, gt=0)
     epochs: int = Field(default=4, ge=1)
-    minibatch: int = Field(default=4096, ge=1)  # samples
+    minibatch: int = Field(default=1024, ge=1)  # samples
     entropy_coef: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
     target_kl: float = Field(default=0.05, gt=0)  # an update stops when the policy has moved this far

@@ -26,7 +26,9 @@ def settings(iterations=8, **changes):
         "policy": PolicyConfig(hidden=(8,)),
         "ppo": PPOConfig(minibatch=64, learning_rate=0.01),
         "critic": CriticConfig(hidden=(8,), minibatch=64),
-        "imarl": IMARLSettings(base_policy="random", iterations=3, patience=3, significance=0, least_gain=0),
+        "imarl": IMARLSettings(
+            base_policy="random", parallel=False, share=1, iterations=3, patience=3, significance=0, least_gain=0
+        ),
     }
     return Settings(**(small | changes))
 

@@ -86,7 +86,7 @@ class _DeadlyCrew(RayCrew):
 
 @pytest.mark.ray
 def test_gradients_through_actors_are_those_of_one_process(ray, tmp_path):
-    given = settings(scheme="pathwise", steps=None, pathwise=PathwiseConfig(updates=4, copies=32))
+    given = settings(scheme="pathwise", steps=None, pathwise=PathwiseConfig(updates=8, copies=32, learning_rate=0.02))
     here = final_policies(pair(), given, tmp_path / "here")
     assert any(version for version, _ in here.values()), "something must be learned"
     assert final_policies(pair(), given, tmp_path / "actors", Wiring(environments=2)) == here

@@ -32,7 +32,9 @@ def _follow(firm, given, change=None):
 
 
 def _one_step_each(order, parallel=False, **changes):
-    imarl = IMARLSettings(iterations=1, patience=1, order=order, significance=0, least_gain=0, parallel=parallel)
+    imarl = IMARLSettings(
+        iterations=1, patience=1, order=order, significance=0, least_gain=0, parallel=parallel, share=1
+    )
     return settings(imarl=imarl, **changes)
 
 
@@ -54,7 +56,11 @@ def test_the_list_is_worked_off_as_table_5_says(order):
     """The list again, by hand, from nothing but what was accepted: who is woken, who is next, when it is empty."""
     firm = tree()
     given = _one_step_each(order, steps=None, copies=8).model_copy(
-        update={"imarl": IMARLSettings(iterations=3, patience=3, order=order, significance=3, least_gain=0)}
+        update={
+            "imarl": IMARLSettings(
+                parallel=False, share=1, iterations=3, patience=3, order=order, significance=3, least_gain=0
+            )
+        }
     )
     happened, scheme, plan = _follow(firm, given, lambda s: _shifted(s, 2.0 if s.department == "depot" else 0.4))
     neighbours = {"depot": ["east", "west"], "east": ["depot"], "west": ["depot"]}
@@ -108,7 +114,7 @@ def test_every_policy_that_is_accepted_lowers_the_cost_on_episodes_of_its_own():
         copies=64,
         acceptance_episodes=1024,
         selection_episodes=256,
-        imarl=IMARLSettings(iterations=8, patience=3, significance=3),
+        imarl=IMARLSettings(parallel=False, share=1, iterations=8, patience=3, significance=3),
     )
     happened, _, plan = _follow(firm, given, change=lambda snapshot: _shifted(snapshot, 0.5))
     now = {name: _shifted(snapshot, 0.5) for name, snapshot in plan.base(given).items()}
@@ -136,7 +142,7 @@ def test_side_by_side_those_who_are_no_neighbours_share_a_turn_and_are_saved_one
 
     firm = tree()
     changes = {"copies": 64, "acceptance_episodes": 1024, "selection_episodes": 256}
-    imarl = IMARLSettings(parallel=True, iterations=8, patience=3, significance=3)
+    imarl = IMARLSettings(parallel=True, share=1, iterations=8, patience=3, significance=3)
     given = settings(iterations=40, imarl=imarl, **changes)
     happened, _, plan = _follow(firm, given, change=lambda snapshot: _shifted(snapshot, 2.0))
     now = {name: _shifted(snapshot, 2.0) for name, snapshot in plan.base(given).items()}
@@ -168,7 +174,7 @@ def _toy(**changes):
                 "selection_episodes": 256,
                 "acceptance_episodes": 1024,
                 "select_every": 4,
-                "imarl": IMARLSettings(iterations=48, patience=6),
+                "imarl": IMARLSettings(share=1, iterations=48, patience=6),
             }
             | changes
         )
@@ -193,7 +199,7 @@ def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order()
     given = _toy(
         policy=PolicyConfig(form="plain", hidden=(16,)),
         ppo=PPOConfig(minibatch=1024, learning_rate=5e-3),
-        imarl=IMARLSettings(iterations=60, patience=20),
+        imarl=IMARLSettings(share=1, iterations=60, patience=20),
     )
     _, scheme, plan = _follow(firm, given)
     assert float(_cost(firm, list(plan.base(given).values())).mean()) > 50 * best
@@ -202,7 +208,7 @@ def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order()
 
 def test_at_the_optimum_nothing_worse_is_ever_accepted():
     firm = load_firm("toy")
-    happened, scheme, plan = _follow(firm, _toy(imarl=IMARLSettings(iterations=12, patience=3)))
+    happened, scheme, plan = _follow(firm, _toy(imarl=IMARLSettings(share=1, iterations=12, patience=3)))
     saving = _cost(firm, list(plan.base(_toy()).values())) - _cost(firm, list(scheme.saved.values()))
     assert float(saving.mean()) >= -3 * float(saving.std()) / 64
     assert [event[0] for event in happened].count("accepted") <= 1
@@ -210,7 +216,9 @@ def test_at_the_optimum_nothing_worse_is_ever_accepted():
 
 def test_a_policy_that_does_not_win_is_forgotten_by_everyone():
     firm = pair()
-    given = settings(imarl=IMARLSettings(iterations=2, patience=2, significance=1e6), iterations=4)
+    given = settings(
+        imarl=IMARLSettings(parallel=False, share=1, iterations=2, patience=2, significance=1e6), iterations=4
+    )
     happened, scheme, plan = _follow(firm, given)
     assert {event[0] for event in happened} == {"turn"}
     for name, snapshot in plan.base(given).items():

@@ -60,7 +60,7 @@ def test_the_wiring_changes_no_bit_of_the_result(wiring, undisturbed, tmp_path):
 
 def test_departments_asked_by_message_have_forgotten_what_was_refused(tmp_path):
     """From the benchmark nothing wins here, so every turn but the first follows a refusal."""
-    given = settings(imarl=IMARLSettings(iterations=2, patience=2, significance=1e6))
+    given = settings(imarl=IMARLSettings(parallel=False, share=1, iterations=2, patience=2, significance=1e6))
     final_policies(tree(), given, tmp_path / "snapshot")
     final_policies(tree(), given, tmp_path / "message", Wiring(backend="local", execution="message"))
     assert len(_told(tmp_path / "snapshot")) == 6
