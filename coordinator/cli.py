@@ -231,7 +231,7 @@ def train(
         typer.Option(
             metavar="SCHEME",
             show_default=False,
-            help="imarl (default) or marl; "
+            help="imarl (default), marl, marl-gnn, sarl, sarl-gnn or pathwise; "
             "with customers mtma (default), stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
         ),
     ] = None,
@@ -243,7 +243,9 @@ def train(
     budget: Annotated[
         str | None,
         typer.Option(
-            metavar="120s|1e7", show_default=False, help="Wall time, or environment steps; default: until done."
+            metavar="120s|1e7",
+            show_default=False,
+            help="Wall time, environment steps, quick or paper; default: until done.",
         ),
     ] = None,
     config: Annotated[
@@ -319,7 +321,9 @@ def benchmark(
     seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="60s|1e6", show_default=False, help="Of a trial: wall time, or environment steps."),
+        typer.Option(
+            metavar="60s|1e6", show_default=False, help="Of a trial: wall time, environment steps, quick or paper."
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where everything goes; what is finished there is not repeated.")
