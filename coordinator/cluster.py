@@ -266,8 +266,13 @@ class RayCrew:
             self._ray.shutdown()
 
 
-def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
+def connect(namespace: str, address: str | None, *, scratch: str | None = None) -> tuple[Any, bool]:
     """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
+
+    Args:
+        namespace: of whatever is named from here.
+        address: of a standing Ray; None starts one.
+        scratch: folder of a Ray that is started here, for its sockets and logs; a short path.
 
     Returns:
         The module `ray`, which reads its environment when it is imported, so it must be imported here first; and
@@ -283,6 +288,8 @@ def connect(namespace: str, address: str | None) -> tuple[Any, bool]:
     if address is None:
         os.environ.update(_THREADS)  # the local Ray's processes inherit it, which costs nothing
         where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        if scratch is not None:
+            where["_temp_dir"] = scratch
     else:
         where = {"address": address, "runtime_env": {"env_vars": _THREADS}}
     import ray

@@ -1,0 +1,121 @@
+"""The critic of a running firm: what the benchmark does on the same chance, and whether a policy may be let in.
+
+Everything is a pure function of what it is given, so a critic that died and came back goes on at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.frame import Frame
+from coordinator.live.moment import Arrays
+from coordinator.live.shadow import Canary, Play
+from coordinator.live.simulated import Simulated
+from departments.loop import RECOMMENDATION
+from departments.serving import Array, Brief, Decider
+
+_EXAMINATION = 12  # stream of chance of shadow runs
+_COPIES, _PERIODS = 64, 40  # of a shadow run before a policy is let in
+_STRIDE = 64  # ticks followed in one call at most
+
+
+class Appraiser:
+    """Knows the firm, its benchmark and how to play it."""
+
+    def __init__(self, firm: str, seed: int, frame: Frame) -> None:
+        """Prepare `firm`, the text of a firm file that stands by itself."""
+        self._simulated, self._frame = Simulated(firm, seed), frame
+        self._briefs = Briefs(self._simulated.firm)
+        self._benchmark = {name: Decider(self._briefs.benchmark(name)) for name in departments_of(self._simulated.firm)}
+
+    def follow(self, shadow: Play, canaries: list[Canary], upto: int) -> tuple[Play, list[Canary]]:
+        """Play the benchmark and the canaries on, to tick `upto` or as far as one call goes."""
+        followed = []
+        for canary in canaries:
+            office = {name: Decider(brief) for name, brief in canary.briefs.items()}
+            tried = office | {canary.department: Decider(canary.candidate)}
+            end = min(upto, canary.until)
+            followed.append(
+                canary._replace(
+                    incumbent_play=self.play(canary.incumbent_play, office, end),
+                    candidate_play=self.play(canary.candidate_play, tried, end),
+                )
+            )
+        return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
+
+    def play(self, play: Play, deciders: Mapping[str, Decider], upto: int, stream: int | None = None) -> Play:
+        """Let departments decide period by period; the cost of every period after the first is counted."""
+        tick, arrays, memories, cost = play
+        frame, memories, cost = self._frame, dict(memories), cost.copy()
+        chance = {} if stream is None else {"stream": stream}
+        while tick < upto:
+            features = self._simulated.features(tick, arrays)
+            wishes = {}
+            for name, decider in deciders.items():
+                wishes[name], memories[name] = decider.decide(features[decider.rows], memories[name], tick)
+            order = np.stack([frame.feasible_order(n, wishes[name]) for n, name in enumerate(frame.points)])
+            exposure = frame.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
+            moment = self._simulated.step(tick, arrays, order, exposure, **chance)
+            tick, arrays = tick + 1, moment.arrays
+            cost += moment.account["cost"].mean(-1)
+        return Play(tick, arrays, memories, cost)
+
+    def examine(
+        self,
+        department: str,
+        policy: str,
+        tick: int,
+        arrays: Arrays,
+        memories: Mapping[str, Array],
+        briefs: Mapping[str, Brief],
+        tolerance: float,
+    ) -> tuple[Brief, dict[str, Any]]:
+        """Read a policy, check it, and let it run in shadow beside the benchmark from the firm's state of now.
+
+        Args:
+            department: who shall follow it.
+            policy: RULE, RUN, RUN@VERSION or a policy file.
+            tick: the period of `arrays`.
+            arrays: of the firm, one copy.
+            memories: of all departments.
+            briefs: in office.
+            tolerance: share of the benchmark's cost by which the firm may do worse.
+
+        Returns:
+            The brief, without a version yet, and the figures of the shadow run.
+
+        Raises:
+            ValueError: one line; the policy is refused.
+        """
+        brief = self._briefs.policy(department, policy)
+        office = {name: Decider(each) for name, each in briefs.items()}
+        start = {name: np.repeat(memory, _COPIES, -1) for name, memory in memories.items()}
+        many = {key: np.repeat(value, _COPIES, -1) for key, value in arrays.items()}
+        nothing = np.zeros(len(self._frame.points))
+        costs = {}
+        for name, decider in (("policy", Decider(brief)), ("benchmark", self._benchmark[department])):
+            with_it = start | {department: decider.start(_COPIES)}
+            played = self.play(
+                Play(tick, many, with_it, nothing), office | {department: decider}, tick + _PERIODS, _EXAMINATION
+            )
+            costs[name] = float(played.cost.sum())
+        if not np.isfinite(costs["policy"]):
+            raise ValueError(f"--policy {policy!r} decides what is not a number in a shadow run")
+        allowed = costs["benchmark"] + tolerance * abs(costs["benchmark"])
+        figures = {
+            "cost": costs["policy"],
+            "benchmark_cost": costs["benchmark"],
+            "copies": _COPIES,
+            "periods": _PERIODS,
+        }
+        if costs["policy"] > allowed:
+            raise ValueError(
+                f"--policy {policy!r} costs the firm {costs['policy']:,.0f} in a shadow run of {_PERIODS} periods, and "
+                f"the benchmark in its place {costs['benchmark']:,.0f}: more than {tolerance:.0%} worse; "
+                "take another, or raise --tolerance"
+            )
+        return brief, figures

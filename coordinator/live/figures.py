@@ -1,0 +1,101 @@
+"""The figures of a running firm, from what it holds: `metrics()` of docs/live.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from coordinator.live.operation import Operation
+from coordinator.live.totals import COUNTED, LATENCY, TICK, fill_rate, shown
+
+Record = dict[str, Any]
+
+
+def figures(
+    operation: Operation, firm: Mapping[str, Any], workers: Mapping[str, Record], canaries: list[Record]
+) -> Record:
+    """All figures.
+
+    Args:
+        operation: the firm's.
+        firm: what only the coordinator knows: name, state, reason, time, tick_rate, lag.
+        workers: of each department, `up` and `node`.
+        canaries: under way.
+    """
+    frame, totals, shadow = operation.frame, operation.totals, operation.record["shadow"]
+    sign = -1.0 if frame.earns else 1.0
+    departments = {name: _department(operation, name, workers[name]) for name in frame.departments}
+    demand, served = sum(totals["demand"]), sum(totals["served"])
+    return {
+        **firm,
+        "firm": frame.firm,
+        "tick": operation.now.tick,
+        "tick_seconds": shown(totals["tick_seconds"], TICK),
+        "split": dict(totals["split"]),
+        "earns": frame.earns,
+        "money": sign * sum(totals["cost"]),
+        "benchmark": {
+            "tick": shadow["tick"],
+            "money": sign * sum(shadow["cost"]),
+            "firm_money": sign * sum(shadow["firm_cost"]),
+            "saving": sum(shadow["cost"]) - sum(shadow["firm_cost"]),
+        },
+        "demand": demand,
+        "served": served,
+        "fill_rate": fill_rate(served, demand),
+        **{key: sum(entry[key] for entry in departments.values()) for key in COUNTED if key != "restarts"},
+        "restarts": sum(entry["restarts"] for entry in departments.values()) + sum(totals["actors"].values()),
+        "actors": {name: {"restarts": count} for name, count in totals["actors"].items()},
+        "canaries": canaries,
+        "departments": departments,
+    }
+
+
+def _department(operation: Operation, name: str, worker: Record) -> Record:
+    frame, totals, shadow = operation.frame, operation.totals, operation.record["shadow"]
+    counted, brief = totals["departments"][name], operation.now.briefs[name]
+    last = operation.last.get(name, {"mode": "policy", "decision": {}})
+    recommends = name == frame.recommends
+    point = None if recommends else frame.points.index(name)
+    demand = served = None
+    if name in frame.customer_facing:
+        facing = frame.customer_facing.index(name)
+        demand, served = totals["demand"][facing], totals["served"][facing]
+    stock = operation.stock(name, operation.now.moment.account)
+    return {
+        "kind": "recommendation" if recommends else "replenishment",
+        **worker,
+        "mode": last["mode"],
+        "paused": operation.posts[name]["paused"],
+        "version": brief.version,
+        "policy": brief.label,
+        "order": {} if recommends else last["decision"],
+        "exposure": last["decision"] if recommends else {},
+        **{key: stock[key] for key in ("on_hand", "inventory_position", "backlog")},
+        "cost": 0.0 if point is None else totals["cost"][point],
+        "benchmark_cost": 0.0 if point is None else shadow["cost"][point],
+        "demand": demand,
+        "served": served,
+        "fill_rate": None if demand is None or served is None else fill_rate(served, demand),
+        "decisions": counted["decisions"],
+        "latency": shown(counted["latency"], LATENCY),
+        **{key: counted[key] for key in COUNTED},
+    }
+
+
+def canary_figures(canary: Any, sign: float) -> Record:  # noqa: ANN401
+    """A canary under way, as `metrics()` shows it."""
+    candidate, incumbent = canary.candidate_play, canary.incumbent_play
+    return {
+        "command": canary.command.id,
+        "department": canary.department,
+        "policy": canary.candidate.label,
+        "until": canary.until,
+        "version": None,
+        "since": canary.since,
+        "done": candidate.tick - canary.since,
+        "money": sign * float(np.sum(candidate.cost)),
+        "incumbent_money": sign * float(np.sum(incumbent.cost)),
+    }

@@ -1,0 +1,99 @@
+"""A firm's folder before its first tick: the firm, its policies and benchmark by version, the book.
+
+HOME/NAME/firm.yaml          the firm, standing by itself
+HOME/NAME/policies/          every policy that was ever followed, by department and version
+HOME/NAME/benchmark/         the rule that stands in for each department
+HOME/NAME/book.sqlite        everything that happened; the single source of truth
+HOME/NAME/live.json          where it runs
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coordinator.files import write_atomically
+from coordinator.live.book import Book
+from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.frame import Frame
+from coordinator.live.operation import packed
+from coordinator.live.policies import keep_brief
+from coordinator.live.simulated import Simulated
+from coordinator.live.totals import new_totals
+from coordinator.run_folder import RunFolder
+from departments.loop import RECOMMENDATION
+from departments.serving import Decider
+from environment import Firm, World, load_firm
+
+
+def frame_of(world: World) -> Frame:
+    """Names and bounds of a world's firm."""
+    firm, choice = world.firm, world.choice
+    shape = (0, len(firm.products))
+    return Frame(
+        firm=firm.name,
+        points=list(firm.names),
+        products=list(firm.products),
+        customer_facing=list(firm.customer_facing),
+        segments=[] if choice is None else ["/".join(name) for name in choice.names],
+        max_order=firm.amounts("max_order"),
+        sold=np.zeros(shape) if choice is None else choice.sold[..., 0].double().numpy(),
+        slots=np.zeros(0) if choice is None else choice.slots.flatten().double().numpy(),
+        earns=firm.earns,
+        recommends=RECOMMENDATION if firm.customers else None,
+    )
+
+
+def source_of(text: str, policies: str | None) -> tuple[Firm, str | None]:
+    """The firm of RUN|FIRM, and the policy its departments begin with; None: the benchmark.
+
+    Raises:
+        ValueError: one line; neither a run nor a firm.
+    """
+    if Path(text).is_dir():
+        return RunFolder(Path(text)).firm(), policies or text
+    return load_firm(text), policies
+
+
+def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings: dict[str, Any]) -> None:
+    """Write the folder of a new firm.
+
+    Args:
+        folder: HOME/NAME.
+        firm: a checked firm.
+        policies: RUN or RULE that all departments begin with; None: the benchmark.
+        seed: of the simulated world.
+        settings: how it is run; the book keeps them.
+
+    Raises:
+        ValueError: one line; a policy cannot be followed, and nothing has been written.
+    """
+    makes = Briefs(firm)
+    names = departments_of(firm)
+    benchmarks = {name: makes.benchmark(name).numbered(1) for name in names}
+    begun = {name: makes.policy(name, policies).numbered(1) if policies else benchmarks[name] for name in names}
+    text = firm.to_yaml()
+    moment = Simulated(text, seed).start()
+    frame = frame_of(makes.world)
+    for name in names:
+        keep_brief(folder / "benchmark", benchmarks[name], {"why": "stands in"})
+        keep_brief(folder / "policies", begun[name], {"why": "the beginning", "policy": policies, "seed": seed})
+    write_atomically(folder / "firm.yaml", text)
+    memories = {name: Decider(brief).start() for name, brief in begun.items()}
+    standins = {name: Decider(brief).start() for name, brief in benchmarks.items()}
+    post = {"version": 1, "previous": [], "paused": False, "override": None}
+    first = moment.account["cost"][:, 0].tolist()
+    record = {
+        "posts": {name: dict(post) for name in names},
+        "totals": new_totals(frame),
+        "shadow": {"tick": 0, "cost": first, "firm_cost": first},
+    }
+    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(frame).items()}
+    book = Book(folder / "book.sqlite")
+    facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
+    book.found(facts, packed(moment, memories, standins, moment.arrays, standins), record)
+    book.close()

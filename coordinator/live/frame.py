@@ -1,0 +1,61 @@
+"""What operation knows of a firm: names and bounds as plain values, so that the process of the ticks needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from departments.serving import Array
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A firm's names and bounds."""
+
+    firm: str  # its name
+    points: list[str]  # [N]
+    products: list[str]  # [K]
+    customer_facing: list[str]  # [C]
+    segments: list[str]  # [S] STOCK_POINT/SEGMENT
+    max_order: Array  # [N, K] units
+    sold: Array  # [S, K] 1 where a product is sold to a segment
+    slots: Array  # [S] largest sum of exposures
+    earns: bool  # money is profit
+    recommends: str | None  # the department that does
+
+    @property
+    def departments(self) -> list[str]:
+        """Stock points, then the recommendation department if there is one."""
+        return [*self.points, *([self.recommends] if self.recommends else [])]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Frame:
+        """From what the book keeps."""
+        arrays = {key: np.array(facts[key], dtype=float) for key in ("max_order", "sold", "slots")}
+        return cls(**{**facts, **arrays})
+
+    def feasible_order(self, point: int, wish: Array) -> Array:
+        """Orders [K, E] of a point as the world accepts them: within [0, max_order], whole units."""
+        return np.asarray(np.rint(np.clip(wish, 0.0, self.max_order[point][:, None])))
+
+    def feasible_exposure(self, wish: Array) -> Array:
+        """Exposures [S, K, E] as the world accepts them: in [0, 1], 0 where not sold, scaled down to the slots."""
+        inside = np.clip(wish, 0.0, 1.0) * self.sold[..., None]
+        total = np.maximum(inside.sum(1, keepdims=True), 1e-9)
+        return np.asarray(inside * np.minimum(self.slots[:, None, None] / total, 1.0))
+
+    def by_product(self, values: Array) -> dict[str, float]:
+        """Values [K] by product."""
+        return {product: float(value) for product, value in zip(self.products, values, strict=True)}
+
+    def shown(self, exposure: Array) -> dict[str, float]:
+        """What is shown to whom, of exposures [S, K]; only what is above 0."""
+        return {
+            f"{segment}/{product}": float(exposure[s, k])
+            for s, segment in enumerate(self.segments)
+            for k, product in enumerate(self.products)
+            if exposure[s, k] > 0
+        }

@@ -1,0 +1,95 @@
+"""What `firmwide live` does: found a firm or find one, start or join Ray, make the actors, wait until the ticks run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coordinator.live.book import Book
+from coordinator.live.frame import Frame
+from coordinator.live.place import leave, place_of, settle_at, start_keeper
+from coordinator.live.running_firm import RunningFirm
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The options of the command."""
+
+    source: str | None  # RUN or FIRM; None: a firm that was founded before
+    name: str | None
+    home: Path
+    policies: str | None = None
+    tick: float = 1.0  # s; 0: as fast as possible
+    ticks: int | None = None
+    feed: Path | None = None
+    address: str | None = None
+    seed: int = 0
+    deadline: float = 0.5  # s
+
+
+def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) -> RunningFirm:
+    """Put a firm into operation, or back into operation.
+
+    Raises:
+        ValueError: one line; nothing has been started.
+    """
+    folder = _founded(asked, report)
+    if place_of(folder) is not None:
+        raise ValueError(f"firm {folder.name!r} runs already; see `firmwide status {folder.name}`, or stop it first")
+    from coordinator.cluster import connect
+    from coordinator.live.actors import create, namespace_of
+
+    namespace = namespace_of(folder.name)
+    address, keeper = asked.address, None
+    report("starting Ray" if address is None else f"joining Ray at {address}")
+    if address is None:
+        address, keeper = start_keeper(folder)
+    settle_at(folder, address, keeper)
+    try:
+        ray, started = connect(namespace, address)
+        book = Book(folder / "book.sqlite")
+        facts = book.facts()
+        book.close()
+        options = facts["settings"] | {"tick": asked.tick, "ticks": asked.ticks, "deadline": asked.deadline}
+        text = (folder / "firm.yaml").read_text()
+        frame = Frame.of(facts["frame"])
+        made = create(folder.resolve(), namespace, text, facts["seed"], frame, options)
+        waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1)
+            ray.get(done)
+            report(f"{len(made) - len(waiting)} of {len(made)} actors are ready")
+    except BaseException:
+        leave(folder)
+        raise
+    return RunningFirm(folder.name, folder, ray, started)
+
+
+def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
+    """The folder of the firm, founded now or before."""
+    if asked.source is None and asked.name is None:
+        raise ValueError("RUN|FIRM is missing: name a run folder, a built-in firm or a firm file")
+    name = asked.name or Path(str(asked.source)).stem
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"--name must be lower-case letters, digits and '-', at most 41 of them, got {name!r}")
+    folder = asked.home / name
+    if (folder / "book.sqlite").is_file():
+        if asked.source is not None and asked.name is None:
+            raise ValueError(
+                f"firm {name!r} is there already: go on with `firmwide live --name {name}`, or give it another --name"
+            )
+        return folder
+    if asked.source is None:
+        raise ValueError(f"--name {name!r} is no firm in {asked.home} yet: say which RUN|FIRM it shall be")
+    from coordinator.live.founding import found, source_of
+
+    firm, policies = source_of(asked.source, asked.policies)
+    report(f"founding {name}")
+    feed = None if asked.feed is None else str(asked.feed.resolve())
+    found(folder, firm, policies, seed=asked.seed, settings={"feed": feed})
+    return folder

@@ -1,0 +1,357 @@
+"""The ticks of a running firm: ask every department, step the world, commit; and commands, between two ticks.
+
+This knows no Ray. All it holds is what the book holds, so a successor opens the book and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from coordinator.live.book import Book, Command, Event
+from coordinator.live.frame import Frame
+from coordinator.live.moment import Arrays, Moment
+from coordinator.live.policies import keep_brief, read_brief, versions
+from coordinator.live.totals import LATENCY, TICK, Record, add_account, observe
+from departments.desk import Answer
+from departments.serving import Array, Brief, Decider
+
+_PREVIOUS = 50  # versions that can be rolled back one after the other
+
+
+class Question(NamedTuple):
+    """What a department is asked, and what it needs if it has lost everything."""
+
+    tick: int
+    observation: Array  # its own rows, units
+    brief: Brief
+    memory: Array
+
+
+class Reply(NamedTuple):
+    """What came back from a department."""
+
+    answer: Answer
+    seconds: float  # from question to answer
+
+
+class Staff(Protocol):
+    """Whoever carries questions to departments and the environment."""
+
+    def decide(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
+        """Answers by department; those that did not come in time are left out."""
+
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
+        """The next `Moment`; waits until the environment is there."""
+
+    def events(self) -> list[Event]:
+        """What has happened to workers since the last call: restarts."""
+
+
+class Now(NamedTuple):
+    """The firm before tick `tick`; replaced as a whole, so that other threads may read it."""
+
+    tick: int
+    moment: Moment
+    memories: dict[str, Array]
+    standins: dict[str, Array]  # memories of the benchmark's rules, which follow all along
+    briefs: dict[str, Brief]
+
+
+class Operation:
+    """One firm in operation."""
+
+    def __init__(self, folder: Path, book: Book, staff: Staff) -> None:
+        """Open the book and go on where it stands.
+
+        Args:
+            folder: of the firm; policies lie in it.
+            book: the firm's.
+            staff: departments and environment.
+        """
+        self.folder, self.book, self.staff = folder, book, staff
+        facts = book.facts()
+        self.frame = Frame.of(facts["frame"])
+        tick, arrays, self.record = book.take_over()
+        self.posts: dict[str, Record] = self.record["posts"]
+        self.totals: Record = self.record["totals"]
+        policies = folder / "policies"
+        briefs = {name: read_brief(policies, name, post["version"]) for name, post in self.posts.items()}
+        self._benchmarks = {name: Decider(read_brief(folder / "benchmark", name, 1)) for name in self.frame.departments}
+        parts = unpacked(arrays)
+        self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
+        self.now = Now(tick, _moment(parts), parts["memory"], parts["standin"], briefs)
+        self.last: Record = {}  # decisions of the last tick, by department
+        self._events: list[Event] = []
+
+    def note(self, *events: Event) -> None:
+        """Let events stand in the book with the next commit."""
+        for event in events:
+            self._events.append(event)
+            counted = {"restart": "restarts", "fallback": "fallbacks", "refusal": "refusals"}.get(event.kind)
+            if counted and event.department in self.totals["departments"]:
+                self.totals["departments"][event.department][counted] += 1
+            elif event.kind == "restart" and event.department in self.totals["actors"]:
+                self.totals["actors"][event.department] += 1
+
+    def tick(self) -> Record:
+        """Decide, step, commit.
+
+        Returns:
+            The account of the tick, as `ticks` in docs/live.md.
+        """
+        started = time.perf_counter()
+        now, frame = self.now, self.frame
+        questions = {
+            name: Question(now.tick, now.moment.features[brief.arrays["rows"]], brief, now.memories[name])
+            for name, brief in now.briefs.items()
+        }
+        replies = self.staff.decide(questions)
+        asked = time.perf_counter()
+        self.note(*self.staff.events())
+        order = np.zeros((*frame.max_order.shape, 1))
+        exposure, rows = None, []
+        memories, standins, decided = dict(now.memories), dict(now.standins), {}
+        for name in frame.departments:
+            wish, mode, reply = self._settle(name, questions[name], replies.get(name), memories, standins)
+            if name == frame.recommends:
+                exposure = frame.feasible_exposure(wish)
+                decision = frame.shown(exposure[..., 0])
+            else:
+                point = frame.points.index(name)
+                order[point] = frame.feasible_order(point, wish)
+                decision = frame.by_product(order[point, :, 0])
+            seconds = None if reply is None else reply.seconds
+            decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
+            saw, wished = questions[name].observation[:, 0], wish.reshape(-1)
+            version = self.posts[name]["version"]
+            rows.append((name, version, mode, _text(decision), _text(wished), _text(saw), seconds))
+        before_step = time.perf_counter()
+        moment = self.staff.step(now.tick, now.moment.arrays, order, exposure)
+        stepped = time.perf_counter()
+        self.note(*self.staff.events())
+        self._count(replies, asked - started, stepped - before_step)
+        add_account(self.totals, now.moment.account)
+        account = self._account(now, decided)
+        self.now = Now(now.tick + 1, moment, memories, standins, now.briefs)
+        self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
+        self._events, self.last = [], decided
+        done = time.perf_counter()
+        self.totals["split"]["log"] += done - stepped
+        observe(self.totals["tick_seconds"], TICK, done - started)
+        return {"tick": now.tick, "time": time.time(), "seconds": done - started} | account
+
+    def _settle(
+        self,
+        name: str,
+        question: Question,
+        reply: Reply | None,
+        memories: dict[str, Array],
+        standins: dict[str, Array],
+    ) -> tuple[Array, str, Reply | None]:
+        """What counts as a department's decision: an override, its benchmark while paused or silent, or its own."""
+        post, benchmark = self.posts[name], self._benchmarks[name]
+        seen = self.now.moment.features[benchmark.rows]
+        rule, standins[name] = benchmark.decide(seen, standins[name], question.tick)
+        good = reply is not None and bool(np.isfinite(reply.answer.wish).all())
+        if reply is not None and good:
+            memories[name] = reply.answer.memory
+        override = post["override"]
+        if override and question.tick >= override["until"]:
+            post["override"] = override = None
+        if override:
+            given = [override["order"][product] for product in self.frame.products]
+            return np.array(given, dtype=float)[:, None], "override", reply
+        if post["paused"]:
+            return rule, "paused", reply
+        if reply is not None and good:
+            return reply.answer.wish, "policy", reply
+        why = "it did not answer in time" if reply is None else "it answered with what is not a number"
+        self.note(Event("fallback", name, why=why, details={"version": post["version"]}))
+        return rule, "fallback", None
+
+    def _count(self, replies: Mapping[str, Reply], asking: float, stepping: float) -> None:
+        split = self.totals["split"]
+        split["departments"] += asking
+        split["environment"] += stepping
+        for name, reply in replies.items():
+            counted = self.totals["departments"][name]
+            counted["decisions"] += 1
+            observe(counted["latency"], LATENCY, reply.seconds)
+            split["policy"] += reply.answer.seconds
+
+    def _account(self, now: Now, decided: Mapping[str, Record]) -> Record:
+        """A period as the book and the stream have it."""
+        frame, account = self.frame, now.moment.account
+        departments = {}
+        for name, entry in decided.items():
+            shown = {"mode": entry["mode"], "version": self.posts[name]["version"], "latency": entry["latency"]}
+            orders = name != frame.recommends
+            shown |= {"order": entry["decision"] if orders else {}, "exposure": {} if orders else entry["decision"]}
+            shown |= self.stock(name, account)
+            departments[name] = shown
+        cost = float(account["cost"].sum())
+        return {"money": -cost if frame.earns else cost, "departments": departments}
+
+    def stock(self, name: str, account: Mapping[str, Array]) -> Record:
+        """A department's stock and cost of a period, by product."""
+        frame = self.frame
+        if name == frame.recommends:
+            return {"on_hand": {}, "inventory_position": {}, "backlog": {}, "cost": 0.0}
+        point = frame.points.index(name)
+        backlog = dict.fromkeys(frame.products, 0.0)
+        if name in frame.customer_facing:
+            backlog = frame.by_product(account["backlog"][frame.customer_facing.index(name), :, 0])
+        return {
+            "on_hand": frame.by_product(account["on_hand"][point, :, 0]),
+            "inventory_position": frame.by_product(account["inventory_position"][point, :, 0]),
+            "backlog": backlog,
+            "cost": float(account["cost"][point, 0]),
+        }
+
+    def _packed(self) -> Arrays:
+        now = self.now
+        return packed(now.moment, now.memories, now.standins, self.shadow["arrays"], self.shadow["memories"])
+
+    def carry_out(self, command: Command, brief: Brief | None = None, refusal: str | None = None) -> Command:
+        """Carry out a command between two ticks, and let it stand in the book.
+
+        Args:
+            command: what was asked for.
+            brief: of a swap, examined.
+            refusal: why a swap was refused.
+
+        Returns:
+            The command with its answer.
+        """
+        try:
+            if refusal is not None:
+                raise ValueError(refusal)
+            message, details = getattr(self, f"_{command.kind}")(command, brief)
+            state, kind = "done", command.kind
+        except ValueError as error:
+            state, kind, message, details = "refused", "refusal", " ".join(str(error).split()), {}
+        answered = command._replace(state=state, tick=self.now.tick, message=message)
+        self.note(Event(kind, command.department or None, command.who, command.why or message, command.id, details))
+        totals = self.totals["departments"].get(command.department)
+        counted = {"swap": "swaps", "rollback": "rollbacks", "override": "overrides", "pause": "pauses"}.get(kind)
+        if totals and counted:
+            totals[counted] += 1
+        self.book.amend(self.now.tick, self._packed(), self.record, self._events, [answered])
+        self._events = []
+        return answered
+
+    def _post(self, command: Command) -> Record:
+        if command.department not in self.posts:
+            known = ", ".join(self.posts)
+            raise ValueError(f"DEPARTMENT must be one of {known}, got {command.department!r}")
+        return self.posts[command.department]
+
+    def fresh_memory(self, brief: Brief) -> Array:
+        """The memory of one who begins to follow a brief now: nothing but the forecasts."""
+        name = brief.department
+        return Decider(brief).start(1, self._benchmarks[name].forecast_in(self.now.standins[name]))
+
+    def _follow(self, name: str, brief: Brief) -> None:
+        """Let a department follow a brief from the next tick on, with a fresh memory; forecasts are taken over."""
+        memory = self.fresh_memory(brief)
+        self.posts[name]["version"] = brief.version
+        self.now = self.now._replace(
+            briefs=self.now.briefs | {name: brief}, memories=self.now.memories | {name: memory}
+        )
+
+    def _swap(self, command: Command, brief: Brief | None) -> tuple[str, Record]:
+        post, name = self._post(command), command.department
+        if brief is None:
+            raise ValueError(f"{name} was offered no policy")
+        folder = self.folder / "policies"
+        kept = brief.numbered(max(versions(folder, name), default=0) + 1)
+        provenance = {"who": command.who, "why": command.why, "command": command.id, "tick": self.now.tick}
+        keep_brief(folder, kept, provenance | command.arguments)
+        before = post["version"]
+        post["previous"] = [*post["previous"], before][-_PREVIOUS:]
+        self._follow(name, kept)
+        message = f"{name} follows version {kept.version} ({kept.label}) from period {self.now.tick} on"
+        figures = command.arguments.get("figures", {})
+        return message, {"from": before, "to": kept.version, "policy": kept.label, **figures}
+
+    def _rollback(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        post, name = self._post(command), command.department
+        if not post["previous"]:
+            raise ValueError(f"{name} has followed nothing before version {post['version']}; there is no way back")
+        back = read_brief(self.folder / "policies", name, post["previous"][-1])
+        before, post["previous"] = post["version"], post["previous"][:-1]
+        self._follow(name, back)
+        message = f"{name} follows version {back.version} ({back.label}) again from period {self.now.tick} on"
+        return message, {"from": before, "to": back.version, "policy": back.label}
+
+    def _override(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        post, name = self._post(command), command.department
+        order, periods = command.arguments.get("order"), command.arguments.get("periods")
+        if name == self.frame.recommends:
+            raise ValueError(f"{name} orders nothing; an override is an order of a stock point")
+        if not isinstance(periods, int) or periods < 1:
+            raise ValueError(f"--periods must be a whole number of at least 1, got {periods!r}")
+        if not isinstance(order, dict) or set(order) != set(self.frame.products):
+            raise ValueError(f"--order must give a quantity for {', '.join(self.frame.products)}, got {order!r}")
+        most = self.frame.by_product(self.frame.max_order[self.frame.points.index(name)])
+        for product, units in order.items():
+            if not isinstance(units, (int, float)) or not 0 <= units <= most[product] or units != int(units):
+                raise ValueError(
+                    f"--order of {name} must be a whole number from 0 to {most[product]:g} of {product}, got {units!r}"
+                )
+        until = self.now.tick + periods
+        post["override"] = {"order": order, "until": until}
+        message = f"{name} orders what was given in periods {self.now.tick} to {until - 1}"
+        return message, {"order": order, "until": until}
+
+    def _pause(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        self._post(command)["paused"] = True
+        return f"the benchmark's rule decides for {command.department} from period {self.now.tick} on", {}
+
+    def _resume(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        self._post(command)["paused"] = False
+        return f"{command.department} decides by itself again from period {self.now.tick} on", {}
+
+    def _stop(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        return f"stopped after {self.now.tick} periods", {}
+
+
+def packed(moment: Moment, memories: Arrays, standins: Arrays, shadow: Arrays, shadow_memories: Arrays) -> Arrays:
+    """Everything a successor needs, as one mapping with flat names."""
+    parts = {
+        "world": moment.arrays,
+        "seen": {"features": moment.features},
+        "account": moment.account,
+        "memory": memories,
+        "standin": standins,
+        "shadow": shadow,
+        "shadow-memory": shadow_memories,
+    }
+    return {f"{part}/{name}": np.ascontiguousarray(a) for part, arrays in parts.items() for name, a in arrays.items()}
+
+
+def unpacked(arrays: Arrays) -> dict[str, Arrays]:
+    """The parts of `packed` by name."""
+    names = ("world", "seen", "account", "memory", "standin", "shadow", "shadow-memory")
+    parts: dict[str, Arrays] = {name: {} for name in names}
+    for key, value in arrays.items():
+        part, _, name = key.partition("/")
+        parts[part][name] = value
+    return parts
+
+
+def _moment(parts: Mapping[str, Arrays]) -> Moment:
+    return Moment(parts["world"], parts["seen"]["features"], parts["account"])
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    """Plain values as short json."""
+    if isinstance(value, np.ndarray):
+        value = [round(float(number), 4) for number in value]
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,57 @@
+"""Policies of a running firm by department and version: safetensors beside json, with sha256 and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from coordinator.files import write_atomically
+from departments.serving import Brief, Decider
+
+
+def keep_brief(folder: Path, brief: Brief, provenance: Mapping[str, Any]) -> Path:
+    """Keep a brief as `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json."""
+    place = folder / brief.department / f"{brief.version}.safetensors"
+    content = save_tensors({name: np.ascontiguousarray(array) for name, array in brief.arrays.items()})
+    about = {
+        "about": dict(brief.about),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "provenance": dict(provenance),
+    }
+    write_atomically(place, content)
+    write_atomically(place.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    return place
+
+
+def read_brief(folder: Path, department: str, version: int) -> Brief:
+    """A kept brief, ready to act by.
+
+    Raises:
+        ValueError: one line; missing, damaged, or not what its json says.
+    """
+    place = folder / department / f"{version}.safetensors"
+    try:
+        kept = json.loads(place.with_suffix(".json").read_text())
+        content = place.read_bytes()
+        if hashlib.sha256(content).hexdigest() != kept["sha256"]:
+            raise ValueError("its sha256 is not the one in its json")
+        brief = Brief(kept["about"], load_tensors(content))
+        if (brief.department, brief.version) != (department, version):
+            raise ValueError(f"its json names {brief.department} and version {brief.version}")
+        Decider(brief)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise ValueError(f"{place} cannot be followed: {str(error).splitlines()[0]}") from None
+    return brief
+
+
+def versions(folder: Path, department: str) -> list[int]:
+    """Versions that are kept of a department, ascending."""
+    return sorted(int(path.stem) for path in (folder / department).glob("*.json") if path.stem.isdigit())

@@ -1,0 +1,199 @@
+"""A running firm from outside: what it does, and commands to it. docs/live.md states the shapes of all answers."""
+
+from __future__ import annotations
+
+import getpass
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from coordinator.live.book import Book
+from coordinator.live.frame import Frame
+from coordinator.live.place import HOME, folder_of, leave, place_of
+
+Answer = dict[str, Any]
+_WAIT = 60.0  # s that a command may take
+_STREAM_PAUSE = 0.1  # s between two looks at the monitor
+
+
+class RunningFirm:
+    """Speaks to a running firm's coordinator and monitor; any number may do so side by side."""
+
+    def __init__(self, name: str, folder: Path, ray: Any, started: bool) -> None:  # noqa: ANN401
+        """Use `connect`."""
+        from coordinator.live.actors import namespace_of
+
+        self.name, self.folder = name, folder
+        self._ray, self._started, self._namespace = ray, started, namespace_of(name)
+        self._book = Book(folder / "book.sqlite")
+        facts = self._book.facts()
+        self.frame = Frame.of(facts["frame"])
+        self.settings: dict[str, Any] = facts["settings"]
+
+    @classmethod
+    def connect(cls, name: str, home: str | Path = HOME) -> Self:
+        """Join a running firm's Ray.
+
+        Raises:
+            ValueError: one line; there is no such firm, or it does not run.
+        """
+        from coordinator.cluster import connect
+        from coordinator.live.actors import namespace_of
+
+        folder = folder_of(name, Path(home))
+        place = place_of(folder)
+        if place is None:
+            raise ValueError(f"firm {name!r} does not run; start it again with `firmwide live --name {name}`")
+        ray, started = connect(namespace_of(name), place["address"])
+        return cls(name, folder, ray, started)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave Ray; the firm goes on."""
+        self._book.close()
+        if self._started:
+            self._ray.shutdown()
+
+    @property
+    def departments(self) -> list[str]:
+        """Names, stock points first."""
+        return self.frame.departments
+
+    def metrics(self) -> dict[str, Any]:
+        """All figures of now, as the monitor was last told; see docs/live.md."""
+        figures: dict[str, Any] | None = self._ask("monitor", "call", "metrics")[1]
+        if figures is None:  # a monitor that was just started again
+            figures = self._ask("coordinator", "metrics")
+        return dict(figures)
+
+    def ticks(self, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """The last ticks from `since` on, oldest first; older ones than the monitor keeps come from the book."""
+        found: list[dict[str, Any]] = self._ask("monitor", "call", "ticks", since, limit)[1]
+        if found and found[0]["tick"] == since:
+            return found
+        return self._book.ticks(since, limit)
+
+    def stream(self, since: int | None = None) -> Iterator[dict[str, Any]]:
+        """Ticks as they come, from `since` (default: the next one) until the firm stops."""
+        at = self._book.now()[0] if since is None else since
+        waiting = threading.Event()
+        while place_of(self.folder) is not None:
+            found = self.ticks(at)
+            yield from found
+            at = found[-1]["tick"] + 1 if found else at
+            if not found and self.metrics()["state"] in ("stopped", "failed", "done"):
+                return
+            waiting.wait(_STREAM_PAUSE)
+
+    def processes(self) -> dict[str, int]:
+        """Process id of each actor, by its name (departments: department-NAME)."""
+        names = ["coordinator", "environment", "critic", "monitor", *(f"department-{d}" for d in self.departments)]
+        return {name: int(self._ask(name, "ready")[0]) for name in names}
+
+    def history(self, department: str | None = None, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """Decisions from tick `since` on, oldest first."""
+        return self._book.decisions(department, since, limit)
+
+    def events(self, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """Events from number `since` on, oldest first."""
+        return self._book.events(since, limit)
+
+    def swap(self, department: str, policy: str, *, canary: int = 0, tolerance: float = 0.2, **asked: Any) -> Answer:  # noqa: ANN401
+        """Let a department follow another policy.
+
+        Args:
+            department: name.
+            policy: `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run, on the node of the firm's folder.
+            canary: periods that it must first prove itself in shadow; 0: none.
+            tolerance: share of the benchmark's cost by which the firm may do worse in the shadow run.
+            asked: `who`, `why`, `command` and `wait`, as everywhere.
+
+        Returns:
+            The answer of docs/live.md. Its state is `refused` where the policy cannot be followed.
+        """
+        place = policy.partition("@")
+        path = Path(place[0])
+        where = str(path.resolve()) + place[1] + place[2] if path.exists() else policy
+        return self._command("swap", department, {"policy": where, "canary": canary, "tolerance": tolerance}, **asked)
+
+    def rollback(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
+        """Let a department follow the policy that it followed before."""
+        return self._command("rollback", department, {}, **asked)
+
+    def override(self, department: str, order: Mapping[str, float], periods: int = 1, **asked: Any) -> Answer:  # noqa: ANN401
+        """Give a stock point's order, by product, for some periods."""
+        return self._command("override", department, {"order": dict(order), "periods": periods}, **asked)
+
+    def pause(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
+        """Let the benchmark's rule decide for a department until `resume`."""
+        return self._command("pause", department, {}, **asked)
+
+    def resume(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
+        """Let a department decide by itself again."""
+        return self._command("resume", department, {}, **asked)
+
+    def stop(self, **asked: Any) -> Answer:  # noqa: ANN401
+        """Stop after the tick at hand, and end the firm's processes; what stands in its folder stays."""
+        answer = self._command("stop", "", {}, **asked)
+        if answer["state"] == "done":
+            self.dismiss()
+        return answer
+
+    def dismiss(self) -> None:
+        """End the firm's processes, whatever they do."""
+        for name in ("coordinator", "environment", "critic", "monitor", *(f"department-{d}" for d in self.departments)):
+            try:
+                self._ray.kill(self._ray.get_actor(name, namespace=self._namespace))
+            except ValueError:
+                continue  # it is gone already
+        leave(self.folder)
+
+    def _command(
+        self,
+        kind: str,
+        department: str,
+        arguments: dict[str, Any],
+        *,
+        who: str | None = None,
+        why: str = "",
+        command: str | None = None,
+        wait: float = _WAIT,
+    ) -> Answer:
+        number = command or uuid.uuid4().hex
+        if not number.isascii() or not 0 < len(number) <= 64:
+            raise ValueError(f"command must be an id of 1 to 64 letters, got {number!r}")
+        asked = (number, who or getpass.getuser(), kind, department, arguments, why, wait)
+        answer: Answer = self._ask("coordinator", "command", *asked)
+        return answer
+
+    def _ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """Ask an actor; one that has died and comes back is asked again. Commands may be: they are carried out once."""
+
+        def ask() -> Any:  # noqa: ANN401
+            actor = self._ray.get_actor(name, namespace=self._namespace)
+            return self._ray.get(getattr(actor, method).options(max_task_retries=-1).remote(*arguments))
+
+        return _again(ask, self._ray.exceptions.ActorUnavailableError)
+
+
+def _again(ask: Callable[[], Any], passing: type[Exception], tries: int = 20) -> Any:  # noqa: ANN401
+    waiting = threading.Event()
+    for _ in range(tries):
+        try:
+            return ask()
+        except passing as error:
+            last = error
+            waiting.wait(0.25)
+    raise RuntimeError(f"the firm does not answer: {last}")

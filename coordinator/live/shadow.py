@@ -1,0 +1,32 @@
+"""What coordinator and critic hand to each other: firms in shadow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from coordinator.live.book import Command
+from coordinator.live.moment import Arrays
+from departments.serving import Array, Brief
+
+
+class Play(NamedTuple):
+    """A firm in shadow."""
+
+    tick: int
+    arrays: Arrays
+    memories: Arrays  # by department
+    cost: Array  # [N] money, summed since its start, mean over copies
+
+
+class Canary(NamedTuple):
+    """A candidate beside the one in office, each in its own copy of the firm on the same chance."""
+
+    command: Command
+    department: str
+    until: int  # tick
+    candidate: Brief
+    briefs: Mapping[str, Brief]  # those in office
+    incumbent_play: Play
+    candidate_play: Play
+    since: int  # tick

@@ -1,0 +1,67 @@
+"""What a running firm counts, as plain values that are kept with every commit: nothing here is lost by a restart."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coordinator.live.frame import Frame
+from departments.serving import Array
+
+LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)  # s, upper ends of buckets
+TICK = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+COUNTED = ("swaps", "rollbacks", "overrides", "pauses", "refusals", "fallbacks", "restarts")
+Record = dict[str, Any]
+
+
+def new_histogram(ends: Sequence[float]) -> Record:
+    """An empty histogram."""
+    return {"counts": [0] * (len(ends) + 1), "sum": 0.0}
+
+
+def observe(histogram: Record, ends: Sequence[float], seconds: float) -> None:
+    """Count one duration."""
+    histogram["counts"][bisect_left(ends, seconds)] += 1
+    histogram["sum"] += seconds
+
+
+def shown(histogram: Record, ends: Sequence[float]) -> Record:
+    """As Prometheus has histograms: cumulative counts by upper end."""
+    total, buckets = 0, []
+    for end, count in zip((*ends, float("inf")), histogram["counts"], strict=True):
+        total += count
+        buckets.append([end, total])
+    return {"buckets": buckets, "sum": histogram["sum"], "count": total}
+
+
+def new_totals(frame: Frame) -> Record:
+    """All zero."""
+    facing = len(frame.customer_facing)
+    return {
+        "cost": [0.0] * len(frame.points),
+        "demand": [0.0] * facing,
+        "served": [0.0] * facing,
+        "tick_seconds": new_histogram(TICK),
+        "split": {"departments": 0.0, "environment": 0.0, "policy": 0.0, "log": 0.0},
+        "departments": {
+            name: {"decisions": 0, "latency": new_histogram(LATENCY)} | dict.fromkeys(COUNTED, 0)
+            for name in frame.departments
+        },
+        "actors": {name: 0 for name in ("coordinator", "environment", "critic", "monitor")},
+    }
+
+
+def add_account(totals: Record, account: Mapping[str, Array]) -> None:
+    """Add a period's cost [N, 1], demand and units served at once [C, K, 1]."""
+    for key, values in (
+        ("cost", account["cost"][:, 0]),
+        ("demand", account["demand"].sum((1, 2))),
+        ("served", account["served"].sum((1, 2))),
+    ):
+        totals[key] = [before + float(value) for before, value in zip(totals[key], values, strict=True)]
+
+
+def fill_rate(served: float, demand: float) -> float | None:
+    """Share served at once; None before any demand."""
+    return served / demand if demand else None

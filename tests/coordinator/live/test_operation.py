@@ -1,0 +1,205 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from coordinator.live.book import Book, Command, OvertakenError
+from coordinator.live.founding import found, source_of
+from coordinator.live.operation import Operation, Reply
+from coordinator.live.replay import replay
+from coordinator.live.simulated import Simulated
+from departments.desk import Desk
+from environment import load_firm
+
+
+class Office:
+    """Departments and environment in this process; some departments may be silent."""
+
+    def __init__(self, folder, silent=()):
+        self.desks, self.silent, self.asked = {}, set(silent), []
+        self.world = Simulated((folder / "firm.yaml").read_text(), 5)
+
+    def decide(self, questions):
+        replies = {}
+        for name, question in questions.items():
+            self.asked.append((name, question.observation.shape))
+            if name in self.silent:
+                continue
+            desk = self.desks.setdefault(name, Desk())
+            answer = desk.decide(question.tick, question.brief.version, question.observation)
+            if answer is None:
+                desk.follow(question.brief, question.tick, question.memory)
+                answer = desk.decide(question.tick, question.brief.version, question.observation)
+            replies[name] = Reply(answer, 0.001)
+        return replies
+
+    def step(self, tick, arrays, order, exposure):
+        return self.world.step(tick, arrays, order, exposure)
+
+    def events(self):
+        return []
+
+
+def begun(folder, firm="firm", policies=None):
+    loaded, policies = source_of(firm, policies)
+    found(folder, loaded, policies, seed=5, settings={})
+    return resumed(folder)
+
+
+def resumed(folder, **office):
+    return Operation(folder, Book(folder / "book.sqlite"), Office(folder, **office))
+
+
+def asked(operation, kind, department, brief=None, **arguments):
+    command = operation.book.receive(Command(f"{kind}-{operation.now.tick}", "me", kind, department, arguments, "why"))
+    return operation.carry_out(command, brief)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "f"
+    operation = begun(folder)
+    ticks = [operation.tick()["departments"] for _ in range(12)]
+    return [{n: (d["order"], d["exposure"], d["on_hand"]) for n, d in tick.items()} for tick in ticks]
+
+
+@pytest.mark.parametrize("where", ["decide", "step", "commit", "after commit"])
+def test_a_coordinator_that_dies_anywhere_is_succeeded_without_a_tick_lost_or_doubled(where, undisturbed, tmp_path):
+    operation = begun(tmp_path / "f")
+    seen = []
+    for number in itertools.count():
+        dies = number % 3 == 2
+        if dies and where != "after commit":
+            owner = {"decide": operation.staff, "step": operation.staff, "commit": operation.book}[where]
+            setattr(owner, where, _die)
+            with pytest.raises(KeyboardInterrupt):
+                operation.tick()
+        else:
+            seen.append(operation.tick()["departments"])
+        if dies:
+            operation.book.close()
+            operation = resumed(tmp_path / "f")
+        if len(seen) == 12:
+            break
+    assert [{n: (d["order"], d["exposure"], d["on_hand"]) for n, d in tick.items()} for tick in seen] == undisturbed
+    found = replay(tmp_path / "f")
+    assert (found["ticks"], found["decisions"], found["faults"]) == (12, 60, [])
+
+
+def _die(*_args, **_more):
+    raise KeyboardInterrupt
+
+
+def test_a_coordinator_that_was_replaced_cannot_commit(tmp_path):
+    first = begun(tmp_path / "f", "a1")
+    second = resumed(tmp_path / "f")
+    with pytest.raises(OvertakenError, match="another coordinator"):
+        first.tick()
+    assert second.tick()["tick"] == 0
+
+
+def test_each_department_is_sent_its_own_rows_and_nothing_else(tmp_path):
+    operation = begun(tmp_path / "f", "a1")
+    operation.tick()
+    assert operation.staff.asked == [(name, (1, 1)) for name in operation.frame.points]  # its own position
+
+
+def test_a_silent_department_is_replaced_by_its_benchmark_for_that_tick_and_counted(tmp_path):
+    begun(tmp_path / "f", "a1", "base-stock:warehouse=60,retailer-1=10,retailer-2=10,retailer-3=10").book.close()
+    operation = resumed(tmp_path / "f", silent=["retailer-2"])
+    tick = operation.tick()
+    benchmark = load_firm("a1")
+    from departments.rules import benchmark_levels
+
+    level = benchmark_levels(benchmark)[benchmark.names.index("retailer-2"), 0]
+    row = tick["departments"]["retailer-2"]
+    assert row["mode"] == "fallback"
+    assert row["order"] == {"unit": level - row["inventory_position"]["unit"]}
+    assert operation.totals["departments"]["retailer-2"]["fallbacks"] == 1
+    assert [event["kind"] for event in operation.book.events()] == ["fallback"]
+    operation.staff.silent.clear()
+    assert operation.tick()["departments"]["retailer-2"]["mode"] == "policy"
+
+
+def test_an_override_is_ordered_for_its_periods_then_the_policy_again(tmp_path):
+    operation = begun(tmp_path / "f", "a1")
+    answer = asked(operation, "override", "retailer-2", order={"unit": 7}, periods=2)
+    assert (answer.state, answer.tick) == ("done", 0)
+    rows = [operation.tick()["departments"]["retailer-2"] for _ in range(3)]
+    assert [row["mode"] for row in rows] == ["override", "override", "policy"]
+    assert rows[1]["order"] == {"unit": 7}
+
+
+@pytest.mark.parametrize(
+    ("kind", "department", "arguments", "reason"),
+    [
+        ("override", "retailer-2", {"order": {"unit": 51}, "periods": 1}, "must be a whole number from 0 to 50"),
+        ("override", "retailer-2", {"order": {"unit": 1.5}, "periods": 1}, "must be a whole number"),
+        ("override", "retailer-2", {"order": {}, "periods": 1}, "a quantity for unit"),
+        ("override", "retailer-2", {"order": {"unit": 5}, "periods": 0}, "--periods must be"),
+        ("pause", "retailer-9", {}, "DEPARTMENT must be one of warehouse"),
+        ("rollback", "retailer-2", {}, "no way back"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused_in_one_line_and_changes_nothing(
+    kind, department, arguments, reason, tmp_path
+):
+    operation = begun(tmp_path / "f", "a1")
+    before = operation.book.now()[2]["posts"]
+    answer = asked(operation, kind, department, **arguments)
+    assert answer.state == "refused"
+    assert reason in answer.message
+    assert "\n" not in answer.message
+    assert operation.book.now()[2]["posts"] == before
+    assert operation.book.events()[-1]["kind"] == "refusal"
+
+
+def test_a_swap_is_in_force_with_the_next_tick_survives_a_successor_and_can_be_rolled_back(tmp_path):
+    from coordinator.live.briefs import Briefs
+
+    operation = begun(tmp_path / "f", "a1")
+    operation.tick()
+    brief = Briefs(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=11")
+    answer = asked(operation, "swap", "retailer-2", brief)
+    assert (answer.state, answer.tick) == ("done", 1)
+    row = operation.tick()["departments"]
+    assert row["retailer-2"]["version"] == 2
+    assert row["retailer-1"]["version"] == 1
+    assert row["retailer-2"]["order"]["unit"] == max(11 - row["retailer-2"]["inventory_position"]["unit"], 0)
+    operation.book.close()
+    operation = resumed(tmp_path / "f")
+    assert operation.tick()["departments"]["retailer-2"]["version"] == 2
+    assert asked(operation, "rollback", "retailer-2").message.startswith("retailer-2 follows version 1")
+    assert operation.tick()["departments"]["retailer-2"]["version"] == 1
+
+
+def test_a_command_of_the_same_id_is_kept_once_with_its_answer(tmp_path):
+    operation = begun(tmp_path / "f", "a1")
+    command = Command("x", "me", "pause", "retailer-1", {}, "")
+    answer = operation.carry_out(operation.book.receive(command))
+    again = operation.book.receive(command._replace(kind="resume"))
+    assert again.answer() == answer.answer()
+    assert operation.book.pending() == []
+
+
+def test_a_book_that_was_tampered_with_is_found_out(tmp_path):
+    operation = begun(tmp_path / "f", "a1")
+    for _ in range(3):
+        operation.tick()
+    assert replay(tmp_path / "f")["faults"] == []
+    change = 'update ticks set record = replace(record, \'"order": {"unit": \', \'"order": {"unit": 1\') where tick = 1'
+    operation.book._file.execute(change)
+    assert replay(tmp_path / "f")["faults"]
+
+
+def test_a_desk_asked_twice_for_a_tick_answers_twice_the_same(tmp_path):
+    operation = begun(tmp_path / "f")
+    now = operation.now
+    brief = now.briefs["store-1"]
+    desk, seen = Desk(), now.moment.features[brief.arrays["rows"]]
+    desk.follow(brief, 0, now.memories["store-1"])
+    first = desk.decide(0, 1, seen)
+    np.testing.assert_array_equal(desk.decide(0, 1, seen).memory, first.memory)
+    assert desk.decide(1, 1, seen) is not None
+    assert desk.decide(1, 2, seen) is None
+    assert desk.decide(7, 1, seen) is None
