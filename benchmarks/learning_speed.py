@@ -10,10 +10,14 @@ from typing import Any
 from world_speed import seconds
 
 from coordinator.cluster import Crew, LocalCrew
+from coordinator.critic import CriticConfig
+from coordinator.options import checked
 from coordinator.plan import plan_of
-from coordinator.settings import Settings, Wiring
+from coordinator.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Training
+from departments.policy import PolicyConfig
+from departments.ppo import PPOConfig
 from environment import load_firm
 
 _FIRM, _LEARNING = "a1", "warehouse"
@@ -58,8 +62,38 @@ def update_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
+def memory_speed(report: Callable[[str], None], iterations: int = 5) -> dict[str, Any]:
+    """Environment steps per second of MTMA on closing-loop in one process, by what the departments remember with.
+
+    A step is rolled out, valued, and learned from by both departments in all epochs. Kinds take turns, iteration by
+    iteration, so that whatever else the machine does falls on all.
+    """
+    firm = load_firm("closing-loop")
+    learners = {}
+    for kind in ("none", "stack", "gru"):
+        loop = LoopSettings(policy=PolicyConfig(memory=kind))  # type: ignore[arg-type]
+        settings = checked(Settings, {"scheme": "mtma", "loop": loop})
+        plan = plan_of(firm, settings)
+        crew = LocalCrew(plan.blueprint)
+        learners[kind] = Training(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
+    taken: dict[str, list[float]] = {kind: [] for kind in learners}
+    for number in range(iterations + 2):
+        for kind, training in learners.items():
+            start = time.perf_counter()
+            training.iterate(list(training.streams), (0, 0, number))
+            taken[kind].append(time.perf_counter() - start)
+    steps = learners["none"].settings.copies * firm.periods.train
+    found = {kind: round(steps / statistics.median(times[2:])) for kind, times in taken.items()}
+    shares = {kind: round(speed / found["none"], 3) for kind, speed in found.items()}
+    report(f"memory: {found}, share of those without {shares}")
+    return {"firm": firm.name, "steps_per_second": found, "share_of_none": shares}
+
+
 def training_speed(report: Callable[[str], None], iterations: int = 20) -> dict[str, Any]:
-    """Environment steps per second of the learning department: rollout, advantages, all epochs of PPO, publishing."""
+    """Environment steps per second of the learning department: rollout, advantages, all epochs of PPO, publishing.
+
+    Of rollouts as wide as they were measured to be fastest; narrower ones, the default, learn more from each step.
+    """
     local = _steps_per_second(Wiring(backend="local", environments=2), iterations)
     report(f"one process: {local}")
     actors = _steps_per_second(Wiring(backend="ray", environments=2), iterations)
@@ -69,7 +103,7 @@ def training_speed(report: Callable[[str], None], iterations: int = 20) -> dict[
 
 
 def _steps_per_second(wiring: Wiring, iterations: int) -> dict[str, float]:
-    settings = Settings()
+    settings = Settings(copies=256, ppo=PPOConfig(minibatch=4096), critic=CriticConfig(minibatch=4096))
     firm = load_firm(_FIRM)
     start = time.perf_counter()
     plan = plan_of(firm, settings)

@@ -87,9 +87,10 @@ def _kind(trial: Trial) -> Kind:
 def _usual(samples: Sequence[tuple[Trial, float]]) -> Callable[[Trial], float]:
     """Seconds of any trial, from log seconds = firm + scheme, fitted in turns.
 
-    An unknown firm takes as long as the known ones for each stock point, unless wall time is the budget; an unknown
-    scheme as long as the known ones.
+    An unknown firm takes as long as the known ones for each stock point; an unknown scheme as long as the known ones.
+    Where wall time is the budget, all trials take as long.
     """
+    timed = [took for trial, took in samples if _wall_time(trial) is not None]
     logs = [(trial, math.log(max(took, _TICK))) for trial, took in samples]
     firms = {trial.firm.name: 0.0 for trial, _ in logs}
     schemes = {trial.scheme: 0.0 for trial, _ in logs}
@@ -103,15 +104,20 @@ def _usual(samples: Sequence[tuple[Trial, float]]) -> Callable[[Trial], float]:
     scheme = _mean(schemes[trial.scheme] for trial, _ in logs if trial.settings is not None)
 
     def usual(trial: Trial) -> float:
+        if (wall_time := _wall_time(trial)) is not None:
+            return _mean(timed) or wall_time
         firm = firms.get(trial.firm.name, per_size + _size(trial))
         return math.exp(firm + schemes.get(trial.scheme, scheme))
 
     return usual
 
 
+def _wall_time(trial: Trial) -> float | None:
+    return trial.settings.seconds if trial.settings else None
+
+
 def _size(trial: Trial) -> float:
-    timed = trial.settings is not None and trial.settings.seconds is not None
-    return 0.0 if timed else math.log(len(trial.firm.names))
+    return math.log(len(trial.firm.names))
 
 
 def _mean(values: Iterable[float]) -> float:

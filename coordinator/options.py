@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from environment.fields import refusal
 
-# quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods, a reading of
-# ours, as [I]'s own number could not be had.
+# quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods, a reading
+# of ours: [I]'s own number could not be had.
 BUDGETS = {"quick": "50s", "paper": "1e7"}
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -321,6 +321,18 @@ def test_the_time_left_comes_from_running_trials_then_from_finished_ones(tmp_pat
     np.testing.assert_allclose(forecast.left(100), 80)
 
 
+def test_where_wall_time_is_the_budget_how_long_rules_took_tells_nothing(tmp_path):
+    """Levels are tuned for seconds in one firm and for minutes in another; training takes what it is given."""
+    small, large = pair(name="small"), pair(name="large")
+    given = settings(scheme="marl", steps=None, seconds=50.0)
+    rules = [Trial(firm, None, tmp_path / firm.name / "rules", 10, 1) for firm in (small, large)]
+    trials = [Trial(firm, given, tmp_path / firm.name / str(i), 10, 1) for firm in (small, large) for i in range(3)]
+    forecast = Forecast(rules + trials, {})
+    for trial, took in ((rules[0], 5.0), (rules[1], 150.0), (trials[0], 60.0)):
+        forecast.learn(trial, Finished({"seconds": took, "evaluation_seconds": 0.0}, {}, {}))
+    np.testing.assert_allclose(forecast.left(1), 5 * 60)
+
+
 LENGTHS = {"imarl": 10.0, "marl": 3.0, "stma-fast": 1.0, "mtma": 20.0}  # seconds, times the firm's own
 
 
