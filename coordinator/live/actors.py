@@ -124,6 +124,19 @@ class RayStaff:
         for name, reference in ready.items():
             self._departments[name].place = ray.get(reference)
 
+    def places(self) -> dict[str, int]:
+        """Process id of every worker as last seen."""
+        return {name: d.place[0] for name, d in self._departments.items() if d.place} | self._pids
+
+    def recall(self, places: Mapping[str, int]) -> None:
+        """Take the process ids that a predecessor saw, so that a death in between is noticed."""
+        for name, pid in places.items():
+            department = self._departments.get(name)
+            if department is None:
+                self._pids[name] = pid
+            elif department.place is not None and department.place[0] != pid:
+                self._events.append(Event("restart", name, why="its process died"))
+
     def workers(self) -> dict[str, dict[str, Any]]:
         """Of each department, whether it answers, and its node."""
         return {n: {"up": d.up, "node": d.place[1] if d.place else ""} for n, d in self._departments.items()}

@@ -113,9 +113,11 @@ class Appraiser:
             "periods": _PERIODS,
         }
         if costs["policy"] > allowed:
+            sign, word = (-1.0, "profit") if self._frame.earns else (1.0, "cost")
             raise ValueError(
-                f"--policy {policy!r} costs the firm {costs['policy']:,.0f} in a shadow run of {_PERIODS} periods, and "
-                f"the benchmark in its place {costs['benchmark']:,.0f}: more than {tolerance:.0%} worse; "
+                f"--policy {policy!r} brings the firm a {word} of {sign * costs['policy']:,.0f} in a shadow run of "
+                f"{_PERIODS} periods, the benchmark in its place {sign * costs['benchmark']:,.0f}: more than "
+                f"{tolerance:.0%} worse; "
                 "take another, or raise --tolerance"
             )
         return brief, figures

@@ -61,7 +61,10 @@ class Coordinator:
         self._reported = self._followed = 0.0
         self._lag, self._begun, self._first = 0.0, time.monotonic(), self._operation.now.tick
         kind = Event("restart", "coordinator", why="its process died") if reborn() else Event("start", why="begins")
+        if reborn():
+            self._staff.recall(self._operation.record.get("places", {}))
         self._operation.note(kind)
+        self._operation.flush()
         self._recount()
         for command in self._book.pending():
             self._prepare(command)
@@ -251,10 +254,11 @@ class Coordinator:
             verdict = {"cost": tried, "incumbent_cost": office, "periods": canary.until - canary.since}
             command = canary.command._replace(arguments=canary.command.arguments | {"verdict": verdict})
             refusal = None
+            sign, word = (-1.0, "profit") if operation.frame.earns else (1.0, "cost")
             if tried > office:
                 refusal = (
-                    f"the canary would have cost {tried:,.0f} in {verdict['periods']} periods, "
-                    f"the policy in office {office:,.0f}"
+                    f"the canary would have brought a {word} of {sign * tried:,.0f} in {verdict['periods']} periods, "
+                    f"the policy in office {sign * office:,.0f}"
                 )
             self._hand_over(command, canary.candidate, refusal)
 

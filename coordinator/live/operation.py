@@ -49,6 +49,9 @@ class Staff(Protocol):
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
         """The next `Moment`; waits until the environment is there."""
 
+    def places(self) -> dict[str, int]:
+        """Process id of every worker as last seen."""
+
     def events(self) -> list[Event]:
         """What has happened to workers since the last call: restarts."""
 
@@ -99,6 +102,11 @@ class Operation:
             elif event.kind == "restart" and event.department in self.totals["actors"]:
                 self.totals["actors"][event.department] += 1
 
+    def flush(self) -> None:
+        """Let what was noted stand in the book without waiting for a tick."""
+        self.book.amend(self.now.tick, self._packed(), self.record, self._events)
+        self._events = []
+
     def tick(self) -> Record:
         """Decide, step, commit.
 
@@ -135,6 +143,7 @@ class Operation:
         moment = self.staff.step(now.tick, now.moment.arrays, order, exposure)
         stepped = time.perf_counter()
         self.note(*self.staff.events())
+        self.record["places"] = self.staff.places()
         self._count(replies, asked - started, stepped - before_step)
         add_account(self.totals, now.moment.account)
         account = self._account(now, decided)
@@ -236,6 +245,7 @@ class Operation:
             state, kind = "done", command.kind
         except ValueError as error:
             state, kind, message, details = "refused", "refusal", " ".join(str(error).split()), {}
+            details = {"asked": command.kind, "reason": message}
         answered = command._replace(state=state, tick=self.now.tick, message=message)
         self.note(Event(kind, command.department or None, command.who, command.why or message, command.id, details))
         totals = self.totals["departments"].get(command.department)

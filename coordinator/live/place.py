@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -79,20 +78,24 @@ def start_keeper(folder: Path) -> tuple[str, int]:
     answer = folder / "keeper.json"
     answer.unlink(missing_ok=True)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with (folder / "keeper.log").open("w") as log:
-        keeper = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "coordinator.live.place", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=environment,
-        )
+    log = str(folder / "keeper.log")
+    written = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    keeper = os.posix_spawn(  # not subprocess: nobody waits for it
+        sys.executable,
+        [sys.executable, "-W", "ignore", "-m", "coordinator.live.place", str(folder)],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, written, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
     until = time.monotonic() + _START
     waiting = threading.Event()
-    while time.monotonic() < until and keeper.poll() is None:
+    while time.monotonic() < until and os.waitpid(keeper, os.WNOHANG) == (0, 0):
         if answer.is_file():
-            return str(json.loads(answer.read_text())["address"]), keeper.pid
+            return str(json.loads(answer.read_text())["address"]), keeper
         waiting.wait(0.05)
     raise RuntimeError(f"Ray did not start; see {folder / 'keeper.log'}")
 

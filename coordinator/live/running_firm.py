@@ -97,6 +97,10 @@ class RunningFirm:
                 return
             waiting.wait(_STREAM_PAUSE)
 
+    def committed(self) -> int:
+        """How many ticks are committed, from the book."""
+        return self._book.now()[0]
+
     def processes(self) -> dict[str, int]:
         """Process id of each actor, by its name (departments: department-NAME)."""
         names = ["coordinator", "environment", "critic", "monitor", *(f"department-{d}" for d in self.departments)]

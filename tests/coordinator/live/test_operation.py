@@ -39,6 +39,9 @@ class Office:
     def events(self):
         return []
 
+    def places(self):
+        return {}
+
 
 def begun(folder, firm="firm", policies=None):
     loaded, policies = source_of(firm, policies)
