@@ -258,6 +258,14 @@ def train(
         str | None,
         typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
     ] = None,
+    observation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            show_default=False,
+            help="Without customers: own, downstream (default), everything, pipeline.",
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here."),
@@ -267,6 +275,11 @@ def train(
     departments_per_process: Annotated[
         int, typer.Option(min=1, max=10_000, help="Departments that share a process.")
     ] = 1,
+    department_gpus: Annotated[
+        float,
+        typer.Option(min=0, help="Share of a GPU that each department process asks Ray for (with --device cuda)."),
+    ] = 0.0,
+    critic_gpus: Annotated[float, typer.Option(min=0, help="Share of a GPU that the critic asks Ray for.")] = 0.0,
     execution: Annotated[
         str, typer.Option(metavar="snapshot|message", help="How departments act in rollouts; the result is the same.")
     ] = "snapshot",
@@ -291,11 +304,13 @@ def train(
         "environments": environments,
         "departments_per_process": departments_per_process,
         "execution": execution,
+        "department_gpus": department_gpus,
+        "critic_gpus": critic_gpus,
     }
     settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
     _settle_on(device)
     request = TrainRequest(
-        firm, settings, config, order, budget, wiring, run, resume, episodes, as_json, tuple(beside or ())
+        firm, settings, config, order, observation, budget, wiring, run, resume, episodes, as_json, tuple(beside or ())
     )
     done = run_training(request, started)
     if as_json:

@@ -32,6 +32,7 @@ class TrainRequest:
     settings: Mapping[str, Any]
     config: Path | None
     order: str | None
+    observation: str | None
     budget: str | None
     wiring: Mapping[str, Any]
     run: Path | None
@@ -96,6 +97,10 @@ def _settings(request: TrainRequest, scheme: str) -> Settings:
     given = {"scheme": scheme} | config_file(request.config) | dict(request.settings) | budget(request.budget)
     if request.order is not None:
         given["imarl"] = dict(given.get("imarl") or {}) | {"order": request.order}
+    if request.observation is not None:
+        if given["scheme"] not in ("imarl", "pathwise"):
+            raise ValueError(f"--observation is for imarl and pathwise; {given['scheme']} says itself who sees what")
+        given["policy"] = dict(given.get("policy") or {}) | {"observation": request.observation}
     return checked(Settings, given)
 
 
