@@ -257,6 +257,15 @@ LINES = {
         ["simulate", "a1", "--out", "kept.csv", "--orders", "kept.csv"],
         r"--out must not be one of the files that are read, got 'kept\.csv'",
     ),
+    "unknown observation": (
+        ["train", "a1", "--observation", "all"],
+        r"policy\.observation: input should be 'own', 'downstream', .*'all'",
+    ),
+    "observation of a scheme that has its own": (
+        ["train", "a1", "--scheme", "marl", "--observation", "everything"],
+        r"--observation is for imarl and pathwise; marl says itself who sees what",
+    ),
+    "share of a GPU": (["train", "a1", "--department-gpus", "-1"], r"Invalid value for '--department-gpus'"),
     "bad firm file": (["check", "kept.csv"], r"kept\.csv: a firm file must be a mapping"),
 }
 
