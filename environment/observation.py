@@ -135,6 +135,11 @@ class Observer:
         told = torch.cat((torch.zeros_like(factor), factor, torch.full_like(factor, 1e30)), 1)
         return torch.cat((scales, told)).T
 
+    @property
+    def lines(self) -> range:
+        """The rows of what is owed on each line."""
+        return range((2 + self._arrivals) * self.positions, self._of_state)
+
     def told_at(self, what: Literal["asked", "handed", "in_transit", "traffic", "exposure"]) -> int:
         """The first row of something that only a firm with customers has to see."""
         blocks = {"asked": 0, "handed": 1, "in_transit": 2, "traffic": 3}

@@ -86,6 +86,10 @@ def _build(kind: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         from coordinator.live.simulated import Simulated
 
         return Simulated(*arguments)
+    if kind == "feed":
+        from coordinator.live.fed import Fed
+
+        return Fed(*arguments)
     from coordinator.live.appraisal import Appraiser
 
     return Appraiser(*arguments)
@@ -224,11 +228,19 @@ class RayStaff:
 
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
         """The next moment; waits until the environment is there."""
+        moment: Moment = self._insist("step", tick, arrays, order, exposure)
+        return moment
+
+    def observe(self, tick: int, arrays: Arrays) -> Moment | str | None:
+        """A fed firm's awaited period: its moment, nothing yet, or why its files cannot be read."""
+        found: Moment | str | None = self._insist("observe", tick, arrays)
+        return found
+
+    def _insist(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
         while True:
-            value = self._value(self.ask("environment", "step", tick, arrays, order, exposure))
+            value = self._value(self.ask("environment", method, *arguments))
             if not isinstance(value, Exception):
-                moment: Moment = self.heard("environment", value)
-                return moment
+                return self.heard("environment", value)
             self._must_be_death(value)
             self._value(self._others["environment"].ready.options(max_task_retries=-1).remote())
 
@@ -292,7 +304,9 @@ def create(firm: Path, namespace: str, firm_text: str, seed: int, frame: Any, op
 
     made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in frame.departments]
     made += [make(PlainActor, "monitor", here, "monitor")]
-    made += [make(PlainActor, "environment", here, "environment", firm_text, seed)]
-    made += [make(PlainActor, "critic", here, "critic", firm_text, seed, frame)]
+    feed = options.get("feed")
+    environment = ("environment", firm_text, seed) if feed is None else ("feed", firm_text, seed, frame, feed)
+    made += [make(PlainActor, "environment", here, *environment)]
+    made += [make(PlainActor, "critic", here, "critic", firm_text, seed, frame, feed)]
     made += [make(Coordinator, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
     return made

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.fed import Shadow
 from coordinator.live.frame import Frame
 from coordinator.live.moment import Arrays
 from coordinator.live.shadow import Canary, Play
@@ -26,9 +27,10 @@ _STRIDE = 64  # ticks followed in one call at most
 class Appraiser:
     """Knows the firm, its benchmark and how to play it."""
 
-    def __init__(self, firm: str, seed: int, frame: Frame) -> None:
-        """Prepare `firm`, the text of a firm file that stands by itself."""
-        self._simulated, self._frame = Simulated(firm, seed), frame
+    def __init__(self, firm: str, seed: int, frame: Frame, feed: str | None = None) -> None:
+        """Prepare `firm`, the text of a firm file that stands by itself; `feed`: where its observations come from."""
+        self._simulated = Simulated(firm, seed) if feed is None else Shadow(firm, seed, frame, feed)
+        self._frame, self._fed = frame, feed is not None
         self._briefs = Briefs(self._simulated.firm)
         self._benchmark = {name: Decider(self._briefs.benchmark(name)) for name in departments_of(self._simulated.firm)}
 
@@ -92,6 +94,11 @@ class Appraiser:
             ValueError: one line; the policy is refused.
         """
         brief = self._briefs.policy(department, policy)
+        lines = self._briefs.observer.lines
+        if self._fed and any(row in lines for row in brief.arrays["rows"].tolist()):
+            raise ValueError(
+                f"--policy {policy!r} observes what is owed on every line, which no feed tells; take another"
+            )
         office = {name: Decider(each) for name, each in briefs.items()}
         start = {name: np.repeat(memory, _COPIES, -1) for name, memory in memories.items()}
         many = {key: np.repeat(value, _COPIES, -1) for key, value in arrays.items()}

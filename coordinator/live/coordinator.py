@@ -17,8 +17,10 @@ import numpy as np
 
 from coordinator.live.actors import RayStaff, reborn
 from coordinator.live.book import Book, Command, Event, OvertakenError
+from coordinator.live.feed_files import write_decisions
 from coordinator.live.figures import canary_figures, figures
 from coordinator.live.frame import Frame
+from coordinator.live.moment import Moment
 from coordinator.live.operation import Operation
 from coordinator.live.shadow import Canary, Play
 from departments.serving import Brief
@@ -26,6 +28,7 @@ from departments.serving import Brief
 _REPORT_EVERY = 0.25  # s between two reports to the monitor
 _FOLLOW_EVERY = 0.25  # s between two calls of the critic, at most _BEHIND ticks
 _BEHIND = 32
+_FEED_EVERY = 0.1  # s between two looks for observations
 _FAILURES = 5  # at the same tick, after which the loop stays where it is
 _CRITIC_TRIES = 5
 _RATE = 10.0  # s over which the tick rate is measured
@@ -66,6 +69,7 @@ class Coordinator:
         self._operation.note(kind)
         self._operation.flush()
         self._recount()
+        self._emit()
         for command in self._book.pending():
             self._prepare(command)
         threading.Thread(target=self._guarded, daemon=True, name="ticks").start()
@@ -168,12 +172,37 @@ class Coordinator:
             if limit is not None and operation.now.tick >= limit:
                 self._state, self._reason = "done", f"all {limit} ticks are done"
                 self._idle(0.1)
+            elif operation.awaits and not self._arrived():
+                self._idle(_FEED_EVERY)
             elif self._due():
                 self._told.append(operation.tick())
+                self._emit()
                 self._times.append(time.monotonic())
                 self._costs[operation.now.tick - 1] = list(operation.totals["cost"])
         self._report(True)
         self._book.close()
+
+    def _arrived(self) -> bool:
+        """Look for the awaited observations of a fed firm; what cannot be read is written down once."""
+        operation = self._operation
+        found = self._staff.observe(operation.now.tick, operation.now.moment.arrays)
+        if isinstance(found, Moment):
+            operation.arrive(found)
+            self._state, self._reason = "running", ""
+            return True
+        reason = found or f"the observations of period {operation.now.tick}"
+        if found is not None and reason != self._reason:
+            operation.note(Event("feed", why=reason))
+            operation.flush()
+        self._state, self._reason = "waiting", reason
+        return False
+
+    def _emit(self) -> None:
+        """A fed firm's decisions leave when they are committed; after a death, once more."""
+        feed, last = self._options.get("feed"), self._operation.now.tick - 1
+        if feed is not None and last >= 0:
+            rows = self._book.decisions(None, last, len(self._operation.posts))
+            write_decisions(Path(feed), last, self._operation.frame, {r["department"]: r["decision"] for r in rows})
 
     def _idle(self, seconds: float) -> None:
         with self._turn:

@@ -19,6 +19,7 @@ import numpy as np
 from coordinator.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.fed import first_awaiting
 from coordinator.live.frame import Frame
 from coordinator.live.operation import packed
 from coordinator.live.policies import keep_brief
@@ -77,7 +78,9 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     benchmarks = {name: makes.benchmark(name).numbered(1) for name in names}
     begun = {name: makes.policy(name, policies).numbered(1) if policies else benchmarks[name] for name in names}
     text = firm.to_yaml()
-    moment = Simulated(text, seed).start()
+    world = Simulated(text, seed)
+    start = world.start()
+    moment = start if settings.get("feed") is None else first_awaiting(world, start)
     frame = frame_of(makes.world)
     for name in names:
         keep_brief(folder / "benchmark", benchmarks[name], {"why": "stands in"})
@@ -86,7 +89,7 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     memories = {name: Decider(brief).start() for name, brief in begun.items()}
     standins = {name: Decider(brief).start() for name, brief in benchmarks.items()}
     post = {"version": 1, "previous": [], "paused": False, "override": None}
-    first = moment.account["cost"][:, 0].tolist()
+    first = start.account["cost"][:, 0].tolist()
     record = {
         "posts": {name: dict(post) for name in names},
         "totals": new_totals(frame),
@@ -95,5 +98,5 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(frame).items()}
     book = Book(folder / "book.sqlite")
     facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
-    book.found(facts, packed(moment, memories, standins, moment.arrays, standins), record)
+    book.found(facts, packed(moment, memories, standins, start.arrays, standins), record)
     book.close()

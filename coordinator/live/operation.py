@@ -102,6 +102,16 @@ class Operation:
             elif event.kind == "restart" and event.department in self.totals["actors"]:
                 self.totals["actors"][event.department] += 1
 
+    @property
+    def awaits(self) -> bool:
+        """Whether a fed firm's observations have not come yet."""
+        return "awaited" in self.now.moment.arrays
+
+    def arrive(self, moment: Moment) -> None:
+        """Take the awaited observations."""
+        self.now = self.now._replace(moment=moment)
+        self.flush()
+
     def flush(self) -> None:
         """Let what was noted stand in the book without waiting for a tick."""
         self.book.amend(self.now.tick, self._packed(), self.record, self._events)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from coordinator.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.frame import Frame
 from coordinator.live.place import HOME, folder_of, leave, place_of
@@ -113,6 +114,25 @@ class RunningFirm:
     def events(self, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """Events from number `since` on, oldest first."""
         return self._book.events(since, limit)
+
+    def deliver(self, period: int, observations: str, traffic: str | None = None) -> Answer:
+        """Hand a fed firm one period's observations, as the text of its csv files (`coordinator.live.feed_files`).
+
+        A period may be delivered again until it is read; what cannot be read stands in the events and in `reason`.
+
+        Raises:
+            ValueError: the firm is simulated, or that period is decided already.
+        """
+        feed, tick = self.settings.get("feed"), self.committed()
+        if feed is None:
+            raise ValueError(f"firm {self.name!r} is simulated; only one that was begun with --feed takes observations")
+        if period < tick:
+            raise ValueError(f"period must be {tick} or later, as all before are decided, got {period}")
+        folder = Path(feed) / "in"
+        if traffic is not None:
+            write_atomically(folder / f"traffic-{period}.csv", traffic)
+        write_atomically(folder / f"period-{period}.csv", observations)
+        return {"period": period, "state": "done", "message": f"period {period} is delivered"}
 
     def swap(self, department: str, policy: str, *, canary: int = 0, tolerance: float = 0.2, **asked: Any) -> Answer:  # noqa: ANN401
         """Let a department follow another policy.

@@ -16,7 +16,7 @@ from environment import Exogenous, Report, State, World
 from environment.firm_file import parse_firm
 from environment.observation import Observer
 
-_LIVE = 11  # stream of chance: training and evaluation use others
+LIVE = 11  # stream of chance: training and evaluation use others
 _STATE, _REPORT = State._fields, Report._fields
 
 
@@ -41,7 +41,7 @@ class Simulated:
         return self._moment(0, state, report, regime, cost, zeros, zeros)
 
     @torch.inference_mode()
-    def chance(self, tick: int, arrays: Arrays, stream: int = _LIVE) -> Exogenous:
+    def chance(self, tick: int, arrays: Arrays, stream: int = LIVE) -> Exogenous:
         """Chance of one tick: the same whoever asks, in whatever process."""
         regime = torch.as_tensor(arrays["regime"]) if "regime" in arrays and tick else None
         copies = arrays["on_hand"].shape[-1]
@@ -49,7 +49,7 @@ class Simulated:
         return self.world.draw(1, copies, generator, start=tick, regime=regime).at(0)
 
     @torch.inference_mode()
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = _LIVE) -> Moment:
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = LIVE) -> Moment:
         """From period `tick` to the next one.
 
         Args:
