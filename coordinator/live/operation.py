@@ -108,8 +108,11 @@ class Operation:
         return "awaited" in self.now.moment.arrays
 
     def arrive(self, moment: Moment) -> None:
-        """Take the awaited observations."""
+        """Take the awaited observations; shadow firms start from the first ones."""
         self.now = self.now._replace(moment=moment)
+        if not self.now.tick:
+            self.shadow["arrays"], first = moment.arrays, moment.account["cost"][:, 0].tolist()
+            self.record["shadow"] |= {"cost": first, "firm_cost": first}
         self.flush()
 
     def flush(self) -> None:

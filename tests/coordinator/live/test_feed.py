@@ -91,6 +91,7 @@ def test_a_fed_firm_decides_what_the_simulated_one_decides_that_its_files_tell_o
                 k: row[k] for k in ("order", "exposure", "on_hand", "backlog")
             }, (period, name)
         assert here["money"] == pytest.approx(there["money"], rel=1e-5, abs=1e-3)
+    assert shadowed.record["shadow"]["cost"] == pytest.approx(real.record["shadow"]["cost"])
     assert shadowed.totals["served"] == real.totals["served"]
 
 
