@@ -31,12 +31,13 @@ def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object
             after = firm.metrics()
             count = after["tick"] - before["tick"]
             split = {key: (after["split"][key] - before["split"][key]) / count * 1e3 for key in after["split"]}
-            split["ray"] = split["departments"] - split.pop("policy") / len(firm.departments)
+            split["ray"] = split["departments"] - split["policy"] / len(firm.departments)
             seconds = after["tick_seconds"]["sum"] - before["tick_seconds"]["sum"]
             department, first = firm.departments[0], firm.committed()
             rule = "forecast-base-stock" if firm.frame.recommends else "decomposition-aggregation"
             swapped = [firm.swap(department, rule)["tick"] for _ in range(swaps)]
-            until(max(swapped) + 5)
+            while firm.metrics()["tick"] < max(swapped) + 5:
+                waiting.wait(0.02)
             times = [tick["time"] for tick in firm.ticks(first, 100_000)]
             gaps = {tick["tick"]: b - a for tick, a, b in zip(firm.ticks(first + 1), times, times[1:], strict=False)}
             return {

@@ -26,6 +26,34 @@ def namespace_of(name: str) -> str:
     return f"firmwide-live-{name}"
 
 
+def taken(namespace: str) -> bool:
+    """Whether a coordinator is there already."""
+    import ray
+
+    try:
+        ray.get_actor("coordinator", namespace=namespace)
+    except ValueError:
+        return False
+    return True
+
+
+def gone(reference: Any) -> str | None:  # noqa: ANN401
+    """Why a call that has ended failed, one line; None if it did not."""
+    import ray
+
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return _last_line(error)
+    return None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if "Error: " in line]
+    return (told or lines)[-1]
+
+
 def reborn() -> bool:
     """Whether this actor has died and was started again by Ray."""
     import ray

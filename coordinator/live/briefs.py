@@ -104,7 +104,7 @@ class Briefs:
                 return self._recommending(text, rule.recommender)
             rule = rule.replenisher.rule if isinstance(rule.replenisher, Steady) else rule.replenisher
         elif department == RECOMMENDATION:
-            raise ValueError(f"policy {text!r} orders, and {department} recommends: none, margin-greedy, ...")
+            raise ValueError(f"policy {text!r} orders, and {department} recommends: write inventory-aware+{text}")
         point, products = self.firm.names.index(department), len(self.firm.products)
         own = np.arange(point * products, (point + 1) * products)
         if isinstance(rule, ForecastBaseStock):

@@ -161,11 +161,22 @@ def resume(
 
 
 @app.command()
-def stop(name: NameArgument, why: WhyOption = "", who: WhoOption = None, home: HomeOption = HOME) -> None:
+def stop(
+    name: NameArgument,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="End its processes, whatever they do; the book stays true.")
+    ] = False,
+    home: HomeOption = HOME,
+) -> None:
     """Stop a running firm after the period at hand; `live --name NAME` goes on with it."""
     from coordinator.live.running_firm import RunningFirm
 
     with RunningFirm.connect(name, home) as firm:
+        if now:
+            firm.dismiss()
+            return
         sys.stderr.write(f"{firm.stop(why=why, who=who)['message']}\n")
 
 

@@ -38,12 +38,11 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     Raises:
         ValueError: one line; nothing has been started.
     """
-    folder = _founded(asked, report)
-    if place_of(folder) is not None:
-        raise ValueError(f"firm {folder.name!r} runs already; see `firmwide status {folder.name}`, or stop it first")
     from coordinator.cluster import connect
-    from coordinator.live.actors import create, namespace_of
+    from coordinator.live.actors import create, gone, namespace_of, taken
 
+    folder = _founded(asked, report)
+    _must_not_run(folder)
     namespace = namespace_of(folder.name)
     address, keeper = asked.address, None
     report("starting Ray" if address is None else f"joining Ray at {address}")
@@ -52,6 +51,8 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     settle_at(folder, address, keeper)
     try:
         ray, started = connect(namespace, address)
+        if taken(namespace):
+            raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
         book = Book(folder / "book.sqlite")
         facts = book.facts()
         book.close()
@@ -61,13 +62,36 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
         made = create(folder.resolve(), namespace, text, facts["seed"], frame, options)
         waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
         while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
-            ray.get(done)
+            (done,), waiting = ray.wait(waiting, num_returns=1)
+            if (reason := gone(done)) is not None:
+                raise RuntimeError(f"firm {folder.name!r} does not start: {reason}")
             report(f"{len(made) - len(waiting)} of {len(made)} actors are ready")
     except BaseException:
         leave(folder)
         raise
     return RunningFirm(folder.name, folder, ray, started)
+
+
+def _must_not_run(folder: Path) -> None:
+    """Refuse a second coordinator for the same book; what only live.json remembers does not run."""
+    from coordinator.cluster import connect
+    from coordinator.live.actors import namespace_of, taken
+
+    place = place_of(folder)
+    if place is None:
+        return
+    try:
+        ray, started = connect(namespace_of(folder.name), place["address"])
+    except ValueError:
+        return  # that Ray is gone
+    try:
+        if taken(namespace_of(folder.name)):
+            raise ValueError(
+                f"firm {folder.name!r} runs already; see `firmwide status {folder.name}`, or stop it first"
+            )
+    finally:
+        if started:
+            ray.shutdown()
 
 
 def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
@@ -89,7 +113,7 @@ def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
     from coordinator.live.founding import found, source_of
 
     firm, policies = source_of(asked.source, asked.policies)
-    report(f"founding {name}")
     feed = None if asked.feed is None else str(asked.feed.resolve())
     found(folder, firm, policies, seed=asked.seed, settings={"feed": feed})
+    report(f"founded {name} in {folder}")
     return folder

@@ -209,7 +209,14 @@ class RunningFirm:
             actor = self._ray.get_actor(name, namespace=self._namespace)
             return self._ray.get(getattr(actor, method).options(max_task_retries=-1).remote(*arguments))
 
-        return _again(ask, self._ray.exceptions.ActorUnavailableError)
+        try:
+            return _again(ask, self._ray.exceptions.ActorUnavailableError)
+        except (self._ray.exceptions.ActorDiedError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(
+                f"the {name} of firm {self.name!r} is gone ({reason}); end the rest with "
+                f"`firmwide stop {self.name} --now`, and go on with `firmwide live --name {self.name}`"
+            ) from None
 
 
 def _again(ask: Callable[[], Any], passing: type[Exception], tries: int = 20) -> Any:  # noqa: ANN401
