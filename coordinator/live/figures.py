@@ -93,7 +93,6 @@ def canary_figures(canary: Any, sign: float) -> Record:  # noqa: ANN401
         "department": canary.department,
         "policy": canary.candidate.label,
         "until": canary.until,
-        "version": None,
         "since": canary.since,
         "done": candidate.tick - canary.since,
         "money": sign * float(np.sum(candidate.cost)),
