@@ -33,6 +33,7 @@ from departments.policy import Snapshot
 from environment import load_firm
 
 LEAST_ORDER = 3  # units of an override
+_SETTLE = 100  # ticks after the last fault
 
 
 def a_run(folder: Path, firm: str) -> RunFolder:
@@ -104,12 +105,14 @@ def run_faults(source: str, ticks: int, faults: int, seed: int, home: Path) -> d
     rng = random.Random(seed)
     run = a_run(home / "run", source)
     thrown: Counter[str] = Counter()
-    with open_firm(Opening(source, "faults", home, tick=0.0, ticks=ticks, seed=seed)) as firm:
+    with open_firm(Opening(source, "faults", home, tick=0.0, seed=seed)) as firm:
         try:
             for number in range(faults):
-                until_tick(firm, 9 * ticks * number // (10 * faults))
+                until_tick(firm, ticks * number // faults)
                 thrown[throw(firm, run, rng, number)] += 1
-            until_tick(firm, ticks)
+            firm.processes()  # all are back
+            until_tick(firm, max(ticks, firm.committed() + _SETTLE))
+            firm.halt(who="faults")
             figures, events = firm.metrics(), firm.events(0, 1_000_000)
         finally:
             firm.dismiss()

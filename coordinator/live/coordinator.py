@@ -180,7 +180,6 @@ class Coordinator:
                 self._times.append(time.monotonic())
                 self._costs[operation.now.tick - 1] = list(operation.totals["cost"])
         self._report(True)
-        self._book.close()
 
     def _arrived(self) -> bool:
         """Look for the awaited observations of a fed firm; what cannot be read is written down once."""

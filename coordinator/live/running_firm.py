@@ -170,10 +170,14 @@ class RunningFirm:
 
     def stop(self, **asked: Any) -> Answer:  # noqa: ANN401
         """Stop after the tick at hand, and end the firm's processes; what stands in its folder stays."""
-        answer = self._command("stop", "", {}, **asked)
+        answer = self.halt(**asked)
         if answer["state"] == "done":
             self.dismiss()
         return answer
+
+    def halt(self, **asked: Any) -> Answer:  # noqa: ANN401
+        """Stop the ticks and leave the processes, to look at them."""
+        return self._command("stop", "", {}, **asked)
 
     def dismiss(self) -> None:
         """End the firm's processes, whatever they do."""
