@@ -49,11 +49,16 @@ class Plan:
         return snapshots
 
 
-def starting_levels(firm: Firm, settings: Settings) -> NDArray[np.float64] | None:
-    """Base-stock levels that policies start from, [N, K] units; None: the benchmark's. Tuning takes seconds."""
+def starting_levels(
+    firm: Firm, settings: Settings, tuned: NDArray[np.float64] | None = None
+) -> NDArray[np.float64] | None:
+    """Base-stock levels that policies start from, [N, K] units; None: the benchmark's.
+
+    Tuning takes seconds, and up to a minute for many stock points; `tuned` are its levels if they are known.
+    """
     if firm.customers or settings.imarl.base_policy != "tuned":
         return None
-    return tuned_base_stock(firm, device=settings.device).levels
+    return tuned_base_stock(firm, device=settings.device).levels if tuned is None else tuned
 
 
 def scaling_of(firm: Firm, settings: Settings) -> Scaling:
@@ -143,7 +148,14 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
     blueprint = Blueprint(
         departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
         critic=functools.partial(
-            Critic, observer.size, len(charters), settings.critic, settings.seed, settings.device, graph=graph
+            Critic,
+            observer.size,
+            len(charters),
+            settings.critic,
+            settings.seed,
+            settings.device,
+            graph=graph,
+            time_through=network.time_through(),
         ),
         environment=functools.partial(
             Collector,

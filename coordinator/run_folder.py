@@ -98,8 +98,7 @@ class RunFolder:
 
     def save_base_levels(self, levels: NDArray[np.float64]) -> None:
         """Keep the base-stock levels, [N, K] units, that the run's policies start from."""
-        named = dict(zip(self.firm().names, levels.tolist(), strict=True))
-        write_atomically(self.path / "base.json", json.dumps(named, indent=1) + "\n")
+        write_levels(self.path / "base.json", self.firm(), levels)
 
     def base_levels(self) -> NDArray[np.float64] | None:
         """What `save_base_levels` kept; None: the policies start from the benchmark.
@@ -107,17 +106,7 @@ class RunFolder:
         Raises:
             ValueError: the file is damaged.
         """
-        file, firm = self.path / "base.json", self.firm()
-        if not file.is_file():
-            return None
-        try:
-            kept = json.loads(file.read_text())
-            levels = np.array([kept[name] for name in firm.names], dtype=float)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is damaged: restore it, or train again ({error!r})") from None
-        if levels.shape != (len(firm.names), len(firm.products)) or not np.isfinite(levels).all():
-            raise ValueError(f"{file} is damaged: it must hold a level per stock point and product")
-        return levels
+        return read_levels(self.path / "base.json", self.firm())
 
     def save_snapshot(self, snapshot: Snapshot, provenance: Mapping[str, Any]) -> None:
         """Keep a policy and let it count for its department."""
@@ -177,6 +166,29 @@ class RunFolder:
             ValueError: there is none.
         """
         return load_checkpoint(self.checkpoint_file)
+
+
+def write_levels(file: Path, firm: Firm, levels: NDArray[np.float64]) -> None:
+    """Write base-stock levels, [N, K] units, by stock point."""
+    write_atomically(file, json.dumps(dict(zip(firm.names, levels.tolist(), strict=True)), indent=1) + "\n")
+
+
+def read_levels(file: Path, firm: Firm) -> NDArray[np.float64] | None:
+    """What `write_levels` wrote, [N, K] units; None if there is no such file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        kept = json.loads(file.read_text())
+        levels = np.array([kept[name] for name in firm.names], dtype=float)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: restore it, or train again ({error!r})") from None
+    if levels.shape != (len(firm.names), len(firm.products)) or not np.isfinite(levels).all():
+        raise ValueError(f"{file} is damaged: it must hold a level per stock point and product")
+    return levels
 
 
 def pack(

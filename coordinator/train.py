@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coordinator.cluster import Crew, LocalCrew, RayCrew
 from coordinator.imarl import IMARL, Progress
@@ -57,6 +58,7 @@ def train(
     *,
     resume: bool = False,
     started: float | None = None,
+    base: NDArray[np.float64] | None = None,
 ) -> list[Snapshot]:
     """Train a firm's departments; everything that happens stands in the run folder.
 
@@ -68,6 +70,7 @@ def train(
         watcher: shows progress.
         resume: go on from the checkpoint.
         started: `time.monotonic()` from which the budget of seconds counts.
+        base: [N, K] tuned base-stock levels, if they are known already.
 
     Returns:
         The policies that count at the end.
@@ -84,7 +87,7 @@ def train(
     else:  # it was stopped before its first iteration was done
         run.settings()
         run.go_back_to(0, 0)
-    if kept is None and (base := starting_levels(firm, settings)) is not None:
+    if kept is None and (base := starting_levels(firm, settings, base)) is not None:
         run.save_base_levels(base)
     plan = plan_of(firm, settings, run.base_levels())
     crew = build_crew(plan, wiring, firm.name, watcher.note)
@@ -127,9 +130,7 @@ class _Diary:
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
 
-    def resume(
-        self, plan: Plan, arrays: dict[str, np.typing.NDArray[np.float32]], record: dict[str, Any]
-    ) -> IMARL | Together:
+    def resume(self, plan: Plan, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> IMARL | Together:
         snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
         training.spent, training.env_steps = mine["seconds"], mine["env_steps"]

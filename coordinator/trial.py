@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
 from coordinator.imarl import Progress
 from coordinator.process import settle
-from coordinator.run_folder import RunFolder
+from coordinator.run_folder import RunFolder, read_levels, write_levels
 from coordinator.settings import Settings, Wiring
 from coordinator.store import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.train import train
 from coordinator.training import Training
-from departments.rules import benchmark_levels
+from departments.rules import BaseStock, benchmark_levels
 from environment import Firm, World
 
+_TUNED = "base.json"  # of the rules: tuned base-stock levels, which trained policies start from
 RULES = "rules"  # the trial that plays a firm's rules
 _LEFT_WHERE_IT_IS = {"checkpoint.safetensors"}  # of a finished trial nobody needs it elsewhere
 
@@ -95,6 +96,8 @@ def play(trial: Trial) -> Finished:
         policies = {trial.scheme: trained_policy(RunFolder(trial.folder), world)}
     else:
         policies = benchmark_policies(firm, device)
+        if isinstance(tuned := policies.get("tuned base-stock"), BaseStock):
+            write_levels(trial.folder / _TUNED, firm, tuned.levels)
         trained = time.monotonic()
     played = evaluate(firm, policies, episodes=trial.episodes, seed=trial.chance, device=device)
     sign = -1.0 if firm.earns else 1.0
@@ -164,7 +167,8 @@ def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
     run = RunFolder(folder)
     begun = (folder / "settings.json").is_file()
     wiring = Wiring(backend="local", environments=1)
-    train(firm, settings, wiring, folder, _Silent(), resume=begun, started=time.monotonic())
+    tuned = read_levels(folder.parents[1] / RULES / _TUNED, firm)  # none: on another machine, or not finished yet
+    train(firm, settings, wiring, folder, _Silent(), resume=begun, started=time.monotonic(), base=tuned)
     rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0
     curve = {0.0: sign * float(rows[0]["benchmark_cost"])} if rows else {}
     curve |= {float(row["env_steps"]): sign * float(row["cost"]) for row in rows if row["cost"]}

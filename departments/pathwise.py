@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -44,18 +43,8 @@ class Descent(NamedTuple):
 
 
 def window_of(world: World) -> int:
-    """Periods over which an order shows its cost: four times the mean time from outside to the customer.
-
-    The time is the sum of protection intervals (lead time and one period) on the longest path.
-    """
-    network = world.network
-    mean = [max(float(np.arange(len(m := law.mass())) @ m) for law in laws) for laws in network.lead_time_laws]
-    time = [0.0] * world.points
-    for point in sorted(range(world.points), key=network.echelons().__getitem__, reverse=True):
-        edges = [edge for edge, target in enumerate(network.edge_target) if target == point]
-        upstream = [time[source] if (source := network.edge_source[edge]) >= 0 else 0.0 for edge in edges]
-        time[point] = max(before + mean[edge] + 1.0 for before, edge in zip(upstream, edges, strict=True))
-    return min(64, max(16, round(4.0 * max(time))))
+    """Periods over which an order shows its cost: four times the way through the firm, 16 to 64."""
+    return min(64, max(16, round(4.0 * world.network.time_through())))
 
 
 class _Bounded(torch.autograd.Function):

@@ -102,6 +102,17 @@ class Network:
                     ready.append(supplier)
         return echelon
 
+    def time_through(self) -> float:
+        """Periods from outside to the customer on the longest path: mean lead time and a period of review an edge."""
+        time = [0.0] * len(self.names)
+        for point in sorted(range(len(self.names)), key=self.echelons().__getitem__, reverse=True):
+            for edge in np.flatnonzero(self.edge_target == point):
+                source = int(self.edge_source[edge])
+                before = time[source] if source >= 0 else 0.0
+                mean = max(_mean(law.mass()) for law in self.lead_time_laws[edge])
+                time[point] = max(time[point], before + mean + 1.0)
+        return max(time)
+
     def mean_flow(self) -> NDArray[np.float64]:
         """Mean demand through each stock point, [N, K] units a period; several suppliers share it equally."""
         products = len(self.demand_laws[0])

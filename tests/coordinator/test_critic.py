@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.critic import Critic, CriticConfig
+from coordinator.critic import Critic, CriticConfig, horizon
 from departments.networks import Shapes, forward
 from departments.returns import generalised_advantage
 
@@ -132,3 +132,17 @@ def test_a_critic_restored_from_its_state_goes_on_bit_for_bit():
 def test_a_critic_without_a_batch_says_so():
     with pytest.raises(RuntimeError, match="call advantages first"):
         _critic().learn()
+
+
+@pytest.mark.parametrize(
+    ("given", "time", "expected"),
+    [
+        ({}, 4, (0.95, 0.8)),
+        ({}, 8, (0.975, 0.9)),
+        ({"gamma": 0.5}, 8, (0.5, 0.9)),
+        ({"gamma": 0.0, "gae_lambda": 0.0}, 8, (0.0, 0.0)),
+        ({}, 0.5, (0.8, 0.2)),
+    ],
+)
+def test_the_horizon_is_what_is_set_else_follows_the_way_through_the_firm(given, time, expected):
+    assert horizon(CriticConfig(**given), time) == pytest.approx(expected)

@@ -82,3 +82,8 @@ def test_a_chain_of_two_thousand_points_has_two_thousand_echelons():
     network = Network.of(parse_firm({"name": "deep", "stock_points": points, "supply": supply}))
     assert network.echelons() == list(range(2000, 0, -1))
     assert network.mean_flow().tolist() == [[3]] * 2000
+
+
+@pytest.mark.parametrize(("name", "periods"), [("toy", 2), ("a1", 4), ("a3", 8), ("s1", 8), ("c3", 12), ("d1", 6)])
+def test_an_order_takes_a_mean_lead_time_and_a_period_of_review_on_every_edge_of_the_longest_path(name, periods):
+    assert Network.of(load_firm(name)).time_through() == pytest.approx(periods)
