@@ -21,7 +21,7 @@ from coordinator.live.book import Book
 from coordinator.live.briefs import Briefs, departments_of
 from coordinator.live.fed import first_awaiting
 from coordinator.live.frame import Frame
-from coordinator.live.operation import packed
+from coordinator.live.moment import packed
 from coordinator.live.policies import keep_brief
 from coordinator.live.simulated import Simulated
 from coordinator.live.totals import new_totals

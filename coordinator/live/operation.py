@@ -15,7 +15,7 @@ import numpy as np
 
 from coordinator.live.book import Book, Command, Event
 from coordinator.live.frame import Frame
-from coordinator.live.moment import Arrays, Moment
+from coordinator.live.moment import Arrays, Moment, moment_in, packed, unpacked
 from coordinator.live.policies import keep_brief, read_brief, versions
 from coordinator.live.totals import LATENCY, TICK, Record, add_account, observe
 from departments.desk import Answer
@@ -88,7 +88,7 @@ class Operation:
         self._benchmarks = {name: Decider(read_brief(folder / "benchmark", name, 1)) for name in self.frame.departments}
         parts = unpacked(arrays)
         self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
-        self.now = Now(tick, _moment(parts), parts["memory"], parts["standin"], briefs)
+        self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], briefs)
         self.last: Record = {}  # decisions of the last tick, by department
         self._events: list[Event] = []
 
@@ -343,34 +343,6 @@ class Operation:
 
     def _stop(self, command: Command, _: Brief | None) -> tuple[str, Record]:
         return f"stopped after {self.now.tick} periods", {}
-
-
-def packed(moment: Moment, memories: Arrays, standins: Arrays, shadow: Arrays, shadow_memories: Arrays) -> Arrays:
-    """Everything a successor needs, as one mapping with flat names."""
-    parts = {
-        "world": moment.arrays,
-        "seen": {"features": moment.features},
-        "account": moment.account,
-        "memory": memories,
-        "standin": standins,
-        "shadow": shadow,
-        "shadow-memory": shadow_memories,
-    }
-    return {f"{part}/{name}": np.ascontiguousarray(a) for part, arrays in parts.items() for name, a in arrays.items()}
-
-
-def unpacked(arrays: Arrays) -> dict[str, Arrays]:
-    """The parts of `packed` by name."""
-    names = ("world", "seen", "account", "memory", "standin", "shadow", "shadow-memory")
-    parts: dict[str, Arrays] = {name: {} for name in names}
-    for key, value in arrays.items():
-        part, _, name = key.partition("/")
-        parts[part][name] = value
-    return parts
-
-
-def _moment(parts: Mapping[str, Arrays]) -> Moment:
-    return Moment(parts["world"], parts["seen"]["features"], parts["account"])
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
