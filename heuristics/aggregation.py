@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from graphlib import TopologicalSorter
 from itertools import pairwise
 
 import numpy as np
@@ -75,15 +76,10 @@ def decomposition_aggregation(
     holding, backorder = np.asarray(holding_cost, dtype=np.float64), np.asarray(backorder_cost, dtype=np.float64)
     demands = {point: as_mass(law, f"demand[{point}]") for point, law in demand.items()}
     _check(edges, holding, backorder, demands, lead_time)
-    suppliers = [[s for s, customer in edges if customer == point] for point in range(holding.size)]
-    customers = [[c for supplier, c in edges if supplier == point] for point in range(holding.size)]
+    suppliers: list[list[int]] = [[] for _ in range(holding.size)]
+    for supplier, customer in edges:
+        suppliers[customer].append(supplier)
     lead_times = [_order_lead_time(point, suppliers[point], lead_time) for point in range(holding.size)]
-
-    @cache
-    def stream(point: int) -> Mass:
-        """What reaches the point in one period, and so what it orders."""
-        own = [demands[point]] if point in demands else []
-        return total(own + [thinned(stream(c), 1 / len(suppliers[c])) for c in customers[point]])
 
     @cache
     def protected(leaf: int, point: int) -> Mass:
@@ -96,9 +92,24 @@ def decomposition_aggregation(
             echelon_level = shang_song_mass(laws, _falling(holding[path]), float(backorder[leaf]))
             for point, law, level in zip(path, laws, local_levels(echelon_level), strict=True):
                 allowed[point] += weight * float(backorders_at(law, level))
+    stream = _streams(demands, suppliers)
     return np.array(
-        [matching_level(lead_time_demand(stream(i), lead_times[i]), allowed[i]) for i in range(holding.size)]
+        [matching_level(lead_time_demand(stream[i], lead_times[i]), allowed[i]) for i in range(holding.size)]
     )
+
+
+def _streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]]) -> dict[int, Mass]:
+    """What reaches each point in one period, and so what it orders; customers come before their suppliers."""
+    customers: dict[int, list[int]] = {point: [] for point in range(len(suppliers))}
+    for customer, sources in enumerate(suppliers):
+        for supplier in sources:
+            if supplier != OUTSIDE:
+                customers[supplier].append(customer)
+    stream: dict[int, Mass] = {}
+    for point in TopologicalSorter(customers).static_order():
+        own = [demands[point]] if point in demands else []
+        stream[point] = total(own + [thinned(stream[c], 1 / len(suppliers[c])) for c in customers[point]])
+    return stream
 
 
 def matching_level(lead_time_demand: Mass, allowed_backorders: float) -> int:

@@ -7,6 +7,7 @@ limits and weights must then be of the same kind as the positions (plain numbers
 from __future__ import annotations
 
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
     Source: for several suppliers per point our reading; the papers are silent.
     """
     adjacency = np.zeros((points, points + 1))
+    below = TopologicalSorter[int]()
     for supplier, customer in edges:
         if not (OUTSIDE <= supplier < points and 0 <= customer < points):
             raise ValueError(
@@ -61,10 +63,16 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
         if adjacency[customer, supplier]:
             raise ValueError(f"edge ({supplier}, {customer}) comes twice; list it once")
         adjacency[customer, supplier] = 1.0
+        if supplier != OUTSIDE:
+            below.add(supplier, customer)
     share = adjacency / np.maximum(adjacency.sum(axis=1, keepdims=True), 1.0)
     passing = share[:, :points].T
-    if np.linalg.matrix_power(passing, points).any():
-        raise ValueError("edges must not form a cycle; let every stock point be supplied from further upstream")
+    try:
+        below.prepare()
+    except CycleError as error:
+        raise ValueError(
+            "edges must not form a cycle; let every stock point be supplied from further upstream"
+        ) from error
     return np.linalg.inv(np.eye(points) - passing)
 
 

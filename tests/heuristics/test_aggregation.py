@@ -107,6 +107,19 @@ def test_long_lead_times_and_wide_demand_take_well_under_a_second():
     assert time.perf_counter() - began < 1.0
 
 
+def test_a_chain_of_many_points_with_known_demand_keeps_two_periods_of_it_everywhere():
+    points = 1500
+    edges = [(point - 1, point) for point in range(points)]
+    found = decomposition_aggregation(
+        edges,
+        np.linspace(0.1, 1.0, points),
+        np.full(points, 19.0),
+        {points - 1: point_mass(3)},
+        dict.fromkeys(edges, ONE_PERIOD),
+    )
+    assert found.tolist() == [6] * points
+
+
 def test_the_matching_level_is_the_smallest_that_is_good_enough():
     demand = as_mass([0.25, 0.5, 0.25])  # E[(D - s)+] = 1, .25, 0
     assert [matching_level(demand, allowed) for allowed in (2.0, 1.0, 0.5, 0.25, 0.2, 0.0)] == [0, 0, 1, 1, 2, 2]
