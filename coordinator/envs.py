@@ -35,7 +35,7 @@ REWARD_SCALE = 1e-3  # rewards are money times this ([I]: reward = -cost / 1000)
 _SEED = 2**62
 
 
-def _box(low: float, high: float, *shape: int) -> spaces.Box:
+def _box(low: float, high: float, *shape: int) -> Any:  # noqa: ANN401 - its type differs between versions of gymnasium
     return spaces.Box(low, high, shape, np.float32)
 
 
@@ -116,11 +116,13 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
 
     def observation_space(self, agent: str) -> spaces.Box:
         """What an agent sees: [features], scaled; not bounded, as backlogs are not."""
-        return self.observation_spaces[agent]
+        space: spaces.Box = self.observation_spaces[agent]
+        return space
 
     def action_space(self, agent: str) -> spaces.Box:
         """What an agent decides: [K] orders, or of `recommendation` [S * K] exposures."""
-        return self.action_spaces[agent]
+        space: spaces.Box = self.action_spaces[agent]
+        return space
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
