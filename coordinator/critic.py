@@ -11,6 +11,7 @@ from torch import Tensor
 from departments.adam import Adam
 from departments.graph import AnyShapes, Graph, GraphConfig, GraphShapes
 from departments.networks import Activation, Shapes
+from departments.passes import passes_of
 from departments.ppo import minibatches, samples_first
 from departments.returns import generalised_advantage
 from environment.fields import Checked
@@ -118,6 +119,7 @@ class Critic:
     def _tensor(self, value: Array) -> Tensor:
         return torch.as_tensor(value, device=self._device)
 
+    @torch.no_grad()
     def learn(self) -> tuple[dict[str, float], dict[str, Array]]:
         """Fit the values of the batch last seen to its returns.
 
@@ -128,26 +130,25 @@ class Critic:
             raise RuntimeError("the critic has no batch to learn from; call advantages first")
         samples, target, streams = self._pending
         self._pending = None
-        with torch.no_grad():
-            rate = 0.2
-            old_mean, old_std = self._mean[streams].clone(), self._std[streams].clone()
-            self._mean[streams] += rate * (target.mean(0) - old_mean)
-            self._std[streams] += rate * (target.std(0) + 1e-6 - old_std)
-            self._keep_values(streams, old_mean, old_std)
+        rate = 0.2
+        old_mean, old_std = self._mean[streams].clone(), self._std[streams].clone()
+        self._mean[streams] += rate * (target.mean(0) - old_mean)
+        self._std[streams] += rate * (target.std(0) + 1e-6 - old_std)
+        self._keep_values(streams, old_mean, old_std)
         scaled = (target - self._mean[streams]) / self._std[streams]
         generator = torch.Generator(device=self._device).manual_seed(self._seed * 1_000_003 + self.updates)
-        flat = self._parameters.detach().requires_grad_()
+        network = passes_of(self._shapes, self._parameters, self.config.activation)
         total, first, count = 0.0, 0.0, 0
         for index in minibatches(len(samples), self.config.minibatch, self.config.epochs, generator):
-            layers, _ = self._shapes.split(flat)
-            value = self._shapes.forward(layers, samples[index], self.config.activation)
-            error = (value[:, streams] - scaled[index]).square().mean()
-            (gradient,) = torch.autograd.grad(self.config.value_coef * error, flat)
-            with torch.no_grad():
-                norm = float(gradient.norm())
-                gradient *= min(1.0, self.config.max_grad_norm / (norm + 1e-6))
-                self._optimiser.step(flat, gradient, self.config.learning_rate)
-            loss = float(error.detach())
+            value = network.forward(samples[index])
+            error = value[:, streams] - scaled[index]
+            change = torch.zeros_like(value)
+            change[:, streams] = error * (2.0 * self.config.value_coef / error.numel())
+            gradient = network.backward(change)
+            norm = float(gradient.norm())
+            gradient *= min(1.0, self.config.max_grad_norm / (norm + 1e-6))
+            self._optimiser.step(self._parameters, gradient, self.config.learning_rate)
+            loss = float(error.square().mean())
             total, count = total + loss, count + 1
             first = loss if count == 1 else first
         self.updates += 1

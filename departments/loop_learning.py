@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from departments.adam import Adam
 from departments.loop import LoopSlice, Role
+from departments.passes import taped
 from departments.ppo import PPOConfig, UpdateStats, improve
 
 
@@ -64,7 +65,7 @@ def update_role(
     return improve(
         parameters,
         optimiser,
-        evaluate,
+        taped(parameters, evaluate),
         flat_of(batch.log_prob),
         flat_of(advantage),
         config=config,

@@ -6,8 +6,8 @@ Source: Schulman et al. (2017), Proximal policy optimization algorithms, eq. 7; 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from pydantic import Field
@@ -16,9 +16,8 @@ from torch import Generator, Tensor
 from departments.adam import Adam
 from departments.graph import AnyShapes
 from departments.networks import Activation
+from departments.passes import Evaluate, Pull, passes_of
 from environment.fields import Checked
-
-Evaluate: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class PPOConfig(Checked):
@@ -61,9 +60,10 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:
     return log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * len(log_std)
 
 
-def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
-    """Mean of min(r A, clip(r, 1 - c, 1 + c) A), to be maximised."""
-    return torch.minimum(ratio * advantage, ratio.clamp(1.0 - clip_ratio, 1.0 + clip_ratio) * advantage).mean()
+def surrogate_weight(ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
+    """Gradient of the mean of min(r A, clip(r, 1 - c, 1 + c) A) by log probabilities: r A where it is not clipped."""
+    free = torch.where(advantage > 0.0, ratio <= 1.0 + clip_ratio, ratio >= 1.0 - clip_ratio)
+    return ratio * advantage * free / advantage.numel()
 
 
 def samples_first(value: Tensor) -> Tensor:
@@ -102,11 +102,20 @@ def update_policy(
         generator: shuffles the samples.
     """
     observation, action = samples_first(batch.observation), samples_first(batch.action)
+    network, log_std = passes_of(shapes, parameters, activation), parameters[-action.shape[1] :]
 
-    def evaluate(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        layers, log_std = shapes.split(flat)
-        mean = shapes.forward(layers, observation[index], activation)
-        return gaussian_log_prob(action[index], mean, log_std), gaussian_entropy(log_std)
+    def evaluate(index: Tensor) -> tuple[Tensor, Tensor, Pull]:
+        scale = torch.exp(-log_std)
+        standard = (action[index] - network.forward(observation[index])) * scale
+
+        def pull(weight: Tensor, entropy_weight: float) -> Tensor:
+            weighted = standard * weight[:, None]
+            gradient = network.backward(weighted * scale)
+            gradient[-len(log_std) :] = (weighted * standard).sum(0) - weight.sum() + entropy_weight
+            return gradient
+
+        density = -0.5 * standard.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * len(log_std)
+        return density, gaussian_entropy(log_std), pull
 
     old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
     return improve(
@@ -121,6 +130,7 @@ def update_policy(
     )
 
 
+@torch.no_grad()
 def improve(
     parameters: Tensor,
     optimiser: Adam,
@@ -137,7 +147,8 @@ def improve(
     Args:
         parameters: flat vector, updated in place; must not require gradients.
         optimiser: its Adam state, updated in place.
-        evaluate: (parameters, indices of samples) -> log probabilities [b, ...] and the mean entropy.
+        evaluate: indices of samples -> their log probabilities [b, ...] under the parameters as they are, the mean
+            entropy, and the gradient by the parameters of weights [b, ...] on the former plus a weight on the latter.
         old_log_prob: [B, ...] of the policy that acted; further axes are the periods of a sequence.
         advantage: [B, ...] of the same shape, any scale: it is normalised over the batch.
         config: of the learner.
@@ -145,23 +156,20 @@ def improve(
         generator: shuffles the samples.
     """
     advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-    flat = parameters.detach().requires_grad_()
     size = max(1, round(config.minibatch * len(advantage) / advantage.numel()))
     kl = clipped = norm = spread = 0.0
     count = 0
     for index in minibatches(len(advantage), size, config.epochs, generator):
-        log_prob, entropy = evaluate(flat, index)
+        log_prob, entropy, pull = evaluate(index)
         log_ratio = log_prob - old_log_prob[index]
         ratio = log_ratio.exp()
-        gain = clipped_surrogate(ratio, advantage[index], config.clip_ratio) + config.entropy_coef * entropy
-        (gradient,) = torch.autograd.grad(-gain, flat)
-        with torch.no_grad():
-            step_kl = float((ratio - 1.0 - log_ratio).mean())
-            if step_kl > config.target_kl:
-                break
-            grad_norm = float(gradient.norm())
-            gradient *= min(1.0, config.max_grad_norm / (grad_norm + 1e-6))
-            optimiser.step(flat, gradient, learning_rate)
-            kl, norm, count, spread = step_kl, norm + grad_norm, count + 1, float(entropy)
-            clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
+        step_kl = float((ratio - 1.0 - log_ratio).mean())
+        if step_kl > config.target_kl:
+            break
+        gradient = -pull(surrogate_weight(ratio, advantage[index], config.clip_ratio), config.entropy_coef)
+        grad_norm = float(gradient.norm())
+        gradient *= min(1.0, config.max_grad_norm / (grad_norm + 1e-6))
+        optimiser.step(parameters, gradient, learning_rate)
+        kl, norm, count, spread = step_kl, norm + grad_norm, count + 1, float(entropy)
+        clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
     return UpdateStats(kl, clipped / max(count, 1), spread, norm / max(count, 1))

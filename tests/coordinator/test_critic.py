@@ -85,6 +85,28 @@ def test_a_new_scale_changes_no_value_of_a_critic_that_has_learned_something():
         torch.testing.assert_close(_values(restored, features, stream), before[stream], rtol=1e-4, atol=1e-3)
 
 
+def test_the_first_step_follows_the_gradient_of_the_squared_error():
+    critic = _critic(streams=2, epochs=1, max_grad_norm=1e9, value_coef=0.7)
+    features, reward = _batch(streams=2, periods=4)
+    (advantage, other) = critic.advantages([1, 0], (features, reward))
+    before = critic.state()
+    target = np.stack([other, advantage]) + np.stack([_values(critic, features, s)[:-1] for s in (0, 1)])
+    critic.learn()
+    after = critic.state()
+    scaled = torch.tensor((target - after["mean"][:, None, None]) / after["std"][:, None, None]).flatten(1).T
+    old_std, ratio = before["std"], before["std"] / after["std"]
+    shapes, leaf = Shapes(2, (8,), 2), torch.tensor(before["parameters"])
+    weight, bias = shapes.split(leaf)[0][-1]
+    weight *= torch.tensor(ratio)[:, None]
+    bias.copy_(bias * torch.tensor(ratio) + torch.tensor((before["mean"] - after["mean"]) / after["std"]))
+    leaf.requires_grad_()
+    samples = torch.tensor(features).transpose(1, 2)[:-1].reshape(-1, 2)
+    loss = 0.7 * (forward(shapes.split(leaf)[0], samples, "relu") - scaled).square().mean()
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    assert np.all(old_std > 0)
+    np.testing.assert_allclose(after["first"] * 10, gradient.numpy(), rtol=1e-3, atol=1e-5)
+
+
 def test_the_critic_learns_a_value_function_that_is_known():
     """The feature x decays by half every period and the reward is x: V(x) = x / (1 - gamma / 2)."""
     critic = _critic(streams=1, gae_lambda=0.95)

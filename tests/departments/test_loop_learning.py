@@ -45,12 +45,12 @@ def test_every_minibatch_starts_from_the_log_probabilities_of_the_policy_that_ac
     for number, (role, batch) in enumerate(zip(company.roles, rollout.slices, strict=True)):
         options = {"config": PPOConfig(), "learning_rate": 1e-3, "generator": seeded_generator("cpu", 1)}
         update_role(company.flat(role.name), None, role, batch, advantage_of(rollout, number), **options)
-        flat, _, evaluate, old_log_prob, advantage = kept.pop()
+        _, _, evaluate, old_log_prob, advantage = kept.pop()
         length = chunk_length(24) if memory == "gru" else 1
         assert old_log_prob.shape == advantage.shape == (24 * 6 // length, length)
         generator = seeded_generator("cpu", 2)
         for index in torch.randperm(len(old_log_prob), generator=generator).tensor_split(5):
-            log_prob, _ = evaluate(flat, index)
+            log_prob, _, _ = evaluate(index)
             assert torch.allclose(log_prob, old_log_prob[index], atol=1e-4)
 
 
