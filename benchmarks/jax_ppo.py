@@ -21,10 +21,24 @@ from judging import CLIP, EPOCHS, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNI
 
 from coordinator.game import REACH, Form
 
-COPIES, PERIODS, MINIBATCHES, UPDATES = 256, 128, 8, 5  # UPDATES: between two evaluations
+PERIODS = 128
 _VALUE_COEF, _MAX_GRAD_NORM, _TINY = 0.5, 0.5, 1e-5
 
 Layers = list[tuple[Array, Array]]
+
+
+class Batch(NamedTuple):
+    """How much is learned from at once."""
+
+    copies: int
+    minibatches: int  # of a batch of `copies` episodes
+    updates: int  # in one call of the program, between two evaluations
+
+
+BATCHES = {
+    "published": Batch(4, 4, 80),  # as PureJaxRL's ppo.py sets NUM_ENVS, NUM_STEPS and NUM_MINIBATCHES
+    "wide": Batch(256, 8, 5),  # as ours
+}
 
 
 class Parameters(NamedTuple):
@@ -77,8 +91,9 @@ def _log_prob(mean: Array, log_std: Array, action: Array) -> Array:
 class JaxPPO:
     """The program."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, batch: Batch) -> None:
         """Prepare the judge's firm: the same observations, actions and rewards as the other peers'."""
+        self.batch = batch
         self.world, self.form, self.unit = JaxWorld(judge.world.firm), judge.form, judge.unit
         self.reach = REACH * judge.observer.spread[:, 0].numpy()
         # Observations are linear in positions, which at the start of an episode are the stock on hand.
@@ -117,8 +132,8 @@ class JaxPPO:
     def rollout(self, parameters: Parameters, key: Array) -> Samples:
         """One episode of every copy, cut off by time: advantages look beyond the last period."""
         first, second = jax.random.split(key)
-        chance = self.world.draw(PERIODS, COPIES, first)
-        noise = jax.random.normal(second, (PERIODS, COPIES, self.world.points))
+        chance = self.world.draw(PERIODS, self.batch.copies, first)
+        noise = jax.random.normal(second, (PERIODS, self.batch.copies, self.world.points))
 
         def period(state: JaxState, now: tuple[JaxChance, Array]) -> tuple[JaxState, tuple[Array, ...]]:
             seen = self.observe(state)
@@ -127,7 +142,9 @@ class JaxPPO:
             after, cost = self.world.step(state, self.order(state, action), now[0])
             return after, (seen, action, _log_prob(mean, parameters.log_std, action), -sum(cost) / self.unit)
 
-        end, (seen, action, log_prob, reward) = jax.lax.scan(period, self.world.reset(COPIES), (chance, noise))
+        end, (seen, action, log_prob, reward) = jax.lax.scan(
+            period, self.world.reset(self.batch.copies), (chance, noise)
+        )
         value = _forward(parameters.critic, seen)[..., 0]
         following = jnp.concatenate((value[1:], _forward(parameters.critic, self.observe(end))[None, :, 0]))
         surprise = reward + GAMMA * following - value
@@ -136,7 +153,7 @@ class JaxPPO:
             advantage = now + GAMMA * GAE_LAMBDA * advantage
             return advantage, advantage
 
-        _, advantage = jax.lax.scan(back, jnp.zeros(COPIES), surprise, reverse=True)
+        _, advantage = jax.lax.scan(back, jnp.zeros(self.batch.copies), surprise, reverse=True)
         return Samples(seen, action, log_prob, value, advantage)
 
     def update(self, learner: Learner, key: Array) -> tuple[Learner, None]:
@@ -146,15 +163,15 @@ class JaxPPO:
         flat = jax.tree.map(lambda field: field.reshape(-1, *field.shape[2:]), rollout)
 
         def epoch(learner: Learner, key: Array) -> tuple[Learner, None]:
-            order = jax.random.permutation(key, COPIES * PERIODS)
-            parts = jax.tree.map(lambda field: field[order].reshape(MINIBATCHES, -1, *field.shape[1:]), flat)
+            order = jax.random.permutation(key, self.batch.copies * PERIODS)
+            parts = jax.tree.map(lambda field: field[order].reshape(self.batch.minibatches, -1, *field.shape[1:]), flat)
             return jax.lax.scan(_descend, learner, parts)[0], None
 
         return jax.lax.scan(epoch, learner, jax.random.split(second, EPOCHS))[0], None
 
     def updates(self, learner: Learner, key: Array) -> Learner:
         """Several updates."""
-        return jax.lax.scan(self.update, learner, jax.random.split(key, UPDATES))[0]
+        return jax.lax.scan(self.update, learner, jax.random.split(key, self.batch.updates))[0]
 
 
 def _loss(parameters: Parameters, part: Samples) -> Array:
@@ -183,10 +200,10 @@ def _descend(learner: Learner, part: Samples) -> tuple[Learner, None]:
     return Learner(jax.tree.map(moved, learner.parameters, first, second), first, second, count), None
 
 
-def train(budget: float, form: Form) -> dict[str, Any]:
+def train(budget: float, form: Form, batch: str = "wide") -> dict[str, Any]:
     """Learn until the budget is used up; compilation is timed by itself and not part of it."""
     judge = Judge(form, budget)
-    program, key = JaxPPO(judge), jax.random.key(0)
+    program, key = JaxPPO(judge, BATCHES[batch]), jax.random.key(0)
     learner, points = program.begin(key), range(judge.world.points)
     start = time.perf_counter()
     updates = jax.jit(program.updates).lower(learner, key).compile()
@@ -201,5 +218,5 @@ def train(budget: float, form: Form) -> dict[str, Any]:
     while going:
         key, own = jax.random.split(key)
         learner = jax.block_until_ready(updates(learner, own))
-        going = judge.lap(UPDATES * COPIES * PERIODS, lambda: judge.networks(parts()))
+        going = judge.lap(program.batch.updates * program.batch.copies * PERIODS, lambda: judge.networks(parts()))
     return {**judge.verdict(), "compile_seconds": compile_seconds}

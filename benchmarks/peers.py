@@ -25,7 +25,12 @@ sys.path.insert(0, str(ROOT))  # a checkout that is not installed works too
 PAGE = ROOT / "docs" / "peers.md"
 BEGIN, END = "<!-- written by benchmarks/peers.py -->", "<!-- end -->"
 GRACE = 300  # seconds for imports, compilation and evaluation beyond a peer's budget
-TARGETS = {"stable-baselines3": 40.0, "rllib": 60.0, "jax": 4.0}  # steps per second in training, ours over theirs
+TARGETS = {
+    "stable-baselines3": 40.0,
+    "rllib": 60.0,
+    "jax": 4.0,
+    "jax-wide": 4.0,
+}  # steps per second in training, ours over theirs
 
 
 class Peer(NamedTuple):
@@ -52,7 +57,8 @@ TRAININGS = {
         (True,),
     ),
     "rllib": Peer(("ray.rllib", "tree", "pettingzoo"), "RLlib PPO, 32 `FirmParallelEnv`", "peer_rllib", "train"),
-    "jax": Peer(("jax",), "PPO jitted as a whole in JAX, 256 copies", "jax_ppo", "train"),
+    "jax": Peer(("jax",), "PPO jitted as a whole in JAX, 4 copies", "jax_ppo", "train", ("published",)),
+    "jax-wide": Peer(("jax",), "PPO jitted as a whole in JAX, 256 copies", "jax_ppo", "train", ("wide",)),
 }
 SIMULATIONS = {
     "world": Peer((), "our world", "peer_world", "ours"),
