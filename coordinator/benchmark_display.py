@@ -67,11 +67,11 @@ class Forecast:
                 running[folder] = (seconds, seconds * max(sum(ends) / len(ends), share) / share)
         samples = [(trial, took) for trial, took in self._took if trial.settings is not None]
         samples += [(self.open[folder], whole) for folder, (_, whole) in running.items()]
-        if not samples:
+        if not samples and any(trial.settings and _wall_time(trial) is None for trial in self.open.values()):
             return None
         usual = _usual(self._took + samples[-len(running) :] if running else self._took)
         latest = samples[-len(running) - 2 * max(slots, 1) :]
-        pace = math.exp(sum(math.log(max(took, _TICK) / usual(trial)) for trial, took in latest) / len(latest))
+        pace = math.exp(_mean(math.log(max(took, _TICK) / usual(trial)) for trial, took in latest))
         rest = [whole - seconds for seconds, whole in running.values()]
         rest += [usual(trial) * pace for folder, trial in self.open.items() if folder not in running]
         places = [0.0] * max(slots, 1)

@@ -328,6 +328,7 @@ def test_where_wall_time_is_the_budget_how_long_rules_took_tells_nothing(tmp_pat
     rules = [Trial(firm, None, tmp_path / firm.name / "rules", 10, 1) for firm in (small, large)]
     trials = [Trial(firm, given, tmp_path / firm.name / str(i), 10, 1) for firm in (small, large) for i in range(3)]
     forecast = Forecast(rules + trials, {})
+    assert 6 * 50.0 <= forecast.left(1) < 7 * 50.0, "known from the start"
     for trial, took in ((rules[0], 5.0), (rules[1], 150.0), (trials[0], 60.0)):
         forecast.learn(trial, Finished({"seconds": took, "evaluation_seconds": 0.0}, {}, {}))
     np.testing.assert_allclose(forecast.left(1), 5 * 60)
