@@ -1,17 +1,18 @@
 """IMARL: departments take turns in learning.
 
 One learns by PPO while all others act on their saved policies; a policy that beats the saved one significantly is
-saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone. With
-`parallel`, all on the list that are no neighbours of each other learn side by side, from the same rollouts; their
-policies are still tested and saved one at a time.
+saved, and the neighbours get another turn. When nobody is left on the list, no department can improve alone, unless
+turns were cut short by their share of the budget: those go on where they were. With `parallel`, all on the list that
+are no neighbours of each other learn side by side, from the same rollouts; their policies are still tested and saved
+one at a time.
 
 Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order, the least gain
-that wakes neighbours and turns side by side are ours.
+that wakes neighbours, turns side by side and turns that go on are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,16 +51,20 @@ class IMARL:
     best_cost: float = np.inf  # on selection episodes
     stale: int = 0  # selections since the best
     begun: float = 0.0  # share of the budget that was used up when the turn began
+    unfinished: dict[str, Snapshot] = field(default_factory=dict)  # learners of turns that were cut short
 
     @classmethod
     def begin(cls, network: Network, training: Training) -> IMARL:
         """All departments on the list, in the order that the settings ask for."""
-        order = training.settings.imarl.order
-        echelons = network.echelons()
-        sign = 1 if order == "downstream-first" else -1
-        jobs = sorted(network.names, key=lambda name: sign * echelons[network.names.index(name)])
-        estimates = {name: float("inf") for name in jobs}
-        return cls(network, training, dict(training.published), jobs, estimates)
+        estimates = {name: float("inf") for name in network.names}
+        scheme = cls(network, training, dict(training.published), estimates=estimates)
+        scheme.jobs = scheme._in_order(network.names)
+        return scheme
+
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        sign = 1 if self.training.settings.imarl.order == "downstream-first" else -1
+        echelons = dict(zip(self.network.names, self.network.echelons(), strict=True))
+        return sorted(names, key=lambda name: sign * echelons[name])
 
     def run(
         self,
@@ -74,8 +79,9 @@ class IMARL:
             accepted: sees every policy that is saved, with its gain and the gain's standard error.
             keep: called when the state may be checkpointed, after every iteration.
         """
-        while (self.current or self.jobs) and not self.training.exhausted:
+        while (self.current or self.jobs or self.unfinished) and not self.training.exhausted:
             if not self.current:
+                self.jobs = self.jobs or self._in_order(self.unfinished)
                 self._take_turn()
             self._learn(watch, keep)
             self._decide(accepted)
@@ -95,7 +101,7 @@ class IMARL:
         self.number += 1
         self.iteration, self.stale, self.begun = 0, 0, self.training.progress
         self.best = {name: self.saved[name] for name in self.current}
-        self.training.adopt(*self.best.values())
+        self.training.adopt(*(self.unfinished.pop(name, self.saved[name]) for name in self.current))
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
 
     def _learn(self, watch: Callable[[Progress], None], keep: Callable[[], None]) -> None:
@@ -104,6 +110,7 @@ class IMARL:
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
         while self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
             if self._over():
+                self.unfinished |= {name: training.published[name] for name in self.current}
                 return
             result = training.iterate(self.current, (settings.seed, self.number, self.iteration))
             self.iteration += 1
@@ -165,8 +172,8 @@ class IMARL:
             "stale": self.stale,
             "begun": self.begun,
         }
-        snapshots = {f"saved/{name}": snapshot for name, snapshot in self.saved.items()}
-        return plain, snapshots | {f"turn/{name}": snapshot for name, snapshot in self.best.items()}
+        roles = {"saved": self.saved, "turn": self.best, "unfinished": self.unfinished}
+        return plain, {f"{role}/{name}": snapshot for role, of in roles.items() for name, snapshot in of.items()}
 
     @classmethod
     def resume(
@@ -177,12 +184,24 @@ class IMARL:
         snapshots: Mapping[str, Snapshot],
     ) -> IMARL:
         """Go on from a record."""
-        saved = {role.removeprefix("saved/"): s for role, s in snapshots.items() if role.startswith("saved/")}
+        roles: dict[str, dict[str, Snapshot]] = {"saved": {}, "turn": {}, "unfinished": {}}
+        for key, snapshot in snapshots.items():
+            role, name = key.split("/", 1)
+            roles.setdefault(role, {})[name] = snapshot
         estimates = {name: float("inf") if value is None else value for name, value in plain["estimates"].items()}
-        best = {role.removeprefix("turn/"): s for role, s in snapshots.items() if role.startswith("turn/")}
         best_cost = np.inf if plain["best_cost"] is None else plain["best_cost"]
         same = {key: plain[key] for key in ("number", "current", "iteration", "stale", "begun")}
-        return cls(network, training, saved, list(plain["jobs"]), estimates, best=best, best_cost=best_cost, **same)
+        return cls(
+            network,
+            training,
+            roles["saved"],
+            list(plain["jobs"]),
+            estimates,
+            best=roles["turn"],
+            best_cost=best_cost,
+            unfinished=roles["unfinished"],
+            **same,
+        )
 
 
 def reward_weights(network: Network, kind: str) -> NDArray[np.float32]:

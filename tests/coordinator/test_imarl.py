@@ -227,6 +227,31 @@ def test_a_policy_that_does_not_win_is_forgotten_by_everyone():
             assert kept.parameters.tobytes() == snapshot.parameters.tobytes()
 
 
+def test_turns_cut_short_by_their_share_go_on_where_they_were_while_there_is_budget():
+    """Three iterations a turn of ten in all; nothing is ever accepted, so every turn would begin at the base policy."""
+    firm = pair()
+    given = settings(
+        imarl=IMARLSettings(parallel=False, share=0.3, iterations=99, patience=99, significance=1e6),
+        steps=10 * 16 * firm.periods.train,
+        copies=16,
+    )
+    plan, training = training_of(firm, given)
+    scheme, begun, versions = IMARL.begin(plan.network, training), [], {}
+
+    def watch(progress):
+        (snapshot,) = progress.result.snapshots.values()
+        if progress.iteration == 1:
+            begun.append(progress.department)
+        assert snapshot.version == versions.get(progress.department, 0) + 1, "it goes on from its last version"
+        versions[progress.department] = snapshot.version
+
+    scheme.run(watch, lambda *_: None, lambda: None)
+    assert begun == ["warehouse", "shop", "warehouse", "shop"]
+    assert versions == {"warehouse": 6, "shop": 4}
+    base = plan.base(given)
+    assert all(np.array_equal(scheme.saved[name].parameters, base[name].parameters) for name in base)
+
+
 def test_departments_are_paid_for_what_they_and_those_below_them_cost():
     network = Network.of(load_firm("c1"))
     weights = reward_weights(network, "downstream")
