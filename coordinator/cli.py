@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordinator.live.commands import app as live_commands
+from coordinator.office.command import app as office_command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(live_commands)
+app.add_typer(office_command)
 
 FirmArgument = Annotated[
     str, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm (see `scenarios`) or a firm file.")

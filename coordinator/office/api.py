@@ -1,0 +1,251 @@
+"""The office's HTTP interface: what a running firm does, and commands to it. Shapes of answers: docs/live.md."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from coordinator.live.running_firm import RunningFirm
+from coordinator.office import bodies
+from coordinator.office.guard import Guard
+from coordinator.office.records import network_of, policies_of
+from coordinator.office.uploads import NAME, keep_upload, place_of
+
+Json = dict[str, Any]
+Since = Annotated[int, Query(ge=0, le=bodies.MOST, description="First period (or number of event).")]
+Limit = Annotated[int, Query(ge=1, le=5000, description="At most so many, oldest first.")]
+Zip = Annotated[bytes, Body(media_type="application/zip", description="A run folder as a zip.")]
+UploadName = Annotated[str, Query(pattern=f"^{NAME}$", description="For people, such as the run's.")]
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_WAIT = 10.0  # s that a command may take before its answer is `pending`
+_REFUSALS = {
+    400: "The request cannot be read.",
+    401: "The token is missing or another.",
+    404: "No such department.",
+    409: "The firm refuses: one line says why.",
+    413: "The request is too large.",
+    422: "The request is not as it must be: one line says why.",
+    503: "The firm does not answer.",
+}
+_COMMAND: dict[int | str, Json] = {
+    status: {"model": bodies.Refusal, "description": told} for status, told in _REFUSALS.items()
+}
+_UNDER_WAY: dict[int | str, Json] = {
+    202: {"model": bodies.Answer, "description": "Under way: ask again with the same id, or read the events."}
+}
+_LOOK: dict[int | str, Json] = {status: _COMMAND[status] for status in (404, 409, 422, 503)}
+
+
+def office(firm: RunningFirm, token: str, hosts: frozenset[str] | None) -> FastAPI:
+    """The application of one firm's office.
+
+    Args:
+        firm: the running firm.
+        token: that whoever changes something must show.
+        hosts: names that it answers to; None: any.
+    """
+    app = FastAPI(
+        title=f"Office of {firm.name}",
+        version="1",
+        description="What a running firm does, and commands to it.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.add_middleware(Guard, token=token, hosts=hosts)
+    app.add_exception_handler(AnyHTTPException, _plain)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ValueError, lambda _, error: _error(409, str(error)))
+    app.add_exception_handler(RuntimeError, lambda _, error: _error(503, str(error)))
+    shown = HTTPBearer(auto_error=False, description="Of `office.token` in the firm's folder; the guard looks at it.")
+    app.include_router(_firm(firm), prefix="/api", responses=_LOOK)
+    app.include_router(_records(firm), prefix="/api", responses=_LOOK)
+    app.include_router(_commands(firm), prefix="/api", responses=_COMMAND | _UNDER_WAY, dependencies=[Depends(shown)])
+    app.include_router(_deliveries(firm), prefix="/api", responses=_COMMAND, dependencies=[Depends(shown)])
+    app.include_router(_page())
+    return app
+
+
+def _known(firm: RunningFirm, department: str) -> str:
+    if department not in firm.departments:
+        raise HTTPException(404, f"DEPARTMENT must be one of {', '.join(firm.departments)}")
+    return department
+
+
+def _firm(firm: RunningFirm) -> APIRouter:
+    router = APIRouter(tags=["look"])
+    network = network_of(firm.folder, firm.frame)
+
+    @router.get("/status", response_model=Json)
+    def status() -> Response:
+        """How the firm does, without its departments."""
+        return _answer({key: value for key, value in firm.metrics().items() if key != "departments"})
+
+    @router.get("/metrics", response_model=Json)
+    def metrics() -> Response:
+        """All figures of now. A bucket without an upper bound has null."""
+        return _answer(firm.metrics())
+
+    @router.get("/network", response_model=Json)
+    def shape() -> Response:
+        """Stock points, products, order limits, and who supplies whom."""
+        return _answer(network)
+
+    @router.get("/departments", response_model=Json)
+    def departments() -> Response:
+        """Figures of all departments."""
+        return _answer(firm.metrics()["departments"])
+
+    @router.get("/departments/{department}", response_model=Json)
+    def department(department: str) -> Response:
+        """Figures of one department."""
+        return _answer(firm.metrics()["departments"][_known(firm, department)])
+
+    return router
+
+
+def _records(firm: RunningFirm) -> APIRouter:
+    router = APIRouter(tags=["look"])
+
+    @router.get("/departments/{department}/policies", response_model=list[Json])
+    def policies(department: str) -> Response:
+        """Every policy that a department has followed, oldest first: whence, by whom, why, its base-stock level."""
+        return _answer(policies_of(firm.folder, _known(firm, department), firm.frame.products))
+
+    @router.get("/ticks", response_model=list[Json])
+    def ticks(since: Since = 0, limit: Limit = 1000) -> Response:
+        """Ticks from `since` on."""
+        return _answer(firm.ticks(since, limit))
+
+    @router.get("/history", response_model=list[Json])
+    def history(department: str | None = None, since: Since = 0, limit: Limit = 1000) -> Response:
+        """Decisions from tick `since` on."""
+        return _answer(firm.history(None if department is None else _known(firm, department), since, limit))
+
+    @router.get("/events", response_model=list[Json])
+    def events(since: Since = 0, limit: Limit = 1000) -> Response:
+        """Swaps, overrides, restarts and so on, from number `since` on."""
+        return _answer(firm.events(since, limit))
+
+    return router
+
+
+def _commands(firm: RunningFirm) -> APIRouter:
+    router = APIRouter(tags=["change"])
+
+    def tagged(asked: bodies.Asked) -> Json:
+        return {"who": asked.who, "why": asked.why, "command": asked.command, "wait": _WAIT}
+
+    @router.post("/departments/{department}/swap", response_model=bodies.Answer)
+    def swap(department: str, body: bodies.Swap) -> Response:
+        """Let a department follow another policy, after it was examined."""
+        given = {"canary": body.canary, "tolerance": body.tolerance, **tagged(body)}
+        return _carried(firm.swap(_known(firm, department), place_of(firm.folder, body.policy), **given))
+
+    @router.post("/departments/{department}/rollback", response_model=bodies.Answer)
+    def rollback(department: str, body: bodies.Asked) -> Response:
+        """Let a department follow again what it followed before."""
+        return _carried(firm.rollback(_known(firm, department), **tagged(body)))
+
+    @router.post("/departments/{department}/override", response_model=bodies.Answer)
+    def override(department: str, body: bodies.Override) -> Response:
+        """Give a stock point's order for some periods."""
+        return _carried(firm.override(_known(firm, department), body.order, body.periods, **tagged(body)))
+
+    @router.post("/departments/{department}/pause", response_model=bodies.Answer)
+    def pause(department: str, body: bodies.Asked) -> Response:
+        """Let the benchmark's rule decide for a department."""
+        return _carried(firm.pause(_known(firm, department), **tagged(body)))
+
+    @router.post("/departments/{department}/resume", response_model=bodies.Answer)
+    def resume(department: str, body: bodies.Asked) -> Response:
+        """Let a department decide by itself again."""
+        return _carried(firm.resume(_known(firm, department), **tagged(body)))
+
+    @router.post("/stop", response_model=bodies.Answer)
+    def stop(body: bodies.Asked) -> Response:
+        """Stop the firm after the tick at hand; the office closes with it."""
+        return _carried(firm.stop(**tagged(body)))
+
+    return router
+
+
+def _deliveries(firm: RunningFirm) -> APIRouter:
+    router = APIRouter(tags=["change"])
+
+    @router.post("/token", response_model=bodies.Right)
+    def token() -> Response:
+        """Whether the token is right; nothing else happens."""
+        return _answer({"token": "right"})
+
+    @router.post("/policies", response_model=bodies.Uploaded)
+    def upload(content: Zip, name: UploadName = "upload") -> Response:
+        """Keep a run folder; what comes back can be swapped in as a policy, by then with `@VERSION` behind it."""
+        return _answer({"policy": keep_upload(firm.folder, name, content)})
+
+    @router.post("/observations", response_model=bodies.Delivered)
+    def deliver(body: bodies.Observations) -> Response:
+        """Hand over one period's observations, to a firm that is fed."""
+        return _answer(firm.deliver(body.period, body.observations, body.traffic))
+
+    return router
+
+
+def _page() -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    files = {path.name: path for path in _PAGE.iterdir() if path.suffix in _TYPES}
+
+    @router.get("/")
+    def page() -> Response:
+        return FileResponse(_PAGE / "office.html", media_type="text/html")
+
+    @router.get("/page/{name}")
+    def asset(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404, "there is no such file")
+        return FileResponse(files[name], media_type=_TYPES[files[name].suffix])
+
+    return router
+
+
+def _answer(found: Any) -> Response:  # noqa: ANN401
+    return JSONResponse(_finite(found))
+
+
+def _carried(answer: Json) -> Response:
+    """What a command came to."""
+    if answer["state"] == "refused":
+        return _error(409, answer["message"])
+    return JSONResponse(answer, 202 if answer["state"] == "pending" else 200)
+
+
+def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": " ".join(reason.split())}, status, headers)
+
+
+def _plain(_: Request, error: Exception) -> Response:
+    known = error if isinstance(error, AnyHTTPException) else AnyHTTPException(500)
+    return _error(known.status_code, str(known.detail), dict(known.headers or {}))
+
+
+def _malformed(_: Request, error: Exception) -> Response:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return _error(422, f"{ascii(where)[1:-1][:80] or 'the body'}: {first['msg']}, got {ascii(first.get('input'))[:80]}")
+
+
+def _finite(found: Any) -> Any:  # noqa: ANN401
+    """The same with null for what JSON cannot say."""
+    if isinstance(found, dict):
+        return {key: _finite(value) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [_finite(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found

@@ -1,0 +1,97 @@
+"""What commands to the office hold: bodies of requests, checked before the firm hears of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MOST = 10**9  # periods, numbers of events
+
+
+def _whole(given: Any) -> Any:  # noqa: ANN401
+    """JSON knows one kind of number: 3.0 is whole."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Units = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Asked(_Body):
+    """What every command may carry."""
+
+    who: Line = Field("office", description="Who asks, for the book.")
+    why: Line = Field("", description="In the asker's words, for the book.")
+    command: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
+        None, description="An id of your choosing: repeated, the command is carried out once."
+    )
+
+
+class Swap(Asked):
+    """Let a department follow another policy."""
+
+    policy: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
+        description="`RULE`, `RUN`, `RUN@VERSION` or a policy file of a run, on the machine of the office."
+    )
+    canary: Whole = Field(0, ge=0, le=100_000, description="Periods in shadow first; 0: none.")
+    tolerance: float = Field(
+        0.2, ge=0, le=1e6, allow_inf_nan=False, description="Share by which the firm may do worse in the shadow run."
+    )
+
+
+class Override(Asked):
+    """Give a stock point's order."""
+
+    order: dict[str, Units] = Field(description="Whole units by product.", max_length=10_000)
+    periods: Whole = Field(1, ge=1, le=MOST, description="How long.")
+
+
+class Observations(_Body):
+    """One period's observations of a firm that is fed."""
+
+    period: Whole = Field(ge=0, le=MOST)
+    observations: Annotated[str, Field(max_length=1_000_000)] = Field(description="The csv of docs/live.md, as text.")
+    traffic: Annotated[str, Field(max_length=1_000_000)] | None = Field(
+        None, description="Where customers choose: the csv of traffic."
+    )
+
+
+class Answer(BaseModel):
+    """What a command came to."""
+
+    command: str
+    state: Literal["done", "refused", "pending"]
+    tick: int | None = Field(description="Effective from this tick on.")
+    message: str
+
+
+class Delivered(BaseModel):
+    """Observations that were handed over."""
+
+    period: int
+    state: Literal["done"]
+    message: str
+
+
+class Refusal(BaseModel):
+    """Why not, in one line."""
+
+    error: str
+
+
+class Uploaded(BaseModel):
+    """A policy that was kept."""
+
+    policy: str = Field(description="What a swap takes.")
+
+
+class Right(BaseModel):
+    """The token is right."""
+
+    token: Literal["right"]

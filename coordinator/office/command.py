@@ -1,0 +1,107 @@
+"""`firmwide office`: open a running firm's office."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coordinator.live.commands import HomeOption, NameArgument
+from coordinator.live.place import HOME, place_of
+
+if TYPE_CHECKING:
+    from coordinator.live.running_firm import RunningFirm
+
+app = typer.Typer()
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOK = 1.0  # s between two looks whether the firm still runs
+
+
+@app.command()
+def office(
+    name: NameArgument,
+    host: Annotated[str, typer.Option(help="Address to listen at; the default is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
+    home: HomeOption = HOME,
+) -> None:
+    """Open a running firm's office: a web page and an HTTP interface, until the firm stops or this command is ended."""
+    _must_be_installed()
+    from coordinator.live.running_firm import RunningFirm
+
+    with RunningFirm.connect(name, home) as firm:
+        serve(firm, listening_at(host, port), host, lambda line: sys.stderr.write(f"{line}\n"))
+
+
+def _must_be_installed() -> None:
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"the office needs {error.name}: pip install 'firmwide[office]'") from None
+
+
+def listening_at(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ValueError: one line; it cannot be listened at.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(f"--host {host} --port {port} cannot be listened at: {reason}") from None
+
+
+def serve(firm: RunningFirm, listening: socket.socket, host: str, say: Callable[[str], object]) -> None:
+    """Serve until interrupted, or until the firm has stopped.
+
+    Args:
+        firm: the running firm.
+        listening: a socket; any port.
+        host: what it was bound to.
+        say: takes lines for whoever started this; the token is among them once.
+    """
+    import uvicorn
+
+    from coordinator.office.api import office as application
+    from coordinator.office.guard import token_of
+
+    token, new = token_of(firm.folder)
+    hosts = _LOOPBACK if host in _LOOPBACK else None
+    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+    if hosts is None:
+        say(f"anyone who reaches {host} can look at the firm, and the token travels in clear text")
+    say(f"the office of {firm.name} is open at {url}")
+    if new:
+        kept = firm.folder / "office.token"
+        say(f"for commands, shown this once and kept in {kept}: {url}#token={token}")
+    config = uvicorn.Config(
+        application(firm, token, hosts),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=128,
+        timeout_graceful_shutdown=3,
+    )
+    server, over = uvicorn.Server(config), threading.Event()
+
+    def close_with_the_firm() -> None:
+        while not over.wait(_LOOK):
+            if place_of(firm.folder) is None:
+                say(f"{firm.name} has stopped; its office closes")
+                server.should_exit = True
+                return
+
+    watching = threading.Thread(target=close_with_the_firm, daemon=True)
+    watching.start()
+    try:
+        server.run([listening])
+    finally:
+        over.set()
+        watching.join()
+        listening.close()

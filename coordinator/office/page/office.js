@@ -1,0 +1,200 @@
+/** The office: looks at the firm once a second and shows it. */
+
+import { look, takeTokenFromAddress } from "./api.js";
+import { Card } from "./cards.js";
+import { Chart, means } from "./charts.js";
+import { Commands } from "./commands.js";
+import { count, difference, el, mark, money, number, say, share, total, units } from "./format.js";
+import { Log } from "./log.js";
+import { Network } from "./network.js";
+
+const EVERY = 1000; // ms between two looks
+const WINDOW = 240; // periods shown
+const AT_ONCE = 400; // periods of one look
+const WORDS = { running: "Running", waiting: "Waiting", done: "Done", stopped: "Stopped", failed: "Failed" };
+
+const place = (id) => document.getElementById(id);
+const firm = { network: null, metrics: null, ticks: [], wished: {}, aims: [], saved: [], policies: {}, until: {}, next: 0, chosen: null };
+
+function notice(text, trouble = false) {
+  const node = place("notice");
+  node.hidden = !text;
+  mark(node, "class", trouble ? "notice trouble" : "notice");
+  say(node, text);
+}
+
+/** Everything that is new since the last look. */
+async function gather() {
+  const metrics = await look("metrics");
+  const known = firm.ticks.at(-1)?.tick ?? -1;
+  const since = Math.max(known + 1, metrics.tick - WINDOW, 0);
+  const [ticks, rows, chosen, events] = await Promise.all([
+    metrics.tick > since ? look(`ticks?since=${since}&limit=${AT_ONCE}`) : [],
+    metrics.tick ? look(`history?since=${metrics.tick - 1}&limit=${firm.network.departments.length}`) : [],
+    metrics.tick > since || !firm.aims.length ? look(`history?department=${firm.chosen}&since=${firm.aims.length ? since : Math.max(0, metrics.tick - WINDOW)}&limit=${AT_ONCE}`) : [],
+    look(`events?since=${firm.next}&limit=1000`),
+  ]);
+  firm.metrics = metrics;
+  firm.ticks = [...firm.ticks, ...ticks.filter((tick) => tick.tick > known)].slice(-WINDOW);
+  for (const row of rows) firm.wished[row.department] = row;
+  const aimed = firm.aims.at(-1)?.tick ?? -1;
+  firm.aims = [...firm.aims, ...chosen.filter((row) => row.tick > aimed && row.department === firm.chosen)].slice(-WINDOW);
+  const { benchmark } = metrics;
+  if (benchmark.tick !== firm.saved.at(-1)?.[0]) firm.saved = [...firm.saved, [benchmark.tick, benchmark.saving]].slice(-WINDOW);
+  return events;
+}
+
+/** Versions that have come into office and are not known yet. */
+async function gatherPolicies() {
+  const news = Object.entries(firm.metrics.departments).filter(([name, row]) => !firm.policies[name]?.some((each) => each.version === row.version));
+  await Promise.all(news.map(async ([name]) => (firm.policies[name] = await look(`departments/${name}/policies`))));
+}
+
+const figures = {};
+
+function figure(name, value, beside = "", kind = null) {
+  if (!figures[name]) {
+    figures[name] = { value: el("dd"), beside: el("dd", { class: "note" }) };
+    place("figures").append(el("div", {}, el("dt", {}, name), figures[name].value, figures[name].beside));
+  }
+  say(figures[name].value, value);
+  say(figures[name].beside, beside);
+  mark(figures[name].value, "class", kind);
+}
+
+function showFigures() {
+  const { metrics } = firm;
+  const { benchmark } = metrics;
+  const word = metrics.earns ? "Profit" : "Cost";
+  const held = Object.values(metrics.departments).reduce((sum, row) => sum + total(row.on_hand), 0);
+  const owed = Object.values(metrics.departments).reduce((sum, row) => sum + total(row.backlog), 0);
+  figure(`${word} so far`, money(metrics.money), metrics.tick ? `${money(metrics.money / metrics.tick)} a period` : "");
+  const part = benchmark.money ? ` (${share(Math.abs(benchmark.saving / benchmark.money))})` : "";
+  figure(
+    "Against the benchmark",
+    difference(benchmark.saving),
+    `${benchmark.saving >= 0 ? "better" : "worse"}${part}, by period ${number(benchmark.tick)}`,
+    benchmark.saving > 0 ? "good" : benchmark.saving < 0 ? "bad" : null,
+  );
+  figure("Fill rate", share(metrics.fill_rate), `${number(metrics.served)} of ${units(metrics.demand)}`);
+  figure("Stock on hand", units(held), owed ? `${units(owed)} owed` : "nothing owed");
+  const { sum, count: periods } = metrics.tick_seconds;
+  figure("Time of a period", periods ? `${number((1000 * sum) / periods)} ms` : "none yet", `${number(metrics.tick_rate)} periods a second`);
+  figure("Troubles", count(metrics.fallbacks, "stand-in"), `${count(metrics.restarts, "restart")}, ${count(metrics.refusals, "refusal")}`);
+}
+
+function showState() {
+  const { metrics } = firm;
+  say(place("name"), metrics.name);
+  document.title = `${metrics.name}: ${WORDS[metrics.state]}, period ${metrics.tick}`;
+  const late = metrics.lag > 1 ? `, ${number(metrics.lag)} s late` : "";
+  say(place("state"), `${WORDS[metrics.state]}${metrics.reason ? ` (${metrics.reason})` : ""}, period ${metrics.tick}${late}; firm ${metrics.firm}`);
+  mark(place("state"), "class", `state ${metrics.state}`);
+}
+
+function showCharts(charts) {
+  const spent = firm.ticks.map((tick) => [tick.tick, tick.money]);
+  charts.money.show([spent, means(spent, 20)]);
+  charts.saving.show([firm.saved]);
+  const name = firm.chosen;
+  if (name === firm.network.recommends) return;
+  const rows = firm.ticks.map((tick) => [tick.tick, tick.departments[name]]);
+  const position = Object.fromEntries(rows.map(([period, row]) => [period, total(row.inventory_position)]));
+  const aims = firm.aims.filter((row) => row.tick in position).map((row) => [row.tick, position[row.tick] + row.wished.reduce((sum, each) => sum + each, 0)]);
+  charts.stock.show(
+    [rows.map(([period, row]) => [period, total(row.order)]), rows.map(([period, row]) => [period, total(row.on_hand)]), Object.entries(position).map(([period, value]) => [Number(period), value]), aims],
+    `${name}: stock and orders, units`,
+  );
+}
+
+function showCards(cards) {
+  const { metrics } = firm;
+  for (const [name, card] of Object.entries(cards)) {
+    const row = metrics.departments[name];
+    const wished = firm.wished[name];
+    const tick = firm.ticks.findLast((each) => each.tick === wished?.tick) ?? firm.ticks.at(-1);
+    const same = wished && tick?.tick === wished.tick;
+    card.show({
+      row,
+      metrics,
+      tick: tick?.departments[name],
+      wished: same ? wished.wished : null,
+      policy: firm.policies[name]?.find((each) => each.version === row.version),
+      canary: metrics.canaries.find((each) => each.department === name),
+      until: firm.until[name],
+      trace: firm.ticks.map(({ departments: { [name]: each } }) => [total(each.inventory_position), total(each.on_hand)]),
+    });
+  }
+}
+
+function choose(name) {
+  if (firm.chosen !== name) firm.aims = [];
+  firm.chosen = name;
+  place("chosen").value = name;
+}
+
+async function begin() {
+  takeTokenFromAddress();
+  firm.network = await look("network");
+  const { network } = firm;
+  firm.chosen = network.points.at(-1);
+  const word = network.earns ? "Profit" : "Cost";
+  const charts = {
+    money: new Chart(place("chart-money"), `${word} a period, money`, "money", [
+      { name: "period", kind: "soft" },
+      { name: "mean of 20", kind: "main" },
+    ]),
+    saving: new Chart(place("chart-saving"), "Better than the benchmark so far, money", "money", [{ name: "since the firm began", kind: "main" }], true),
+    stock: new Chart(place("chart-stock"), "Stock and orders, units", "units", [
+      { name: "ordered", kind: "bars" },
+      { name: "on hand", kind: "soft" },
+      { name: "position", kind: "main" },
+      { name: "target", kind: "target" },
+    ], true),
+  };
+  let drawing = null;
+  const draw = () => {
+    if (!firm.metrics) return;
+    showState();
+    showFigures();
+    showCharts(charts);
+    drawing.show(firm.metrics, firm.chosen);
+    showCards(cards);
+  };
+  const pick = (name) => {
+    if (name !== network.recommends) choose(name);
+    draw();
+  };
+  drawing = new Network(place("network"), place("network-note"), network, pick);
+  place("chosen").append(...network.points.map((name) => el("option", { value: name }, name)));
+  choose(firm.chosen);
+  place("chosen").addEventListener("change", (event) => pick(event.target.value));
+  let wake = () => {};
+  const commands = new Commands(() => firm, notice, () => wake());
+  const cards = Object.fromEntries(network.departments.map((name) => [name, new Card(name, network, (kind, of) => commands.open(kind, of))]));
+  place("cards").append(...Object.values(cards).map((card) => card.node));
+  const log = new Log(place("log"), place("log-of"), place("log-none"), network.departments);
+  for (let lost = false; ; ) {
+    try {
+      const events = await gather();
+      await gatherPolicies();
+      for (const event of events) if (event.kind === "override") firm.until[event.department] = event.details.until;
+      if (events.length) firm.next = events.at(-1).number + 1;
+      log.add(events);
+      if (lost) notice("The office answers again.");
+      lost = false;
+      draw();
+    } catch (problem) {
+      if (!lost) notice(firm.metrics?.state === "stopped" ? "The firm has stopped, and its office has closed." : `No answer from the office: ${problem.message}. Trying again.`, true);
+      lost = true;
+    }
+    await new Promise((resolve) => {
+      wake = resolve;
+      const shown = () => !document.hidden && resolve();
+      document.addEventListener("visibilitychange", shown, { once: true });
+      if (!document.hidden) setTimeout(resolve, EVERY);
+    });
+  }
+}
+
+begin().catch((problem) => notice(`The office cannot be shown: ${problem.message}. Reload the page to try again.`, true));

@@ -1,0 +1,98 @@
+"""What the office tells from the firm's folder: its network, and each department's policies by version."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coordinator.live.frame import Frame
+from coordinator.live.policies import read_brief, versions
+
+Json = dict[str, Any]
+
+
+def network_of(folder: Path, frame: Frame) -> Json:
+    """Stock points and departments, products, who supplies whom, and order limits.
+
+    Returns:
+        `firm`, `departments`, `points`, `products`, `customer_facing`, `segments` (STOCK_POINT/SEGMENT), `recommends`
+        (the department, or null), `earns`, `max_order` (units by point and product), and `edges`: `from`, `to`,
+        `lead_time` (as in the firm file: periods, a law, or either by product). Who has no supplier buys `outside`.
+    """
+    written = yaml.safe_load((folder / "firm.yaml").read_text())
+    edges = [{"lead_time": 1, **edge} for edge in written.get("supply", [])]
+    supplied = {edge["to"] for edge in edges}
+    edges += [{"from": "outside", "to": name, "lead_time": 1} for name in frame.points if name not in supplied]
+    return {
+        "firm": frame.firm,
+        "departments": frame.departments,
+        "points": frame.points,
+        "products": frame.products,
+        "customer_facing": frame.customer_facing,
+        "segments": frame.segments,
+        "recommends": frame.recommends,
+        "earns": frame.earns,
+        "max_order": {name: frame.by_product(most) for name, most in zip(frame.points, frame.max_order, strict=True)},
+        "edges": [{"from": edge["from"], "to": edge["to"], "lead_time": edge["lead_time"]} for edge in edges],
+    }
+
+
+def policies_of(folder: Path, department: str, products: list[str]) -> list[Json]:
+    """Every policy that a department has ever followed, oldest first.
+
+    Returns:
+        `version`, `policy` (its label), `kind`, `level` (units by product: the base-stock level that it follows or
+        departs from; null where it has none), `timescale` (in words; null unless its run is still where it was), and
+        of how it was let in: `who`, `why`, `tick`, `asked` (the policy that was asked for), `figures` (shadow run).
+    """
+    return [
+        _policy(folder, department, version, tuple(products)) for version in versions(folder / "policies", department)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _policy(folder: Path, department: str, version: int, products: tuple[str, ...]) -> Json:
+    """A version never changes."""
+    brief = read_brief(folder / "policies", department, version)
+    came = json.loads((folder / "policies" / department / f"{version}.json").read_text())["provenance"]
+    level = brief.arrays.get("level")
+    asked = came.get("policy")
+    return {
+        "version": version,
+        "policy": brief.label,
+        "kind": brief.kind,
+        "level": None if level is None else dict(zip(products, map(float, level.reshape(-1)), strict=False)),
+        "timescale": _timescale(department, asked),
+        "who": came.get("who", ""),
+        "why": came.get("why", ""),
+        "tick": came.get("tick", 0),
+        "asked": asked,
+        "figures": came.get("figures"),
+    }
+
+
+def _timescale(department: str, asked: str | None) -> str | None:
+    """How fast a department learned in the run that its policy is of."""
+    folder = Path((asked or "").partition("@")[0])
+    if folder.suffix == ".safetensors":
+        folder = folder.parent.parent.parent
+    if not asked or not (folder / "settings.json").is_file():
+        return None
+    from coordinator.run_folder import RunFolder
+    from coordinator.settings import LOOP_SCHEMES
+    from departments.loop import RECOMMENDATION
+
+    try:
+        settings = RunFolder(folder).settings()
+    except ValueError:
+        return None  # the run was written over since; the policy was not
+    if settings.scheme in LOOP_SCHEMES:
+        law = settings.law_of(department, department == RECOMMENDATION)
+        return f"step law {law.initial:g}, decay {law.decay:g}"
+    if settings.scheme == "pathwise":
+        return f"learning rate {settings.pathwise.learning_rate:g}, falling by half a cosine"
+    return f"learning rate {settings.ppo_of(department).learning_rate:g}"
