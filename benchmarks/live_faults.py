@@ -33,7 +33,6 @@ from departments.policy import Snapshot
 from environment import load_firm
 
 LEAST_ORDER = 3  # units of an override
-_SETTLE = 100  # ticks after the last fault
 
 
 def a_run(folder: Path, firm: str) -> RunFolder:
@@ -75,7 +74,7 @@ def throw(firm: RunningFirm, run: RunFolder, rng: random.Random, number: int) ->
         processes = firm.processes()
         victim = rng.choice([*processes, "coordinator", "environment"])
         os.kill(processes[victim], signal.SIGKILL)
-        return f"kill {victim.partition('-')[0]}"
+        return f"kill {victim.removeprefix('department-')}"
     if kind == "swap":
         return f"swap {firm.swap(department, str(run.path) + '@1', tolerance=1.0, **asked)['state']}"
     if kind == "malformed":
@@ -110,14 +109,14 @@ def run_faults(source: str, ticks: int, faults: int, seed: int, home: Path) -> d
             for number in range(faults):
                 until_tick(firm, ticks * number // faults)
                 thrown[throw(firm, run, rng, number)] += 1
-            firm.processes()  # all are back
-            until_tick(firm, max(ticks, firm.committed() + _SETTLE))
-            firm.halt(who="faults")
+            until_tick(firm, max(ticks, firm.committed()))
+            firm.halt(who="faults")  # it hears from everybody once more
             figures, events = firm.metrics(), firm.events(0, 1_000_000)
         finally:
             firm.dismiss()
     found = replay(home / "faults")
-    kills = sum(count for what, count in thrown.items() if what.startswith("kill"))
+    kills = Counter({what.removeprefix("kill "): n for what, n in thrown.items() if what.startswith("kill ")})
+    restarts = Counter(event["department"] for event in events if event["kind"] == "restart")
     done = Counter(f"{event['kind']}" for event in events if event["who"] == "faults")
     return {
         "firm": source,
@@ -126,10 +125,12 @@ def run_faults(source: str, ticks: int, faults: int, seed: int, home: Path) -> d
         "wrong": found["faults"],
         "thrown": dict(thrown),
         "audited": dict(done),
-        "kills": kills,
+        "kills": kills.total(),
+        "kills_not_in_the_book": dict(kills - restarts),
+        "restarts_of_nobody_killed": dict(restarts - kills),
         "restarts": figures["restarts"],
         "fallbacks": figures["fallbacks"],
-        "restarts_audited": sum(event["kind"] == "restart" for event in events),
+        "restarts_audited": restarts.total(),
         "fallbacks_audited": sum(event["kind"] == "fallback" for event in events),
         "unpickled": Path("/tmp/firmwide-was-unpickled").exists(),
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.actors import RayStaff, reborn
+from coordinator.live.actors import here, session
 from coordinator.live.book import Book, Command, Event, OvertakenError
 from coordinator.live.feed_files import write_decisions
 from coordinator.live.figures import canary_figures, figures
@@ -23,6 +23,7 @@ from coordinator.live.frame import Frame
 from coordinator.live.moment import Moment
 from coordinator.live.operation import Operation
 from coordinator.live.shadow import Canary, Play
+from coordinator.live.staff import RayStaff
 from departments.serving import Brief
 
 _REPORT_EVERY = 0.25  # s between two reports to the monitor
@@ -62,17 +63,25 @@ class Coordinator:
         self._following: Any = None
         self._reporting: Any = None
         self._reported = self._followed = 0.0
+        self._attend()
         self._lag, self._begun, self._first = 0.0, time.monotonic(), self._operation.now.tick
-        kind = Event("restart", "coordinator", why="its process died") if reborn() else Event("start", why="begins")
-        if reborn():
-            self._staff.recall(self._operation.record.get("places", {}))
-        self._operation.note(kind)
-        self._operation.flush()
         self._recount()
         self._emit()
         for command in self._book.pending():
             self._prepare(command)
         threading.Thread(target=self._guarded, daemon=True, name="ticks").start()
+
+    def _attend(self) -> None:
+        """Begin, or go on from a predecessor that died; the deaths of all others in between are noticed too."""
+        kept = self._operation.record["attendance"]
+        if kept["session"] == session():
+            self._staff.attendance.recall(kept["restarts"])
+        else:
+            kept["session"] = session()
+            self._operation.note(Event("start", why="begins"))
+        self._staff.attendance.heard("coordinator", here().restarts)
+        self._staff.meet()
+        self._operation.flush()
 
     def ready(self) -> tuple[int, int]:
         """Process id and the next tick, once the ticks run."""

@@ -49,11 +49,11 @@ class Staff(Protocol):
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
         """The next `Moment`; waits until the environment is there."""
 
-    def places(self) -> dict[str, int]:
-        """Process id of every worker as last seen."""
+    def noticed(self) -> tuple[list[Event], dict[str, int]]:
+        """Restarts of workers since the last call, and how often each was started again, these included."""
 
-    def events(self) -> list[Event]:
-        """What has happened to workers since the last call: restarts."""
+    def roll_call(self) -> None:
+        """Hear once more from all who answer."""
 
 
 class Now(NamedTuple):
@@ -83,6 +83,7 @@ class Operation:
         tick, arrays, self.record = book.take_over()
         self.posts: dict[str, Record] = self.record["posts"]
         self.totals: Record = self.record["totals"]
+        self.record.setdefault("attendance", {"session": "", "restarts": {}})
         policies = folder / "policies"
         briefs = {name: read_brief(policies, name, post["version"]) for name, post in self.posts.items()}
         self._benchmarks = {name: Decider(read_brief(folder / "benchmark", name, 1)) for name in self.frame.departments}
@@ -115,8 +116,14 @@ class Operation:
             self.record["shadow"] |= {"cost": first, "firm_cost": first}
         self.flush()
 
+    def _listen(self) -> None:
+        """Take restarts and their numbers at once: they get into the book in the same commit."""
+        events, self.record["attendance"]["restarts"] = self.staff.noticed()
+        self.note(*events)
+
     def flush(self) -> None:
         """Let what was noted stand in the book without waiting for a tick."""
+        self._listen()
         self.book.amend(self.now.tick, self._packed(), self.record, self._events)
         self._events = []
 
@@ -134,7 +141,6 @@ class Operation:
         }
         replies = self.staff.decide(questions)
         asked = time.perf_counter()
-        self.note(*self.staff.events())
         order = np.zeros((*frame.max_order.shape, 1))
         exposure, rows = None, []
         memories, standins, decided = dict(now.memories), dict(now.standins), {}
@@ -155,8 +161,7 @@ class Operation:
         before_step = time.perf_counter()
         moment = self.staff.step(now.tick, now.moment.arrays, order, exposure)
         stepped = time.perf_counter()
-        self.note(*self.staff.events())
-        self.record["places"] = self.staff.places()
+        self._listen()
         self._count(replies, asked - started, stepped - before_step)
         add_account(self.totals, now.moment.account)
         account = self._account(now, decided)
@@ -265,6 +270,7 @@ class Operation:
         counted = {"swap": "swaps", "rollback": "rollbacks", "override": "overrides", "pause": "pauses"}.get(kind)
         if totals and counted:
             totals[counted] += 1
+        self._listen()
         self.book.amend(self.now.tick, self._packed(), self.record, self._events, [answered])
         self._events = []
         return answered
@@ -342,6 +348,7 @@ class Operation:
         return f"{command.department} decides by itself again from period {self.now.tick} on", {}
 
     def _stop(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+        self.staff.roll_call()
         return f"stopped after {self.now.tick} periods", {}
 
 

@@ -1,4 +1,8 @@
-"""Is a book true? Every committed period of a simulated firm is played again from its first state and compared."""
+"""Is a book true? Every committed period of a simulated firm is played again from its first state and compared.
+
+Every decision is also held against the events: from the tick of a swap or rollback on its version and no other decides,
+and for its periods an override is what is done.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ _PAGE = 500  # ticks read at a time
 
 
 def replay(folder: Path) -> dict[str, Any]:
-    """Play a firm's decisions again on the same chance, and compare stock, backlog, money and the last state.
+    """Play a firm's decisions again on the same chance; compare stock, backlog, money, versions and the last state.
 
     Args:
         folder: of a firm that is simulated.
@@ -30,6 +34,8 @@ def replay(folder: Path) -> dict[str, Any]:
     world = Simulated((folder / "firm.yaml").read_text(), facts["seed"])
     moment, tick, faults, decisions = world.start(), 0, [], 0
     until, arrays, _ = book.now()
+    events = book.events(0, 10_000_000)
+    orders = _Orders(events)
     while tick < until:
         page = book.ticks(tick, _PAGE)
         rows = book.decisions(None, tick, _PAGE * len(frame.departments))
@@ -39,6 +45,7 @@ def replay(folder: Path) -> dict[str, Any]:
                 faults.append(f"tick {tick} is missing")
                 break
             faults += _differences(frame, kept, moment.account)
+            faults += [fault for n in frame.departments if (tick, n) in made for fault in orders.faults(made[tick, n])]
             wrong = [n for n in frame.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
             decisions += len(frame.departments) - len(wrong)
@@ -51,9 +58,37 @@ def replay(folder: Path) -> dict[str, Any]:
     for key, value in {} if faults else moment.arrays.items():
         if not np.array_equal(arrays[f"world/{key}"], value):
             faults.append(f"the last state's {key} is not what the decisions lead to")
-    events = len(book.events(0, 10_000_000))
     book.close()
-    return {"ticks": tick, "decisions": decisions, "events": events, "faults": faults}
+    return {"ticks": tick, "decisions": decisions, "events": len(events), "faults": faults}
+
+
+class _Orders:
+    """What the events say that each department must follow."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self._versions: dict[str, list[tuple[int, int]]] = {}  # from a tick on
+        self._overrides: dict[str, list[tuple[int, int, Any]]] = {}  # from a tick until before another
+        for event in events:
+            name, tick, details = event["department"], event["tick"], event["details"]
+            if event["kind"] in ("swap", "rollback"):
+                self._versions.setdefault(name, []).append((tick, details["to"]))
+            elif event["kind"] == "override":
+                given = details["order"] if "order" in details else details["exposure"]
+                self._overrides.setdefault(name, []).append((tick, details["until"], given))
+
+    def faults(self, row: dict[str, Any]) -> list[str]:
+        """What is wrong with a decision, one line each."""
+        name, tick, wrong = row["department"], row["tick"], []
+        version = ([1] + [to for since, to in self._versions.get(name, ()) if since <= tick])[-1]
+        if row["version"] != version:
+            wrong.append(f"tick {tick}: {name} follows version {row['version']}, must be {version}")
+        begun = [(until, given) for since, until, given in self._overrides.get(name, ()) if since <= tick]
+        until, given = begun[-1] if begun else (0, None)
+        if (row["mode"] == "override") != (tick < until):
+            wrong.append(f"tick {tick}: {name} decides by {row['mode']}, its override lasts until {until}")
+        elif row["mode"] == "override" and row["decision"] != given:
+            wrong.append(f"tick {tick}: {name} decided {row['decision']}, its override says {given}")
+        return wrong
 
 
 def _decided(frame: Frame, departments: dict[str, Any]) -> tuple[Array, Array | None]:

@@ -50,6 +50,7 @@ def test_under_faults_no_tick_is_lost_or_doubled_and_the_book_is_true(tmp_path):
     assert found["decisions"] == 4 * found["ticks"]
     thrown = found["thrown"]
     assert found["restarts"] == found["kills"] >= 3
+    assert found["kills_not_in_the_book"] == found["restarts_of_nobody_killed"] == {}
     assert thrown.get("malformed done", 0) == 0
     assert thrown.get("swap done", 0) == found["audited"].get("swap", 0)
     assert thrown.get("override done", 0) == found["audited"].get("override", 0)

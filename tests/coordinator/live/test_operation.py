@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from coordinator.live.attendance import Attendance
 from coordinator.live.book import Book, Command, OvertakenError
 from coordinator.live.founding import found, source_of
 from coordinator.live.operation import Operation, Reply
@@ -17,6 +18,7 @@ class Office:
 
     def __init__(self, folder, silent=()):
         self.desks, self.silent, self.asked = {}, set(silent), []
+        self.attendance = Attendance()
         self.world = Simulated((folder / "firm.yaml").read_text(), 5)
 
     def decide(self, questions):
@@ -36,11 +38,11 @@ class Office:
     def step(self, tick, arrays, order, exposure):
         return self.world.step(tick, arrays, order, exposure)
 
-    def events(self):
-        return []
+    def noticed(self):
+        return self.attendance.noticed()
 
-    def places(self):
-        return {}
+    def roll_call(self):
+        pass
 
 
 def begun(folder, firm="firm", policies=None):
@@ -191,6 +193,31 @@ def test_a_book_that_was_tampered_with_is_found_out(tmp_path):
         operation.tick()
     assert replay(tmp_path / "f")["faults"] == []
     change = 'update ticks set record = replace(record, \'"order": {"unit": \', \'"order": {"unit": 1\') where tick = 1'
+    operation.book._file.execute(change)
+    assert replay(tmp_path / "f")["faults"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update decisions set version = 1 where department = 'retailer-2' and tick = 4",
+        "update decisions set mode = 'policy' where department = 'retailer-1' and tick = 3",
+        "update decisions set mode = 'override' where department = 'retailer-1' and tick = 4",
+        "update decisions set decision = '{\"unit\": 8}' where department = 'retailer-1' and tick = 2",
+        "delete from events where kind = 'swap'",
+    ],
+)
+def test_a_replay_finds_a_swap_or_an_override_that_was_not_wholly_in_effect(change, tmp_path):
+    from coordinator.live.briefs import Briefs
+
+    operation = begun(tmp_path / "f", "a1")
+    for tick in range(6):
+        if tick == 2:
+            asked(operation, "override", "retailer-1", order={"unit": 7}, periods=2)
+        if tick == 3:
+            asked(operation, "swap", "retailer-2", Briefs(load_firm("a1")).rule("retailer-2", "echelon-base-stock"))
+        operation.tick()
+    assert replay(tmp_path / "f")["faults"] == []
     operation.book._file.execute(change)
     assert replay(tmp_path / "f")["faults"]
 

@@ -1,0 +1,207 @@
+"""Through whom the coordinator reaches departments, environment, critic and monitor: Ray actors that may die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from coordinator.live.actors import Place
+from coordinator.live.attendance import Attendance
+from coordinator.live.book import Event
+from coordinator.live.moment import Arrays, Moment
+from coordinator.live.operation import Question, Reply
+from departments.desk import Answer
+from departments.serving import Array
+
+_OTHERS = ("environment", "critic", "monitor")
+_EMPTY_TRIES = 2  # questions a tick: the second one brings the brief along
+_ROLL_CALL = 10.0  # s
+
+
+class _Department:
+    """What the coordinator knows of a department's process."""
+
+    def __init__(self, actor: Any) -> None:  # noqa: ANN401
+        self.actor = actor
+        self.place: Place | None = None
+        self.up = True
+        self.knows: tuple[int, int] | None = None  # version and tick that it can be asked without its brief
+        self.late: Any = None  # a question that has not been answered yet
+
+
+class RayStaff:
+    """Departments and environment of one firm."""
+
+    def __init__(self, namespace: str, departments: list[str], deadline: float) -> None:
+        """Find the actors.
+
+        Args:
+            namespace: of the firm.
+            departments: their names.
+            deadline: seconds that departments have to answer.
+        """
+        import ray
+
+        self._ray, self._deadline, self.attendance = ray, deadline, Attendance()
+        find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
+        self._departments = {name: _Department(actor) for name, actor in find.items()}
+        self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
+
+    def meet(self) -> None:
+        """Wait until all departments are there."""
+        asked = {n: d.actor.ready.options(max_task_retries=-1).remote() for n, d in self._departments.items()}
+        for name, reference in asked.items():
+            self._met(name, self._ray.get(reference))
+
+    def roll_call(self) -> None:
+        """Hear once more from all who answer within some seconds, so that no death goes unnoticed."""
+        actors = {name: d.actor for name, d in self._departments.items()} | self._others
+        asked = {a.ready.options(max_task_retries=-1).remote(): name for name, a in actors.items()}
+        done, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=_ROLL_CALL)
+        for reference, place in self._values(done):
+            if isinstance(place, Exception):
+                continue  # it dies again and again; its next life is heard of by a successor
+            if asked[reference] in self._departments:
+                self._met(asked[reference], place)
+            else:
+                self.attendance.heard(asked[reference], place.restarts)
+
+    def _met(self, name: str, place: Place) -> None:
+        department = self._departments[name]
+        if place == department.place:
+            return
+        details: dict[str, Any] = {"node": place.node}
+        if department.place is not None:
+            details["moved"] = place.node != department.place.node
+        self.attendance.heard(name, place.restarts, details)
+        department.place = place
+
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """Of each department, whether it answers, and its node."""
+        return {n: {"up": d.up, "node": d.place.node if d.place else ""} for n, d in self._departments.items()}
+
+    def noticed(self) -> tuple[list[Event], dict[str, int]]:
+        """See `Attendance.noticed`."""
+        return self.attendance.noticed()
+
+    def decide(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
+        """Answers by department; those that did not come in time are left out."""
+        started = time.perf_counter()
+        asked: dict[Any, str] = {}
+        tries = dict.fromkeys(questions, 0)
+        for name, question in questions.items():
+            if self._free(name):
+                asked[self._ask(name, question)] = name
+        replies: dict[str, Reply] = {}
+        while asked:
+            left = self._deadline - (time.perf_counter() - started)
+            done, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=max(left, 0.0))
+            for reference, value in self._values(done):
+                name = asked.pop(reference)
+                answer = self._heard(name, value)
+                if answer is not None:
+                    replies[name] = Reply(answer, time.perf_counter() - started)
+                    self._departments[name].knows = (questions[name].brief.version, questions[name].tick + 1)
+                elif not isinstance(value, Exception) and tries[name] < _EMPTY_TRIES:
+                    tries[name] += 1
+                    asked[self._ask(name, questions[name])] = name
+            if asked and (not done or left <= 0.0):
+                break
+        for reference, name in asked.items():
+            self._departments[name].late, self._departments[name].up = reference, False
+        for name in questions.keys() - replies.keys():
+            self._departments[name].knows = None
+        return replies
+
+    def _free(self, name: str) -> bool:
+        """Whether a department can be asked: not while it owes an answer."""
+        department = self._departments[name]
+        if department.late is None:
+            return True
+        done, _ = self._ray.wait([department.late], timeout=0)
+        for _, value in self._values(done):
+            self._heard(name, value)
+            department.late = department.knows = None
+        return department.late is None
+
+    def _ask(self, name: str, question: Question) -> Any:  # noqa: ANN401
+        department, brief = self._departments[name], question.brief
+        knows = department.knows == (brief.version, question.tick)
+        bring = (None, None) if knows else (brief, question.memory)
+        return department.actor.decide.remote(question.tick, brief.version, question.observation, *bring)
+
+    def _values(self, done: list[Any]) -> list[tuple[Any, Any]]:
+        """Values of references, or the errors of those whose worker died."""
+        try:
+            return list(zip(done, self._ray.get(done), strict=True))
+        except self._ray.exceptions.RayError:
+            return [(reference, self._value(reference)) for reference in done]
+
+    def _value(self, reference: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            return error
+
+    def _heard(self, name: str, value: Any) -> Answer | None:  # noqa: ANN401
+        department = self._departments[name]
+        department.up = not isinstance(value, Exception)
+        if isinstance(value, Exception):
+            department.knows = None
+            return None
+        place, answer = value
+        self._met(name, place)
+        if answer is None:
+            department.knows = None
+        found: Answer | None = answer
+        return found
+
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
+        """The next moment; waits until the environment is there."""
+        moment: Moment = self._insist("step", tick, arrays, order, exposure)
+        return moment
+
+    def observe(self, tick: int, arrays: Arrays) -> Moment | str | None:
+        """A fed firm's awaited period: its moment, nothing yet, or why its files cannot be read."""
+        found: Moment | str | None = self._insist("observe", tick, arrays)
+        return found
+
+    def _insist(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        while True:
+            value = self._value(self.ask("environment", method, *arguments))
+            if not isinstance(value, Exception):
+                return self.heard("environment", value)
+            self._must_be_death(value)
+            self._value(self._others["environment"].ready.options(max_task_retries=-1).remote())
+
+    def ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """A reference to the answer of environment, critic or monitor."""
+        return self._others[name].call.remote(method, *arguments)
+
+    def answered(self, reference: Any) -> bool:  # noqa: ANN401
+        """Whether an answer is there, or will never be."""
+        return bool(self._ray.wait([reference], timeout=0)[0])
+
+    def result(self, name: str, reference: Any) -> Any:  # noqa: ANN401
+        """The answer; None if its process died.
+
+        Raises:
+            Exception: what the worker raised.
+        """
+        value = self._value(reference)
+        if isinstance(value, Exception):
+            self._must_be_death(value)
+            return None
+        return self.heard(name, value)
+
+    def heard(self, name: str, value: tuple[Place, Any]) -> Any:  # noqa: ANN401
+        """An answer, after a look at whose it is."""
+        place, result = value
+        self.attendance.heard(name, place.restarts)
+        return result
+
+    def _must_be_death(self, error: Exception) -> None:
+        errors = self._ray.exceptions
+        if not isinstance(error, (errors.RayActorError, errors.ObjectLostError)):
+            raise getattr(error, "cause", None) or error

@@ -1,0 +1,56 @@
+import os
+import signal
+
+import pytest
+
+from coordinator.live.attendance import Attendance
+from coordinator.live.opening import Opening, open_firm
+from coordinator.live.replay import replay
+from tests.coordinator.live.test_nodes import until
+
+
+def test_every_restart_is_told_once_however_late_it_is_heard_of():
+    attendance = Attendance()
+    attendance.heard("warehouse", 0)
+    assert attendance.noticed() == ([], {"warehouse": 0})
+    attendance.heard("warehouse", 2, {"node": "n"})
+    attendance.heard("warehouse", 1)  # an answer from before that was still under way
+    events, restarts = attendance.noticed()
+    assert [(event.kind, event.department, event.details) for event in events] == [
+        ("restart", "warehouse", {"restarts": 1}),
+        ("restart", "warehouse", {"restarts": 2, "node": "n"}),
+    ]
+    assert restarts == {"warehouse": 2}
+    successor = Attendance()
+    successor.recall(restarts)
+    successor.heard("warehouse", 2)
+    successor.heard("critic", 1)  # it was never heard of before it died
+    assert [event.department for event in successor.noticed()[0]] == ["critic"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_whoever_dies_again_before_anybody_notices_and_with_the_coordinator_stands_in_the_book(tmp_path):
+    with open_firm(Opening("a1", "deaths", tmp_path, tick=0.0)) as firm:
+        try:
+            until(lambda: firm.committed() > 3)
+            first = firm.processes()
+            os.kill(first["coordinator"], signal.SIGSTOP)  # it notices nothing from here on
+            twice = ("department-retailer-2", "critic", "environment", "monitor")
+            for _ in range(2):
+                for name in twice:
+                    pid = int(firm._ask(name, "ready")[0])
+                    os.kill(pid, signal.SIGKILL)
+                    until(lambda name=name, pid=pid: int(firm._ask(name, "ready")[0]) != pid)
+            os.kill(first["coordinator"], signal.SIGKILL)
+            firm.processes()  # all are back
+            os.kill(int(firm._ask("department-warehouse", "ready")[0]), signal.SIGKILL)
+            assert firm.halt()["state"] == "done"
+            told = [event["department"] for event in firm.events() if event["kind"] == "restart"]
+            assert sorted(told) == sorted(
+                [name.removeprefix("department-") for name in twice] * 2 + ["coordinator", "warehouse"]
+            )
+            assert [event["kind"] for event in firm.events()].count("start") == 1
+        finally:
+            firm.dismiss()
+    assert replay(tmp_path / "deaths")["faults"] == []
