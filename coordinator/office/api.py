@@ -26,6 +26,7 @@ UploadName = Annotated[str, Query(pattern=f"^{NAME}$", description="For people, 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _WAIT = 10.0  # s that a command may take before its answer is `pending`
+_CANARY_WAIT = 3.0  # s; a canary takes its periods
 _REFUSALS = {
     400: "The request cannot be read.",
     401: "The token is missing or another.",
@@ -148,6 +149,7 @@ def _commands(firm: RunningFirm) -> APIRouter:
     def swap(department: str, body: bodies.Swap) -> Response:
         """Let a department follow another policy, after it was examined."""
         given = {"canary": body.canary, "tolerance": body.tolerance, **tagged(body)}
+        given["wait"] = _CANARY_WAIT if body.canary else _WAIT
         return _carried(firm.swap(_known(firm, department), place_of(firm.folder, body.policy), **given))
 
     @router.post("/departments/{department}/rollback", response_model=bodies.Answer)

@@ -33,12 +33,18 @@ export async function look(path) {
 /** Command; the same id asks once more for the same command. */
 export async function command(path, body) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}`, "Content-Type": "application/json" };
-  return answered(await fetch(`api/${path}`, { method: "POST", headers, body: JSON.stringify({ who: who(), ...body }) }));
+  return answered(
+    await fetch(`api/${path}`, { method: "POST", headers, body: JSON.stringify({ who: who(), ...body }) }),
+  );
 }
 
 /** Keep a run folder that is a zip; returns what a swap takes. */
 export async function upload(file) {
-  const plain = file.name.toLowerCase().replace(/\.zip$/, "").replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  const plain = file.name
+    .toLowerCase()
+    .replace(/\.zip$/, "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "");
   const name = plain.slice(0, 40) || "upload";
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}`, "Content-Type": "application/zip" };
   const answer = await answered(await fetch(`api/policies?name=${name}`, { method: "POST", headers, body: file }));

@@ -12,19 +12,33 @@ export class Card {
     this.most = network.max_order[name];
     this.earns = network.earns;
     this.mode = el("span", { class: "mode" });
-    this.policy = el("p", { class: "policy" });
+    this.policy = el("p", { class: "follows" });
     this.pace = el("p", { class: "note" });
     this.why = el("p", { class: "why" });
     this.figures = el("dl");
     this.rows = {};
-    this.trace = svg("svg", { class: "trace", height: 34, preserveAspectRatio: "none", viewBox: `0 0 ${TRACE} 30`, role: "img" });
+    this.trace = svg("svg", {
+      class: "trace",
+      height: 34,
+      preserveAspectRatio: "none",
+      viewBox: `0 0 ${TRACE} 30`,
+      role: "img",
+    });
     this.progress = el("progress", { "aria-label": `canary of ${name}` });
     this.canaryText = el("span");
     this.canary = el("div", { class: "canary", hidden: true }, this.canaryText, this.progress);
     this.buttons = Object.fromEntries(
-      ["swap", "override", "pause", "rollback"].map((kind) => [kind, el("button", { type: "button", "data-kind": kind })]),
+      ["swap", "override", "pause", "rollback"].map((kind) => [
+        kind,
+        el("button", { type: "button", "data-kind": kind }),
+      ]),
     );
-    for (const [kind, text] of Object.entries({ swap: "Swap", override: "Order", pause: "Pause", rollback: "Roll back" })) {
+    for (const [kind, text] of Object.entries({
+      swap: "Swap",
+      override: "Order",
+      pause: "Pause",
+      rollback: "Roll back",
+    })) {
       const button = this.buttons[kind];
       button.append(text, el("span", { class: "unseen" }, ` ${kind === "override" ? "by hand for " : ""}${name}`));
       button.addEventListener("click", () => act(kind === "pause" && this.paused ? "resume" : kind, name));
@@ -60,13 +74,19 @@ export class Card {
       this.fact("Decisions", count(row.decisions, "period"));
     } else {
       this.costs(row, metrics);
-      if (row.demand !== null) this.fact("Fill rate", share(row.fill_rate));
+      if (row.demand !== null) {
+        this.fact("Demand", `${units(row.demand / Math.max(metrics.tick, 1))} a period`);
+        this.fact("Fill rate", share(row.fill_rate));
+      }
       this.fact("On hand", products(row.on_hand));
       if (total(row.backlog)) this.fact("Owed", products(row.backlog));
       else this.forget("Owed");
       this.draw(facts.trace);
     }
-    const troubles = [row.fallbacks && count(row.fallbacks, "stand-in"), row.restarts && count(row.restarts, "restart")];
+    const troubles = [
+      row.fallbacks && count(row.fallbacks, "stand-in"),
+      row.restarts && count(row.restarts, "restart"),
+    ];
     if (troubles.some(Boolean)) this.fact("Troubles", troubles.filter(Boolean).join(", "));
     this.try(canary);
   }
@@ -94,7 +114,11 @@ export class Card {
     const apart = theirs ? share(Math.abs((mine - theirs) / theirs)) : "";
     const even = Math.abs(mine - theirs) < 0.0005 * Math.abs(theirs);
     const side = even ? "the same" : `${apart} ${better > 0 ? "better" : "worse"}`;
-    this.fact("Benchmark", `${money(theirs)}${theirs ? `, ${side}` : ""}`, even || !theirs ? "" : better > 0 ? "good" : "bad");
+    this.fact(
+      "Benchmark",
+      `${money(theirs)}${theirs ? `, ${side}` : ""}`,
+      even || !theirs ? "" : better > 0 ? "good" : "bad",
+    );
   }
 
   /** The last decision in a sentence: position against target, and what stood in the way. */
@@ -103,9 +127,11 @@ export class Card {
     const position = total(tick.inventory_position);
     const ordered = total(tick.order);
     const order = ordered ? `ordered ${products(tick.order)}` : "ordered nothing";
-    if (tick.mode === "override") return `By hand${until ? ` until period ${number(until - 1)}` : ""}: ${order}, at a position of ${units(position)}.`;
+    if (tick.mode === "override")
+      return `By hand${until ? ` until period ${number(until - 1)}` : ""}: ${order}, at a position of ${units(position)}.`;
     if (tick.mode === "paused") return `Paused: the benchmark's rule ${order}, at a position of ${units(position)}.`;
-    if (tick.mode === "fallback") return `It did not answer in time: the benchmark's rule ${order}, at a position of ${units(position)}.`;
+    if (tick.mode === "fallback")
+      return `It did not answer in time: the benchmark's rule ${order}, at a position of ${units(position)}.`;
     if (!wished) return `Position ${units(position)}: ${order}.`;
     const aim = position + wished.reduce((sum, each) => sum + each, 0);
     const limit = wished.some((each, k) => each > Object.values(this.most)[k] + 0.5) ? ", its limit" : "";
@@ -128,11 +154,21 @@ export class Card {
     if (trace.length < 2) return;
     const last = trace.slice(-TRACE);
     const most = Math.max(1, ...last.map(([position, held]) => Math.max(position, held)));
-    const path = (at) => last.map((each, i) => `${i ? "L" : "M"}${((i * TRACE) / (last.length - 1)).toFixed(1)} ${(29 - (28 * Math.max(each[at], 0)) / most).toFixed(1)}`).join("");
+    const path = (at) =>
+      last
+        .map(
+          (each, i) =>
+            `${i ? "L" : "M"}${((i * TRACE) / (last.length - 1)).toFixed(1)} ${(29 - (28 * Math.max(each[at], 0)) / most).toFixed(1)}`,
+        )
+        .join("");
     const held = svg("path", { class: "area", d: `${path(1)}L${TRACE} 30L0 30Z` });
     this.trace.replaceChildren(held, svg("path", { class: "soft", d: path(0), "vector-effect": "non-scaling-stroke" }));
     const [position, onHand] = last.at(-1);
-    mark(this.trace, "aria-label", `last ${last.length} periods: position now ${units(position)}, on hand ${units(onHand)}`);
+    mark(
+      this.trace,
+      "aria-label",
+      `last ${last.length} periods: position now ${units(position)}, on hand ${units(onHand)}`,
+    );
   }
 
   try(canary) {
@@ -141,6 +177,9 @@ export class Card {
     mark(this.progress, "max", canary.until - canary.since);
     mark(this.progress, "value", canary.done);
     const whole = canary.until - canary.since;
-    say(this.canaryText, `Canary ${canary.policy}: ${canary.done} of ${count(whole, "period")}, ${money(canary.money)}; in office ${money(canary.incumbent_money)}`);
+    say(
+      this.canaryText,
+      `Canary ${canary.policy}: ${canary.done} of ${count(whole, "period")}, ${money(canary.money)}; in office ${money(canary.incumbent_money)}`,
+    );
   }
 }

@@ -2,7 +2,6 @@
 
 import { el, number, say, svg } from "./format.js";
 
-const HEIGHT = 132;
 const LEFT = 46;
 const BOTTOM = 20;
 const TOP = 8;
@@ -13,7 +12,8 @@ export function steps(low, high, most = 3) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw);
   const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high + step / 1e6; at += step) found.push(Math.abs(at) < step / 1e6 ? 0 : at);
+  for (let at = Math.ceil(low / step) * step; at <= high + step / 1e6; at += step)
+    found.push(Math.abs(at) < step / 1e6 ? 0 : at);
   return found;
 }
 
@@ -27,10 +27,20 @@ export class Chart {
     this.at = null;
     this.title = el("h3", {}, title);
     this.values = series.map(() => el("b"));
-    const legend = series.map((each, i) => el("li", { class: each.kind }, el("i", { "aria-hidden": "true" }), `${each.name} `, this.values[i]));
+    const legend = series.map((each, i) =>
+      el("li", { class: each.kind }, el("i", { "aria-hidden": "true" }), `${each.name} `, this.values[i]),
+    );
     this.when = el("span", { class: "when" });
-    this.drawing = svg("svg", { role: "img", height: HEIGHT });
-    place.append(el("div", { class: "chart" }, el("div", { class: "head" }, this.title, this.when), el("ul", { class: "legend" }, ...legend), this.drawing));
+    this.drawing = svg("svg", { role: "img" });
+    place.append(
+      el(
+        "div",
+        { class: "chart" },
+        el("div", { class: "head" }, this.title, this.when),
+        el("ul", { class: "legend" }, ...legend),
+        this.drawing,
+      ),
+    );
     this.drawing.addEventListener("pointermove", (event) => this.point(event.offsetX));
     this.drawing.addEventListener("pointerleave", () => this.point(null));
     new ResizeObserver(() => this.draw()).observe(this.drawing);
@@ -50,7 +60,7 @@ export class Chart {
 
   draw() {
     const all = this.data.flat();
-    const width = this.drawing.clientWidth;
+    const { clientWidth: width, clientHeight: height } = this.drawing;
     if (!all.length || !width) return;
     const periods = all.map(([period]) => period);
     const values = all.map(([, value]) => value);
@@ -58,18 +68,22 @@ export class Chart {
     let [low, high] = [Math.min(...values, ...(this.zero ? [0] : [])), Math.max(...values, ...(this.zero ? [0] : []))];
     if (low === high) [low, high] = [low - 1, high + 1];
     const x = (period) => LEFT + ((width - LEFT - 6) * (period - first)) / (last - first || 1);
-    const y = (value) => TOP + (HEIGHT - BOTTOM - TOP) * (1 - (value - low) / (high - low));
+    const y = (value) => TOP + (height - BOTTOM - TOP) * (1 - (value - low) / (high - low));
     this.scale = { period: (offset) => first + ((offset - LEFT) / (width - LEFT - 6)) * (last - first) };
     const nodes = [];
     for (const value of steps(low, high)) {
-      nodes.push(svg("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: width - 6, y1: y(value), y2: y(value) }));
+      nodes.push(
+        svg("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: width - 6, y1: y(value), y2: y(value) }),
+      );
       nodes.push(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)));
     }
-    nodes.push(svg("text", { x: LEFT, y: HEIGHT - 4 }, `period ${number(first)}`));
-    nodes.push(svg("text", { x: width - 6, y: HEIGHT - 4, "text-anchor": "end" }, number(last)));
-    this.series.forEach((each, i) => nodes.push(...this.line(each.kind, this.data[i], x, y, y(Math.max(low, 0)), (width - LEFT) / (last - first + 1))));
+    nodes.push(svg("text", { x: LEFT, y: height - 4 }, `period ${number(first)}`));
+    nodes.push(svg("text", { x: width - 6, y: height - 4, "text-anchor": "end" }, number(last)));
+    this.series.forEach((each, i) =>
+      nodes.push(...this.line(each.kind, this.data[i], x, y, y(Math.max(low, 0)), (width - LEFT) / (last - first + 1))),
+    );
     if (this.at !== null && this.at >= first && this.at <= last) {
-      nodes.push(svg("line", { class: "pointer", x1: x(this.at), x2: x(this.at), y1: TOP, y2: HEIGHT - BOTTOM }));
+      nodes.push(svg("line", { class: "pointer", x1: x(this.at), x2: x(this.at), y1: TOP, y2: height - BOTTOM }));
     }
     this.drawing.replaceChildren(...nodes);
     this.tell(last);
@@ -79,7 +93,9 @@ export class Chart {
     if (!data.length) return [];
     if (kind === "bars") {
       const wide = Math.max(Math.min(room - 1, 6), 0.6);
-      const path = data.filter(([, value]) => value).map(([period, value]) => `M${x(period).toFixed(1)} ${ground.toFixed(1)}V${y(value).toFixed(1)}`);
+      const path = data
+        .filter(([, value]) => value)
+        .map(([period, value]) => `M${x(period).toFixed(1)} ${ground.toFixed(1)}V${y(value).toFixed(1)}`);
       return [svg("path", { class: kind, d: path.join("") || "M0 0", "stroke-width": wide.toFixed(1) })];
     }
     const path = data.map(([period, value], i) => `${i ? "L" : "M"}${x(period).toFixed(1)} ${y(value).toFixed(1)}`);

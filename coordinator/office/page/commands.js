@@ -7,10 +7,16 @@ const RULES = ["decomposition-aggregation", "tuned-base-stock", "echelon-base-st
 const RULES_OF_MARKETS = ["forecast-base-stock", "inventory-aware:0.25", "margin-greedy", "none"];
 
 const CONFIRM = {
-  rollback: (name, row) => ["Roll back", `${name} follows what it followed before ${row.policy}, version ${row.version}, from the next period on.`],
+  rollback: (name, row) => [
+    "Roll back",
+    `${name} follows what it followed before ${row.policy}, version ${row.version}, from the next period on.`,
+  ],
   pause: (name) => ["Pause", `From the next period on the benchmark's rule decides for ${name}, until you resume it.`],
   resume: (name, row) => ["Resume", `${name} decides by itself again, by ${row.policy}, from the next period on.`],
-  stop: (name) => ["Stop the firm", `${name} stops after the period at hand, and this office closes. \`firmwide live --name ${name}\` goes on with it.`],
+  stop: (name) => [
+    "Stop the firm",
+    `${name} stops after the period at hand, and this office closes. \`firmwide live --name ${name}\` goes on with it.`,
+  ],
 };
 
 /** Open a dialog; what its form does stands in `act`, whose error is shown in it. Resolves when it is closed. */
@@ -18,32 +24,42 @@ function ask(dialog, act) {
   const form = dialog.querySelector("form");
   const error = dialog.querySelector(".error");
   const submit = dialog.querySelector("button[type=submit]");
+  const label = submit.textContent;
   say(error, "");
   return new Promise((resolve) => {
     const closed = new AbortController();
     const busy = (on) => {
       submit.disabled = on;
+      say(submit, on ? `${label}…` : label);
       form.setAttribute("aria-busy", on);
     };
     dialog.querySelector("button[value=cancel]").addEventListener("click", () => dialog.close("cancel"), closed);
-    dialog.addEventListener("close", () => {
-      closed.abort();
-      busy(false);
-      resolve(dialog.returnValue === "done");
-    }, closed);
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      busy(true);
-      say(error, "");
-      try {
-        await act(new FormData(form), form);
-        dialog.close("done");
-      } catch (problem) {
-        say(error, problem.message);
-      } finally {
+    dialog.addEventListener(
+      "close",
+      () => {
+        closed.abort();
         busy(false);
-      }
-    }, closed);
+        resolve(dialog.returnValue === "done");
+      },
+      closed,
+    );
+    form.addEventListener(
+      "submit",
+      async (event) => {
+        event.preventDefault();
+        busy(true);
+        say(error, "");
+        try {
+          await act(new FormData(form), form);
+          dialog.close("done");
+        } catch (problem) {
+          say(error, problem.message);
+        } finally {
+          busy(false);
+        }
+      },
+      closed,
+    );
     dialog.returnValue = "";
     dialog.showModal();
   });
@@ -57,7 +73,9 @@ export class Commands {
     this.sign = document.getElementById("sign");
     this.sign.addEventListener("click", () => (signedIn() ? this.leave() : this.enter()));
     document.getElementById("stop").addEventListener("click", () => this.open("stop", null));
-    this.dialog("swap").querySelector("[name=upload]").addEventListener("change", (event) => this.take(event.target));
+    this.dialog("swap")
+      .querySelector("[name=upload]")
+      .addEventListener("change", (event) => this.take(event.target));
     this.tellWho();
   }
 
@@ -91,7 +109,11 @@ export class Commands {
 
   async send(path, body) {
     const answer = await command(path, body);
-    this.notice(answer.state === "pending" ? "It is under way; the log tells what comes of it." : `${answer.message[0].toUpperCase()}${answer.message.slice(1)}.`);
+    this.notice(
+      answer.state === "pending"
+        ? "It is under way; the log tells what comes of it."
+        : `${answer.message[0].toUpperCase()}${answer.message.slice(1)}.`,
+    );
     this.changed();
   }
 
@@ -136,7 +158,14 @@ export class Commands {
     fields.replaceChildren(
       ...network.products.map((product) => {
         const shown = network.products.length === 1 ? "Order" : product;
-        const input = el("input", { name: `order-${product}`, type: "number", min: 0, max: most[product], step: 1, required: true });
+        const input = el("input", {
+          name: `order-${product}`,
+          type: "number",
+          min: 0,
+          max: most[product],
+          step: 1,
+          required: true,
+        });
         return el("label", {}, `${shown}, units (0 to ${number(most[product])}) `, input);
       }),
     );

@@ -7,10 +7,13 @@ const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionD
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium", hour12: false });
 
+const minus = (text) => text.replace("-", "−");
+
 /** A number; one decimal where it is small and not whole. */
-export const number = (value) => (Math.abs(value) < 100 ? tenths : whole).format(value === 0 ? 0 : value);
+export const number = (value) =>
+  minus((Math.abs(value) < 100 ? tenths : whole).format(Math.abs(value) < 0.05 ? 0 : value));
 export const money = (value) => `${number(value)} money`;
-export const difference = (value) => `${signed.format(value)} money`;
+export const difference = (value) => `${minus(signed.format(value))} money`;
 export const units = (value) => `${number(value)} ${Math.abs(value) === 1 ? "unit" : "units"}`;
 export const share = (value) => (value === null || value === undefined ? "none yet" : percent.format(value));
 export const count = (value, one, many = `${one}s`) => `${whole.format(value)} ${value === 1 ? one : many}`;

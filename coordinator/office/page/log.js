@@ -2,7 +2,7 @@
 
 import { dayOf, difference, el, number, products, timeOf } from "./format.js";
 
-const SHOWN = 200;
+const SHOWN = 25; // rows at first
 
 /** An event in words. */
 export function told({ kind, details, why }) {
@@ -23,29 +23,49 @@ export function told({ kind, details, why }) {
   return words[kind] ? words[kind]() : kind === "failure" || kind === "feed" ? `${kind}: ${why}` : kind;
 }
 
+/** Events that befell several departments at once, as one. */
+export function grouped(events) {
+  const found = [];
+  for (const event of events) {
+    const last = found.at(-1);
+    const same =
+      last &&
+      ["fallback", "restart"].includes(event.kind) &&
+      ["kind", "tick", "why"].every((key) => last[key] === event[key]);
+    if (same && !last.departments.includes(event.department)) last.departments.push(event.department);
+    else if (!same) found.push({ ...event, departments: event.department ? [event.department] : [] });
+  }
+  return found;
+}
+
 export class Log {
-  constructor(body, filter, none, departments) {
-    [this.body, this.filter, this.none, this.events] = [body, filter, none, []];
+  constructor(body, filter, none, more, departments) {
+    Object.assign(this, { body, filter, none, more, events: [], shown: SHOWN });
     for (const name of departments) filter.append(el("option", { value: name }, name));
     filter.addEventListener("change", () => this.draw());
+    more.addEventListener("click", () => {
+      this.shown *= 4;
+      this.draw();
+    });
   }
 
   add(events) {
     if (!events.length) return;
     this.events.push(...events);
-    const kept = events.filter((event) => this.wanted(event)).slice(-SHOWN);
-    for (const event of kept) this.body.prepend(this.row(event));
-    while (this.body.rows.length > SHOWN) this.body.lastElementChild.remove();
-    this.none.hidden = this.body.rows.length > 0;
+    this.draw();
   }
 
   draw() {
-    this.body.replaceChildren(...this.events.filter((event) => this.wanted(event)).slice(-SHOWN).reverse().map((event) => this.row(event)));
-    this.none.hidden = this.body.rows.length > 0;
-  }
-
-  wanted(event) {
-    return !this.filter.value || event.department === this.filter.value;
+    const wanted = this.events.filter((event) => !this.filter.value || event.department === this.filter.value);
+    const rows = grouped(wanted);
+    this.body.replaceChildren(
+      ...rows
+        .slice(-this.shown)
+        .reverse()
+        .map((event) => this.row(event)),
+    );
+    this.none.hidden = rows.length > 0;
+    this.more.hidden = rows.length <= this.shown;
   }
 
   row(event) {
@@ -58,12 +78,24 @@ export class Log {
       "tr",
       { class: event.kind },
       el("td", { class: "number", "data-name": "period" }, number(event.tick)),
-      el("td", {}, el("time", { datetime: new Date(1000 * event.time).toISOString(), title: dayOf(event.time) }, timeOf(event.time))),
+      el(
+        "td",
+        {},
+        el(
+          "time",
+          { datetime: new Date(1000 * event.time).toISOString(), title: dayOf(event.time) },
+          timeOf(event.time),
+        ),
+      ),
       el("td", { class: "what" }, what + figures),
-      el("td", {}, event.department || "the firm"),
+      el("td", { title: event.departments.join(", ") || null }, of(event.departments)),
       el("td", {}, event.who),
       el("td", { class: "said" }, event.kind === "failure" || event.kind === "feed" ? "" : why),
     );
   }
 }
 
+function of(departments) {
+  if (departments.length > 2) return `${departments.length} departments`;
+  return departments.join(", ") || "the firm";
+}
