@@ -114,7 +114,7 @@ export class Commands {
         ? "It is under way; the log tells what comes of it."
         : `${answer.message[0].toUpperCase()}${answer.message.slice(1)}.`,
     );
-    this.changed();
+    this.changed(path);
   }
 
   async swap(name) {

@@ -76,7 +76,7 @@ export class Log {
       : "";
     return el(
       "tr",
-      { class: event.kind },
+      { class: `is-${event.kind}` },
       el("td", { class: "number", "data-name": "period" }, number(event.tick)),
       el(
         "td",

@@ -207,7 +207,7 @@ function rest(pause) {
 /** Look again and again; what goes wrong is told once, until it goes well again. */
 async function watch(log, draw, pause) {
   let lost = false;
-  for (;;) {
+  while (!firm.over) {
     try {
       const events = await gather();
       await gatherPolicies();
@@ -218,12 +218,14 @@ async function watch(log, draw, pause) {
       lost = false;
       draw();
     } catch (problem) {
-      const stopped = firm.metrics?.state === "stopped" ? "The firm has stopped, and its office has closed." : "";
-      if (!lost) notice(stopped || `No answer from the office: ${problem.message}. Trying again.`, true);
+      if (!lost) notice(`No answer from the office: ${problem.message}. Trying again.`, true);
       lost = true;
     }
     await rest(pause);
   }
+  firm.metrics.state = "stopped";
+  showState();
+  notice(`${firm.metrics.name} has stopped, and its office has closed.`);
 }
 
 async function begin() {
@@ -232,11 +234,11 @@ async function begin() {
   const { network } = firm;
   const charts = chartsOf(network);
   const pause = { end: () => {} };
-  const commands = new Commands(
-    () => firm,
-    notice,
-    () => pause.end(),
-  );
+  const done = (path) => {
+    firm.over ||= path === "stop";
+    pause.end();
+  };
+  const commands = new Commands(() => firm, notice, done);
   const act = (kind, name) => commands.open(kind, name);
   const cards = Object.fromEntries(network.departments.map((name) => [name, new Card(name, network, act)]));
   const draw = () => {
