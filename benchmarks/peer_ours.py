@@ -10,6 +10,7 @@ import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
 from coordinator.cluster import Crew
+from coordinator.critic import CriticConfig
 from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
@@ -18,7 +19,10 @@ from coordinator.train import build_crew
 from coordinator.training import Iteration, Training
 from departments.joint import JointPolicy
 from departments.policy import PolicyConfig
+from departments.ppo import PPOConfig
 from environment import load_firm
+
+COPIES, MINIBATCH, SELECT_EVERY = 256, 4096, 5  # as the other wide peers
 
 
 @dataclass
@@ -39,7 +43,16 @@ def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  #
     judge, firm = Judge(form, budget), load_firm(FIRM)
     policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
     start: Literal["benchmark", "random"] = "benchmark" if form == "residual" else "random"
-    settings = Settings(seconds=budget, scaling=SCALINGS[form], policy=policy, imarl=IMARLSettings(base_policy=start))
+    settings = Settings(
+        seconds=budget,
+        scaling=SCALINGS[form],
+        policy=policy,
+        imarl=IMARLSettings(base_policy=start),
+        copies=COPIES,
+        select_every=SELECT_EVERY,
+        ppo=PPOConfig(minibatch=MINIBATCH),
+        critic=CriticConfig(minibatch=MINIBATCH),
+    )
     started = time.perf_counter()
     plan = plan_of(firm, settings)
     crew: Crew = build_crew(plan, Wiring(backend=backend), "peers", lambda _: None)
