@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordinator.live.commands import app as live_commands
+from coordinator.monitoring.commands import app as monitoring_commands
 from coordinator.office.command import app as office_command
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(live_commands)
 app.add_typer(office_command)
+app.add_typer(monitoring_commands)
 
 FirmArgument = Annotated[
     str, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm (see `scenarios`) or a firm file.")

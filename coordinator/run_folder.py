@@ -44,6 +44,7 @@ METRICS = (
     "clip_fraction",
     "entropy",
     "grad_norm",
+    "learning_rate",
 )
 EVENTS = ("iteration", "seconds", "event", "department", "version", "gain", "standard_error")
 

@@ -139,13 +139,13 @@ class Department:
             gradients: of the firm's cost with respect to this department's parameters, one per shard.
 
         Returns:
-            As `learn`; only the gradient's norm is told.
+            As `learn`; only the gradient's norm and the learning rate are told.
         """
         gradient = torch.stack([self._tensor(part) for part in gradients]).mean(0)
-        norm = take_step(self._parameters, self._optimiser, gradient, config, progress)
+        norm, rate = take_step(self._parameters, self._optimiser, gradient, config, progress)
         self.version += 1
         self._networks = None
-        return self.snapshot(), self.state(), UpdateStats(math.nan, math.nan, math.nan, norm)
+        return self.snapshot(), self.state(), UpdateStats(math.nan, math.nan, math.nan, norm, rate)
 
     @property
     def learning_rate(self) -> float:

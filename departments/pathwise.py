@@ -107,7 +107,9 @@ def descend(
 
 
 @torch.no_grad()
-def take_step(parameters: Tensor, optimiser: Adam, gradient: Tensor, config: PathwiseConfig, progress: float) -> float:
+def take_step(
+    parameters: Tensor, optimiser: Adam, gradient: Tensor, config: PathwiseConfig, progress: float
+) -> tuple[float, float]:
     """One step of Adam on flat `parameters`, in place; the gradient is consumed.
 
     Args:
@@ -118,10 +120,10 @@ def take_step(parameters: Tensor, optimiser: Adam, gradient: Tensor, config: Pat
         progress: 0..1, how much of the budget is used up: the learning rate falls with it.
 
     Returns:
-        The norm of the gradient before clipping.
+        The norm of the gradient before clipping, and the learning rate of the step.
     """
     norm = float(gradient.norm())
     gradient *= min(1.0, config.max_grad_norm / (norm + 1e-9))
     rate = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
     optimiser.step(parameters, gradient, rate, eps=1e-8)
-    return norm
+    return norm, rate

@@ -47,6 +47,7 @@ class UpdateStats(NamedTuple):
     clip_fraction: float  # share of samples whose ratio was clipped
     entropy: float  # of the Gaussian, nats
     grad_norm: float  # before clipping, mean over minibatches
+    learning_rate: float  # of this update
 
 
 def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -172,4 +173,4 @@ def improve(
         optimiser.step(parameters, gradient, learning_rate)
         kl, norm, count, spread = step_kl, norm + grad_norm, count + 1, float(entropy)
         clipped += float(((ratio - 1.0).abs() > config.clip_ratio).float().mean())
-    return UpdateStats(kl, clipped / max(count, 1), spread, norm / max(count, 1))
+    return UpdateStats(kl, clipped / max(count, 1), spread, norm / max(count, 1), learning_rate)

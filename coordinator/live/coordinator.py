@@ -65,6 +65,8 @@ class Coordinator:
         self._reported = self._followed = 0.0
         self._attend()
         self._lag, self._begun, self._first = 0.0, time.monotonic(), self._operation.now.tick
+        last = self._book.ticks(self._first - 1, 1) if self._first else []
+        self._committed = last[0]["time"] if last else facts["founded"]
         self._recount()
         self._emit()
         for command in self._book.pending():
@@ -185,6 +187,7 @@ class Coordinator:
                 self._idle(_FEED_EVERY)
             elif self._due():
                 self._told.append(operation.tick())
+                self._committed = self._told[-1]["time"]
                 self._emit()
                 self._times.append(time.monotonic())
                 self._costs[operation.now.tick - 1] = list(operation.totals["cost"])
@@ -331,7 +334,8 @@ class Coordinator:
             "name": self._name,
             "state": self._state,
             "reason": self._reason,
-            "time": time.time(),
+            "time": self._committed,
+            "told": time.time(),
             "tick_rate": (len(recent) - 1) / span if span else 0.0,
             "lag": max(self._lag, 0.0),
         }

@@ -106,8 +106,9 @@ def test_steps_are_adams_with_a_clipped_gradient_and_a_falling_rate():
     optimiser = torch.optim.Adam([theirs], lr=0.1, eps=1e-8)
     adam = Adam.like(ours)
     for progress, gradient in ((0.0, [3.0, 4.0]), (0.5, [0.5, -0.25]), (0.9, [-30.0, 40.0])):
-        norm = take_step(ours, adam, torch.tensor(gradient), config, progress)
+        norm, rate = take_step(ours, adam, torch.tensor(gradient), config, progress)
         assert norm == pytest.approx(math.hypot(*gradient))
+        assert rate == pytest.approx(0.1 * (1 + math.cos(math.pi * progress)) / 2)
         theirs.grad = torch.tensor(gradient) * min(1.0, 2.0 / norm)
         optimiser.param_groups[0]["lr"] = 0.1 * (1 + math.cos(math.pi * progress)) / 2
         optimiser.step()

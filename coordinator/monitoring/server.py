@@ -1,0 +1,230 @@
+"""The exporter: /metrics for Prometheus, /sd with the exporters that Prometheus shall scrape.
+
+Every exporter leaves a file in the folder of targets while it runs, in the form of Prometheus' file_sd; /sd of any of
+them gives them all, in the form of http_sd.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from coordinator.files import write_atomically
+from coordinator.live.place import folder_of, place_of
+from coordinator.live.running_firm import RunningFirm
+from coordinator.monitoring.firm import Figures, FirmCollector
+from coordinator.monitoring.run import RunCollector
+
+PORT = 9464
+TARGETS = Path("runs/monitors")
+_RAYS_PORTS = range(10002, 20000)  # Ray gives them to its workers
+_LOOK_EVERY = 1.0  # s between two looks whether the firm still runs
+
+
+class FirmSource:
+    """A running firm's figures; joins its Ray again when the firm was stopped and goes on."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        """Join nothing yet.
+
+        Raises:
+            ValueError: there is no such firm.
+        """
+        self.name, self._home, self._folder = name, home, folder_of(name, home)
+        self._firm: RunningFirm | None = None
+        self._place: dict[str, Any] | None = None
+        self._turn = threading.Lock()
+
+    def figures(self) -> Figures:
+        """`RunningFirm.metrics()`.
+
+        Raises:
+            ValueError: it does not run.
+            RuntimeError: it does not answer.
+        """
+        with self._turn:
+            place = place_of(self._folder)
+            if place != self._place:
+                self._leave()
+            try:
+                if self._firm is None:
+                    self._firm, self._place = RunningFirm.connect(self.name, self._home), place
+                return self._firm.metrics()
+            except ValueError:
+                raise
+            except Exception as error:  # whatever Ray says: it is asked anew at the next scrape
+                self._leave()
+                raise RuntimeError(f"firm {self.name!r} does not answer: {str(error).strip() or error!r}") from error
+
+    def look(self) -> None:
+        """Leave a Ray that has ended, before Ray ends this process for it."""
+        with self._turn:
+            if self._firm is not None and place_of(self._folder) != self._place:
+                self._leave()
+
+    def close(self) -> None:
+        """Leave Ray."""
+        with self._turn:
+            self._leave()
+
+    def _leave(self) -> None:
+        firm, self._firm, self._place = self._firm, None, None
+        if firm is not None:
+            firm.close()
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: ANN401
+        """Scrapes are no news."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Without a look-up of the host's name, which may take seconds."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class Exporter:
+    """Serves one collector until it is closed."""
+
+    def __init__(self, collector: Collector, host: str, port: int, targets: Path) -> None:
+        """Serve from now on.
+
+        Args:
+            collector: what is exported.
+            host: address to listen at.
+            port: 0: a free one.
+            targets: folder with a file for every exporter that runs.
+
+        Raises:
+            ValueError: one line; nobody can listen there.
+        """
+        if port in _RAYS_PORTS:
+            raise ValueError(f"--port must lie outside 10002-19999, which Ray gives to its workers, got {port}")
+        registry = CollectorRegistry()
+        registry.register(_Undescribed(collector))
+        self._metrics, self._targets = make_wsgi_app(registry), targets
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        kind = type("_Bound", (_Server,), {"address_family": family})
+        try:
+            self._server = kind((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(f"--host {host} --port {port}: {reason}; give another --port or --host") from None
+        self._server.set_app(self._answer)
+        reached = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
+        self.address = (
+            f"[{reached}]:{self._server.server_port}" if ":" in reached else f"{reached}:{self._server.server_port}"
+        )
+        self._file = targets / f"{self.address.replace(':', '-').strip('[]')}.json"
+        write_atomically(self._file, json.dumps([{"targets": [self.address], "labels": {}}]) + "\n")
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="exporter")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._file.unlink(missing_ok=True)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO")
+        if path == "/metrics":
+            found: Iterable[bytes] = self._metrics(environ, start)
+            return found
+        status, kind, text = "404 Not Found", "text/plain", "there are /metrics and /sd\n"
+        if path == "/sd":
+            try:
+                status, kind, text = "200 OK", "application/json", json.dumps(known_targets(self._targets))
+            except ValueError as error:
+                status, text = "500 Internal Server Error", f"{error}\n"
+        start(status, [("Content-Type", f"{kind}; charset=utf-8")])
+        return [text.encode()]
+
+
+class _Undescribed(Collector):
+    """Registered without a first scrape."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterable[Metric]:
+        """The collector's."""
+        return self._collector.collect()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing."""
+        return ()
+
+
+def known_targets(folder: Path) -> list[dict[str, Any]]:
+    """All exporters that left a file in the folder, in the form of http_sd.
+
+    Raises:
+        ValueError: one line; a file is damaged.
+    """
+    found: list[dict[str, Any]] = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            found += json.loads(file.read_text())
+        except FileNotFoundError:
+            continue  # it has just ended
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged: delete it, and start its monitor again ({error})") from None
+    return found
+
+
+def monitor(source: str, *, host: str, port: int, home: Path, targets: Path) -> None:
+    """Export a running firm or a training run until told to end.
+
+    Args:
+        source: the firm's name, or the path of a run folder.
+        host: address to listen at.
+        port: 0: a free one.
+        home: where running firms have their folders.
+        targets: folder with a file for every exporter that runs.
+
+    Raises:
+        ValueError: one line; there is no such firm or run, or nobody can listen there.
+    """
+    told = threading.Event()
+    firm = None if (Path(source) / "settings.json").is_file() else FirmSource(source, home)
+    collector: Collector
+    collector = RunCollector(Path(source), _say) if firm is None else FirmCollector(source, firm.figures, _say)
+    exporter = Exporter(collector, host, port, targets)
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        _say(f"{source}: http://{exporter.address}/metrics")
+        while not told.wait(_LOOK_EVERY):
+            if firm is not None:
+                firm.look()
+    finally:
+        exporter.close()
+        if firm is not None:
+            firm.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
