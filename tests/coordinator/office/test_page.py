@@ -5,6 +5,7 @@ import playwright.sync_api as playwright
 import pytest
 
 from benchmarks.live_faults import a_run
+from tests.coordinator.office.test_api import zipped
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -88,14 +89,16 @@ def test_a_policy_is_swapped_and_rolled_back_and_the_log_says_who(page, office, 
     page.click("#swap-dialog button[type=submit]")
     page.locator("#swap-dialog .error", has_text="policy must be").wait_for()
     assert version(office, name) == before
-    page.fill("#swap-dialog [name=policy]", f"{run.path}@1")
+    spring = {"name": "Spring.zip", "mimeType": "application/zip", "buffer": zipped(run.path)}
+    page.set_input_files("#swap-dialog [name=upload]", spring)
+    playwright.expect(page.locator("#swap-dialog [name=policy]")).to_have_value(re.compile("^uploads/spring-"))
     page.fill("#swap-dialog [name=why]", "trained on March")
     page.click("#swap-dialog button[type=submit]")
-    card(page, name).locator(".follows", has_text="spring@1").wait_for()
+    card(page, name).locator(".follows", has_text="spring-").wait_for()
     after = version(office, name)
     assert after > before
     assert f"version {after}" in card(page, name).locator(".follows").inner_text()
-    row = logged(page, f"follows spring@1, version {after} instead of {before}")
+    row = logged(page, f"@1, version {after} instead of {before}")
     assert "Ada" in row
     assert "trained on March" in row
     card(page, name).locator("[data-kind=rollback]").click()
