@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -189,6 +190,12 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes, the same for all.")] = 4096,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Rules act in a world compiled by the machine's C++ compiler: for many episodes."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
@@ -200,7 +207,8 @@ def evaluate(
     twice = sorted({name for name in policy if policy.count(name) > 1})
     if twice:
         raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
-    done = compare(loaded, policy, episodes=episodes, seed=seed, device=device)
+    note = partial(print, file=sys.stderr) if compiled else None
+    done = compare(loaded, policy, episodes=episodes, seed=seed, device=device, compiled=note)
     if as_json:
         return show_json(done.to_json())
     from coordinator.tables import comparison

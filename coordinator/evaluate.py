@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy
+from departments.compiled import CompiledEpisodes
 from departments.episode import Episodes, Policy, run_episodes, shards
 from departments.joint import JointPolicy
 from departments.loop import LearnedLoop, roles
@@ -147,6 +149,7 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     report: Callable[[str, int, int], None] = lambda *_: None,
+    compiled: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Play the same fresh episodes with every policy.
 
@@ -157,6 +160,7 @@ def evaluate(
         seed: of the episodes.
         device: where to simulate.
         report: called with a policy's name, episodes done and episodes in all.
+        compiled: play rules in the compiled world and say here what it took, or why that cannot be.
 
     Raises:
         ValueError: a policy cannot be read.
@@ -165,11 +169,12 @@ def evaluate(
     world = World(firm, levels, device=device)
     if not isinstance(policies, Mapping):
         policies = {name: load_policy_or_rule(name, world) for name in policies}
+    play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
     results = {}
     for name, policy in policies.items():
         parts = []
         for chance in shards(world, episodes, seed, _REPORT_STREAM):
-            parts.append(run_episodes(world, policy, chance))
+            parts.append(play(policy, chance))
             report(name, sum(len(part.cost) for part in parts), episodes)
         results[name] = Episodes.joined(parts)
     return Evaluation(firm, episodes, results)

@@ -1,5 +1,6 @@
 """The firm and its world: firm files, probability laws, the supply network and the batched simulator."""
 
+from environment.compiled import CompiledWorld, NotCompiledError, OrderUpTo
 from environment.firm import Firm
 from environment.firm_file import built_in_firms, load_firm, parse_firm
 from environment.network import Network
@@ -7,9 +8,12 @@ from environment.state import Exogenous, Outcome, Report, State
 from environment.world import World
 
 __all__ = [
+    "CompiledWorld",
     "Exogenous",
     "Firm",
     "Network",
+    "NotCompiledError",
+    "OrderUpTo",
     "Outcome",
     "Report",
     "State",

@@ -112,7 +112,7 @@ class World:
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
         self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws)
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
-        self._fixed_lead_time = modes.view(self.edges, self.products, 1)
+        self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
         self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
         self._chooses = bool((self._supplier_count > 1).any())
         self._initial_pipeline = self._pipeline()
@@ -283,7 +283,7 @@ class World:
         return Report(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
-        lead_time = self._fixed_lead_time if chance.lead_time is None else chance.lead_time
+        lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time
         return lead_time if self.slots == 1 else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
 
     def holding(self, state: State) -> Tensor:

@@ -30,6 +30,16 @@ def test_policies_meet_the_same_episodes_and_differences_are_paired():
     assert error < apart, "common random numbers make a difference more precise"
 
 
+def test_rules_in_the_compiled_world_are_paired_with_policies_in_the_eager_one():
+    said = []
+    compiled = evaluate(pair(), RULES, episodes=1100, seed=5, compiled=said.append)
+    eager = evaluate(pair(), RULES, episodes=1100, seed=5)
+    assert compiled.difference(*RULES) == eager.difference(*RULES)
+    assert compiled.to_json()["policies"][RULES[0]]["cost"] == eager.to_json()["policies"][RULES[0]]["cost"]
+    assert len(said) == 1
+    assert said[0].startswith(("compiled pair in", "not compiled: no C++ compiler"))
+
+
 def test_the_json_says_what_the_episodes_were():
     result = evaluate(tree(), ["decomposition-aggregation", "reorder"], episodes=300)
     told = result.to_json()

@@ -1,10 +1,13 @@
 """Traces worked out by two independent programs: every number must come out exactly."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
-from environment import Exogenous, World
+from environment import CompiledWorld, Exogenous, World
+from environment.compiled import COMPILERS
 from tests.oracles import replay
 from tests.traces import TRACES, chain_of_trace, firm_of_trace, load_trace
 
@@ -14,8 +17,8 @@ def trace(request):
     return load_trace(request.param)
 
 
-def replayed(trace, copies):
-    """Each of `copies` differently scaled copies starts as the trace; copy 0 is the trace itself."""
+def given(trace, copies):
+    """World, state, orders and chance of `copies` differently scaled copies; copy 0 is the trace itself."""
     firm = firm_of_trace(trace)
     world = World(firm, np.zeros((len(firm.names), 1)), dtype=torch.float64)
     edges = [trace["supply"].index(list(edge)) for edge in world.network.edge_names]
@@ -32,9 +35,16 @@ def replayed(trace, copies):
     lead_times = 1 + mixed(np.array(trace["lead_times"])[1:, edges] - 1, world.slots).to(torch.int64)
     state = world.reset(copies, mixed(trace["initial_on_hand"], 50))
     orders, demand, ranks = mixed(trace["orders"], 50), mixed(trace["demand"], 25), mixed(ranks, 1)
+    last = trace["periods"] - 1
+    return world, state, orders[:last], Exogenous(demand[:last], lead_times[:last], ranks[:last], None)
+
+
+def replayed(trace, copies):
+    """The world, and state and outcome of every period."""
+    world, state, orders, chance = given(trace, copies)
     yield world, state, None
-    for t in range(trace["periods"] - 1):
-        state, outcome = world.step(state, orders[t], Exogenous(demand[t], lead_times[t], ranks[t], None))
+    for t, order in enumerate(orders):
+        state, outcome = world.step(state, order, chance.at(t))
         yield world, state, outcome
 
 
@@ -62,6 +72,22 @@ def test_a_single_copy_replays_the_trace(trace):
 
 def test_the_trace_is_untouched_by_other_copies_beside_it(trace):
     check_replay(trace, copies=5)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
+def test_the_compiled_world_replays_the_trace(trace):
+    world, state, orders, chance = given(trace, copies=3)
+    compiled, cost = CompiledWorld(world), [world.holding(state)[:, 0].sum()]
+    for t, expected in enumerate(trace["expected"][1:]):
+        now = Exogenous(*(None if field is None else field[t : t + 1] for field in chance))
+        state, spent, measures = compiled.play(state, orders[t : t + 1], now, measured=True)
+        assert state.on_hand[..., 0, 0].tolist() == expected["on_hand"]
+        assert state.inventory_position[..., 0, 0].tolist() == expected["inventory_position"]
+        assert world.in_transit(state)[..., 0, 0].tolist() == expected["in_transit"]
+        assert state.owed[world.network.internal :, 0, 0].tolist() == expected["backlog"]
+        assert measures["order_quantity"].tolist() == orders[t, :, 0].sum(-1).tolist()
+        cost.append(spent[:, 0].sum())
+    assert [round(float(amount), 9) for amount in cost] == [period["cost"] for period in trace["expected"]]
 
 
 def test_the_slow_world_replays_the_trace(trace):

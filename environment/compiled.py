@@ -1,0 +1,174 @@
+"""The world compiled for one firm: many periods of it in one call of a C++ function, on the processor.
+
+The compiler is the machine's own (`c++`, `g++` or `clang++`); the function is built in a folder that is gone when the
+process has loaded it. Who decides the orders is part of the code: a rule that orders up to levels, or orders as given.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from environment.state import Exogenous, State
+from environment.straight_line import MEASURES, SERVICE, Form, StraightLine
+from environment.world import World
+
+COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no branches and knows its vectors
+    *("-std=c++17", "-O1", "-march=native", "-shared", "-fPIC", "-w"),
+    "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
+    *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
+)
+_LONGEST = 2_000  # stock points, lines, edges and pairs of customers in the code: a minute of compiling
+
+
+class NotCompiledError(Exception):
+    """The firm, the device or the machine is not one that the world can be compiled for; says why."""
+
+
+@dataclass(frozen=True)
+class OrderUpTo:
+    """A rule for all points: order up to a level where the position is at or below the reorder point."""
+
+    level: Tensor  # [N, K, 1 or E] units
+    reorder_point: Tensor | None = None  # like level; None: order every period
+    weights: Tensor | None = None  # [N, N] of all points' positions, which are compared; None: each its own
+
+
+class Played(NamedTuple):
+    """What some periods brought."""
+
+    state: State
+    cost: Tensor  # [N, E] money per stock point over the counted periods, float64
+    measures: dict[str, Tensor] | None  # sums over counted periods and copies, [N] or [C], float64
+
+
+class CompiledWorld:
+    """A world, all of whose periods run in compiled code: the same states and costs as `World.step` to the bit.
+
+    Two things are rounded differently: money of several products, which `World` may add up in another order, and
+    weighted positions whose weights are not halves, quarters and so on.
+    """
+
+    def __init__(self, world: World) -> None:
+        """Prepare `world`.
+
+        Raises:
+            NotCompiledError: it has customers who choose, is not on the processor, or has too large a network.
+        """
+        firm = world.firm
+        if world.choice is not None:
+            raise NotCompiledError(f"{firm.name} has customers who choose")
+        if world.device.type != "cpu":
+            raise NotCompiledError(f"the compiled world runs on the processor, not on {world.device}")
+        self.world = world
+        self.seconds = 0.0  # spent compiling
+        self._functions: dict[Form, tuple[Any, StraightLine]] = {}
+        code = self._code(Form(True, world.slots, False))
+        length = sum(code.rows.values()) + code.comparisons
+        if length > _LONGEST:
+            raise NotCompiledError(f"the network of {firm.name} is too large: its code would take minutes to compile")
+
+    def _code(self, form: Form) -> StraightLine:
+        world = self.world
+        return StraightLine(world.firm, world.network, form, world.fixed_lead_time[..., 0].numpy())
+
+    def play(
+        self,
+        state: State,
+        decide: OrderUpTo | Tensor,
+        chance: Exogenous,
+        *,
+        counted_from: int = 0,
+        measured: bool = False,
+    ) -> Played:
+        """Run the periods of `chance`.
+
+        Args:
+            state: after event 2 of the period before the first; it stays as it is.
+            decide: a rule, or orders [T, N, K, E] within [0, max_order] in whole units.
+            chance: [T] periods of `World.draw`.
+            counted_from: the first step, 0 to T, whose cost and measures count.
+            measured: whether to add up measures.
+
+        Raises:
+            NotCompiledError: there is no compiler, or it failed.
+        """
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        function, code = self._function(self._form(decide, chance))
+        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
+        orders = self._levels(decide) if isinstance(decide, OrderUpTo) else decide
+        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, orders]
+        inputs = [None if field is None else field.contiguous() for field in given]
+        cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
+        sums = torch.zeros(code.tally, dtype=torch.float64) if measured else None
+        everything = [*held, *inputs, cost, sums]
+        places = (ctypes.c_void_p * len(everything))(*(None if x is None else x.data_ptr() for x in everything))
+        shared = int(isinstance(decide, OrderUpTo) and orders.shape[-1] == 1)
+        function(copies, periods, counted_from, shared, places)
+        return Played(State(*held), cost, None if sums is None else self._measures(sums))
+
+    def _form(self, decide: OrderUpTo | Tensor, chance: Exogenous) -> Form:
+        follows, world = isinstance(decide, OrderUpTo), self.world
+        weights = decide.weights if isinstance(decide, OrderUpTo) else None
+        return Form(
+            world.dtype == torch.float32,
+            world.slots,
+            follows,
+            isinstance(decide, OrderUpTo) and decide.reorder_point is not None,
+            None if weights is None else tuple(map(tuple, weights.tolist())),
+            chance.lead_time is not None,
+            chance.cost_factor is not None,
+            chance.supplier is not None,
+        )
+
+    def _levels(self, rule: OrderUpTo) -> Tensor:
+        levels = rule.level if rule.reorder_point is None else torch.cat((rule.level, rule.reorder_point))
+        return levels.to(self.world.dtype)
+
+    def _measures(self, sums: Tensor) -> dict[str, Tensor]:
+        facing = len(self.world.network.customer_facing)
+        parts = torch.split(sums, [self.world.points] * len(MEASURES) + [facing] * len(SERVICE))
+        return dict(zip((*MEASURES, *SERVICE), parts, strict=True))
+
+    def _function(self, form: Form) -> tuple[Any, StraightLine]:
+        if form not in self._functions:
+            code = self._code(form)
+            start = time.perf_counter()
+            self._functions[form] = _built(code.source()), code
+            self.seconds += time.perf_counter() - start
+        return self._functions[form]
+
+
+def _built(source: str) -> Any:  # noqa: ANN401
+    """The function `play` of a C++ text.
+
+    Raises:
+        NotCompiledError: there is no compiler, or it failed.
+    """
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        raise NotCompiledError(f"no C++ compiler is on the path ({', '.join(COMPILERS)}); install one")
+    with tempfile.TemporaryDirectory(prefix="firmwide-") as folder:
+        text, library = Path(folder, "world.cpp"), Path(folder, "world.so")
+        text.write_text(source)
+        done = subprocess.run([compiler, *_FLAGS, str(text), "-o", str(library)], capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+            raise NotCompiledError(f"{compiler} failed: {next((x for x in lines if 'error' in x), lines[0])}")
+        try:
+            function = ctypes.CDLL(str(library)).play
+        except OSError as error:  # a folder for temporary files from which nothing may be run
+            raise NotCompiledError(f"what {compiler} built cannot be loaded: {error}") from error
+    function.argtypes = [ctypes.c_long] * 4 + [ctypes.POINTER(ctypes.c_void_p)]
+    function.restype = None
+    return function

@@ -1,0 +1,63 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from departments.compiled import CompiledEpisodes
+from departments.episode import run_costs, run_episodes
+from departments.joint import JointPolicy
+from departments.recommendation_rules import parse_policy
+from departments.rules import benchmark_levels
+from environment import World, load_firm, parse_firm
+from environment.compiled import COMPILERS
+from tests.small_firms import fresh, pair, world_of
+from tests.small_runs import settings
+
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
+SHOP = {"holding_cost": 0.5, "backorder_cost": 2, "price": 9, "unit_cost": 4, "fixed_order_cost": 5, "max_order": 30}
+TEAHOUSE = {  # two products, sales that are lost, money that comes in, costs an order, a value at the end
+    "name": "teahouse",
+    "unmet": "lost",
+    "products": ["tea", "rice"],
+    "periods": {"evaluate": 20, "warm_up": 0},
+    "stock_points": {
+        "depot": {"holding_cost": 0.25, "max_order": 60, "demand": 2},
+        "shop": SHOP | {"salvage_value": 1, "demand": {"law": "uniform", "low": 0, "high": 9}},
+    },
+    "supply": [{"from": "depot", "to": "shop", "lead_time": 2}],
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("firm", "rule"), [("d5", "echelon-base-stock"), ("a3", "reorder"), (TEAHOUSE, "decomposition-aggregation")]
+)
+def test_compiled_episodes_are_those_of_the_eager_world(firm, rule):
+    firm = load_firm(firm) if isinstance(firm, str) else parse_firm(firm)
+    world, policy = World(firm, benchmark_levels(firm)), parse_policy(rule, firm)
+    chance = world.draw(firm.periods.evaluate - 1, 70, world.generator(4))
+    said = []
+    compiled = CompiledEpisodes(world, said.append)
+    found, expected = compiled.episodes(policy, chance), run_episodes(world, policy, chance)
+    np.testing.assert_array_equal(found.cost, expected.cost)
+    for field, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, field), value, rtol=1e-12, err_msg=field)
+    np.testing.assert_allclose(compiled.costs(policy, chance), run_costs(world, policy, chance), rtol=1e-5, atol=1e-3)
+    assert len(said) == 1
+    assert said[0].startswith(f"compiled {firm.name} in ")
+
+
+def test_networks_and_firms_with_customers_are_played_by_the_eager_world():
+    world, observer = world_of(pair())
+    policy = JointPolicy(world, observer, fresh(world, observer, settings().policy))
+    chance, said = world.draw(world.firm.periods.evaluate - 1, 5, world.generator(1)), []
+    compiled = CompiledEpisodes(world, said.append)
+    for _ in range(2):
+        found = compiled.episodes(policy, chance)
+    np.testing.assert_array_equal(found.cost, run_episodes(world, policy, chance).cost)
+    loop = load_firm("closing-loop")
+    CompiledEpisodes(World(loop, benchmark_levels(loop)), said.append)
+    assert said == [
+        "not compiled: policies that are neither base-stock nor reorder rules",
+        "not compiled: closing-loop has customers who choose",
+    ]
