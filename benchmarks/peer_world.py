@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import importlib.util
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from world_speed import FIRMS
+import torch
+from torch import Tensor
+from world_speed import FIRMS, FixedLevels, episode
 
+from departments.rules import BaseStock, benchmark_levels
+from environment import CompiledWorld, NotCompiledError, OrderUpTo, World, load_firm
+
+EAGER, COMPILED, IN_JAX = "our world", "our world, compiled", "the same in JAX"
 _COPIES, _PERIODS, _REPEATS = 1024, 75, 15
 
 
@@ -19,51 +26,86 @@ def on_one_core() -> None:
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 
 
-def _rate(episode: Callable[[int], object]) -> dict[str, float]:
-    """Steps per second of an episode of all copies, and the seconds that the first one took longer."""
-    taken = []
+def _rates(episodes: dict[str, Callable[[int], object]]) -> dict[str, dict[str, float]]:
+    """Steps per second of episodes of all copies, taken in turn, and the seconds that the first ones took longer."""
+    taken: dict[str, list[float]] = {name: [] for name in episodes}
     for number in range(_REPEATS + 1):
-        start = time.perf_counter()
-        episode(number)
-        taken.append(time.perf_counter() - start)
-    middle = statistics.median(taken[1:])
-    return {"steps_per_second": _COPIES * _PERIODS / middle, "compile_seconds": max(0.0, taken[0] - middle)}
+        for name, play in episodes.items():
+            start = time.perf_counter()
+            play(number)
+            taken[name].append(time.perf_counter() - start)
+    middle = {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
+    return {
+        name: {"steps_per_second": _COPIES * _PERIODS / middle[name], "compile_seconds": seconds[0] - middle[name]}
+        for name, seconds in taken.items()
+    }
 
 
-def ours() -> dict[str, Any]:
-    """Our world by the base-stock rule, demand draws included."""
+def worlds() -> dict[str, Any]:
+    """Our world, eager and compiled, and the same in one jitted JAX scan if JAX is there: by name, then by firm.
+
+    Everyone plays base-stock and draws its demand in the episode. Costs agree on the same draws, or nothing is timed.
+    """
     on_one_core()
-    import torch
-    from world_speed import FixedLevels, episode
-
-    from departments.rules import BaseStock, benchmark_levels
-    from environment import World, load_firm
-
-    found = {}
+    with_jax = importlib.util.find_spec("jax") is not None
+    if not with_jax:
+        sys.stderr.write("world: JAX left out, it is not installed (pip install 'firmwide[peers]')\n")
+    found: dict[str, Any] = {}
     with torch.inference_mode():
-        for name in FIRMS:
-            firm = load_firm(name)
-            world = World(firm, benchmark_levels(firm))
-            rule = FixedLevels(BaseStock("base-stock", benchmark_levels(firm)), world)
-            found[name] = _rate(lambda _, play=functools.partial(episode, world, rule, _COPIES): play())
+        for firm in FIRMS:
+            episodes = _eager(firm) | _compiled(firm) | (_in_jax(firm) if with_jax else {})
+            for name, rate in _rates(episodes).items():
+                found.setdefault(name, {})[firm] = rate
     return found
 
 
-def in_jax() -> dict[str, Any]:
+def _world(name: str) -> tuple[World, FixedLevels, OrderUpTo]:
+    """A firm's world and the base-stock rule, as the eager and as the compiled world know it."""
+    firm = load_firm(name)
+    levels = benchmark_levels(firm)
+    world = World(firm, levels)
+    return world, FixedLevels(BaseStock("base-stock", levels), world), OrderUpTo(torch.as_tensor(levels)[:, :, None])
+
+
+def _eager(name: str) -> dict[str, Callable[[int], object]]:
+    """Episodes of our world as it is."""
+    world, rule, _ = _world(name)
+    return {EAGER: lambda _: episode(world, rule, _COPIES)}
+
+
+def _compiled(name: str) -> dict[str, Callable[[int], object]]:
+    """Episodes of our world compiled, checked against the eager one; nothing where there is no compiler."""
+    world, rule, up_to = _world(name)
+    compiled = CompiledWorld(world)
+    state, cost = world.reset(_COPIES), torch.zeros(world.points, _COPIES, dtype=torch.float64)
+    chance = world.draw(_PERIODS, _COPIES, world.generator(0))
+    for t in range(_PERIODS):
+        state, outcome = world.step(state, world.feasible(rule.order(world, state)), chance.at(t))
+        cost += outcome.cost
+    try:
+        same = torch.equal(CompiledWorld(world).play(world.reset(_COPIES), up_to, chance).cost, cost)
+    except NotCompiledError as reason:
+        sys.stderr.write(f"world: not compiled, {reason}\n")
+        return {}
+    if not same:
+        raise RuntimeError(f"{name}: the compiled world costs something else; it is another world")
+
+    def play(number: int) -> Tensor:
+        drawn = world.draw(_PERIODS, _COPIES, world.generator(number))
+        return compiled.play(world.reset(_COPIES), up_to, drawn).cost
+
+    return {COMPILED: play}
+
+
+def _in_jax(name: str) -> dict[str, Callable[[int], object]]:
     """The same in one jitted scan, checked against ours on our draws first."""
-    on_one_core()
     import jax
     from jax_world import JaxWorld, base_stock_episode, disagreement
 
-    from environment import load_firm
-
-    found = {}
-    for name in FIRMS:
-        if (apart := disagreement(name)) > 1e-6:
-            raise RuntimeError(f"{name}: costs of the JAX world differ from ours by {apart:.1e}; it is another world")
-        play = base_stock_episode(JaxWorld(load_firm(name)), _PERIODS, _COPIES)
-        found[name] = _rate(lambda number, play=play: play(jax.random.key(number)).block_until_ready())
-    return found
+    if (apart := disagreement(name)) > 1e-6:
+        raise RuntimeError(f"{name}: costs of the JAX world differ from ours by {apart:.1e}; it is another world")
+    play = base_stock_episode(JaxWorld(load_firm(name)), _PERIODS, _COPIES)
+    return {IN_JAX: lambda number: play(jax.random.key(number)).block_until_ready()}
 
 
 def in_stockpyl() -> dict[str, Any]:

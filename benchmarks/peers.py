@@ -61,8 +61,7 @@ TRAININGS = {
     "jax-wide": Peer(("jax",), "PPO jitted as a whole in JAX, 256 copies", "jax_ppo", "train", ("wide",)),
 }
 SIMULATIONS = {
-    "world": Peer((), "our world", "peer_world", "ours"),
-    "world-jax": Peer(("jax",), "the same in JAX", "peer_world", "in_jax"),
+    "world": Peer((), "our world, eager and compiled, and in JAX, in turn", "peer_world", "worlds"),
     "stockpyl": Peer(("stockpyl",), "stockpyl", "peer_world", "in_stockpyl"),
 }
 PEERS = TRAININGS | SIMULATIONS
@@ -151,11 +150,13 @@ def simulation_table(results: dict[str, dict[str, Any]]) -> list[str]:
     """Steps per second by firm, and what compiling took."""
     firms = ("a1", "c1", "d1")
     rows = [["simulation alone, one core", *(f"{firm}, steps a second" for firm in firms), "seconds to compile"]]
-    for name in filter(results.__contains__, SIMULATIONS):
-        by_firm = results[name] if "a1" in results[name] else {"a1": results[name]}
+    simulated = dict(results.get("world", {}))
+    if "stockpyl" in results:
+        simulated["stockpyl"] = {"a1": results["stockpyl"]}
+    for title, by_firm in simulated.items():
         speed = [number(by_firm.get(firm, {}), "steps_per_second") for firm in firms]
         compiled = [f"{found['compile_seconds']:.1f}" for found in by_firm.values() if "compile_seconds" in found]
-        rows.append([SIMULATIONS[name].title, *speed, ", ".join(compiled) if "jax" in name else "-"])
+        rows.append([title, *speed, "-" if title == "our world" else ", ".join(compiled) or "-"])
     return table(rows)
 
 

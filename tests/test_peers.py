@@ -108,6 +108,7 @@ def test_peers_that_are_not_installed_are_named_and_left_out_of_the_table(tmp_pa
     command = [sys.executable, str(BENCHMARKS / "peers.py"), "--peers", "world", "stockpyl", "--budget", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "| our world |" in done.stdout
+    assert ("| our world, compiled |" in done.stdout) != ("world: not compiled, no C++ compiler" in done.stderr)
     there = not missing(PEERS["stockpyl"])
     assert ("| stockpyl |" in done.stdout) == there
     assert ("stockpyl: left out, stockpyl not installed (pip install 'firmwide[peers]')" in done.stderr) != there
