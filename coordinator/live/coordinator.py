@@ -336,6 +336,7 @@ class Coordinator:
             "reason": self._reason,
             "time": self._committed,
             "told": time.time(),
+            "interval": self._options["tick"],
             "tick_rate": (len(recent) - 1) / span if span else 0.0,
             "lag": max(self._lag, 0.0),
         }

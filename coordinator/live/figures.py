@@ -20,7 +20,7 @@ def figures(
 
     Args:
         operation: the firm's.
-        firm: what only the coordinator knows: name, state, reason, time, tick_rate, lag.
+        firm: what only the coordinator knows: name, state, reason, time, told, interval, tick_rate, lag.
         workers: of each department, `up` and `node`.
         canaries: under way.
     """

@@ -86,6 +86,14 @@ FIRM = (
             "{{firm}} canaries": f"firmwide_firm_canaries{_F}",
         },
     ),
+    Panel(
+        "Canaries: money ahead of the policy in office",
+        "none",
+        {
+            "{{firm}} {{department}}": f"firmwide_department_canary_saving{_F}",
+            "{{firm}} {{department}} periods left": f"firmwide_department_canary_remaining_ticks{_F}",
+        },
+    ),
 )
 DEPARTMENTS = (
     Panel("On hand", "none", {_ITEM: f"firmwide_department_on_hand_units{_D}"}),

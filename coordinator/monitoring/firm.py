@@ -25,6 +25,7 @@ def firm_metrics(figures: Figures) -> Families:
     found.choose("firmwide_firm_state", STATES, figures["state"], firm)
     found.set("firmwide_firm_ticks", figures["tick"], firm)
     found.set("firmwide_firm_ticks_per_second", figures["tick_rate"], firm)
+    found.set("firmwide_firm_tick_interval_seconds", figures["interval"], firm)
     found.set("firmwide_firm_lag_seconds", figures["lag"], firm)
     found.set("firmwide_firm_last_tick_timestamp_seconds", figures["time"], firm)
     found.set("firmwide_firm_told_timestamp_seconds", figures["told"], firm)
@@ -37,6 +38,11 @@ def firm_metrics(figures: Figures) -> Families:
     found.set("firmwide_firm_benchmark_ticks", benchmark["tick"], firm)
     found.set("firmwide_firm_saving", benchmark["saving"], firm)
     found.set("firmwide_firm_canaries", len(figures["canaries"]), firm)
+    for department, canary in {row["department"]: row for row in figures["canaries"]}.items():  # of two, the later
+        ahead = sign * (canary["incumbent_money"] - canary["money"])
+        found.set("firmwide_department_canary_saving", ahead, firm, department)
+        remaining = canary["until"] - canary["since"] - canary["done"]
+        found.set("firmwide_department_canary_remaining_ticks", remaining, firm, department)
     _demand(found, "firm", figures, firm)
     for actor, row in figures["actors"].items():
         found.set("firmwide_actor_restarts", row["restarts"], firm, actor)

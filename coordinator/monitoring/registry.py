@@ -40,6 +40,7 @@ REGISTRY: dict[str, Described] = {
     "firmwide_firm_state": Described("gauge", (*_FIRM, "state"), "1 for the state that the firm is in"),
     "firmwide_firm_ticks": Described("counter", _FIRM, "Periods that are committed"),
     "firmwide_firm_ticks_per_second": Described("gauge", _FIRM, "Tick rate over the last ten seconds"),
+    "firmwide_firm_tick_interval_seconds": Described("gauge", _FIRM, "Time from tick to tick by --tick; 0: max"),
     "firmwide_firm_lag_seconds": Described("gauge", _FIRM, "Time behind the schedule of --tick"),
     "firmwide_firm_last_tick_timestamp_seconds": Described("gauge", _FIRM, "Unix time of the last commit"),
     "firmwide_firm_told_timestamp_seconds": Described("gauge", _FIRM, "Unix time of these figures"),
@@ -56,6 +57,10 @@ REGISTRY: dict[str, Described] = {
     "firmwide_firm_served_units": Described("counter", _FIRM, "Units served from stock at once"),
     "firmwide_firm_fill_ratio": Described("gauge", _FIRM, "Share of demand served from stock at once, since the start"),
     "firmwide_firm_canaries": Described("gauge", _FIRM, "Policies that prove themselves in shadow"),
+    "firmwide_department_canary_saving": Described(
+        "gauge", _OWN, "Money that the canary does better than the policy in office, so far in shadow"
+    ),
+    "firmwide_department_canary_remaining_ticks": Described("gauge", _OWN, "Periods until the canary is judged"),
     "firmwide_actor_restarts": Described("counter", (*_FIRM, "actor"), "Restarts of actors that are no department"),
     "firmwide_department_up": Described("gauge", _OWN, "1 if the department answers, else 0"),
     "firmwide_department_policy": Described("info", _OWN, "Kind of the department, and the policy it follows"),

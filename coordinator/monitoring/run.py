@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import threading
 from collections import Counter
@@ -60,7 +61,7 @@ class Tail:
                     self._file = about.st_ino
                 file.seek(self._at)
                 whole, _, _ = file.read().rpartition(b"\n")  # a line that is being written waits
-            lines = list(csv.reader(whole.decode().splitlines()))
+            lines = list(csv.reader(io.StringIO(whole.decode(), newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{self._path} cannot be read: {error}") from None
         self._at += len(whole) + 1 if whole else 0

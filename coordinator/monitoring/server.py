@@ -31,6 +31,7 @@ PORT = 9464
 TARGETS = Path("runs/monitors")
 _RAYS_PORTS = range(10002, 20000)  # Ray gives them to its workers
 _LOOK_EVERY = 1.0  # s between two looks whether the firm still runs
+_PATIENCE = 8.0  # s for whoever asked before; Prometheus gives up after ten
 
 
 class FirmSource:
@@ -54,7 +55,9 @@ class FirmSource:
             ValueError: it does not run.
             RuntimeError: it does not answer.
         """
-        with self._turn:
+        if not self._turn.acquire(timeout=_PATIENCE):
+            raise RuntimeError(f"firm {self.name!r} does not answer: it has been asked and says nothing")
+        try:
             place = place_of(self._folder)
             if place != self._place:
                 self._leave()
@@ -67,17 +70,27 @@ class FirmSource:
             except Exception as error:  # whatever Ray says: it is asked anew at the next scrape
                 self._leave()
                 raise RuntimeError(f"firm {self.name!r} does not answer: {str(error).strip() or error!r}") from error
+        finally:
+            self._turn.release()
 
     def look(self) -> None:
         """Leave a Ray that has ended, before Ray ends this process for it."""
-        with self._turn:
+        if not self._turn.acquire(blocking=False):
+            return  # it is being asked just now
+        try:
             if self._firm is not None and place_of(self._folder) != self._place:
                 self._leave()
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Leave Ray."""
-        with self._turn:
+        free = self._turn.acquire(timeout=1.0)  # a firm that says nothing does not keep this process
+        try:
             self._leave()
+        finally:
+            if free:
+                self._turn.release()
 
     def _leave(self) -> None:
         firm, self._firm, self._place = self._firm, None, None

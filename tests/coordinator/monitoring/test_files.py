@@ -4,110 +4,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 
 from coordinator.cli import run
 from coordinator.monitoring import dashboard
 from coordinator.monitoring.registry import REGISTRY, SAMPLES
 from tests.coordinator.monitoring.tools import WORDS, needs_prometheus, panels, promtool, rules, written
-
-FIRM = 'firm="shop"'
-DEPARTMENT = f'{FIRM},department="retailer"'
-RUN = 'run="a1"'
-# What happens, once a minute, and to whom: the alert fires for the first and not for the second.
-CASES = {
-    "FirmwideMonitorDown": ({'up{job="firmwide",instance="a"}': "0x30"}, {'up{job="firmwide",instance="a"}': "1x30"}),
-    "FirmwideFirmDown": ({f"firmwide_firm_up{{{FIRM}}}": "0x30"}, {f"firmwide_firm_up{{{FIRM}}}": "1x30"}),
-    "FirmwideFirmFailed": (
-        {f'firmwide_firm_state{{{FIRM},state="failed"}}': "1x30"},
-        {f'firmwide_firm_state{{{FIRM},state="failed"}}': "0x30"},
-    ),
-    "FirmwideFirmSilent": (
-        {f"firmwide_firm_told_timestamp_seconds{{{FIRM}}}": "60x30"},
-        {
-            f"firmwide_firm_told_timestamp_seconds{{{FIRM}}}": "60x30",
-            f'firmwide_firm_state{{{FIRM},state="stopped"}}': "1x30",
-        },
-    ),
-    "FirmwideTickLag": (
-        {f"firmwide_firm_lag_seconds{{{FIRM}}}": "20x30"},
-        {f"firmwide_firm_lag_seconds{{{FIRM}}}": "5x30"},
-    ),
-    "FirmwideWorseThanBenchmark": (
-        {
-            f"firmwide_firm_saving{{{FIRM}}}": "-6x30",
-            f"firmwide_firm_benchmark_cost{{{FIRM}}}": "100x30",
-            f"firmwide_firm_benchmark_ticks_total{{{FIRM}}}": "100+10x30",
-        },
-        {
-            f"firmwide_firm_saving{{{FIRM}}}": "-4x30",
-            f"firmwide_firm_benchmark_cost{{{FIRM}}}": "100x30",
-            f"firmwide_firm_benchmark_ticks_total{{{FIRM}}}": "100+10x30",
-        },
-    ),
-    "FirmwideDepartmentDown": (
-        {f"firmwide_department_up{{{DEPARTMENT}}}": "0x30"},
-        {f"firmwide_department_up{{{DEPARTMENT}}}": "1x30"},
-    ),
-    "FirmwideFallbacks": (
-        {
-            f"firmwide_department_fallbacks_total{{{DEPARTMENT}}}": "0+10x30",
-            f"firmwide_department_decisions_total{{{DEPARTMENT}}}": "0+90x30",
-        },
-        {
-            f"firmwide_department_fallbacks_total{{{DEPARTMENT}}}": "0+1x30",
-            f"firmwide_department_decisions_total{{{DEPARTMENT}}}": "0+99x30",
-        },
-    ),
-    "FirmwideRestarts": (
-        {f'firmwide_actor_restarts_total{{{FIRM},actor="critic"}}': "0+1x30"},
-        {f'firmwide_actor_restarts_total{{{FIRM},actor="critic"}}': "0x15 1x15"},
-    ),
-    "FirmwideStockOut": (
-        {
-            f'firmwide_department_on_hand_units{{{DEPARTMENT},product="unit"}}': "0x30",
-            f"firmwide_department_demand_units_total{{{DEPARTMENT}}}": "0+5x30",
-        },
-        {
-            f'firmwide_department_on_hand_units{{{DEPARTMENT},product="unit"}}': "0 0 0 7 0 0 0 0 0 3 0 0 0 0 0 2x15",
-            f"firmwide_department_demand_units_total{{{DEPARTMENT}}}": "0+5x30",
-        },
-    ),
-    "FirmwideLowService": (
-        {
-            f"firmwide_department_served_units_total{{{DEPARTMENT}}}": "0+7x30",
-            f"firmwide_department_demand_units_total{{{DEPARTMENT}}}": "0+10x30",
-        },
-        {
-            f"firmwide_department_served_units_total{{{DEPARTMENT}}}": "0+9x30",
-            f"firmwide_department_demand_units_total{{{DEPARTMENT}}}": "0+10x30",
-        },
-    ),
-    "FirmwideRunUnreadable": ({f"firmwide_run_up{{{RUN}}}": "0x30"}, {f"firmwide_run_up{{{RUN}}}": "1x30"}),
-    "FirmwideLearningStalled": (
-        {
-            f"firmwide_run_written_timestamp_seconds{{{RUN}}}": "60x30",
-            f"firmwide_run_finished{{{RUN}}}": "0x30",
-        },
-        {
-            f"firmwide_run_written_timestamp_seconds{{{RUN}}}": "60x30",
-            f"firmwide_run_finished{{{RUN}}}": "1x30",
-        },
-    ),
-    "FirmwideUpdatesTooLarge": (
-        {f'firmwide_learner_kl_nats{{{RUN},department="shop"}}': "0.2x30"},
-        {f'firmwide_learner_kl_nats{{{RUN},department="shop"}}': "0.2 0.01 0.2 0.2 0.01 0.2 0.2 0.02x30"},
-    ),
-    "FirmwideCriticExplainsNothing": (
-        {
-            f"firmwide_run_explained_variance_ratio{{{RUN}}}": "-0.1x30",
-            f"firmwide_run_finished{{{RUN}}}": "0x30",
-        },
-        {
-            f"firmwide_run_explained_variance_ratio{{{RUN}}}": "-0.1x8 0.3 -0.1x21",
-            f"firmwide_run_finished{{{RUN}}}": "0x30",
-        },
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -170,24 +72,13 @@ def test_prometheus_finds_no_fault_with_configuration_and_rules(folder):
 
 
 @needs_prometheus
-@pytest.mark.parametrize("alert", [rule["alert"] for rule in rules()])
-def test_an_alert_fires_when_it_must_and_only_then(alert, folder, tmp_path):
-    tests = [
-        {
-            "interval": "1m",
-            "input_series": [{"series": name, "values": values} for name, values in series.items()],
-            "promql_expr_test": [
-                {
-                    "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})',
-                    "eval_time": "25m",
-                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
-                }
-            ],
-        }
-        for series, fires in zip(CASES[alert], (True, False), strict=True)
-    ]
-    content = {"rule_files": [str(folder / "alerts.yml")], "evaluation_interval": "1m", "tests": tests}
-    promtool("test", "rules", written(tmp_path / "test.yml", content))
+def test_every_alert_fires_when_it_must_and_only_then(folder, tmp_path):
+    cases = yaml.safe_load((Path(__file__).parent / "alerts.yml").read_text())
+    fires, keeps_quiet = set(), set()
+    for case in [case for test in cases["tests"] for case in test["alert_rule_test"]]:
+        (fires if case["exp_alerts"] else keeps_quiet).add(case["alertname"])
+    assert fires == keeps_quiet == {rule["alert"] for rule in rules()}
+    promtool("test", "rules", written(tmp_path / "test.yml", cases | {"rule_files": [str(folder / "alerts.yml")]}))
 
 
 def test_the_documentation_has_every_metric_and_every_alert():

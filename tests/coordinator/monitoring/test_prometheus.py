@@ -169,36 +169,45 @@ def test_every_panel_and_every_rule_finds_data_about_a_running_firm_and_a_run(le
     run(["monitor", "--files", str(folder), "--targets", str(exporters.targets)])
     written = (folder / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text(written.replace(": 10s", ": 1s"))
-    with open_firm(Opening("firm", "shop", tmp_path, tick=0.05)) as firm:
-        try:
-            exporters.start(learned)
-            address = exporters.start("shop")
-            prometheus = Prometheus(folder, _free_port())
+    prometheus = Prometheus(folder, _free_port())
+    try:
+        with open_firm(Opening("firm", "shop", tmp_path, tick=0.05)) as firm:
             try:
-                until(lambda: prometheus.query("firmwide_firm_ticks_total > 20"), prometheus.process)
-                before = float(prometheus.query("firmwide_firm_ticks_total")[0]["value"][1])
-                promtool("check", "metrics", input=fetch(f"http://{address}/metrics"))
-                until(lambda: prometheus.query(f"firmwide_firm_ticks_total > {before} + 20"))
-                for title, promql in panels():
-                    assert until(lambda promql=promql: prometheus.query(promql)), title
-                for rule in rules():
-                    for word in WORDS.findall(rule["expr"]) or ["up"]:
-                        assert prometheus.query(word), f"{rule['alert']}: {word}"
-                known = prometheus.ask("rules")["groups"]
-                assert {rule["name"] for group in known for rule in group["rules"]} == {
-                    rule["alert"] for rule in rules()
-                }
-                assert set(until(lambda: _all_evaluated(prometheus)).values()) == {"ok"}
-                figures = firm.metrics()
-                told = {row["metric"]["department"] for row in prometheus.query("firmwide_department_up == 1")}
-                assert told == set(figures["departments"])
-                assert firm.stop()["state"] == "done"
-                until(lambda: prometheus.query("firmwide_firm_up == 0"))
+                other, address = exporters.start(learned), exporters.start("shop")
+                _look_at_everything(prometheus, firm, address)
             finally:
-                prometheus.process.terminate()
-                prometheus.process.wait(30)
-        finally:
-            firm.dismiss()
+                firm.stop()
+        until(lambda: prometheus.query("firmwide_firm_up == 0"), prometheus.process)
+        elsewhere = re.sub(r"(?m)^  # (?=- job|  )", "  ", written).replace("HOST:9464", address)
+        (folder / "elsewhere.yml").write_text(elsewhere)
+        found = promtool("check", "service-discovery", "--timeout=5s", folder / "elsewhere.yml", "firmwide-elsewhere")
+        assert set(re.findall(r'"instance": "(.+)"', found)) == {other, address}
+        with open_firm(Opening(None, "shop", tmp_path, tick=0.05)) as firm:
+            try:
+                until(lambda: prometheus.query("firmwide_firm_up == 1"), prometheus.process)
+            finally:
+                firm.stop()
+    finally:
+        prometheus.process.terminate()
+        prometheus.process.wait(30)
+
+
+def _look_at_everything(prometheus, firm, address):
+    until(lambda: prometheus.query("firmwide_firm_ticks_total > 20"), prometheus.process)
+    before = float(prometheus.query("firmwide_firm_ticks_total")[0]["value"][1])
+    promtool("check", "metrics", input=fetch(f"http://{address}/metrics"))
+    assert firm.swap("store-1", "forecast-base-stock", canary=100_000, wait=0.1)["state"] == "pending"
+    until(lambda: prometheus.query(f"firmwide_firm_ticks_total > {before} + 20"))
+    for title, promql in panels():
+        assert until(lambda promql=promql: prometheus.query(promql)), title
+    for rule in rules():
+        for word in WORDS.findall(rule["expr"]) or ["up"]:
+            assert prometheus.query(word), f"{rule['alert']}: {word}"
+    known = prometheus.ask("rules")["groups"]
+    assert {rule["name"] for group in known for rule in group["rules"]} == {rule["alert"] for rule in rules()}
+    assert set(until(lambda: _all_evaluated(prometheus)).values()) == {"ok"}
+    told = {row["metric"]["department"] for row in prometheus.query("firmwide_department_up == 1")}
+    assert told == set(firm.departments)
 
 
 def _all_evaluated(prometheus):
