@@ -83,8 +83,10 @@ def throw(firm: RunningFirm, run: RunFolder, rng: random.Random, number: int) ->
         )
         return f"malformed {answer['state']}"
     if kind == "override":
-        order = dict.fromkeys(firm.frame.products, float(LEAST_ORDER))
-        return f"override {firm.override(department, order, rng.randint(1, 5), **asked)['state']}"
+        given = dict.fromkeys(firm.frame.products, float(LEAST_ORDER))
+        if department == firm.frame.recommends:
+            given = {f"{segment}/{firm.frame.products[0]}": 0.5 for segment in firm.frame.segments}
+        return f"override {firm.override(department, given, rng.randint(1, 5), **asked)['state']}"
     if kind == "rollback":
         return f"rollback {firm.rollback(department, **asked)['state']}"
     firm.pause(department, **asked)

@@ -95,7 +95,8 @@ class Collector:
         state = State(*(torch.tensor(part, device=self._world.device) for part in start))
         chance = self._world.draw(periods, state.on_hand.shape[-1], self._world.generator(*seed))
         snapshots = [self._snapshots[name] for name in learning]
-        result = descend(self._world, self._observer, snapshots, state, chance, unit_bound)
+        others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
+        result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others)
         return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
 
     def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:

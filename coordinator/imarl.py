@@ -52,6 +52,7 @@ class IMARL:
     stale: int = 0  # selections since the best
     begun: float = 0.0  # share of the budget that was used up when the turn began
     unfinished: dict[str, Snapshot] = field(default_factory=dict)  # learners of turns that were cut short
+    held: set[str] = field(default_factory=set)  # departments that get no turn: somebody swapped in what shall stay
 
     @classmethod
     def begin(cls, network: Network, training: Training) -> IMARL:
@@ -108,7 +109,7 @@ class IMARL:
         """Train those who have a turn; their best policies on the selection episodes stay in `best`."""
         training, settings = self.training, self.training.settings
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
-        while self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
+        while self.current and self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
             if self._over():
                 self.unfinished |= {name: training.published[name] for name in self.current}
                 return
@@ -150,6 +151,34 @@ class IMARL:
         training.adopt(*(self.saved[name] for name in self.current))
         self.current, self.best = [], {}
 
+    def in_office(self, name: str) -> Snapshot:
+        """The policy that counts for a department."""
+        return self.saved[name]
+
+    def replace(self, snapshot: Snapshot, held: bool) -> None:
+        """Let a department follow another policy from the next iteration on (ours).
+
+        What others learn against has changed: neighbours get a turn, and those who have one are judged anew. It gets a
+        turn itself, starting from that policy, unless it is held.
+        """
+        name, infinite = snapshot.department, float("inf")
+        self.saved[name] = snapshot
+        self.unfinished.pop(name, None)
+        self.jobs = [job for job in self.jobs if job != name]
+        self.held = self.held | {name} if held else self.held - {name}
+        self.training.adopt(snapshot)
+        if name in self.current:
+            self.best[name] = snapshot
+            if held:
+                self.current.remove(name)
+                del self.best[name]
+        elif not held:
+            self.jobs.append(name)
+            self.estimates[name] = infinite
+        self._wake_neighbours(name, infinite)
+        if self.best:
+            self.stale, self.best_cost = 0, float(self.training.selection_costs(*self.best.values()).mean())
+
     def _neighbours(self, name: str) -> list[str]:
         point = self.network.names.index(name)
         return [self.network.names[i] for i in [*self.network.predecessors(point), *self.network.successors(point)]]
@@ -157,7 +186,7 @@ class IMARL:
     def _wake_neighbours(self, name: str, gain: float) -> None:
         for neighbour in self._neighbours(name):
             self.estimates[neighbour] = max(self.estimates[neighbour], gain)
-            if neighbour not in self.jobs:
+            if neighbour not in self.jobs and neighbour not in self.held:
                 self.jobs.append(neighbour)
 
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
@@ -171,6 +200,7 @@ class IMARL:
             "best_cost": self.best_cost if np.isfinite(self.best_cost) else None,
             "stale": self.stale,
             "begun": self.begun,
+            "held": sorted(self.held),
         }
         roles = {"saved": self.saved, "turn": self.best, "unfinished": self.unfinished}
         return plain, {f"{role}/{name}": snapshot for role, of in roles.items() for name, snapshot in of.items()}
@@ -200,6 +230,7 @@ class IMARL:
             best=roles["turn"],
             best_cost=best_cost,
             unfinished=roles["unfinished"],
+            held=set(plain.get("held", ())),
             **same,
         )
 

@@ -23,10 +23,10 @@ class Pathwise(Together):
         keep: Callable[[], None],
     ) -> None:
         """See `Together.run`; the learning rate falls to 0 as the budget is used up."""
-        training, names = self.training, list(self.training.streams)
+        training = self.training
         updates = training.settings.pathwise.updates
         while (progress := max(self.iteration / updates, training.progress)) < 1.0:
-            result = training.descend(names, (training.settings.seed, 0, self.iteration), progress)
+            result = training.descend(self.learning, (training.settings.seed, 0, self.iteration), progress)
             self.iteration += 1
             now = max(self.iteration / updates, training.progress)
             cost = self._select() if passed(progress, now) else None

@@ -4,8 +4,9 @@ firm.yaml  settings.json      the resolved firm and settings: the run stands by 
 policies/NAME/VERSION.*       every accepted policy, safetensors beside json
 base.json                     base-stock levels that the policies start from, if not the benchmark's
 current.json                  the version that counts for each department
-metrics.csv  events.csv       one row an iteration; acceptances and restarts
+metrics.csv  events.csv       one row an iteration; acceptances, restarts, swaps
 checkpoint.safetensors        where `--resume` goes on
+requests/                     what was asked of the run while it was trained, and the answers
 learning-curve.png  result.json
 explain.png  regions.png      drawn by `firmwide explain`
 """
@@ -46,7 +47,18 @@ METRICS = (
     "grad_norm",
     "learning_rate",
 )
-EVENTS = ("iteration", "seconds", "event", "department", "version", "gain", "standard_error")
+EVENTS = (
+    "iteration",
+    "seconds",
+    "event",
+    "department",
+    "version",
+    "gain",
+    "standard_error",
+    "who",
+    "why",
+    "details",
+)
 
 
 class RunFolder:

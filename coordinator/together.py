@@ -7,7 +7,7 @@ others by the network's; one critic.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +34,7 @@ class Together:
     best: dict[str, Snapshot]
     best_cost: float
     iteration: int = 0
+    held: set[str] = field(default_factory=set)  # departments that do not learn: somebody swapped in what shall stay
 
     @classmethod
     def begin(cls, training: Training) -> Self:
@@ -55,15 +56,34 @@ class Together:
             keep: called when the state may be checkpointed.
         """
         training, settings = self.training, self.training.settings
-        names = list(training.streams)
         while self.iteration < settings.iterations and (before := training.progress) < 1.0:
-            result = training.iterate(names, (settings.seed, 0, self.iteration))
+            result = training.iterate(self.learning, (settings.seed, 0, self.iteration))
             self.iteration += 1
             due = self.iteration % settings.select_every == 0 or passed(before, training.progress)
             cost = self._select() if due else None
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
         self._accept(accepted)
+
+    @property
+    def learning(self) -> list[str]:
+        """The departments that learn."""
+        return [name for name in self.training.streams if name not in self.held]
+
+    def in_office(self, name: str) -> Snapshot:
+        """The policy that a department acts by."""
+        return self.training.published[name]
+
+    def replace(self, snapshot: Snapshot, held: bool) -> None:
+        """Let a department follow another policy from the next iteration on, and learn from there unless held (ours).
+
+        It takes its department's place in the best joint policy too, so what was best without it does not come back.
+        """
+        name = snapshot.department
+        self.held = self.held | {name} if held else self.held - {name}
+        self.training.adopt(snapshot)
+        self.best = self.best | {name: snapshot}
+        self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
 
     def _select(self) -> float:
         """Cost of what is published on the selection episodes; the best is remembered."""
@@ -80,13 +100,14 @@ class Together:
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
         """What a checkpoint needs."""
         snapshots = {f"best/{name}": snapshot for name, snapshot in self.best.items()}
-        return {"iteration": self.iteration, "best_cost": self.best_cost}, snapshots
+        plain = {"iteration": self.iteration, "best_cost": self.best_cost, "held": sorted(self.held)}
+        return plain, snapshots
 
     @classmethod
     def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Self:
         """Go on from a record."""
         best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
-        return cls(training, best, plain["best_cost"], plain["iteration"])
+        return cls(training, best, plain["best_cost"], plain["iteration"], set(plain.get("held", ())))
 
 
 def marl_reward_weights(network: Network) -> NDArray[np.float32]:

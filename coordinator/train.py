@@ -15,6 +15,8 @@ from coordinator.cluster import Crew, LocalCrew, RayCrew
 from coordinator.imarl import IMARL, Progress
 from coordinator.pathwise import Pathwise
 from coordinator.plan import Plan, plan_of, starting_levels
+from coordinator.replacement import Replacements
+from coordinator.requests import Mailbox, being_trained
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.settings import Settings, Wiring
 from coordinator.together import Together
@@ -79,13 +81,29 @@ def train(
         ValueError: the folder does not fit.
     """
     run = RunFolder(folder)
-    kept = None
-    if not resume:
+    if resume:
+        run.settings()  # refuses what is no run
+    else:
         run.create(firm, settings)
-    elif run.checkpoint_file.exists():
+    with being_trained(folder):
+        return _train(run, firm, settings, wiring, watcher, resume=resume, started=started, base=base)
+
+
+def _train(
+    run: RunFolder,
+    firm: Firm,
+    settings: Settings,
+    wiring: Wiring,
+    watcher: Watcher,
+    *,
+    resume: bool,
+    started: float | None,
+    base: NDArray[np.float64] | None,
+) -> list[Snapshot]:
+    kept = None
+    if resume and run.checkpoint_file.exists():
         kept = run.checkpoint()
-    else:  # it was stopped before its first iteration was done
-        run.settings()
+    elif resume:  # it was stopped before its first iteration was done
         run.go_back_to(0, 0)
     if kept is None and (base := starting_levels(firm, settings, base)) is not None:
         run.save_base_levels(base)
@@ -104,7 +122,7 @@ def train(
             window=plan.window,
             started=started or time.monotonic(),
         )
-        diary = _Diary(run, training, watcher)
+        diary = _Diary(run, training, watcher, Replacements(run, plan, training))
         if kept is not None:
             scheme = diary.resume(plan, *kept)
         elif settings.scheme == "imarl":
@@ -125,8 +143,9 @@ def _together(settings: Settings) -> type[Together]:
 class _Diary:
     """Writes down what a scheme does, and shows it."""
 
-    def __init__(self, run: RunFolder, training: Training, watcher: Watcher) -> None:
+    def __init__(self, run: RunFolder, training: Training, watcher: Watcher, replacements: Replacements) -> None:
         self.run, self.training, self.watcher = run, training, watcher
+        self.replacements, self.mailbox = replacements, Mailbox(run.path)
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
 
@@ -140,6 +159,8 @@ class _Diary:
         training.bring_back(states, critic)
         self.events = mine["events"]
         self.run.go_back_to(self.iteration, self.events)
+        if "replacements" in record:
+            self.replacements.resume(record["replacements"])
         self.watcher.note(f"resumed after iteration {self.iteration}")
         plain = record["scheme"]
         if training.settings.scheme == "imarl":
@@ -150,7 +171,7 @@ class _Diary:
         if self.iteration == 0:
             self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
         scheme.run(self._watch, self._accepted, lambda: self._keep(scheme))
-        self._keep(scheme)
+        self._keep(scheme, last=True)
 
     def _base(self) -> list[Snapshot]:
         return list(self.training.published.values())
@@ -185,14 +206,37 @@ class _Diary:
             self.watcher.note(f"{who} accepted: saves {gain:.1f} ± {error:.1f} an episode")
 
     def _event(
-        self, event: str, department: str = "", version: int | None = None, gain: float = np.nan, error: float = np.nan
+        self,
+        event: str,
+        department: str = "",
+        version: int | None = None,
+        gain: float = np.nan,
+        error: float = np.nan,
+        asked: dict[str, object] | None = None,
     ) -> None:
         row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
         self.events += 1
-        self.run.append("events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error})
+        self.run.append(
+            "events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error} | (asked or {})
+        )
 
-    def _keep(self, scheme: IMARL | Together) -> None:
+    def _take_up(self, scheme: IMARL | Together, last: bool) -> None:
+        """Carry out what was asked of the run; its effect and its answer stand in the next checkpoint."""
+        for request in self.mailbox.pending():
+            if request.id in self.replacements.answers:
+                continue
+            if last:
+                self.replacements.too_late(request, self.iteration)
+                continue
+            answer, version, details = self.replacements.carry_out(request, scheme, self.iteration)
+            event = {"swap": "swapped", "rollback": "rolled back"}[request.kind] if version is not None else "refused"
+            asked: dict[str, object] = {"who": request.who, "why": request.why, "details": details}
+            self._event(event, request.department, version, asked=asked)
+            self.watcher.note(answer["message"])
+
+    def _keep(self, scheme: IMARL | Together, last: bool = False) -> None:
         training = self.training
+        self._take_up(scheme, last)
         while self.restarts < training.crew.restarts:
             self.restarts += 1
             self._event("restarted")
@@ -207,4 +251,8 @@ class _Diary:
             "cost": self.cost,
             "events": self.events,
         }
-        self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary})
+        swapped = self.replacements.record()
+        self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary, "replacements": swapped})
+        for request in self.mailbox.pending():
+            if request.id in self.replacements.answers:
+                self.mailbox.reply(self.replacements.answers[request.id])

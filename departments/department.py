@@ -45,6 +45,17 @@ class Charter:
         """Length of the flat parameter vector."""
         return self.shapes.count if self.role is None else self.role.network.count
 
+    def must_fit(self, snapshot: Snapshot) -> None:
+        """Refuse a policy that is none for this department.
+
+        Raises:
+            ValueError: the snapshot's network has another shape or holds a number that is not finite.
+        """
+        if snapshot.parameters.shape != (self.parameters,):
+            raise ValueError(f"{self.name} needs {self.parameters} parameters, got {snapshot.parameters.size}")
+        if not np.isfinite(snapshot.parameters).all():
+            raise ValueError(f"{self.name} was offered parameters that are not finite numbers")
+
     def first_snapshot(self) -> Snapshot:
         """Version 0 of the policy."""
         if self.role is None:
@@ -78,12 +89,7 @@ class Department:
         Raises:
             ValueError: the snapshot's network has another shape or holds a number that is not finite.
         """
-        if snapshot.parameters.shape != (self.charter.parameters,):
-            raise ValueError(
-                f"{self.charter.name} needs {self.charter.parameters} parameters, got {snapshot.parameters.size}"
-            )
-        if not np.isfinite(snapshot.parameters).all():
-            raise ValueError(f"{self.charter.name} was offered parameters that are not finite numbers")
+        self.charter.must_fit(snapshot)
         self._install(snapshot)
 
     def learn(self, seed: Sequence[int], count: int, *parts: Any) -> tuple[Snapshot, Arrays, UpdateStats]:  # noqa: ANN401

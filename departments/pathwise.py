@@ -73,6 +73,7 @@ def descend(
     start: State,
     chance: Exogenous,
     unit_bound: float = math.inf,
+    others: Sequence[Snapshot] = (),
 ) -> Descent:
     """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
 
@@ -82,10 +83,11 @@ def descend(
     Args:
         world: of the firm.
         observer: of that world.
-        snapshots: of all departments; they act on their mean.
+        snapshots: of the departments that learn; they act on their mean.
         start: the state it begins in, which counts as given.
         chance: [T] periods of `World.draw`.
         unit_bound: largest worth of a unit, in multiples of the largest cost of a unit short.
+        others: of departments that do not learn; whoever is in neither follows the benchmark.
     """
     parameters = {
         snapshot.department: torch.tensor(
@@ -93,7 +95,7 @@ def descend(
         )
         for snapshot in snapshots
     }
-    policy = JointPolicy(world, observer, snapshots, parameters=parameters)
+    policy = JointPolicy(world, observer, [*snapshots, *others], parameters=parameters)
     state, cost = start, world.max_order.new_zeros(())
     periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
     bound = unit_bound * _shortage(world) / (periods * copies)

@@ -3,6 +3,7 @@
 from coordinator.cluster import LocalCrew
 from coordinator.critic import CriticConfig
 from coordinator.plan import plan_of
+from coordinator.requests import Mailbox
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import train
 from coordinator.training import Training
@@ -61,6 +62,21 @@ class Stop(Record):
     def iteration(self, *seen):
         super().iteration(*seen)
         if len(self.turns) == self._after:
+            raise KeyboardInterrupt
+
+
+class Asking(Record):
+    """Asks for something after an iteration, and may end the work in the middle of one, as a kill would."""
+
+    def __init__(self, run, asked, stop=None):
+        super().__init__()
+        self._mailbox, self._asked, self._stop = Mailbox(run), asked, stop
+
+    def iteration(self, *seen):
+        super().iteration(*seen)
+        for request in self._asked.get(len(self.turns), ()):
+            self._mailbox.post(request)
+        if len(self.turns) == self._stop:
             raise KeyboardInterrupt
 
 

@@ -52,6 +52,40 @@ def fingerprint(firm: Firm) -> str:
     return hashlib.sha256(json.dumps(structure).encode()).hexdigest()[:16]
 
 
+def run_and_version(department: str, text: str) -> tuple[Path, int | None] | None:
+    """The run folder, and the version if one is asked for, of `RUN`, `RUN@VERSION` or a policy file; None: a rule.
+
+    Raises:
+        ValueError: one line; it names a file or folder that is none.
+    """
+    place, _, version = text.partition("@")
+    path = Path(place)
+    if path.suffix == ".safetensors":
+        if version or not path.stem.isdigit() or path.parent.name != department:
+            raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
+        return path.parents[2], int(path.stem)
+    if path.is_dir():
+        if version and not version.isdigit():
+            raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
+        return path, int(version) if version else None
+    if "/" in place:
+        raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
+    return None
+
+
+def must_be_built_alike(firm: Firm, trained: Firm, policy: str) -> None:
+    """Refuse a run's policy in a firm that is built otherwise than the one it was trained for.
+
+    Raises:
+        ValueError: one line.
+    """
+    if fingerprint(trained) != fingerprint(firm):
+        raise ValueError(
+            f"--policy {policy!r} was trained for firm {trained.name!r}, which is built otherwise than {firm.name!r}: "
+            "stock points, products, supply, order limits and segments must be the same"
+        )
+
+
 class Briefs:
     """Makes the briefs of one firm's departments."""
 
@@ -74,19 +108,8 @@ class Briefs:
         Raises:
             ValueError: one line; not to be read, damaged, or of another firm.
         """
-        place, _, version = text.partition("@")
-        path = Path(place)
-        if path.suffix == ".safetensors":
-            if version or not path.stem.isdigit() or path.parent.name != department:
-                raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
-            return self.trained(department, path.parents[2], int(path.stem))
-        if path.is_dir():
-            if version and not version.isdigit():
-                raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
-            return self.trained(department, path, int(version) if version else None)
-        if "/" in place:
-            raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
-        return self.rule(department, text)
+        run = run_and_version(department, text)
+        return self.rule(department, text) if run is None else self.trained(department, *run)
 
     def _about(self, department: str, kind: str, label: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
         about = {"department": department, "version": 0, "kind": kind, "label": label, "firm": self.fingerprint}
@@ -195,14 +218,11 @@ class Briefs:
         """
         run = RunFolder(folder)
         firm, settings = run.firm(), run.settings()
-        if fingerprint(firm) != self.fingerprint:
-            raise ValueError(
-                f"--policy {str(folder)!r} was trained for firm {firm.name!r}, which is built otherwise than "
-                f"{self.firm.name!r}: stock points, products, supply, order limits and segments must be the same"
-            )
+        must_be_built_alike(self.firm, firm, str(folder))
         if settings.scheme.startswith(("stsa", "sarl")):
             raise ValueError(
-                f"--policy {str(folder)!r} is one {JOINT} department ({settings.scheme}); train mtma to have several"
+                f"--policy {str(folder)!r} is one {JOINT} department ({settings.scheme}), and in operation every "
+                "department decides by itself on what it sees alone: train imarl, or with customers mtma"
             )
         current = run.current_versions()
         version = current.get(department) if version is None else version

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from coordinator.live.book import Book, Command, Event
+from coordinator.live.by_hand import checked_override, given_decision
 from coordinator.live.frame import Frame
 from coordinator.live.moment import Arrays, Moment, moment_in, packed, unpacked
 from coordinator.live.policies import keep_brief, read_brief, versions
@@ -192,8 +193,7 @@ class Operation:
         if override and question.tick >= override["until"]:
             post["override"] = override = None
         if override:
-            given = [override["order"][product] for product in self.frame.products]
-            return np.array(given, dtype=float)[:, None], "override", reply
+            return given_decision(self.frame, name, override), "override", reply
         if post["paused"]:
             return rule, "paused", reply
         if reply is not None and good:
@@ -321,23 +321,11 @@ class Operation:
 
     def _override(self, command: Command, _: Brief | None) -> tuple[str, Record]:
         post, name = self._post(command), command.department
-        order, periods = command.arguments.get("order"), command.arguments.get("periods")
-        if name == self.frame.recommends:
-            raise ValueError(f"{name} orders nothing; an override is an order of a stock point")
-        if not isinstance(periods, int) or periods < 1:
-            raise ValueError(f"--periods must be a whole number of at least 1, got {periods!r}")
-        if not isinstance(order, dict) or set(order) != set(self.frame.products):
-            raise ValueError(f"--order must give a quantity for {', '.join(self.frame.products)}, got {order!r}")
-        most = self.frame.by_product(self.frame.max_order[self.frame.points.index(name)])
-        for product, units in order.items():
-            if not isinstance(units, (int, float)) or not 0 <= units <= most[product] or units != int(units):
-                raise ValueError(
-                    f"--order of {name} must be a whole number from 0 to {most[product]:g} of {product}, got {units!r}"
-                )
+        given, periods = checked_override(self.frame, name, command.arguments)
         until = self.now.tick + periods
-        post["override"] = {"order": order, "until": until}
-        message = f"{name} orders what was given in periods {self.now.tick} to {until - 1}"
-        return message, {"order": order, "until": until}
+        post["override"] = given | {"until": until}
+        message = f"{name} does what was given in periods {self.now.tick} to {until - 1}"
+        return message, given | {"until": until}
 
     def _pause(self, command: Command, _: Brief | None) -> tuple[str, Record]:
         self._post(command)["paused"] = True

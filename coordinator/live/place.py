@@ -36,6 +36,12 @@ def folder_of(name: str, home: Path) -> Path:
     return folder
 
 
+def absolute(policy: str) -> str:
+    """RUN, RUN@VERSION or a policy file by its absolute path, for whoever works in another folder; a rule as it is."""
+    path, at, version = policy.partition("@")
+    return str(Path(path).resolve()) + at + version if Path(path).exists() else policy
+
+
 def place_of(folder: Path) -> dict[str, Any] | None:
     """What live.json says; None if the firm does not run."""
     try:

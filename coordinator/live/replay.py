@@ -86,9 +86,13 @@ class _Orders:
         until, given = begun[-1] if begun else (0, None)
         if (row["mode"] == "override") != (tick < until):
             wrong.append(f"tick {tick}: {name} decides by {row['mode']}, its override lasts until {until}")
-        elif row["mode"] == "override" and row["decision"] != given:
+        elif row["mode"] == "override" and not _same(row["decision"], given):
             wrong.append(f"tick {tick}: {name} decided {row['decision']}, its override says {given}")
         return wrong
+
+
+def _same(decision: dict[str, float], given: dict[str, float]) -> bool:
+    return decision.keys() == given.keys() and all(abs(decision[key] - value) < 1e-6 for key, value in given.items())
 
 
 def _decided(frame: Frame, departments: dict[str, Any]) -> tuple[Array, Array | None]:

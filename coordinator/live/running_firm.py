@@ -13,7 +13,7 @@ from typing import Any, Self
 from coordinator.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.frame import Frame
-from coordinator.live.place import HOME, folder_of, leave, place_of
+from coordinator.live.place import HOME, absolute, folder_of, leave, place_of
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
@@ -147,18 +147,25 @@ class RunningFirm:
         Returns:
             The answer of docs/live.md. Its state is `refused` where the policy cannot be followed.
         """
-        place = policy.partition("@")
-        path = Path(place[0])
-        where = str(path.resolve()) + place[1] + place[2] if path.exists() else policy
-        return self._command("swap", department, {"policy": where, "canary": canary, "tolerance": tolerance}, **asked)
+        given = {"policy": absolute(policy), "canary": canary, "tolerance": tolerance}
+        return self._command("swap", department, given, **asked)
 
     def rollback(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
         """Let a department follow the policy that it followed before."""
         return self._command("rollback", department, {}, **asked)
 
-    def override(self, department: str, order: Mapping[str, float], periods: int = 1, **asked: Any) -> Answer:  # noqa: ANN401
-        """Give a stock point's order, by product, for some periods."""
-        return self._command("override", department, {"order": dict(order), "periods": periods}, **asked)
+    def override(self, department: str, given: Mapping[str, float], periods: int = 1, **asked: Any) -> Answer:  # noqa: ANN401
+        """Decide for a department for some periods.
+
+        Args:
+            department: name.
+            given: of a stock point, units of its order by product; of the recommendation department, shares by
+                `STOCK_POINT/SEGMENT/PRODUCT`: what is left out is not shown.
+            periods: how long.
+            asked: as everywhere.
+        """
+        what = "exposure" if department == self.frame.recommends else "order"
+        return self._command("override", department, {what: dict(given), "periods": periods}, **asked)
 
     def pause(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
         """Let the benchmark's rule decide for a department until `resume`."""

@@ -8,12 +8,14 @@ import pytest
 
 from coordinator.cluster import LocalCrew, RayCrew, WorkerLostError, connect, spread
 from coordinator.plan import plan_of
+from coordinator.requests import Mailbox, Request
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
-from tests.small_runs import Record, final_policies, settings
+from tests.small_runs import Asking, Record, final_policies, settings
 
+RULE = Request("swap-1", "swap", "warehouse", "ann", "", "base-stock:warehouse=23,shop=11", tolerance=99.0)
 ROOT = Path(__file__).parents[2]
 GIVEN = settings(iterations=7)
 
@@ -136,7 +138,7 @@ from pathlib import Path
 from coordinator.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
-from tests.small_runs import Record, final_policies, settings
+from tests.small_runs import Asking, Record, final_policies, settings
 
 class Loud(Record):
     def iteration(self, *seen):
@@ -165,3 +167,16 @@ def test_a_driver_that_is_killed_resumes_where_it_was_and_ends_the_same(ray, und
     assert 0 < len(watcher.turns) <= 4, "four of seven were done, the fourth perhaps not yet kept"
     rows = RunFolder(tmp_path / "run").rows("metrics.csv")
     assert [int(row["iteration"]) for row in rows] == list(range(1, 8))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_with_actors_a_swap_brings_what_it_brings_in_one_process(ray, tmp_path):
+    given = settings(iterations=6, imarl=GIVEN.imarl.model_copy(update={"base_policy": "benchmark"}))
+    results = []
+    for wiring in (Wiring(backend="local"), Wiring(environments=1, departments_per_process=2)):
+        folder = tmp_path / wiring.backend
+        results.append(final_policies(pair(), given, folder, wiring, Asking(folder, {3: [RULE]})))
+        assert Mailbox(folder).answer("swap-1")["state"] == "done"
+    assert results[0] == results[1]
+    assert results[0]["warehouse"][0] > 0

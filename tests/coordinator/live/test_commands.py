@@ -3,6 +3,9 @@ import json
 import pytest
 
 from coordinator.cli import run
+from coordinator.run_folder import RunFolder
+from coordinator.settings import Settings
+from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun
 
 
@@ -58,3 +61,29 @@ def test_an_order_that_is_none_is_refused(order, capsys, tmp_path):
     begun(tmp_path / "f", "a1").book.close()
     error = refused(capsys, "override", "f", "retailer-1", f"--order={order}", "--why", "test", "--home", tmp_path)
     assert "--order must be whole units such as unit=4" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["recommendation"], "recommendation orders nothing: give --exposure"),
+        (["recommendation", "--order", "p1=1,p2=1,p3=1"], "recommendation orders nothing: give --exposure"),
+        (["recommendation", "--exposure", "store-1/families/p1"], "--exposure must be shares such as"),
+        (["recommendation", "--exposure", "a/b/c=1,a/b/c=1"], "each once"),
+        (["recommendation", "--exposure", "store-1/families/p1=."], "must be a number"),
+        (["store-1"], "--order is needed for store-1"),
+        (["store-1", "--exposure", "store-1/families/p1=1"], "for the recommendation department alone"),
+    ],
+)
+def test_what_is_given_by_hand_must_be_what_the_department_decides(arguments, reason, capsys, tmp_path):
+    begun(tmp_path / "f", "firm").book.close()
+    assert reason in refused(capsys, "override", "f", *arguments, "--why", "test", "--home", tmp_path)
+
+
+@pytest.mark.parametrize(("scheme", "firm"), [("sarl", "a1"), ("stsa-slow", "firm")])
+def test_a_run_of_one_joint_department_cannot_be_put_into_operation_and_says_why(scheme, firm, capsys, tmp_path):
+    RunFolder(tmp_path / "run").create(load_firm(firm), Settings(scheme=scheme))
+    error = refused(capsys, "live", tmp_path / "run", "--name", "joint", "--home", tmp_path / "live")
+    assert f"one joint department ({scheme})" in error
+    assert "train imarl" in error
+    assert not (tmp_path / "live").exists()

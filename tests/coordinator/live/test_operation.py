@@ -135,6 +135,55 @@ def test_an_override_is_ordered_for_its_periods_then_the_policy_again(tmp_path):
     assert rows[1]["order"] == {"unit": 7}
 
 
+def test_a_recommendation_given_by_hand_is_what_customers_are_shown_for_its_periods(tmp_path):
+    operation = begun(tmp_path / "f", "firm")
+    given = {
+        "store-1/families/p2": 0.75,
+        "store-1/families/p1": 0.25,
+        "store-3/students/p3": 1,
+        "store-2/families/p1": 0,
+    }
+    answer = asked(operation, "override", "recommendation", exposure=given, periods=2)
+    assert (answer.state, answer.tick) == ("done", 0)
+    rows = [operation.tick()["departments"]["recommendation"] for _ in range(3)]
+    assert [row["mode"] for row in rows] == ["override", "override", "policy"]
+    for row in rows[:2]:
+        assert row["exposure"] == {key: share for key, share in given.items() if share}
+        assert row["order"] == {}
+    assert replay(tmp_path / "f")["faults"] == [], (
+        "and demand followed it: the same chance with it gives the same stock"
+    )
+    told = operation.now.moment.arrays["told_exposure"]
+    assert told.shape == (6, 3, 1)
+    nothing = asked(operation, "override", "recommendation", exposure={}, periods=1)
+    assert nothing.state == "done"
+    assert operation.tick()["departments"]["recommendation"]["exposure"] == {}
+    assert not operation.now.moment.arrays["told_exposure"].any()
+
+
+@pytest.mark.parametrize(
+    ("department", "arguments", "reason"),
+    [
+        ("recommendation", {"order": {"p1": 1, "p2": 0, "p3": 0}}, "orders nothing: give --exposure"),
+        ("recommendation", {"exposure": {"store-1/families/p9": 1}}, "--exposure must be of store-1/families/p1"),
+        ("recommendation", {"exposure": {"store-1/families/p1": 1.5}}, "a share from 0 to 1, got 1.5"),
+        ("recommendation", {"exposure": {"store-1/families/p1": float("nan")}}, "a share from 0 to 1"),
+        (
+            "recommendation",
+            {"exposure": {"store-1/families/p1": 0.75, "store-1/families/p2": 0.5}},
+            "store-1/families must sum to at most its 1 slots, got 1.25",
+        ),
+        ("store-1", {"exposure": {"store-1/families/p1": 1}}, "recommends nothing: give --order"),
+    ],
+)
+def test_a_recommendation_that_cannot_be_shown_is_refused_in_one_line(department, arguments, reason, tmp_path):
+    operation = begun(tmp_path / "f", "firm")
+    answer = asked(operation, "override", department, periods=1, **arguments)
+    assert answer.state == "refused"
+    assert reason in answer.message
+    assert operation.posts[department]["override"] is None
+
+
 @pytest.mark.parametrize(
     ("kind", "department", "arguments", "reason"),
     [
