@@ -83,7 +83,7 @@ class _Orders:
         if row["version"] != version:
             wrong.append(f"tick {tick}: {name} follows version {row['version']}, must be {version}")
         begun = [(until, given) for since, until, given in self._overrides.get(name, ()) if since <= tick]
-        until, given = begun[-1] if begun else (0, None)
+        until, given = begun[-1] if begun else (0, {})
         if (row["mode"] == "override") != (tick < until):
             wrong.append(f"tick {tick}: {name} decides by {row['mode']}, its override lasts until {until}")
         elif row["mode"] == "override" and not _same(row["decision"], given):
