@@ -303,6 +303,10 @@ def train(
         typer.Option(metavar="RUN", show_default=False, help="Another run in the final comparison; repeatable."),
     ] = None,
     device: DeviceOption = "cpu",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Tune base-stock levels in a world compiled by the machine's C++ compiler."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -321,8 +325,9 @@ def train(
     }
     settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
     _settle_on(device)
+    others = tuple(beside or ())
     request = TrainRequest(
-        firm, settings, config, order, observation, budget, wiring, run, resume, episodes, as_json, tuple(beside or ())
+        firm, settings, config, order, observation, budget, wiring, run, resume, episodes, as_json, others, compiled
     )
     done = run_training(request, started)
     if as_json:

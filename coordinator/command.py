@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from coordinator.display import Display
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
 from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
-from coordinator.plan import plan_of
+from coordinator.plan import plan_of, starting_levels
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Settings, Wiring
 from coordinator.store import write_atomically
@@ -40,6 +40,7 @@ class TrainRequest:
     episodes: int
     quiet: bool = False
     beside: tuple[Path, ...] = ()  # further runs in the final comparison
+    compiled: bool = False  # base-stock levels are tuned in the compiled world
 
 
 def run_training(request: TrainRequest, started: float) -> Evaluation:
@@ -64,20 +65,27 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         plan_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
-        train(firm, settings, wiring, run.path, display, resume=request.resume, started=started)
+        note = display.note if request.compiled else None
+        base = starting_levels(firm, settings, compiled=note) if note and not request.resume else None
+        train(firm, settings, wiring, run.path, display, resume=request.resume, started=started, base=base)
         display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
-        done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside)
+        done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside, note)
         write_atomically(run.path / "result.json", json.dumps(done.to_json(), indent=1) + "\n")
         display.note(f"learning curve in {learning_curve(run)}")
     return done
 
 
 def compare_with_benchmarks(
-    firm: Firm, run: RunFolder, settings: Settings, episodes: int, beside: Sequence[Path] = ()
+    firm: Firm,
+    run: RunFolder,
+    settings: Settings,
+    episodes: int,
+    beside: Sequence[Path] = (),
+    compiled: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """The benchmarks, other runs, and what was trained, on the same fresh episodes."""
+    """The benchmarks, tuned as `compiled` says ( `evaluate`), other runs and what was trained, on the same episodes."""
     world = World(firm, benchmark_levels(firm), device=settings.device)
-    policies = benchmark_policies(firm, settings.device)
+    policies = benchmark_policies(firm, settings.device, compiled)
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED

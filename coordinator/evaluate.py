@@ -89,14 +89,17 @@ def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def load_policy_or_rule(text: str, world: World) -> Policy | ClosedLoopPolicy:
-    """A rule by name, or the departments of a run folder.
+def load_policy_or_rule(
+    text: str, world: World, compiled: Callable[[str], None] | None = None
+) -> Policy | ClosedLoopPolicy:
+    """A rule by name, or the departments of a run folder; `compiled` as in `evaluate`.
 
     Raises:
         ValueError: neither, or the run is of another firm.
     """
     if not Path(text).is_dir():
-        return parse_policy(text, world.firm)
+        rule = text == "tuned-base-stock" and compiled is not None
+        return tuned_base_stock(world.firm, compiled=compiled) if rule else parse_policy(text, world.firm)
     run = RunFolder(Path(text))
     trained = run.firm()
     if trained.names != world.firm.names or trained.products != world.firm.products:
@@ -125,8 +128,10 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
     return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
 
 
-def benchmark_policies(firm: Firm, device: str = "cpu") -> dict[str, Policy | ClosedLoopPolicy]:
-    """The rules that learned policies stand beside, by their names in tables.
+def benchmark_policies(
+    firm: Firm, device: str = "cpu", compiled: Callable[[str], None] | None = None
+) -> dict[str, Policy | ClosedLoopPolicy]:
+    """The rules that learned policies stand beside, by their names in tables; `compiled` as in `evaluate`.
 
     Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
     margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
@@ -136,8 +141,8 @@ def benchmark_policies(firm: Firm, device: str = "cpu") -> dict[str, Policy | Cl
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
-        "tuned base-stock": tuned_base_stock(firm, device=device),
-        "echelon base-stock": tuned_echelon_base_stock(firm, device=device),
+        "tuned base-stock": tuned_base_stock(firm, device=device, compiled=compiled),
+        "echelon base-stock": tuned_echelon_base_stock(firm, device=device, compiled=compiled),
     }
 
 
@@ -168,7 +173,7 @@ def evaluate(
     levels = benchmark_levels(firm)
     world = World(firm, levels, device=device)
     if not isinstance(policies, Mapping):
-        policies = {name: load_policy_or_rule(name, world) for name in policies}
+        policies = {name: load_policy_or_rule(name, world, compiled) for name in policies}
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
     results = {}
     for name, policy in policies.items():

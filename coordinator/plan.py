@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,15 +50,21 @@ class Plan:
 
 
 def starting_levels(
-    firm: Firm, settings: Settings, tuned: NDArray[np.float64] | None = None
+    firm: Firm,
+    settings: Settings,
+    tuned: NDArray[np.float64] | None = None,
+    compiled: Callable[[str], None] | None = None,
 ) -> NDArray[np.float64] | None:
     """Base-stock levels that policies start from, [N, K] units; None: the benchmark's.
 
-    Tuning takes seconds, and up to a minute for many stock points; `tuned` are its levels if they are known.
+    Tuning takes seconds, and up to a minute for many stock points, unless it is `compiled`; `tuned` are its levels if
+    they are known.
     """
     if firm.customers or settings.imarl.base_policy != "tuned":
         return None
-    return tuned_base_stock(firm, device=settings.device).levels if tuned is None else tuned
+    if tuned is not None:
+        return tuned
+    return tuned_base_stock(firm, device=settings.device, compiled=compiled).levels
 
 
 def scaling_of(firm: Firm, settings: Settings) -> Scaling:

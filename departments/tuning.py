@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from departments.compiled import CompiledEpisodes
 from departments.episode import run_costs
 from departments.rules import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
-from environment import Exogenous, Firm, Network, State, World
+from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from heuristics.search import TunedLevels, tune_levels
 
 _EPISODES = 512
@@ -16,34 +21,51 @@ _CANDIDATES = 4  # simulated side by side
 _STREAM = 1  # of the random numbers: the search never sees the episodes that are reported
 
 
-class _Candidates:
-    """Many level vectors at once: copy m * episodes + e follows vector m in episode e."""
-
-    def __init__(self, levels: Tensor, weights: Tensor | None) -> None:
-        self._levels, self._weights = levels, weights  # [N, K, M * episodes], [N, N]
+@dataclass(frozen=True)
+class _Candidates(OrderUpTo):
+    """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
 
     def order(self, world: World, state: State) -> Tensor:
         position = state.inventory_position
-        if self._weights is not None:
-            position = (self._weights @ position.reshape(world.points, -1)).view(position.shape)
-        return self._levels - position
+        if self.weights is not None:
+            position = (self.weights @ position.reshape(world.points, -1)).view(position.shape)
+        return self.level - position
 
 
-def tuned_base_stock(firm: Firm, *, seed: int = 0, device: str = "cpu") -> BaseStock:
-    """Installation base-stock levels of least simulated cost, searched from the benchmark's."""
-    found = _search(firm, benchmark_levels(firm), None, seed, device)
+def tuned_base_stock(
+    firm: Firm, *, seed: int = 0, device: str = "cpu", compiled: Callable[[str], None] | None = None
+) -> BaseStock:
+    """Installation base-stock levels of least simulated cost, searched from the benchmark's.
+
+    Args:
+        firm: a checked firm.
+        seed: of the episodes.
+        device: where to simulate.
+        compiled: simulate in the compiled world and say here what it took, or why that cannot be.
+    """
+    found = _search(firm, benchmark_levels(firm), None, seed, device, compiled)
     return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
 
 
-def tuned_echelon_base_stock(firm: Firm, *, seed: int = 0, device: str = "cpu") -> EchelonBaseStock:
-    """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's."""
+def tuned_echelon_base_stock(
+    firm: Firm, *, seed: int = 0, device: str = "cpu", compiled: Callable[[str], None] | None = None
+) -> EchelonBaseStock:
+    """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
     weights = echelon_weights(firm)
-    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device)
+    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device, compiled)
     return EchelonBaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
-def _search(firm: Firm, start: Levels, weights: Levels | None, seed: int, device: str) -> TunedLevels:
+def _search(
+    firm: Firm,
+    start: Levels,
+    weights: Levels | None,
+    seed: int,
+    device: str,
+    compiled: Callable[[str], None] | None,
+) -> TunedLevels:
     world = World(firm, benchmark_levels(firm), device=device)
+    run = partial(run_costs, world) if compiled is None else CompiledEpisodes(world, compiled).costs
     products = len(firm.products)
     periods = firm.periods.evaluate - 1
     chance = world.draw(periods, _EPISODES, world.generator(seed, _STREAM))
@@ -54,8 +76,8 @@ def _search(firm: Firm, start: Levels, weights: Levels | None, seed: int, device
         for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
             repeated = Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance)
             tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
-            candidates = _Candidates(tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1), matrix)
-            total = run_costs(world, candidates, repeated).sum(0, dtype=torch.float64)
+            level = tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1)
+            total = run(_Candidates(level, weights=matrix), repeated).sum(0, dtype=torch.float64)
             parts.append(total.view(len(some), _EPISODES).cpu().numpy())
         return np.concatenate(parts)
 

@@ -22,6 +22,14 @@ def test_on_the_toy_firm_the_search_finds_the_newsvendor_optimum():
     assert _newsvendor_cost(level + 2) > 1.01 * best, "the margin tells neighbours of the optimum apart"
 
 
+def test_the_compiled_world_finds_the_same_levels():
+    said = []
+    for tuned in (tuned_base_stock, tuned_echelon_base_stock):
+        np.testing.assert_array_equal(tuned(tree(), compiled=said.append).levels, tuned(tree()).levels)
+    assert len(said) == 2
+    assert all(line.startswith(("compiled tree in", "not compiled: no C++ compiler")) for line in said)
+
+
 def test_tuned_levels_cost_less_than_the_benchmarks_on_fresh_episodes():
     firm = tree()
     tuned = tuned_base_stock(firm)
