@@ -7,7 +7,7 @@ import pytest
 from coordinator.live.opening import Opening, open_firm
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def office(tmp_path_factory):
     """The office of a running firm, on a port of its own; it closes when the firm stops."""
     from coordinator.office.command import listening_at, serve

@@ -81,7 +81,7 @@ def test_periods_are_seen_to_pass(page, office):
 
 
 def test_a_policy_is_swapped_and_rolled_back_and_the_log_says_who(page, office, tmp_path):
-    run = a_run(tmp_path / "spring", "a1")
+    run = a_run(tmp_path / "autumn", "a1")
     name, before = "retailer-2", version(office, "retailer-2")
     sign_in(page, office.token)
     card(page, name).locator("[data-kind=swap]").click()
@@ -89,12 +89,12 @@ def test_a_policy_is_swapped_and_rolled_back_and_the_log_says_who(page, office, 
     page.click("#swap-dialog button[type=submit]")
     page.locator("#swap-dialog .error", has_text="policy must be").wait_for()
     assert version(office, name) == before
-    spring = {"name": "Spring.zip", "mimeType": "application/zip", "buffer": zipped(run.path)}
-    page.set_input_files("#swap-dialog [name=upload]", spring)
-    playwright.expect(page.locator("#swap-dialog [name=policy]")).to_have_value(re.compile("^uploads/spring-"))
+    autumn = {"name": "Autumn.zip", "mimeType": "application/zip", "buffer": zipped(run.path)}
+    page.set_input_files("#swap-dialog [name=upload]", autumn)
+    playwright.expect(page.locator("#swap-dialog [name=policy]")).to_have_value(re.compile("^uploads/autumn-"))
     page.fill("#swap-dialog [name=why]", "trained on March")
     page.click("#swap-dialog button[type=submit]")
-    card(page, name).locator(".follows", has_text="spring-").wait_for()
+    card(page, name).locator(".follows", has_text="autumn-").wait_for()
     after = version(office, name)
     assert after > before
     assert f"version {after}" in card(page, name).locator(".follows").inner_text()
