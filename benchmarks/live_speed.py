@@ -1,6 +1,6 @@
 """How fast a running firm ticks, where the time goes, and by how much a swap delays a tick.
 
-python benchmarks/live_speed.py --firms firm d1 --ticks 600
+python benchmarks/live_speed.py --firm firm --firm firm-d --ticks 600
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--firms", nargs="+", default=["firm", "d1"])
+    parser.add_argument("--firm", action="append", metavar="FIRM", help="repeatable; default: firm and firm-d")
     parser.add_argument("--ticks", type=int, default=600)
     parser.add_argument("--swaps", type=int, default=3)
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="live-speed-"))
     try:
-        for source in asked.firms:
+        for source in asked.firm or ["firm", "firm-d"]:
             print(json.dumps(measure(source, asked.ticks, asked.swaps, home), indent=1))
     finally:
         shutil.rmtree(home, ignore_errors=True)

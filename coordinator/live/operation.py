@@ -22,6 +22,7 @@ from coordinator.live.totals import LATENCY, TICK, Record, add_account, observe
 from departments.desk import Answer
 from departments.serving import Array, Brief, Decider
 
+_SHORT = json.JSONEncoder(separators=(",", ":"))
 _PREVIOUS = 50  # versions that can be rolled back one after the other
 
 
@@ -343,5 +344,5 @@ class Operation:
 def _text(value: Any) -> str:  # noqa: ANN401
     """Plain values as short json."""
     if isinstance(value, np.ndarray):
-        value = [round(float(number), 4) for number in value]
-    return json.dumps(value, separators=(",", ":"))
+        value = value.astype(float).round(4).tolist()
+    return _SHORT.encode(value)
