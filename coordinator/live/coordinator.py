@@ -150,6 +150,10 @@ class Coordinator:
             except ValueError as error:
                 self._hand_over(command, None, str(error))
                 return
+            except Exception as error:  # a mistake of ours: the command must end, and say so
+                reason = " ".join(str(error).split()) or type(error).__name__
+                self._hand_over(command, None, f"the critic failed over it: {reason[-500:]}")
+                return
             if found is not None:
                 brief, shown = found
                 command = command._replace(arguments=given | {"figures": shown})
