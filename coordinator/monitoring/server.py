@@ -31,6 +31,7 @@ PORT = 9464
 TARGETS = Path("runs/monitors")
 _RAYS_PORTS = range(10002, 20000)  # Ray gives them to its workers
 _LOOK_EVERY = 1.0  # s between two looks whether the firm still runs
+_REACH = 3.0  # s that a cluster may take to accept a connection
 _PATIENCE = 8.0  # s for whoever asked before; Prometheus gives up after ten
 
 
@@ -62,6 +63,8 @@ class FirmSource:
             if place != self._place:
                 self._leave()
             try:
+                if place is not None and not _reached(place["address"]):
+                    raise ConnectionError(f"its Ray at {place['address']} cannot be reached")
                 if self._firm is None:
                     self._firm, self._place = RunningFirm.connect(self.name, self._home), place
                 return self._firm.metrics()
@@ -78,7 +81,8 @@ class FirmSource:
         if not self._turn.acquire(blocking=False):
             return  # it is being asked just now
         try:
-            if self._firm is not None and place_of(self._folder) != self._place:
+            place = place_of(self._folder)
+            if self._firm is not None and (place != self._place or place is None or not _reached(place["address"])):
                 self._leave()
         finally:
             self._turn.release()
@@ -96,6 +100,18 @@ class FirmSource:
         firm, self._firm, self._place = self._firm, None, None
         if firm is not None:
             firm.close()
+
+
+def _reached(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT; Ray ends a process whose cluster is gone for a minute."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return True  # another form of address, which Ray itself looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 class _Handler(WSGIRequestHandler):

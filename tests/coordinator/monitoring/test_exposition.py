@@ -1,15 +1,18 @@
 """What is exported, read back by prometheus-client's own parser."""
 
 import math
+import socket
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator.live.figures import figures
+from coordinator.live.place import settle_at
 from coordinator.monitoring.firm import FirmCollector
 from coordinator.monitoring.registry import REGISTRY, SAMPLES
 from coordinator.monitoring.run import RunCollector, Tail
+from coordinator.monitoring.server import FirmSource
 from coordinator.run_folder import EVENTS, METRICS, RunFolder
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun
@@ -112,6 +115,17 @@ def test_a_firm_that_does_not_answer_is_down_and_the_reason_is_told_once(operati
     assert [found[key("firmwide_firm_up", "shop")] for found in seen] == [0, 0, 1, 0]
     assert seen[0] == {("firmwide_firm_up", "shop"): 0}
     assert said == ["gone for good", "firm 'shop' answers again", "gone for good"]
+
+
+def test_a_firm_whose_ray_is_gone_is_down_at_once(operations, tmp_path):
+    operation, said = operations["a1"], []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    settle_at(operation.folder, address, None)
+    source = FirmSource(operation.folder.name, operation.folder.parent)
+    assert samples(exposed(FirmCollector("shop", source.figures, said.append))) == {("firmwide_firm_up", "shop"): 0}
+    assert f"its Ray at {address} cannot be reached" in said[0]
+    source.close()
 
 
 @pytest.fixture(scope="module")
