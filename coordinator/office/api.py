@@ -159,8 +159,9 @@ def _commands(firm: RunningFirm) -> APIRouter:
 
     @router.post("/departments/{department}/override", response_model=bodies.Answer)
     def override(department: str, body: bodies.Override) -> Response:
-        """Give a stock point's order for some periods."""
-        return _carried(firm.override(_known(firm, department), body.order, body.periods, **tagged(body)))
+        """Give a stock point's order, or what is recommended, for some periods."""
+        given = body.exposure if body.order is None else body.order
+        return _carried(firm.override(_known(firm, department), given or {}, body.periods, **tagged(body)))
 
     @router.post("/departments/{department}/pause", response_model=bodies.Answer)
     def pause(department: str, body: bodies.Asked) -> Response:

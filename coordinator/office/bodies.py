@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MOST = 10**9  # periods, numbers of events
 
@@ -16,6 +16,7 @@ def _whole(given: Any) -> Any:  # noqa: ANN401
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Units = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 
 
@@ -46,10 +47,19 @@ class Swap(Asked):
 
 
 class Override(Asked):
-    """Give a stock point's order."""
+    """Give a stock point's order, or what is recommended."""
 
-    order: dict[str, Units] = Field(description="Whole units by product.", max_length=10_000)
+    order: dict[str, Units] | None = Field(None, description="Whole units by product.", max_length=10_000)
+    exposure: dict[str, Share] | None = Field(
+        None, description="Shares by `STOCK_POINT/SEGMENT/PRODUCT`; what is left out is not shown.", max_length=100_000
+    )
     periods: Whole = Field(1, ge=1, le=MOST, description="How long.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Override:
+        if (self.order is None) == (self.exposure is None):
+            raise ValueError("give order for a stock point, or exposure for the department that recommends")
+        return self
 
 
 class Observations(_Body):

@@ -4,13 +4,19 @@ import { dayOf, difference, el, number, products, timeOf } from "./format.js";
 
 const SHOWN = 25; // rows at first
 
+function shownByHand(exposure) {
+  const places = Object.entries(exposure || {}).filter(([, share]) => share > 0);
+  return `recommends by hand: ${places.map(([place, share]) => `${number(100 * share)}% ${place}`).join(", ") || "nothing"}`;
+}
+
 /** An event in words. */
 export function told({ kind, details, why }) {
   const given = details || {};
   const words = {
     swap: () => `follows ${given.policy}, version ${given.to} instead of ${given.from}`,
     rollback: () => `back to ${given.policy}, version ${given.to} instead of ${given.from}`,
-    override: () => `ordered by hand: ${products(given.order)}, until period ${number(given.until - 1)}`,
+    override: () =>
+      `${given.order ? `ordered by hand: ${products(given.order)}` : shownByHand(given.exposure)}, until period ${number(given.until - 1)}`,
     pause: () => "paused: the benchmark's rule decides",
     resume: () => "decides by itself again",
     canary: () => `canary of ${given.policy} until period ${number(given.until)}`,
