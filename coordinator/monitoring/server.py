@@ -240,12 +240,15 @@ def monitor(source: str, *, host: str, port: int, home: Path, targets: Path) -> 
     collector: Collector
     collector = RunCollector(Path(source), _say) if firm is None else FirmCollector(source, firm.figures, _say)
     exporter = Exporter(collector, host, port, targets)
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    asked_to_end = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in asked_to_end}
     try:
         _say(f"{source}: http://{exporter.address}/metrics")
         while not told.wait(_LOOK_EVERY):
             if firm is not None:
                 firm.look()
+            for number in asked_to_end:  # whoever joins a Ray is given a handler of Ray's
+                signal.signal(number, lambda *_: told.set())
     finally:
         exporter.close()
         if firm is not None:

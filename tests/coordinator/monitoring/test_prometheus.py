@@ -187,6 +187,8 @@ def test_every_panel_and_every_rule_finds_data_about_a_running_firm_and_a_run(le
                 until(lambda: prometheus.query("firmwide_firm_up == 1"), prometheus.process)
             finally:
                 firm.stop()
+        assert exporters.close() == [0, 0], "also after it has joined a second Ray"
+        assert list(exporters.targets.iterdir()) == []
     finally:
         prometheus.process.terminate()
         prometheus.process.wait(30)
