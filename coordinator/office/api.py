@@ -158,10 +158,10 @@ def _commands(firm: RunningFirm) -> APIRouter:
         return _carried(firm.rollback(_known(firm, department), **tagged(body)))
 
     @router.post("/departments/{department}/override", response_model=bodies.Answer)
-    def override(department: str, body: bodies.Override) -> Response:
+    def override(department: str, body: bodies.Order | bodies.Exposure) -> Response:
         """Give a stock point's order, or what is recommended, for some periods."""
-        given = body.exposure if body.order is None else body.order
-        return _carried(firm.override(_known(firm, department), given or {}, body.periods, **tagged(body)))
+        given = body.order if isinstance(body, bodies.Order) else body.exposure
+        return _carried(firm.override(_known(firm, department), given, body.periods, **tagged(body)))
 
     @router.post("/departments/{department}/pause", response_model=bodies.Answer)
     def pause(department: str, body: bodies.Asked) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MOST = 10**9  # periods, numbers of events
 
@@ -46,20 +46,22 @@ class Swap(Asked):
     )
 
 
-class Override(Asked):
-    """Give a stock point's order, or what is recommended."""
-
-    order: dict[str, Units] | None = Field(None, description="Whole units by product.", max_length=10_000)
-    exposure: dict[str, Share] | None = Field(
-        None, description="Shares by `STOCK_POINT/SEGMENT/PRODUCT`; what is left out is not shown.", max_length=100_000
-    )
+class _ByHand(Asked):
     periods: Whole = Field(1, ge=1, le=MOST, description="How long.")
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Override:
-        if (self.order is None) == (self.exposure is None):
-            raise ValueError("give order for a stock point, or exposure for the department that recommends")
-        return self
+
+class Order(_ByHand):
+    """Give a stock point's order."""
+
+    order: dict[str, Units] = Field(description="Whole units by product.", max_length=10_000)
+
+
+class Exposure(_ByHand):
+    """Give what is recommended."""
+
+    exposure: dict[str, Share] = Field(
+        description="Shares by `STOCK_POINT/SEGMENT/PRODUCT`; what is left out is not shown.", max_length=100_000
+    )
 
 
 class Observations(_Body):

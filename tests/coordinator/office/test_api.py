@@ -127,7 +127,7 @@ def test_a_command_is_carried_out_once_and_a_refused_one_says_why(office):
         "must be a whole number from 0 to 50",
     )
     refused(office.client.post(f"{path}/override", json={"exposure": {"retailer-3/all/unit": 1.0}}), 409, "order")
-    refused(office.client.post(f"{path}/override", json=given | {"exposure": {}}), 422, "give order for a stock point")
+    refused(office.client.post(f"{path}/override", json=given | {"exposure": {}}), 422, "exposure")
     refused(office.client.post(f"{path}/swap", json={"policy": "no-such"}), 409, "policy must be")
     refused(office.client.post(f"{path}/swap", json={"policy": "uploads/../x"}), 409, "was not uploaded")
     refused(office.client.post(f"{path}/pause", json={"while": 3}), 422, "while")

@@ -121,7 +121,7 @@ def test_an_order_is_given_by_hand_and_a_department_is_paused_and_resumed(page, 
     page.fill("#override-dialog [name=periods]", "30")
     page.fill("#override-dialog [name=why]", "a strike")
     page.click("#override-dialog button[type=submit]")
-    page.locator("#notice", has_text="retailer-1 orders what was given").wait_for()
+    page.locator("#notice", has_text="retailer-1 does what was given").wait_for()
     card(page, name).locator(".why", has_text="By hand until period").wait_for()
     assert "a strike" in logged(page, "ordered by hand: 7 units")
     for kind, told in (("pause", "Resume"), ("pause", "Pause")):
