@@ -1,9 +1,16 @@
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from coordinator import options
+from coordinator.options import checked, config_file
 from coordinator.settings import DepartmentSettings, Settings
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
+
+CONFIGS = Path(options.__file__).with_name("configs")
 
 
 def test_settings_survive_their_file():
@@ -47,3 +54,10 @@ def test_settings_that_make_no_sense_are_refused_by_name(wrong, named):
 def test_settings_do_not_change_once_made():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().seed = 4
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+def test_built_in_configurations_are_settings(name):
+    given = config_file(Path(name))
+    assert given == yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert checked(Settings, given) != Settings()
