@@ -38,7 +38,7 @@ class _Timed(Training):
         return result
 
 
-def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  # noqa: ANN401
+def train(budget: float, form: Form, backend: Any = "ray", parallel: bool = True) -> dict[str, Any]:  # noqa: ANN401
     """IMARL as by default, but from where the others start; what it selects by is part of its time to beat DA."""
     judge, firm = Judge(form, budget), load_firm(FIRM)
     policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
@@ -47,7 +47,7 @@ def train(budget: float, form: Form, backend: Any = "ray") -> dict[str, Any]:  #
         seconds=budget,
         scaling=SCALINGS[form],
         policy=policy,
-        imarl=IMARLSettings(base_policy=start),
+        imarl=IMARLSettings(base_policy=start, parallel=parallel),
         copies=COPIES,
         select_every=SELECT_EVERY,
         ppo=PPOConfig(minibatch=MINIBATCH),
