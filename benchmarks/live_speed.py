@@ -14,6 +14,8 @@ from pathlib import Path
 
 from coordinator.live.opening import Opening, open_firm
 
+_LOOK = 0.2  # s between two looks; more often, and looking takes time from the ticks
+
 
 def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object]:
     """Ticks per second at full speed; then the longest tick while policies are swapped."""
@@ -23,7 +25,7 @@ def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object
 
             def until(tick: int) -> None:
                 while firm.committed() < tick:
-                    waiting.wait(0.02)
+                    waiting.wait(_LOOK)
 
             until(50)
             before = firm.metrics()
@@ -37,7 +39,7 @@ def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object
             rule = "forecast-base-stock" if firm.frame.recommends else "decomposition-aggregation"
             swapped = [firm.swap(department, rule)["tick"] for _ in range(swaps)]
             while firm.metrics()["tick"] < max(swapped) + 5:
-                waiting.wait(0.02)
+                waiting.wait(_LOOK)
             times = [tick["time"] for tick in firm.ticks(first, 100_000)]
             gaps = {tick["tick"]: b - a for tick, a, b in zip(firm.ticks(first + 1), times, times[1:], strict=False)}
             return {

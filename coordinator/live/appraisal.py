@@ -54,15 +54,15 @@ class Appraiser:
         tick, arrays, memories, cost = play
         frame, memories, cost = self._frame, dict(memories), cost.copy()
         chance = {} if stream is None else {"stream": stream}
-        while tick < upto:
-            features = self._simulated.features(tick, arrays)
+        features = self._simulated.features(tick, arrays) if tick < upto else None
+        while features is not None and tick < upto:
             wishes = {}
             for name, decider in deciders.items():
                 wishes[name], memories[name] = decider.decide(features[decider.rows], memories[name], tick)
             order = np.stack([frame.feasible_order(n, wishes[name]) for n, name in enumerate(frame.points)])
             exposure = frame.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
             moment = self._simulated.step(tick, arrays, order, exposure, **chance)
-            tick, arrays = tick + 1, moment.arrays
+            tick, arrays, features = tick + 1, moment.arrays, moment.features
             cost += moment.account["cost"].mean(-1)
         return Play(tick, arrays, memories, cost)
 

@@ -95,6 +95,7 @@ class Briefs:
         self.levels = benchmark_levels(firm)
         self.world = World(firm, self.levels)
         self.observer = Observer(self.world, self.levels)
+        self._rules: dict[str, object] = {}  # by their text; some search for levels a while
 
     def benchmark(self, department: str) -> Brief:
         """The rule that stands in for a department: base-stock, or the coordinated rules where customers choose."""
@@ -121,7 +122,9 @@ class Briefs:
         Raises:
             ValueError: one line; unknown rule, or one that does not decide what this department decides.
         """
-        rule: object = parse_policy(text, self.firm)
+        if text not in self._rules:
+            self._rules[text] = parse_policy(text, self.firm)
+        rule = self._rules[text]
         if isinstance(rule, Pair):
             if department == RECOMMENDATION:
                 return self._recommending(text, rule.recommender)

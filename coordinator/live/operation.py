@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -48,8 +48,8 @@ class Staff(Protocol):
     def decide(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
         """Answers by department; those that did not come in time are left out."""
 
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
-        """The next `Moment`; waits until the environment is there."""
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], Moment]:
+        """Begin the step to the next `Moment`; what is returned waits for it, and until the environment is there."""
 
     def noticed(self) -> tuple[list[Event], dict[str, int]]:
         """Restarts of workers since the last call, and how often each was started again, these included."""
@@ -144,8 +144,8 @@ class Operation:
         replies = self.staff.decide(questions)
         asked = time.perf_counter()
         order = np.zeros((*frame.max_order.shape, 1))
-        exposure, rows = None, []
-        memories, standins, decided = dict(now.memories), dict(now.standins), {}
+        exposure, wishes = None, dict[str, Array]()
+        memories, standins, decided = dict(now.memories), dict(now.standins), dict[str, Record]()
         for name in frame.departments:
             wish, mode, reply = self._settle(name, questions[name], replies.get(name), memories, standins)
             if name == frame.recommends:
@@ -157,16 +157,16 @@ class Operation:
                 decision = frame.by_product(order[point, :, 0])
             seconds = None if reply is None else reply.seconds
             decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
-            saw, wished = questions[name].observation[:, 0], wish.reshape(-1)
-            version = self.posts[name]["version"]
-            rows.append((name, version, mode, _text(decision), _text(wished), _text(saw), seconds))
+            wishes[name] = wish
         before_step = time.perf_counter()
-        moment = self.staff.step(now.tick, now.moment.arrays, order, exposure)
+        stepping = self.staff.step(now.tick, now.moment.arrays, order, exposure)
+        rows = [self._row(name, questions[name], wishes[name], entry) for name, entry in decided.items()]  # meanwhile
+        add_account(self.totals, now.moment.account)
+        account = self._account(now, decided)
+        moment = stepping()
         stepped = time.perf_counter()
         self._listen()
         self._count(replies, asked - started, stepped - before_step)
-        add_account(self.totals, now.moment.account)
-        account = self._account(now, decided)
         self.now = Now(now.tick + 1, moment, memories, standins, now.briefs)
         self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
         self._events, self.last = [], decided
@@ -174,6 +174,12 @@ class Operation:
         self.totals["split"]["log"] += done - stepped
         observe(self.totals["tick_seconds"], TICK, done - started)
         return {"tick": now.tick, "time": time.time(), "seconds": done - started} | account
+
+    def _row(self, name: str, question: Question, wish: Array, entry: Record) -> Sequence[Any]:
+        """A decision as the book has it."""
+        version, saw = self.posts[name]["version"], question.observation[:, 0]
+        texts = map(_text, (entry["decision"], wish.reshape(-1), saw))
+        return (name, version, entry["mode"], *texts, entry["latency"])
 
     def _settle(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from coordinator.live.actors import Place
 from coordinator.live.attendance import Attendance
 from coordinator.live.book import Event
+from coordinator.live.messages import read, written
 from coordinator.live.moment import Arrays, Moment
 from coordinator.live.operation import Question, Reply
 from departments.desk import Answer
@@ -128,8 +129,8 @@ class RayStaff:
     def _ask(self, name: str, question: Question) -> Any:  # noqa: ANN401
         department, brief = self._departments[name], question.brief
         knows = department.knows == (brief.version, question.tick)
-        bring = (None, None) if knows else (brief, question.memory)
-        return department.actor.decide.remote(question.tick, brief.version, question.observation, *bring)
+        bring = None if knows else (brief.about, brief.arrays, question.memory)
+        return department.actor.decide.remote(written((question.tick, brief.version, question.observation, bring)))
 
     def _values(self, done: list[Any]) -> list[tuple[Any, Any]]:
         """Values of references, or the errors of those whose worker died."""
@@ -150,33 +151,41 @@ class RayStaff:
         if isinstance(value, Exception):
             department.knows = None
             return None
-        place, answer = value
-        self._met(name, place)
+        place, answer = read(value)
+        self._met(name, Place(*place))
         if answer is None:
             department.knows = None
-        found: Answer | None = answer
-        return found
+            return None
+        return Answer(*answer)
 
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Moment:
-        """The next moment; waits until the environment is there."""
-        moment: Moment = self._insist("step", tick, arrays, order, exposure)
-        return moment
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], Moment]:
+        """Begin the step to the next moment; what is returned waits for it, and until the environment is there."""
+        waiting = self._insist("step", tick, arrays, order, exposure)
+        return lambda: Moment(*waiting())
 
     def observe(self, tick: int, arrays: Arrays) -> Moment | str | None:
         """A fed firm's awaited period: its moment, nothing yet, or why its files cannot be read."""
-        found: Moment | str | None = self._insist("observe", tick, arrays)
-        return found
+        found: str | list[Any] | None = self._insist("observe", tick, arrays)()
+        return Moment(*found) if isinstance(found, list) else found
 
-    def _insist(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
-        while True:
-            value = self._value(self.ask("environment", method, *arguments))
-            if not isinstance(value, Exception):
-                return self.heard("environment", value)
-            self._must_be_death(value)
-            self._value(self._others["environment"].ready.options(max_task_retries=-1).remote())
+    def _insist(self, method: str, *arguments: Any) -> Callable[[], Any]:  # noqa: ANN401
+        """Ask the environment; what is returned waits for the answer, and asks again whenever its process has died."""
+        environment, message = self._others["environment"], written(arguments)
+        asked = environment.call_written.remote(method, message)
+
+        def answer() -> Any:  # noqa: ANN401
+            value = self._value(asked)
+            while isinstance(value, Exception):
+                self._must_be_death(value)
+                self._value(environment.ready.options(max_task_retries=-1).remote())
+                value = self._value(environment.call_written.remote(method, message))
+            place, result = read(value)
+            return self.heard("environment", (Place(*place), result))
+
+        return answer
 
     def ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
-        """A reference to the answer of environment, critic or monitor."""
+        """A reference to the answer of critic or monitor."""
         return self._others[name].call.remote(method, *arguments)
 
     def answered(self, reference: Any) -> bool:  # noqa: ANN401

@@ -36,7 +36,7 @@ class Office:
         return replies
 
     def step(self, tick, arrays, order, exposure):
-        return self.world.step(tick, arrays, order, exposure)
+        return lambda: self.world.step(tick, arrays, order, exposure)
 
     def noticed(self):
         return self.attendance.noticed()
