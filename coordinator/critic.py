@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,9 +12,10 @@ from torch import Tensor
 
 from departments.adam import Adam
 from departments.graph import AnyShapes, Graph, GraphConfig, GraphShapes
+from departments.native import Loops, loops_of
 from departments.networks import Activation, Shapes
 from departments.passes import passes_of
-from departments.ppo import minibatches, samples_first
+from departments.ppo import samples_first, shuffled
 from departments.returns import generalised_advantage
 from environment.fields import Checked
 
@@ -32,6 +35,7 @@ class CriticConfig(Checked):
     minibatch: int = Field(default=1024, ge=1)  # samples
     value_coef: float = Field(default=0.5, gt=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
+    compiled: bool = True  # a perceptron learns in C++ where the machine has a compiler
 
 
 def horizon(config: CriticConfig, time_through: float) -> tuple[float, float]:
@@ -99,9 +103,8 @@ class Critic:
         features = torch.cat([self._tensor(part) for part, _ in parts], -1)
         reward = torch.cat([self._tensor(part) for _, part in parts], -1)
         periods, _, copies = reward.shape
-        layers, _ = self._shapes.split(self._parameters)
         samples = samples_first(features)
-        scaled = self._shapes.forward(layers, samples, self.config.activation)[:, streams]
+        scaled = self._values(samples)[:, streams]
         fresh = [stream for stream in streams if not self._std[stream]]
         if fresh:
             # The first batch of a stream sets its scale: a steady reward r has value r / (1 - gamma).
@@ -115,6 +118,16 @@ class Critic:
         advantage = generalised_advantage(reward, value, self._gamma, self._lambda)
         self._pending = samples[: periods * copies], samples_first(advantage + value[:-1]), streams
         return [np.ascontiguousarray(own.cpu().numpy()) for own in advantage.unbind(1)]
+
+    def _loops(self) -> Loops | None:
+        return loops_of(self._shapes, self._parameters, self.config.activation) if self.config.compiled else None
+
+    def _values(self, samples: Tensor) -> Tensor:
+        loops = self._loops()
+        if loops is not None:
+            return loops.values(samples)
+        layers, _ = self._shapes.split(self._parameters)
+        return self._shapes.forward(layers, samples, self.config.activation)
 
     def _tensor(self, value: Array) -> Tensor:
         return torch.as_tensor(value, device=self._device)
@@ -137,23 +150,40 @@ class Critic:
         self._keep_values(streams, old_mean, old_std)
         scaled = (target - self._mean[streams]) / self._std[streams]
         generator = torch.Generator(device=self._device).manual_seed(self._seed * 1_000_003 + self.updates)
+        order, parts = shuffled(len(samples), self.config.minibatch, self.config.epochs, generator)
+        fit = self._fit if (loops := self._loops()) is None else partial(self._fit_compiled, loops)
+        mean, first = fit(samples, scaled, streams, order, parts)
+        self.updates += 1
+        spread = float(scaled.var())
+        return {"value_loss": mean, "explained_variance": 1.0 - first / max(spread, 1e-12)}, self.state()
+
+    def _fit(
+        self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int
+    ) -> tuple[float, float]:
+        """Mean and first loss of steps on the minibatches of shuffled indices."""
         network = passes_of(self._shapes, self._parameters, self.config.activation)
-        total, first, count = 0.0, 0.0, 0
-        for index in minibatches(len(samples), self.config.minibatch, self.config.epochs, generator):
+        losses = []
+        for index in (part for epoch in order for part in epoch.tensor_split(parts)):
             value = network.forward(samples[index])
-            error = value[:, streams] - scaled[index]
+            error = value[:, streams] - target[index]
             change = torch.zeros_like(value)
             change[:, streams] = error * (2.0 * self.config.value_coef / error.numel())
             gradient = network.backward(change)
             norm = float(gradient.norm())
             gradient *= min(1.0, self.config.max_grad_norm / (norm + 1e-6))
             self._optimiser.step(self._parameters, gradient, self.config.learning_rate)
-            loss = float(error.square().mean())
-            total, count = total + loss, count + 1
-            first = loss if count == 1 else first
-        self.updates += 1
-        spread = float(scaled.var())
-        return {"value_loss": total / count, "explained_variance": 1.0 - first / max(spread, 1e-12)}, self.state()
+            losses.append(float(error.square().mean()))
+        return sum(losses) / len(losses), losses[0]
+
+    def _fit_compiled(
+        self, loops: Loops, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int
+    ) -> tuple[float, float]:
+        config = self.config
+        rates = config.learning_rate, config.max_grad_norm
+        (total, first), steps = loops.fit_values(
+            self._optimiser, samples, order, parts, target, streams, config.value_coef, rates
+        )
+        return total / steps, first
 
     def _keep_values(self, streams: list[int], old_mean: Tensor, old_std: Tensor) -> None:
         """Rescale the last layer so that values stay what they were (PopArt, van Hasselt et al. 2016)."""

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from departments.adam import Adam
 from departments.graph import AnyShapes
+from departments.native import Loops, loops_of
 from departments.networks import Activation
 from departments.passes import Evaluate, Pull, passes_of
 from environment.fields import Checked
@@ -30,6 +31,7 @@ class PPOConfig(Checked):
     entropy_coef: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
     target_kl: float = Field(default=0.05, gt=0)  # an update stops when the policy has moved this far
+    compiled: bool = True  # perceptrons learn in C++ where the machine has a compiler
 
 
 class Slice(NamedTuple):
@@ -72,11 +74,17 @@ def samples_first(value: Tensor) -> Tensor:
     return value.transpose(1, 2).reshape(-1, value.shape[1])
 
 
+def shuffled(count: int, size: int, epochs: int, generator: Generator) -> tuple[Tensor, int]:
+    """Indices in shuffled order, [epochs, count], and how many minibatches of about `size` an epoch has."""
+    orders = [torch.randperm(count, generator=generator, device=generator.device) for _ in range(epochs)]
+    return torch.stack(orders), max(1, round(count / size))
+
+
 def minibatches(count: int, size: int, epochs: int, generator: Generator) -> Iterator[Tensor]:
     """Indices of shuffled minibatches of about equal size, epoch by epoch."""
-    parts = max(1, round(count / size))
-    for _ in range(epochs):
-        yield from torch.randperm(count, generator=generator, device=generator.device).tensor_split(parts)
+    orders, parts = shuffled(count, size, epochs, generator)
+    for order in orders:
+        yield from order.tensor_split(parts)
 
 
 def update_policy(
@@ -103,6 +111,11 @@ def update_policy(
         generator: shuffles the samples.
     """
     observation, action = samples_first(batch.observation), samples_first(batch.action)
+    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
+    loops = loops_of(shapes, parameters, activation) if config.compiled else None
+    if loops is not None:
+        samples = (observation, action, old_log_prob, normalised(advantage))
+        return _improve_compiled(loops, optimiser, samples, config, generator)
     network, log_std = passes_of(shapes, parameters, activation), parameters[-action.shape[1] :]
 
     def evaluate(index: Tensor) -> tuple[Tensor, Tensor, Pull]:
@@ -118,7 +131,6 @@ def update_policy(
         density = -0.5 * standard.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * len(log_std)
         return density, gaussian_entropy(log_std), pull
 
-    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
     return improve(
         parameters,
         optimiser,
@@ -129,6 +141,28 @@ def update_policy(
         learning_rate=config.learning_rate,
         generator=generator,
     )
+
+
+def normalised(advantage: Tensor) -> Tensor:
+    """Mean 0, standard deviation 1 over a batch."""
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+def _improve_compiled(
+    loops: Loops,
+    optimiser: Adam,
+    samples: tuple[Tensor, Tensor, Tensor, Tensor],
+    config: PPOConfig,
+    generator: Generator,
+) -> UpdateStats:
+    """`improve` by compiled loops; samples are observations, actions, old log probabilities, normalised advantages."""
+    observation, *data = samples
+    order, parts = shuffled(len(observation), config.minibatch, config.epochs, generator)
+    rates = config.learning_rate, config.max_grad_norm
+    bounds = config.clip_ratio, config.entropy_coef, config.target_kl
+    told, steps = loops.improve_policy(optimiser, observation, order, parts, data, rates, bounds)
+    kl, clipped, entropy, norm = told
+    return UpdateStats(kl, clipped / max(steps, 1), entropy, norm / max(steps, 1), config.learning_rate)
 
 
 @torch.no_grad()
@@ -156,7 +190,7 @@ def improve(
         learning_rate: of this update.
         generator: shuffles the samples.
     """
-    advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    advantage = normalised(advantage)
     size = max(1, round(config.minibatch * len(advantage) / advantage.numel()))
     kl = clipped = norm = spread = 0.0
     count = 0

@@ -1,10 +1,11 @@
 """The firm and its world: firm files, probability laws, the supply network and the batched simulator."""
 
-from environment.compiled import CompiledWorld, NotCompiledError, OrderUpTo
+from environment.compiled import CompiledWorld, OrderUpTo
 from environment.firm import Firm
 from environment.firm_file import built_in_firms, load_firm, parse_firm
 from environment.network import Network
 from environment.state import Exogenous, Outcome, Report, State
+from environment.toolchain import NotCompiledError
 from environment.world import World
 
 __all__ = [

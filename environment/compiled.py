@@ -1,18 +1,13 @@
 """The world compiled for one firm: many periods of it in one call of a C++ function, on the processor.
 
-The compiler is the machine's own (`c++`, `g++` or `clang++`); the function is built in a folder that is gone when the
-process has loaded it. Who decides the orders is part of the code: a rule that orders up to levels, or orders as given.
+Who decides the orders is part of the code: a rule that orders up to levels, or orders as given.
 """
 
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,19 +15,15 @@ from torch import Tensor
 
 from environment.state import Exogenous, State
 from environment.straight_line import MEASURES, SERVICE, Form, StraightLine
+from environment.toolchain import NotCompiledError, built
 from environment.world import World
 
-COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no branches and knows its vectors
-    *("-std=c++17", "-O1", "-march=native", "-shared", "-fPIC", "-w"),
+    "-O1",
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
 _LONGEST = 2_000  # stock points, lines, edges and pairs of customers in the code: a minute of compiling
-
-
-class NotCompiledError(Exception):
-    """The firm, the device or the machine is not one that the world can be compiled for; says why."""
 
 
 @dataclass(frozen=True)
@@ -144,31 +135,18 @@ class CompiledWorld:
         if form not in self._functions:
             code = self._code(form)
             start = time.perf_counter()
-            self._functions[form] = _built(code.source()), code
+            self._functions[form] = _function(code.source()), code
             self.seconds += time.perf_counter() - start
         return self._functions[form]
 
 
-def _built(source: str) -> Any:  # noqa: ANN401
+def _function(source: str) -> Any:  # noqa: ANN401
     """The function `play` of a C++ text.
 
     Raises:
         NotCompiledError: there is no compiler, or it failed.
     """
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        raise NotCompiledError(f"no C++ compiler is on the path ({', '.join(COMPILERS)}); install one")
-    with tempfile.TemporaryDirectory(prefix="firmwide-") as folder:
-        text, library = Path(folder, "world.cpp"), Path(folder, "world.so")
-        text.write_text(source)
-        done = subprocess.run([compiler, *_FLAGS, str(text), "-o", str(library)], capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-            raise NotCompiledError(f"{compiler} failed: {next((x for x in lines if 'error' in x), lines[0])}")
-        try:
-            function = ctypes.CDLL(str(library)).play
-        except OSError as error:  # a folder for temporary files from which nothing may be run
-            raise NotCompiledError(f"what {compiler} built cannot be loaded: {error}") from error
+    function = built(source, _FLAGS).play
     function.argtypes = [ctypes.c_long] * 4 + [ctypes.POINTER(ctypes.c_void_p)]
     function.restype = None
     return function

@@ -171,7 +171,7 @@ class RayStaff:
     def _insist(self, method: str, *arguments: Any) -> Callable[[], Any]:  # noqa: ANN401
         """Ask the environment; what is returned waits for the answer, and asks again whenever its process has died."""
         environment, message = self._others["environment"], written(arguments)
-        asked = environment.call_written.remote(method, message)
+        asked: Any = environment.call_written.remote(method, message)
 
         def answer() -> Any:  # noqa: ANN401
             value = self._value(asked)

@@ -9,7 +9,7 @@ from departments.joint import JointPolicy
 from departments.recommendation_rules import parse_policy
 from departments.rules import benchmark_levels
 from environment import World, load_firm, parse_firm
-from environment.compiled import COMPILERS
+from environment.toolchain import COMPILERS
 from tests.small_firms import fresh, pair, world_of
 from tests.small_runs import settings
 

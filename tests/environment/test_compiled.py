@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World, load_firm, parse_firm
-from environment.compiled import COMPILERS
+from environment.toolchain import COMPILERS
 from tests.random_firms import firms, run
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from environment import CompiledWorld, Exogenous, World
-from environment.compiled import COMPILERS
+from environment.toolchain import COMPILERS
 from tests.oracles import replay
 from tests.traces import TRACES, chain_of_trace, firm_of_trace, load_trace
 

@@ -1,0 +1,159 @@
+"""Learning loops of perceptrons in C++ (`perceptron.cpp`): whole updates in one call, a tile of samples at a time.
+
+They do what `departments.ppo` and the critic do with `departments.passes`, minibatch by minibatch on the same shuffles;
+sums are rounded in another order. A machine without a compiler, another device and other networks are left to those.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from departments.adam import Adam
+from departments.graph import AnyShapes
+from departments.networks import Activation, Shapes
+from environment.toolchain import NotCompiledError, kept
+
+_FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
+_EPS = 1e-5  # of Adam, as in `Adam.step`
+
+
+class _Fit(ctypes.Structure):
+    _fields_ = (
+        ("layers", ctypes.c_int64),
+        ("widths", ctypes.c_void_p),
+        ("parameters_count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("parameters", "first", "second", "steps", "observation", "order")),
+        *((name, ctypes.c_int64) for name in ("samples", "parts", "epochs")),
+        *((name, ctypes.c_double) for name in ("learning_rate", "max_grad_norm", "eps")),
+    )
+
+
+class Learned(NamedTuple):
+    """What a fit did: sums over its steps."""
+
+    told: list[float]
+    steps: int
+
+
+@cache
+def _library() -> ctypes.CDLL | str:
+    """The compiled loops, or why there are none."""
+    try:
+        library = kept(Path(__file__).with_name("perceptron.cpp").read_text(), _FLAGS)
+    except NotCompiledError as reason:
+        return str(reason)
+    fit, pointer, number, real = ctypes.POINTER(_Fit), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
+    library.improve_policy.argtypes = [fit, pointer, pointer, pointer, real, real, real, pointer]
+    library.fit_values.argtypes = [fit, pointer, number, pointer, real, pointer]
+    for function in (library.values, library.improve_policy, library.fit_values):
+        function.restype = None
+    return library
+
+
+class Loops:
+    """The loops of one network on its flat vector of parameters, which they change in place."""
+
+    def __init__(self, shapes: Shapes, parameters: Tensor, library: ctypes.CDLL) -> None:
+        """See `loops_of`."""
+        self._parameters, self._library = parameters, library
+        self._outputs = shapes.outputs
+        self._widths = torch.tensor([shapes.inputs, *shapes.hidden, shapes.outputs])
+
+    def values(self, observation: Tensor) -> Tensor:
+        """Outputs [B, outputs] of observations [B, inputs]."""
+        seen = observation.contiguous()
+        out = seen.new_empty(len(seen), self._outputs)
+        places = (self._widths, self._parameters, seen)
+        self._library.values(len(self._widths), *(x.data_ptr() for x in places), len(seen), out.data_ptr())
+        return out
+
+    def improve_policy(
+        self,
+        optimiser: Adam,
+        observation: Tensor,
+        order: Tensor,
+        parts: int,
+        data: Sequence[Tensor],
+        rates: tuple[float, float],
+        bounds: tuple[float, float, float],
+    ) -> Learned:
+        """See `ppo.improve`, of a Gaussian policy.
+
+        Args:
+            optimiser: its Adam state, changed in place.
+            observation: [B, inputs].
+            order: [epochs, B] shuffled indices.
+            parts: minibatches of an epoch.
+            data: actions [B, outputs], log probabilities [B] under the policy that acted, normalised advantages [B].
+            rates: learning rate and largest norm of a gradient.
+            bounds: clip ratio, entropy coefficient, largest KL divergence.
+
+        Returns:
+            KL divergence and entropy of the last step, sums of clipped shares and norms: [KL, clipped, entropy, norm].
+        """
+        held = [part.contiguous() for part in (observation, order, *data)]
+        told = torch.zeros(5, dtype=torch.float64)
+        fit = self._fit(optimiser, held[0], held[1], parts, rates)
+        places = (part.data_ptr() for part in held[2:])
+        self._library.improve_policy(ctypes.byref(fit), *places, *bounds, told.data_ptr())
+        *sums, steps = told.tolist()
+        return Learned(sums, int(steps))
+
+    def fit_values(
+        self,
+        optimiser: Adam,
+        observation: Tensor,
+        order: Tensor,
+        parts: int,
+        target: Tensor,
+        streams: list[int],
+        coefficient: float,
+        rates: tuple[float, float],
+    ) -> Learned:
+        """Fit the outputs `streams` to targets [B, A] in squared error times `coefficient`; else as `improve_policy`.
+
+        Returns:
+            The sum of losses and the first of them.
+        """
+        held = [part.contiguous() for part in (observation, order, target, torch.tensor(streams))]
+        told = torch.zeros(3, dtype=torch.float64)
+        fit = self._fit(optimiser, held[0], held[1], parts, rates)
+        number = len(streams)
+        self._library.fit_values(
+            ctypes.byref(fit), held[2].data_ptr(), number, held[3].data_ptr(), coefficient, told.data_ptr()
+        )
+        *sums, steps = told.tolist()
+        return Learned(sums, int(steps))
+
+    def _fit(self, optimiser: Adam, observation: Tensor, order: Tensor, parts: int, rates: tuple[float, float]) -> _Fit:
+        state = (self._parameters, optimiser.first, optimiser.second, optimiser.steps, observation, order)
+        epochs, samples = order.shape
+        return _Fit(
+            len(self._widths),
+            self._widths.data_ptr(),
+            len(self._parameters),
+            *(part.data_ptr() for part in state),
+            samples,
+            parts,
+            epochs,
+            *rates,
+            _EPS,
+        )
+
+
+def loops_of(shapes: AnyShapes, parameters: Tensor, activation: Activation) -> Loops | None:
+    """The compiled loops of a network on `parameters`, in place; None where there are none."""
+    if not isinstance(shapes, Shapes) or activation != "relu":
+        return None
+    if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
+        return None
+    library = _library()
+    return None if isinstance(library, str) else Loops(shapes, parameters, library)

@@ -1,0 +1,367 @@
+// Passes of a multilayer perceptron over samples that lie one after the other, and the learning loops around them.
+//
+// A tile of samples goes forward and backward through all layers while it is in the cache. Every product is of one kind:
+// C[m][n] + sum over k of A(m, k) B[k][n], where a block of rows of C stays in registers. Widths are padded to vectors.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kRows[] = {0, 16, 8, 6, 4};  // rows of a block by its vectors: they fill the registers
+#elif defined(__AVX__)
+constexpr int kLanes = 8, kRows[] = {0, 8, 4, 3, 2};
+#else
+constexpr int kLanes = 4, kRows[] = {0, 8, 4, 3, 2};
+#endif
+constexpr int kTile = 48;  // samples; a multiple of the rows of all blocks
+constexpr int kPanel = 4;  // vectors side by side in a block, at most
+typedef float V __attribute__((vector_size(4 * kLanes)));
+typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4)));
+
+inline V load(const float *from) { return *(const Unaligned *)from; }
+inline void store(float *to, V value) { *(Unaligned *)to = value; }
+
+// How a block of C begins and ends: from `start` (rows `ldstart` apart; 0: one row for all), through relu, or only where
+// `gate` is above 0.
+struct Ends {
+  const float *start;
+  long ldstart;
+  bool relu;
+  const float *gate;  // [m][n] as C, or null
+};
+
+template <int M, int N>
+inline void block(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long depth,
+                  const Ends &ends) {
+  V sum[M][N];
+#pragma GCC unroll 24
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) sum[m][n] = load(ends.start + m * ends.ldstart + n * kLanes);
+  for (long k = 0; k < depth; k++) {
+    V right[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) right[n] = load(b + k * ldb + n * kLanes);
+#pragma GCC unroll 24
+    for (int m = 0; m < M; m++) {
+      const V left = V{} + a[m * am + k * ak];
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) sum[m][n] += left * right[n];
+    }
+  }
+#pragma GCC unroll 24
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) {
+      const V gate = ends.relu ? sum[m][n] : ends.gate ? load(ends.gate + m * ldc + n * kLanes) : V{} + 1.0f;
+      store(c + m * ldc + n * kLanes, gate > V{} ? sum[m][n] : V{});
+    }
+}
+
+template <int M, int N>
+void rows(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long count, long depth,
+          Ends ends) {
+  const auto some = [&](long m, auto block) {
+    const Ends own{ends.start + m * ends.ldstart, ends.ldstart, ends.relu, ends.gate ? ends.gate + m * ldc : nullptr};
+    block(c + m * ldc, ldc, a + m * am, am, ak, b, ldb, depth, own);
+  };
+  long m = 0;
+  for (; m + M <= count; m += M) some(m, block<M, N>);
+  for (; m < count; m++) some(m, block<1, N>);
+}
+
+// C[count][width] = start + A(count, depth) B[depth][width]; width is a multiple of kLanes.
+void product(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long count, long width,
+             long depth, const Ends &ends) {
+  for (long n = 0; n < width; n += kPanel * kLanes) {
+    const Ends own{ends.start + n, ends.ldstart, ends.relu, ends.gate ? ends.gate + n : nullptr};
+    switch (std::min<long>(kPanel, (width - n) / kLanes)) {
+      case 1: rows<kRows[1], 1>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      case 2: rows<kRows[2], 2>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      case 3: rows<kRows[3], 3>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      default: rows<kRows[4], 4>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
+    }
+  }
+}
+
+inline long padded(long width) { return (width + kLanes - 1) / kLanes * kLanes; }
+
+struct Layer {
+  long inputs, outputs, wide_in, wide_out;
+  long at;  // of its weights in the flat vector
+  std::vector<float> forward, backward, bias;       // [inputs][wide_out], [outputs][wide_in], [wide_out]
+  std::vector<float> weight_change, bias_change;    // [outputs][wide_in], [wide_out]
+  std::vector<float> value, change;                 // [kTile][wide_out]
+};
+
+class Network {
+ public:
+  Network(const int64_t *widths, int64_t count, bool learns) {
+    long at = 0;
+    for (long i = 0; i + 1 < count; i++) {
+      Layer layer;
+      layer.inputs = widths[i], layer.outputs = widths[i + 1];
+      layer.wide_in = padded(widths[i]), layer.wide_out = padded(widths[i + 1]), layer.at = at;
+      at += layer.inputs * layer.outputs + layer.outputs;
+      layer.forward.assign(layer.inputs * layer.wide_out, 0), layer.bias.assign(layer.wide_out, 0);
+      layer.value.assign(kTile * layer.wide_out, 0);
+      if (learns) {
+        layer.backward.assign(layer.outputs * layer.wide_in, 0);
+        layer.weight_change.assign(layer.outputs * layer.wide_in, 0), layer.bias_change.assign(layer.wide_out, 0);
+        layer.change.assign(kTile * layer.wide_out, 0);
+      }
+      layers_.push_back(std::move(layer));
+    }
+    input_.assign(kTile * layers_[0].wide_in, 0);
+    for (const Layer &layer : layers_) zeros_.resize(std::max<size_t>(zeros_.size(), layer.wide_in), 0);
+  }
+
+  float *input() { return input_.data(); }  // [kTile][input_width]
+  long input_width() const { return layers_[0].wide_in; }
+  const float *output() const { return layers_.back().value.data(); }  // [kTile][output_width]
+  float *output_change() { return layers_.back().change.data(); }
+  long output_width() const { return layers_.back().wide_out; }
+
+  void take(const float *flat) {
+    for (Layer &layer : layers_) {
+      const float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
+      for (long o = 0; o < layer.outputs; o++) {
+        for (long i = 0; i < layer.inputs; i++) layer.forward[i * layer.wide_out + o] = weight[o * layer.inputs + i];
+        if (!layer.backward.empty())
+          std::memcpy(&layer.backward[o * layer.wide_in], weight + o * layer.inputs, layer.inputs * sizeof(float));
+        layer.bias[o] = bias[o];
+      }
+    }
+  }
+
+  void forward(long count) {
+    const float *below = input_.data();
+    long width = layers_[0].wide_in;
+    for (Layer &layer : layers_) {
+      float *value = layer.value.data();
+      product(value, layer.wide_out, below, width, 1, layer.forward.data(), layer.wide_out, count, layer.wide_out,
+              layer.inputs, {layer.bias.data(), 0, &layer != &layers_.back(), nullptr});
+      below = value, width = layer.wide_out;
+    }
+  }
+
+  void forget() {
+    for (Layer &layer : layers_) {
+      std::fill(layer.weight_change.begin(), layer.weight_change.end(), 0.0f);
+      std::fill(layer.bias_change.begin(), layer.bias_change.end(), 0.0f);
+    }
+  }
+
+  // Adds the gradient of a tile, given that of its outputs.
+  void backward(long count) {
+    for (long l = (long)layers_.size() - 1; l >= 0; l--) {
+      Layer &layer = layers_[l];
+      const float *below = l ? layers_[l - 1].value.data() : input_.data();
+      product(layer.weight_change.data(), layer.wide_in, layer.change.data(), 1, layer.wide_out, below, layer.wide_in,
+              layer.outputs, layer.wide_in, count, {layer.weight_change.data(), layer.wide_in, false, nullptr});
+      for (long o = 0; o < layer.wide_out; o += kLanes) {
+        V sum = load(&layer.bias_change[o]);
+        for (long s = 0; s < count; s++) sum += load(&layer.change[s * layer.wide_out + o]);
+        store(&layer.bias_change[o], sum);
+      }
+      if (!l) break;
+      Layer &under = layers_[l - 1];
+      product(under.change.data(), under.wide_out, layer.change.data(), layer.wide_out, 1, layer.backward.data(),
+              layer.wide_in, count, layer.wide_in, layer.outputs, {zeros_.data(), 0, false, under.value.data()});
+    }
+  }
+
+  void gradient(float *flat) const {
+    for (const Layer &layer : layers_) {
+      float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
+      for (long o = 0; o < layer.outputs; o++) {
+        std::memcpy(weight + o * layer.inputs, &layer.weight_change[o * layer.wide_in], layer.inputs * sizeof(float));
+        bias[o] = layer.bias_change[o];
+      }
+    }
+  }
+
+ private:
+  std::vector<Layer> layers_;
+  std::vector<float> input_, zeros_;
+};
+
+// A batch of samples and the walk over it: shuffled minibatches, one step of Adam each.
+struct Fit {
+  int64_t layers;          // length of widths
+  const int64_t *widths;   // inputs, hidden units, outputs
+  int64_t parameters_count;
+  float *parameters, *first, *second, *steps;  // flat vector, Adam's moments and its count
+  const float *observation;                    // [samples][inputs]
+  const int64_t *order;                        // [epochs][samples], shuffled
+  int64_t samples, parts, epochs;
+  double learning_rate, max_grad_norm, eps;
+};
+
+class Walk {
+ public:
+  explicit Walk(const Fit &fit) : fit_(fit), network(fit.widths, fit.layers, true), gradient(fit.parameters_count) {}
+
+  // For every minibatch: each(tile of indices, how many, size of the minibatch) for its tiles, then end(its size), which
+  // says whether to go on with a step.
+  template <class Each, class End>
+  void go(Each each, End end) {
+    const int64_t inputs = fit_.widths[0], wide = network.input_width();
+    for (int64_t epoch = 0; epoch < fit_.epochs; epoch++) {
+      const int64_t *index = fit_.order + epoch * fit_.samples;
+      for (int64_t part = 0; part < fit_.parts; part++) {
+        const int64_t size = fit_.samples / fit_.parts + (part < fit_.samples % fit_.parts);
+        network.take(fit_.parameters);
+        network.forget();
+        for (int64_t start = 0; start < size; start += kTile) {
+          const int64_t count = std::min<int64_t>(kTile, size - start);
+          for (int64_t s = 0; s < count; s++)
+            std::memcpy(network.input() + s * wide, fit_.observation + index[start + s] * inputs,
+                        inputs * sizeof(float));
+          network.forward(count);
+          each(index + start, count, size);
+          network.backward(count);
+        }
+        index += size;
+        network.gradient(gradient.data());
+        if (!end(size)) return;
+        step();
+      }
+    }
+  }
+
+  double norm() const {
+    double sum = 0;
+    for (float g : gradient) sum += (double)g * g;
+    return std::sqrt(sum);
+  }
+
+ private:
+  void step() {
+    const double count = ++*fit_.steps;
+    const float shrink = (float)std::min(1.0, fit_.max_grad_norm / (norm() + 1e-6));
+    const float pace = (float)(fit_.learning_rate / (1 - std::pow(0.9, count)));
+    const float spread = (float)(1 / std::sqrt(1 - std::pow(0.999, count))), eps = (float)fit_.eps;
+    for (int64_t i = 0; i < fit_.parameters_count; i++) {
+      const float g = gradient[i] * shrink;
+      fit_.first[i] += (g - fit_.first[i]) * 0.1f;
+      fit_.second[i] = fit_.second[i] * 0.999f + g * g * 0.001f;
+      fit_.parameters[i] -= pace * fit_.first[i] / (std::sqrt(fit_.second[i]) * spread + eps);
+    }
+  }
+
+  const Fit fit_;
+
+ public:
+  Network network;
+  std::vector<float> gradient;
+};
+
+}  // namespace
+
+extern "C" {
+
+// Outputs [samples][outputs] of observations [samples][inputs].
+void values(int64_t layers, const int64_t *widths, const float *parameters, const float *observation, int64_t samples,
+            float *out) {
+  Network network(widths, layers, false);
+  network.take(parameters);
+  const int64_t inputs = widths[0], outputs = widths[layers - 1];
+  for (int64_t start = 0; start < samples; start += kTile) {
+    const int64_t count = std::min<int64_t>(kTile, samples - start);
+    for (int64_t s = 0; s < count; s++)
+      std::memcpy(network.input() + s * network.input_width(), observation + (start + s) * inputs,
+                  inputs * sizeof(float));
+    network.forward(count);
+    for (int64_t s = 0; s < count; s++)
+      std::memcpy(out + (start + s) * outputs, network.output() + s * network.output_width(), outputs * sizeof(float));
+  }
+}
+
+// The PPO update of a Gaussian policy whose log standard deviations end the parameters; see departments/ppo.py.
+// told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps taken.
+void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,
+                    double clip_ratio, double entropy_coef, double target_kl, double *told) {
+  Walk walk(*fit);
+  const int64_t actions = fit->widths[fit->layers - 1], wide = walk.network.output_width();
+  float *log_std = fit->parameters + fit->parameters_count - actions;
+  float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
+  const double half_log_two_pi = 0.91893853320467274178;
+  std::vector<float> scale(actions);
+  std::vector<double> moved(actions);
+  double divergence = 0, clipped = 0;
+  const auto each = [&](const int64_t *index, int64_t count, int64_t size) {
+    float *change = walk.network.output_change();
+    const float *mean = walk.network.output();
+    float constant = 0;
+    for (int64_t k = 0; k < actions; k++) {
+      scale[k] = std::exp(-log_std[k]);
+      constant += log_std[k] + (float)half_log_two_pi;
+    }
+    for (int64_t s = 0; s < count; s++) {
+      const float *did = action + index[s] * actions;
+      float density = -constant;
+      for (int64_t k = 0; k < actions; k++) {
+        const float standard = (did[k] - mean[s * wide + k]) * scale[k];
+        density -= 0.5f * standard * standard;
+        change[s * wide + k] = standard;
+      }
+      const float log_ratio = density - old_log_prob[index[s]], ratio = std::exp(log_ratio);
+      const float gain = advantage[index[s]];
+      divergence += ratio - 1.0f - log_ratio;
+      clipped += std::fabs(ratio - 1.0f) > (float)clip_ratio;
+      const bool free = gain > 0 ? ratio <= 1 + (float)clip_ratio : ratio >= 1 - (float)clip_ratio;
+      const float weight = free ? -ratio * gain / (float)size : 0.0f;
+      for (int64_t k = 0; k < actions; k++) {
+        const float standard = change[s * wide + k];
+        change[s * wide + k] = standard * weight * scale[k];
+        moved[k] += weight * (standard * standard - 1.0f);
+      }
+    }
+  };
+  const auto end = [&](int64_t size) {
+    divergence /= size;
+    if (divergence > target_kl) return false;
+    double entropy = 0;
+    for (int64_t k = 0; k < actions; k++) {
+      log_std_gradient[k] = (float)(moved[k] - entropy_coef), moved[k] = 0;
+      entropy += log_std[k] + 0.5 + half_log_two_pi;
+    }
+    told[0] = divergence, told[1] += clipped / size, told[2] = entropy, told[3] += walk.norm(), told[4] += 1;
+    divergence = clipped = 0;
+    return true;
+  };
+  walk.go(each, end);
+}
+
+// Fits some outputs to targets [samples][streams] in squared error, a loss of coefficient times its mean.
+// told: sum of losses, first loss, steps taken.
+void fit_values(const Fit *fit, const float *target, int64_t streams, const int64_t *stream, double coefficient,
+                double *told) {
+  Walk walk(*fit);
+  const int64_t wide = walk.network.output_width();
+  double loss = 0;
+  walk.go(
+      [&](const int64_t *index, int64_t count, int64_t size) {
+        float *change = walk.network.output_change();
+        const float *value = walk.network.output();
+        const float weight = (float)(2 * coefficient / ((double)size * streams));
+        for (int64_t s = 0; s < count; s++)
+          for (int64_t k = 0; k < streams; k++) {
+            const int64_t at = s * wide + stream[k];
+            const float error = value[at] - target[index[s] * streams + k];
+            loss += error * error, change[at] = error * weight;
+          }
+      },
+      [&](int64_t size) {
+        loss /= (double)size * streams;
+        if (!told[2]) told[1] = loss;
+        told[0] += loss, told[2] += 1, loss = 0;
+        return true;
+      });
+}
+}

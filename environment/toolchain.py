@@ -1,0 +1,89 @@
+"""C++ that is compiled when it is needed, by the machine's own compiler: `c++`, `g++` or `clang++`."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = ("-std=c++17", "-march=native", "-shared", "-fPIC", "-w")
+
+
+class NotCompiledError(Exception):
+    """The firm, the device or the machine is not one that can be compiled for; says why."""
+
+
+def built(source: str, flags: Sequence[str]) -> ctypes.CDLL:
+    """The library of a C++ text, built in a folder that is gone when the process has loaded it.
+
+    Raises:
+        NotCompiledError: there is no compiler, or it failed.
+    """
+    compiler = _compiler()
+    with tempfile.TemporaryDirectory(prefix="firmwide-") as folder:
+        library = Path(folder, "library.so")
+        _build(compiler, source, flags, library)
+        return _loaded(library)
+
+
+def kept(source: str, flags: Sequence[str]) -> ctypes.CDLL:
+    """The same, kept for this user's other processes in $XDG_CACHE_HOME/firmwide or ~/.cache/firmwide.
+
+    Raises:
+        NotCompiledError: there is no compiler, or it failed.
+    """
+    compiler = _compiler()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firmwide")
+    told = "\n".join((source, *flags, compiler, str(Path(compiler).stat().st_mtime), _processor()))
+    library = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.so"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        trusted = folder.stat().st_uid == os.getuid()
+    except OSError:
+        trusted = False
+    if not trusted:
+        return built(source, flags)
+    if not library.is_file():
+        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as place:
+            _build(compiler, source, flags, Path(place, library.name))
+            Path(place, library.name).replace(library)
+    return _loaded(library)
+
+
+def _processor() -> str:
+    """What -march=native looks at."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _compiler() -> str:
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        raise NotCompiledError(f"no C++ compiler is on the path ({', '.join(COMPILERS)}); install one")
+    return compiler
+
+
+def _build(compiler: str, source: str, flags: Sequence[str], library: Path) -> None:
+    text = library.with_suffix(".cpp")
+    text.write_text(source)
+    done = subprocess.run([compiler, *_FLAGS, *flags, str(text), "-o", str(library)], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise NotCompiledError(f"{compiler} failed: {next((x for x in lines if 'error' in x), lines[0])}")
+
+
+def _loaded(library: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError as error:  # a folder from which nothing may be run
+        raise NotCompiledError(f"what was compiled cannot be loaded: {error}") from error

@@ -1,0 +1,120 @@
+import shutil
+
+import pytest
+import torch
+
+from coordinator.critic import Critic, CriticConfig
+from departments import native
+from departments.adam import Adam
+from departments.networks import Shapes, forward
+from departments.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
+from environment import NotCompiledError
+from environment.toolchain import COMPILERS, kept
+
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
+WIDTHS = [(3, (), 1), (5, (8,), 2), (17, (64, 64), 4), (2, (40, 130, 7), 3), (70, (16, 48), 20)]
+
+
+def network(inputs, hidden, outputs, seed=1):
+    shapes, generator = Shapes(inputs, hidden, outputs), torch.Generator().manual_seed(seed)
+    return shapes, torch.randn(shapes.count, generator=generator) * 0.3, generator
+
+
+def batch(shapes, flat, generator, periods=6, copies=31):
+    observation = torch.randn(periods, shapes.inputs, copies, generator=generator)
+    layers, log_std = shapes.split(flat)
+    mean = forward(layers, samples_first(observation), "relu")
+    action = mean + torch.randn(mean.shape, generator=generator) * log_std.exp()
+    log_prob = gaussian_log_prob(action, mean, log_std).view(periods, copies)
+    seen = action.view(periods, copies, -1).transpose(1, 2)
+    return Slice(observation, seen, log_prob), torch.randn(periods, copies, generator=generator)
+
+
+@needs_compiler
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_compiled_values_are_those_of_the_network(widths):
+    shapes, flat, generator = network(*widths)
+    seen = torch.randn(101, widths[0], generator=generator)
+    found = native.loops_of(shapes, flat, "relu").values(seen)
+    torch.testing.assert_close(found, forward(shapes.split(flat)[0], seen, "relu"))
+
+
+@needs_compiler
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"entropy_coef": 0.01, "clip_ratio": 0.01}, {"target_kl": 1e-3, "learning_rate": 3e-2}, {"minibatch": 1000}],
+)
+def test_a_compiled_update_is_the_one_by_hand(widths, changes):
+    shapes, flat, generator = network(*widths)
+    samples, advantage = batch(shapes, flat, generator)
+    found = {}
+    for compiled in (True, False):
+        config = PPOConfig(**{"minibatch": 60, "compiled": compiled} | changes)
+        parameters, optimiser = flat.clone(), Adam.like(flat)
+        stats = update_policy(
+            parameters,
+            optimiser,
+            shapes,
+            samples,
+            advantage,
+            config=config,
+            activation="relu",
+            generator=torch.Generator().manual_seed(7),
+        )
+        found[compiled] = (parameters, optimiser.first, optimiser.second, optimiser.steps, torch.tensor(stats))
+    assert not torch.equal(found[True][0], flat)
+    for one, other in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)
+
+
+@needs_compiler
+def test_a_compiled_critic_learns_as_by_hand():
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn(9, 5, 40, generator=generator).numpy()
+    reward = torch.randn(8, 2, 40, generator=generator).numpy()
+    found = {}
+    for compiled in (True, False):
+        critic = Critic(5, 3, CriticConfig(minibatch=100, compiled=compiled), 4)
+        for _ in range(3):
+            advantages = critic.advantages([2, 0], (features, reward))
+            told, state = critic.learn()
+        found[compiled] = [*advantages, *state.values(), *told.values()]
+    for one, other in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other), rtol=1e-3, atol=2e-5)
+
+
+@needs_compiler
+def test_what_was_compiled_is_kept_and_used_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = 'extern "C" int answer() { return 42; }'
+    assert kept(source, ()).answer() == 42
+    (library,) = (tmp_path / "firmwide").iterdir()  # and nothing that was left over from building
+    before = library.stat().st_mtime_ns
+    assert kept(source, ()).answer() == 42
+    assert library.stat().st_mtime_ns == before
+    with pytest.raises(NotCompiledError, match=r"failed: .*error"):
+        kept("this is no C++", ())
+    assert list((tmp_path / "firmwide").iterdir()) == [library]
+
+
+def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
+    shapes, flat, generator = network(4, (8, 8), 1)
+    samples, advantage = batch(shapes, flat, generator)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    native._library.cache_clear()
+    try:
+        assert native.loops_of(shapes, flat, "relu") is None
+        before = flat.clone()
+        learner = {"config": PPOConfig(), "activation": "relu", "generator": torch.Generator().manual_seed(7)}
+        stats = update_policy(flat, Adam.like(flat), shapes, samples, advantage, **learner)
+        assert stats.grad_norm > 0
+        assert not torch.equal(flat, before)
+    finally:
+        native._library.cache_clear()
+
+
+def test_tanh_and_double_precision_are_left_to_the_passes_by_hand():
+    shapes, flat, _ = network(4, (8, 8), 1)
+    assert native.loops_of(shapes, flat, "tanh") is None
+    assert native.loops_of(shapes, flat.double(), "relu") is None
