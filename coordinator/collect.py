@@ -18,7 +18,8 @@ from departments.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend
 from departments.policy import Snapshot, place_of
 from departments.rollout import rollout
-from environment import Firm, State, World
+from departments.rollout_compiled import CompiledRollouts
+from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 
 Array = NDArray[np.float32]
@@ -36,6 +37,7 @@ class Collector:
         reward_weights: Array,
         scaling: Scaling,
         device: str = "cpu",
+        compiled: bool = True,
     ) -> None:
         """Build the world.
 
@@ -47,11 +49,19 @@ class Collector:
                 that of the whole firm's: reward = -weights @ cost.
             scaling: of observations.
             device: where the world lives.
+            compiled: whether rollouts happen in the compiled world where that can be.
         """
         self._world = World(firm, levels, device=device)
         self._observer = Observer(self._world, base, scaling)
         self._weights = torch.as_tensor(reward_weights, device=self._world.device)
         self._snapshots: dict[str, Snapshot] = {}
+        self._compiled = self._compile() if compiled else None
+
+    def _compile(self) -> CompiledRollouts | None:
+        try:
+            return CompiledRollouts(self._world, self._observer)
+        except NotCompiledError:
+            return None  # the same, period by period
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Take over new policies of some departments."""
@@ -67,14 +77,16 @@ class Collector:
             (features [T + 1, G, E], reward [T, A, E])].
         """
         snapshots, names = list(self._snapshots.values()), self._world.firm.names
+        compiled = self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
         actor = None
         if message is not None:
             periods = self._world.firm.periods.train
             for name in self._snapshots:
-                message(name, "begin", tuple(seed), periods, copies, name in learning)
+                message(name, "begin", tuple(seed), periods, copies, name in learning, compiled is not None)
             configs = {snapshot.department: snapshot.config for snapshot in snapshots}
             actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
-        result = rollout(self._world, self._observer, snapshots, learning, copies=copies, seed=seed, actor=actor)
+        stage = self._world, self._observer, snapshots, learning
+        result = rollout(*stage, copies=copies, seed=seed, actor=actor, compiled=compiled)
         weights = self._weights[[place_of(name, names) for name in learning]]
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))

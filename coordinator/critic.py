@@ -35,7 +35,6 @@ class CriticConfig(Checked):
     minibatch: int = Field(default=1024, ge=1)  # samples
     value_coef: float = Field(default=0.5, gt=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
-    compiled: bool = True  # a perceptron learns in C++ where the machine has a compiler
 
 
 def horizon(config: CriticConfig, time_through: float) -> tuple[float, float]:
@@ -61,6 +60,7 @@ class Critic:
         terminated: bool = False,
         graph: Graph | None = None,
         time_through: float = 4.0,
+        compiled: bool = True,
     ) -> None:
         """Start from values of zero.
 
@@ -73,8 +73,9 @@ class Critic:
             terminated: whether rollouts end with the episode, so that nothing follows; else they are cut off by time.
             graph: the supply network, if the critic attends over it.
             time_through: periods that an order takes through the firm, for the horizon.
+            compiled: whether a perceptron learns in C++ where the machine has a compiler.
         """
-        self._terminated = terminated
+        self._terminated, self._compiled = terminated, compiled
         self._gamma, self._lambda = horizon(config, time_through)
         self.config, self._seed, self._device = config, seed, torch.device(device)
         self._shapes: AnyShapes = Shapes(features, config.hidden, streams)
@@ -120,7 +121,7 @@ class Critic:
         return [np.ascontiguousarray(own.cpu().numpy()) for own in advantage.unbind(1)]
 
     def _loops(self) -> Loops | None:
-        return loops_of(self._shapes, self._parameters, self.config.activation) if self.config.compiled else None
+        return loops_of(self._shapes, self._parameters, self.config.activation) if self._compiled else None
 
     def _values(self, samples: Tensor) -> Tensor:
         loops = self._loops()

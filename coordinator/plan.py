@@ -148,6 +148,7 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             width=width,
             seed=settings.seed * 1_000 + place_of(owner.get(name, name), firm.names),
             device=settings.device,
+            compiled=settings.compiled,
         )
         for name, policy in policies.items()
     }
@@ -162,6 +163,7 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             settings.device,
             graph=graph,
             time_through=network.time_through(),
+            compiled=settings.compiled,
         ),
         environment=functools.partial(
             Collector,
@@ -171,6 +173,7 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             weights / np.float32(unit),
             scaling_of(firm, settings),
             settings.device,
+            settings.compiled,
         ),
     )
     streams = {name: number for number, name in enumerate(charters)}
@@ -229,6 +232,7 @@ def _loop_plan(firm: Firm, settings: Settings) -> Plan:
             settings.seed,
             settings.device,
             True,
+            compiled=settings.compiled,
         ),
         environment=functools.partial(LoopCollector, build, reward_weights(network, "downstream"), siloed),
     )

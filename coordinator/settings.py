@@ -98,6 +98,7 @@ class Settings(Checked):
     seconds: float | None = Field(default=None, gt=0)  # budget of wall time, start-up included
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     device: str = "cpu"
+    compiled: bool = True  # learn and roll out in C++ where the machine has a compiler, and the firm and network allow
 
     @model_validator(mode="before")
     @classmethod

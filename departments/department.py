@@ -15,6 +15,8 @@ from departments.adam import Adam
 from departments.graph import AnyShapes, acting_networks
 from departments.loop import LoopSlice, Role
 from departments.loop_learning import update_role
+from departments.native import loops_of
+from departments.networks import Shapes
 from departments.pathwise import PathwiseConfig, take_step
 from departments.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
@@ -39,6 +41,7 @@ class Charter:
     device: str = "cpu"
     role: Role | None = None  # of a department of a firm with customers, which has a network of its own kind
     law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
+    compiled: bool = True  # whether it learns in C++ where the machine has a compiler
 
     @property
     def parameters(self) -> int:
@@ -117,6 +120,7 @@ class Department:
                 config=charter.ppo,
                 activation=charter.policy.activation,
                 generator=generator,
+                compiled=charter.compiled,
             )
         else:
             stats = update_role(
@@ -162,21 +166,33 @@ class Department:
     def _tensor(self, value: object) -> torch.Tensor:
         return torch.as_tensor(value, device=self.charter.device)
 
-    def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool) -> None:
-        """Prepare to act by message for an episode: draw this department's exploration."""
+    def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool, compiled: bool = False) -> None:
+        """Prepare to act by message for an episode: draw this department's exploration; `compiled`: act in C++."""
         charter = self.charter
-        self._networks = acting_networks(
+        self._networks = self._compiled_network() if compiled else self._stacked_network()
+        self._noise = None
+        if explores:
+            log_std = charter.shapes.split(self._parameters)[1]
+            self._noise, _ = exploration_noise(charter.point, log_std, periods, copies, seed)
+        self._period = 0
+
+    def _stacked_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        charter = self.charter
+        return acting_networks(
             [self.snapshot().parameters],
             [charter.shapes],
             charter.policy.activation,
             width=charter.width,
             device=charter.device,
         )
-        self._noise = None
-        if explores:
-            log_std = charter.shapes.split(self._parameters)[1]
-            self._noise, _ = exploration_noise(charter.point, log_std, periods, copies, seed)
-        self._period = 0
+
+    def _compiled_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The same from one observation [1, width, E] to [1, outputs, E], rounded as in the compiled world."""
+        shapes = self.charter.shapes
+        loops = loops_of(shapes, self._parameters, self.charter.policy.activation)
+        if loops is None or not isinstance(shapes, Shapes):
+            raise RuntimeError(f"{self.charter.name} was asked to act in C++, which it cannot")
+        return lambda seen: loops.values(seen[0, : shapes.inputs].T).T.unsqueeze(0)
 
     @torch.inference_mode()
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:

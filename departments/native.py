@@ -7,6 +7,7 @@ sums are rounded in another order. A machine without a compiler, another device 
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -53,9 +54,41 @@ def _library() -> ctypes.CDLL | str:
     library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
     library.improve_policy.argtypes = [fit, pointer, pointer, pointer, real, real, real, pointer]
     library.fit_values.argtypes = [fit, pointer, number, pointer, real, pointer]
-    for function in (library.values, library.improve_policy, library.fit_values):
+    library.actors_new.restype = pointer
+    library.actors_free.argtypes = [pointer]
+    library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
+    for function in (library.values, library.improve_policy, library.fit_values, library.actors_add):
         function.restype = None
     return library
+
+
+class Actors:
+    """Networks that act together in the compiled world, on copies side by side."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Without any; see `actors`."""
+        self._library = library
+        self.place: int = library.actors_new()
+        self.act: int = ctypes.cast(library.actors_act, ctypes.c_void_p).value or 0
+        weakref.finalize(self, library.actors_free, self.place)
+
+    def add(self, shapes: Shapes, parameters: Tensor, rows: Sequence[int]) -> None:
+        """One more, which sees some rows of what there is to see and decides after those that were added before."""
+        widths, own = torch.tensor(shapes.widths), torch.tensor(rows)
+        flat = parameters.to(torch.float32).contiguous()
+        self._library.actors_add(self.place, len(widths), widths.data_ptr(), flat.data_ptr(), own.data_ptr())
+
+
+def actors() -> Actors:
+    """Nobody yet.
+
+    Raises:
+        NotCompiledError: there is no compiler.
+    """
+    library = _library()
+    if isinstance(library, str):
+        raise NotCompiledError(library)
+    return Actors(library)
 
 
 class Loops:
@@ -65,7 +98,7 @@ class Loops:
         """See `loops_of`."""
         self._parameters, self._library = parameters, library
         self._outputs = shapes.outputs
-        self._widths = torch.tensor([shapes.inputs, *shapes.hidden, shapes.outputs])
+        self._widths = torch.tensor(shapes.widths)
 
     def values(self, observation: Tensor) -> Tensor:
         """Outputs [B, outputs] of observations [B, inputs]."""

@@ -25,10 +25,14 @@ class Shapes:
     outputs: int
 
     @property
+    def widths(self) -> list[int]:
+        """Inputs, hidden units, outputs."""
+        return [self.inputs, *self.hidden, self.outputs]
+
+    @property
     def layers(self) -> list[tuple[int, int]]:
         """(outputs, inputs) of each layer."""
-        sizes = [self.inputs, *self.hidden, self.outputs]
-        return list(zip(sizes[1:], sizes[:-1], strict=True))
+        return list(zip(self.widths[1:], self.widths[:-1], strict=True))
 
     @property
     def count(self) -> int:
@@ -74,6 +78,12 @@ def forward(layers: Layers, inputs: Tensor, activation: Activation) -> Tensor:
     return torch.nn.functional.linear(hidden, *layers[-1])
 
 
+def _tensor_of(flat: Parameters | Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """A flat vector; arrays are copied, for those that travelled must not be written to."""
+    make = torch.as_tensor if isinstance(flat, Tensor) else torch.tensor
+    return make(flat, device=device, dtype=dtype)
+
+
 class StackedNetworks:
     """D networks of equal hidden sizes as one batched product; narrower ones are padded with zero weights."""
 
@@ -94,7 +104,7 @@ class StackedNetworks:
         self._relu = activation == "relu"
         stacked = []
         for flat, shape in zip(parameters, shapes, strict=True):
-            (weight, bias), *others = shape.split(torch.as_tensor(flat, device=device, dtype=dtype))[0]
+            (weight, bias), *others = shape.split(_tensor_of(flat, device, dtype))[0]
             stacked.append([(torch.nn.functional.pad(weight, (0, width - shape.inputs)), bias), *others])
         self._layers = [
             (torch.stack([weight for weight, _ in layer]), torch.stack([bias for _, bias in layer]).unsqueeze(-1))

@@ -261,9 +261,60 @@ class Walk {
   std::vector<float> gradient;
 };
 
+constexpr int kTogether = 16;  // copies of the firm that act at once, side by side as the compiled world has them
+
+// A network that acts on some rows of what there is to see, [rows][kTogether].
+class Actor {
+ public:
+  Actor(const int64_t *widths, int64_t count, const float *flat, const int64_t *rows)
+      : rows_(rows, rows + widths[0]), input_(widths[0] * kTogether) {
+    int64_t at = 0;
+    for (int64_t i = 0; i + 1 < count; i++) {
+      Layer layer{widths[i], widths[i + 1], {}, {}, {}};
+      layer.weight.assign(flat + at, flat + at + layer.inputs * layer.outputs), at += layer.inputs * layer.outputs;
+      for (int64_t o = 0; o < layer.outputs; o++) layer.bias.insert(layer.bias.end(), kTogether, flat[at + o]);
+      layer.value.resize(layer.outputs * kTogether), at += layer.outputs;
+      layers_.push_back(std::move(layer));
+    }
+  }
+
+  float *act(const float *seen, float *out) {
+    for (size_t i = 0; i < rows_.size(); i++)
+      std::memcpy(&input_[i * kTogether], seen + rows_[i] * kTogether, kTogether * sizeof(float));
+    const float *below = input_.data();
+    for (Layer &layer : layers_) {
+      const bool last = &layer == &layers_.back();
+      float *value = last ? out : layer.value.data();
+      product(value, kTogether, layer.weight.data(), layer.inputs, 1, below, kTogether, layer.outputs, kTogether,
+              layer.inputs, {layer.bias.data(), kTogether, !last, nullptr});
+      below = value;
+    }
+    return out + layers_.back().outputs * kTogether;
+  }
+
+ private:
+  struct Layer {
+    int64_t inputs, outputs;
+    std::vector<float> weight, bias, value;  // [outputs][inputs], [outputs][kTogether] twice
+  };
+  std::vector<int64_t> rows_;
+  std::vector<float> input_;
+  std::vector<Layer> layers_;
+};
+
 }  // namespace
 
 extern "C" {
+
+// Networks that act together: one after the other writes its outputs, [outputs][kTogether].
+void *actors_new() { return new std::vector<Actor>; }
+void actors_free(void *actors) { delete (std::vector<Actor> *)actors; }
+void actors_add(void *actors, int64_t layers, const int64_t *widths, const float *flat, const int64_t *rows) {
+  ((std::vector<Actor> *)actors)->emplace_back(widths, layers, flat, rows);
+}
+void actors_act(void *actors, const float *seen, float *out) {
+  for (Actor &actor : *(std::vector<Actor> *)actors) out = actor.act(seen, out);
+}
 
 // Outputs [samples][outputs] of observations [samples][inputs].
 void values(int64_t layers, const int64_t *widths, const float *parameters, const float *observation, int64_t samples,

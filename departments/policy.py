@@ -73,5 +73,5 @@ def first_snapshot(department: str, config: PolicyConfig, shapes: AnyShapes, see
 
 def is_idle(snapshot: Snapshot, shapes: AnyShapes) -> bool:
     """Whether a residual policy's network is the constant 0, so that it is the benchmark itself."""
-    layers, _ = shapes.split(torch.from_numpy(snapshot.parameters))
+    layers, _ = shapes.split(torch.tensor(snapshot.parameters))
     return snapshot.config.form == "residual" and not any(bool(part.any()) for part in layers[-1])

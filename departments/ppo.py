@@ -31,7 +31,6 @@ class PPOConfig(Checked):
     entropy_coef: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=0.5, gt=0)
     target_kl: float = Field(default=0.05, gt=0)  # an update stops when the policy has moved this far
-    compiled: bool = True  # perceptrons learn in C++ where the machine has a compiler
 
 
 class Slice(NamedTuple):
@@ -97,6 +96,7 @@ def update_policy(
     config: PPOConfig,
     activation: Activation,
     generator: Generator,
+    compiled: bool = True,
 ) -> UpdateStats:
     """Several epochs of minibatch PPO on the flat `parameters`, in place.
 
@@ -109,10 +109,11 @@ def update_policy(
         config: of the learner.
         activation: of the network.
         generator: shuffles the samples.
+        compiled: whether a perceptron learns in C++ where the machine has a compiler.
     """
     observation, action = samples_first(batch.observation), samples_first(batch.action)
     old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
-    loops = loops_of(shapes, parameters, activation) if config.compiled else None
+    loops = loops_of(shapes, parameters, activation) if compiled else None
     if loops is not None:
         samples = (observation, action, old_log_prob, normalised(advantage))
         return _improve_compiled(loops, optimiser, samples, config, generator)

@@ -12,7 +12,8 @@ from torch import Tensor
 from departments.joint import JointPolicy
 from departments.policy import Snapshot, place_of, policy_shapes
 from departments.ppo import Slice
-from environment import State, World
+from departments.rollout_compiled import CompiledRollouts
+from environment import Exogenous, State, World
 from environment.observation import Observer
 from environment.world import seeded_generator
 
@@ -53,6 +54,7 @@ def rollout(
     copies: int,
     seed: Sequence[int],
     actor: Actor | None = None,
+    compiled: CompiledRollouts | None = None,
 ) -> Rollout:
     """One training episode per copy.
 
@@ -64,11 +66,11 @@ def rollout(
         copies: E.
         seed: names this rollout's random streams; the result depends on nothing else.
         actor: who acts; by default the snapshots, stacked.
+        compiled: of that world and observer; where all the networks fit, everything happens there.
     """
     periods = world.firm.periods.train
     points = [place_of(name, world.firm.names) for name in learning]
     of = {snapshot.department: snapshot for snapshot in snapshots}
-    acting = actor or JointPolicy(world, observer, snapshots, always=points)
     rows = [observer.rows(of[name].config.observation, point) for name, point in zip(learning, points, strict=True)]
     drawn = []
     for name, point in zip(learning, points, strict=True):
@@ -76,22 +78,38 @@ def rollout(
         log_std = shapes.split(torch.tensor(of[name].parameters, device=world.device, dtype=world.dtype))[1]
         drawn.append(exploration_noise(point, log_std, periods, copies, seed))
     chance = world.draw(periods, copies, world.generator(*seed))
-    state = world.reset(copies)
-    new = state.on_hand.new_empty
-    features = new(periods + 1, observer.size, copies)
-    cost = new(periods, world.points, copies)
-    actions = [new(noise.shape) for noise, _ in drawn]
-    for t in range(periods):
-        features[t] = observer.all_features(state)
-        exploration = {point: noise[t] for point, (noise, _) in zip(points, drawn, strict=True)}
-        order = world.feasible(acting.act(state, features[t], exploration))
-        for point, action in zip(points, actions, strict=True):
-            action[t] = exploration[point]
-        state, outcome = world.step(state, order, chance.at(t))
-        cost[t] = outcome.cost
-    features[periods] = observer.all_features(state)
+    if compiled is not None and actor is None and compiled.fits(snapshots):
+        by_name = {name: noise for name, (noise, _) in zip(learning, drawn, strict=True)}
+        seen, did = compiled.play(snapshots, by_name, chance)
+        features, cost, actions = seen.features, seen.cost, [did[name] for name in learning]
+    else:
+        acting = actor or JointPolicy(world, observer, snapshots, always=points)
+        by_point = {point: noise for point, (noise, _) in zip(points, drawn, strict=True)}
+        features, cost, actions = _period_by_period(world, observer, acting, by_point, chance)
     slices = [
         Slice(features[:-1, torch.tensor(own, device=world.device)], action, log_prob)
         for own, action, (_, log_prob) in zip(rows, actions, drawn, strict=True)
     ]
     return Rollout(slices, cost, features)
+
+
+def _period_by_period(
+    world: World, observer: Observer, acting: Actor, noise: dict[int, Tensor], chance: Exogenous
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Features [T + 1, G, E], cost [T, N, E], and the actions [T, K, E] of those who explore by `noise`."""
+    periods, copies = len(chance.demand), chance.demand.shape[-1]
+    state = world.reset(copies)
+    new = state.on_hand.new_empty
+    features = new(periods + 1, observer.size, copies)
+    cost = new(periods, world.points, copies)
+    actions = {point: new(scaled.shape) for point, scaled in noise.items()}
+    for t in range(periods):
+        features[t] = observer.all_features(state)
+        exploration = {point: scaled[t] for point, scaled in noise.items()}
+        order = world.feasible(acting.act(state, features[t], exploration))
+        for point, action in actions.items():
+            action[t] = exploration[point]
+        state, outcome = world.step(state, order, chance.at(t))
+        cost[t] = outcome.cost
+    features[periods] = observer.all_features(state)
+    return features, cost, list(actions.values())

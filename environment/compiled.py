@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +41,32 @@ class Played(NamedTuple):
     state: State
     cost: Tensor  # [N, E] money per stock point over the counted periods, float64
     measures: dict[str, Tensor] | None  # sums over counted periods and copies, [N] or [C], float64
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Networks that decide on features, [G] of them as `Observer` counts them, and what each of J outputs decides."""
+
+    level: Tensor  # [N, K, 1] units; what is wished is level - position before the outputs come to it
+    centre: Tensor  # [G, 1], and
+    factor: Tensor  # [G, 1]: features are (units - centre) factor
+    arrivals: int  # periods of arrival among the features
+    cut: bool  # features are cut off at -1 and 1
+    noise: Tensor  # [T, J, E] added to the outputs
+    place: Tensor  # [J] row of N K that an output decides
+    unit: Tensor  # [J] units
+    residual: Tensor  # [J] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
+    actors: int  # address of the networks, and
+    act: int  # of the function that lets them act: (actors, features [G][16], outputs [J][16])
+
+
+class Seen(NamedTuple):
+    """What `look` recorded."""
+
+    state: State
+    features: Tensor  # [T + 1, G, E]
+    actions: Tensor  # [T, J, E] outputs with their noise
+    cost: Tensor  # [T, N, E] money per stock point
 
 
 class CompiledWorld:
@@ -107,6 +133,33 @@ class CompiledWorld:
         shared = int(isinstance(decide, OrderUpTo) and orders.shape[-1] == 1)
         function(copies, periods, counted_from, shared, places)
         return Played(State(*held), cost, None if sums is None else self._measures(sums))
+
+    def look(self, state: State, decide: Looking, chance: Exogenous) -> Seen:
+        """Run the periods of `chance` with networks that decide, and record what they saw and did.
+
+        Raises:
+            NotCompiledError: there is no compiler, or it failed.
+        """
+        if self.world.dtype != torch.float32:
+            raise NotCompiledError(f"networks act in single precision, not in {self.world.dtype}")
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
+        function, _ = self._function(own)
+        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
+        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, decide.level]
+        total = torch.zeros(self.world.points, copies, dtype=torch.float64)
+        features = held[0].new_empty(periods + 1, len(decide.centre), copies)
+        cost, actions = held[0].new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
+        count = torch.tensor([len(decide.place)])
+        tensors = [
+            *(*held, *(None if field is None else field.contiguous() for field in given), total, None),
+            *(decide.centre.contiguous(), decide.factor.contiguous(), features, cost, decide.noise.contiguous()),
+            *(actions, count, decide.place, decide.unit, decide.residual),
+        ]
+        addresses = [None if x is None else x.data_ptr() for x in tensors]
+        places = (ctypes.c_void_p * (len(addresses) + 2))(*addresses, decide.actors, decide.act)
+        function(copies, periods, 0, 1, places)
+        return Seen(State(*held), features, actions, cost)
 
     def _form(self, decide: OrderUpTo | Tensor, chance: Exogenous) -> Form:
         follows, world = isinstance(decide, OrderUpTo), self.world

@@ -55,11 +55,11 @@ class Observer:
         flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
         self.level = self._column(base_stock_level)  # [N * K, 1] units
-        self._bounded = False
-        self._arrivals = min(world.slots, _ARRIVALS)
+        self.bounded = False  # features are cut off at -1 and 1
+        self.arrivals = min(world.slots, _ARRIVALS)  # periods of arrival that are told apart
         self.positions = world.points * products
         lines = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
-        self._of_state = self.positions * (2 + self._arrivals) + lines.size
+        self._of_state = self.positions * (2 + self.arrivals) + lines.size
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
         segments = 0 if world.choice is None else len(world.choice.names)
@@ -67,23 +67,23 @@ class Observer:
         told = 3 * self.positions + self._of_segments + 2 * len(self._frequencies)
         self.size = self._of_state + (told if world.choice is not None else 0)  # all features
         per_position = self._column(1.0 / flow)
-        self._centre = per_position.new_zeros(self._of_state, 1)  # of what the state tells
-        self._inverse = torch.cat((*[per_position] * (2 + self._arrivals), self._column(1.0 / lines)))
-        self._centre[: self.positions] = self.level
+        self.centre = per_position.new_zeros(self._of_state, 1)  # of what the state tells, units
+        self.factor = torch.cat((*[per_position] * (2 + self.arrivals), self._column(1.0 / lines)))
+        self.centre[: self.positions] = self.level
         if scaling == "bounds":
             max_order = world.firm.amounts("max_order")
             low, high = -2.0 * max_order, base_stock_level + max_order
             asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])
-            self._centre[: self.positions] = self._column((low + high) / 2.0)
-            self._inverse = torch.cat(
+            self.centre[: self.positions] = self._column((low + high) / 2.0)
+            self.factor = torch.cat(
                 (
                     self._column(2.0 / (high - low)),
                     self._column(1.0 / high),
-                    *[self._column(1.0 / max_order)] * self._arrivals,
+                    *[self._column(1.0 / max_order)] * self.arrivals,
                     self._column(-1.0 / low[asked]),
                 )
             )
-            self._bounded = True
+            self.bounded = True
         elif scaling == "standard":
             self._standardise()
 
@@ -106,16 +106,16 @@ class Observer:
                 seen.append(self.all_features(state))
         every = torch.stack(seen)
         mean, spread = every.mean((0, 2)), every.std((0, 2)).clamp_min(_LEAST_SPREAD)
-        self._centre += mean.unsqueeze(-1) / self._inverse
-        self._inverse /= spread.unsqueeze(-1)
+        self.centre += mean.unsqueeze(-1) / self.factor
+        self.factor /= spread.unsqueeze(-1)
 
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
-        return self._cut((position - self._centre[: self.positions]) * self._inverse[: self.positions])
+        return self._cut((position - self.centre[: self.positions]) * self.factor[: self.positions])
 
     def _cut(self, features: Tensor) -> Tensor:
-        return features.clamp(-1.0, 1.0) if self._bounded else features
+        return features.clamp(-1.0, 1.0) if self.bounded else features
 
     def units(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
         """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
@@ -124,9 +124,7 @@ class Observer:
 
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
-        scales = torch.cat(
-            (self._centre, self._inverse, torch.full_like(self._centre, 1.0 if self._bounded else 1e30)), 1
-        )
+        scales = torch.cat((self.centre, self.factor, torch.full_like(self.centre, 1.0 if self.bounded else 1e30)), 1)
         if self.world.choice is None:
             return scales.T
         segments = self.world.choice.traffic
@@ -138,7 +136,7 @@ class Observer:
     @property
     def lines(self) -> range:
         """The rows of what is owed on each line."""
-        return range((2 + self._arrivals) * self.positions, self._of_state)
+        return range((2 + self.arrivals) * self.positions, self._of_state)
 
     def told_at(self, what: Literal["asked", "handed", "in_transit", "traffic", "exposure"]) -> int:
         """The first row of something that only a firm with customers has to see."""
@@ -155,15 +153,15 @@ class Observer:
             report: of the step that led there; None before the first. Only firms with customers need it.
             period: t, for the season.
         """
-        seen = self._cut(self._of_state_units(state).sub_(self._centre).mul_(self._inverse))
+        seen = self._cut(self._of_state_units(state).sub_(self.centre).mul_(self.factor))
         return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period)))
 
     def _of_state_units(self, state: State) -> Tensor:
         """What the state tells, [., E] units."""
         copies, shape = state.on_hand.shape[-1], (self.positions, -1)
-        near = list(state.pipeline[: self._arrivals])
-        if self.world.slots > self._arrivals:
-            near[-1] = state.pipeline[self._arrivals - 1 :].sum(0)
+        near = list(state.pipeline[: self.arrivals])
+        if self.world.slots > self.arrivals:
+            near[-1] = state.pipeline[self.arrivals - 1 :].sum(0)
         incoming = self.world.incidence.incoming
         arrivals = [(incoming @ slot.view(len(slot), -1)).view(shape) for slot in near]
         units = (
@@ -210,8 +208,8 @@ class Observer:
     def node_rows(self, point: int) -> list[int]:
         """The feature rows of the state that belong to a stock point: position, on hand, arrivals, what it owes."""
         products = self.world.products
-        blocks = [block * self.positions + point * products for block in range(2 + self._arrivals)]
-        owed = (2 + self._arrivals) * self.positions
+        blocks = [block * self.positions + point * products for block in range(2 + self.arrivals)]
+        owed = (2 + self.arrivals) * self.positions
         blocks += [owed + int(n) * products for n in np.flatnonzero(self.world.network.line_supplier == point)]
         return [start + k for start in blocks for k in range(products)]
 
@@ -222,7 +220,7 @@ class Observer:
         segments = in_transit + positions
         season = list(range(segments + self._of_segments, self.size))
         if kind == "replenishment":
-            blocks = [block * positions for block in range(2 + self._arrivals)]  # position, on hand, arrivals
+            blocks = [block * positions for block in range(2 + self.arrivals)]  # position, on hand, arrivals
             own = [block + point * products + k for block in (*blocks, asked, handed) for k in range(products)]
             return own + season
         starts = (positions, 2 * positions, in_transit) if kind == "recommendation" else ()

@@ -43,6 +43,7 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
   const long long *lead_time = (const long long *)with[6];
   const real *factor = (const real *)with[7], *orders = (const real *)with[8];
   double *total = (double *)with[9], *sums = (double *)with[10];
+{acting}
   const V zero = {{}};
   for (long e = 0; e < copies; e += lanes) {{
     const long count = copies - e < lanes ? copies - e : lanes;
@@ -52,9 +53,11 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
 {period}
       if (t < counted) continue;
 {cost}
+{kept}
       if (!sums) continue;
 {measures}
     }}
+{last}
 {store}
     for (int n = 0; n < {points}; n++)
       for (int i = 0; i < count; i++) total[n * copies + e + i] += cost[n][i];
@@ -64,6 +67,17 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
   }}
 }}
 """
+
+
+_ACTING = [
+    "const real *centre = (const real *)with[11], *factor_of = (const real *)with[12];",
+    "real *features = (real *)with[13], *costs = (real *)with[14];",
+    "const real *noise = (const real *)with[15]; real *actions = (real *)with[16];",
+    "const long long deciding = *(const long long *)with[17], *place = (const long long *)with[18];",
+    "const real *unit = (const real *)with[19]; const long long *residual = (const long long *)with[20];",
+    "void *actors = with[21]; void (*act)(void *, const real *, real *);",
+    "std::memcpy(&act, &with[22], sizeof act);",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,9 @@ class Form:
     random_lead_time: bool = False
     random_costs: bool = False
     random_supplier: bool = False
+    looks: bool = False  # orders come from networks that see features; see `_look`
+    arrivals: int = 0  # periods of arrival that features tell apart
+    cut: bool = False  # features are cut off at -1 and 1
 
 
 class StraightLine:
@@ -140,6 +157,9 @@ class StraightLine:
                 6,
             ),
             cost=_lines(self._account(), 6),
+            acting=_lines(_ACTING * self._form.looks, 2),
+            kept=_lines(self._keep_cost(), 6),
+            last=_lines(["{", "  const long t = periods;", *self._look(), "}"] if self._form.looks else [], 4),
             measures=_lines(self._measure(), 6),
             store=_lines(self._store(), 4),
         )
@@ -156,6 +176,9 @@ class StraightLine:
                 f"V ring[{rows}];",
                 f"for (int i = 0; i < {rows}; i++) ring[i] = load(pipeline + i * copies + e, count);",
             ]
+        if self._form.looks:
+            rows = self.rows["on_hand"]
+            code.append(f"V seen[{self._features}], did[{rows}], wish[{rows}];")
         if self._form.follows:
             rows = self.rows["on_hand"] * (1 + self._form.reorders)
             code += [
@@ -182,7 +205,12 @@ class StraightLine:
         """Event 4: what every point orders, as the world accepts it, and from whom."""
         form, points, code = self._form, self.rows["on_hand"], []
         most = self._firm.amounts("max_order").reshape(-1)
+        if form.looks:
+            code += self._look() + self._act()
         for i in range(points):
+            if form.looks:
+                code.append(f"const V a{i} = rounded(least(most(wish[{i}], zero), zero + {self._amount(most[i])}));")
+                continue
             if not form.follows:
                 code.append(f"const V a{i} = load(orders + (t * {points} + {i}) * copies + e, count);")
                 continue
@@ -196,6 +224,55 @@ class StraightLine:
             placed = f"(c{point} == zero + (real){rank} ? a{point} : zero)" if self._chooses[edge] else f"a{point}"
             code.append(f"const V w{edge} = {placed};" if edge < self._inside else f"const V l{edge} = {placed};")
         return code
+
+    @property
+    def _features(self) -> int:
+        return self.rows["on_hand"] * (2 + self._form.arrivals) + len(self._seller)
+
+    def _look(self) -> list[str]:
+        """What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed."""
+        form, edges, points = self._form, self._edges * self._products, self.rows["on_hand"]
+        units = [f"q{i}" for i in range(points)] + [f"h{i}" for i in range(points)]
+        for slot in range(form.arrivals):
+            slots = range(slot, form.slots) if slot == form.arrivals - 1 else (slot,)
+            for point in range(points):
+                incoming = [edge for edge in range(edges) if self._target[edge] == point]
+                if form.slots == 1:
+                    terms = [f"p{edge}" for edge in incoming]
+                else:
+                    terms = [f"ring[(t + {s}) % {form.slots} * {edges} + {edge}]" for s in slots for edge in incoming]
+                units.append(" + ".join(terms) or "zero")
+        units += [f"o{line}" for line in range(len(self._seller))]
+        code = [f"seen[{g}] = {unit};" for g, unit in enumerate(units)]
+        cut = "least(most(seen[g], zero - (real)1), zero + (real)1)" if form.cut else "seen[g]"
+        return [
+            *code,
+            f"for (int g = 0; g < {len(units)}; g++) {{",
+            "  seen[g] = (seen[g] - (zero + centre[g])) * (zero + factor_of[g]);",
+            f"  seen[g] = {cut};",
+            f"  store(features + (t * {len(units)} + g) * copies + e, seen[g], count);",
+            "}",
+        ]
+
+    def _act(self) -> list[str]:
+        """What is wished: levels less positions, and what the networks' actions say to that; actions are kept."""
+        return [
+            *(f"wish[{i}] = (zero + orders[{i}]) - q{i};" for i in range(self.rows["on_hand"])),
+            "act(actors, (const real *)seen, (real *)did);",
+            "for (long j = 0; j < deciding; j++) {",
+            "  did[j] += load(noise + (t * deciding + j) * copies + e, count);",
+            "  store(actions + (t * deciding + j) * copies + e, did[j], count);",
+            "  const V own = zero + unit[j];",
+            "  V &wished = wish[place[j]];",
+            "  wished = residual[j] ? wished + own * did[j] : (did[j] + (real)1) * own;",
+            "}",
+        ]
+
+    def _keep_cost(self) -> list[str]:
+        if not self._form.looks:
+            return []
+        place = f"costs + (t * {self._points} + {{}}) * copies + e"
+        return [f"store({place.format(n)}, {self._over_products('k', n)}, count);" for n in range(self._points)]
 
     def _compared(self, row: int) -> str:
         """The position that a level is compared with."""

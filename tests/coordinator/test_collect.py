@@ -10,17 +10,18 @@ from tests.small_firms import fresh, stirred, tree, world_of
 WEIGHTS = np.array([[1, 1, 1], [0, 2, 0], [0.5, 0, 3]], dtype=np.float32)
 
 
-def _stage():
+def _stage(compiled=True):
     firm = tree()
     world, observer = world_of(firm)
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
-    collector = Collector(firm, benchmark_levels(firm), benchmark_levels(firm), WEIGHTS, "benchmark")
+    levels = benchmark_levels(firm)
+    collector = Collector(firm, levels, levels, WEIGHTS, "benchmark", compiled=compiled)
     collector.publish(*snapshots)
     return world, observer, snapshots, collector
 
 
 def test_a_department_is_paid_the_negative_weighted_cost_of_the_stock_points_in_each_period():
-    world, observer, snapshots, collector = _stage()
+    world, observer, snapshots, collector = _stage(compiled=False)
     *slices, (features, reward) = collector.rollout(["west", "depot"], 4, (3, 1))
     direct = rollout(world, observer, snapshots, ["west", "depot"], copies=4, seed=(3, 1))
     cost = direct.cost.numpy()

@@ -50,7 +50,7 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
     samples, advantage = batch(shapes, flat, generator)
     found = {}
     for compiled in (True, False):
-        config = PPOConfig(**{"minibatch": 60, "compiled": compiled} | changes)
+        config = PPOConfig(**{"minibatch": 60} | changes)
         parameters, optimiser = flat.clone(), Adam.like(flat)
         stats = update_policy(
             parameters,
@@ -61,6 +61,7 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
             config=config,
             activation="relu",
             generator=torch.Generator().manual_seed(7),
+            compiled=compiled,
         )
         found[compiled] = (parameters, optimiser.first, optimiser.second, optimiser.steps, torch.tensor(stats))
     assert not torch.equal(found[True][0], flat)
@@ -75,7 +76,7 @@ def test_a_compiled_critic_learns_as_by_hand():
     reward = torch.randn(8, 2, 40, generator=generator).numpy()
     found = {}
     for compiled in (True, False):
-        critic = Critic(5, 3, CriticConfig(minibatch=100, compiled=compiled), 4)
+        critic = Critic(5, 3, CriticConfig(minibatch=100), 4, compiled=compiled)
         for _ in range(3):
             advantages = critic.advantages([2, 0], (features, reward))
             told, state = critic.learn()

@@ -1,0 +1,99 @@
+"""Rollouts in the compiled world: networks and world in C++, sixteen copies side by side through all periods.
+
+The same costs, features and actions as `departments.rollout` period by period with the networks of `native.Loops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from departments.graph import AnyShapes
+from departments.native import actors
+from departments.networks import Shapes
+from departments.policy import Snapshot, is_idle, place_of, policy_shapes
+from environment import CompiledWorld, Exogenous, NotCompiledError, World
+from environment.compiled import Looking, Seen
+from environment.observation import Observer
+
+
+def acts_natively(snapshot: Snapshot, shapes: AnyShapes) -> bool:
+    """Whether a network is one of those that act in C++."""
+    return isinstance(shapes, Shapes) and snapshot.config.activation == "relu"
+
+
+class CompiledRollouts:
+    """Whole rollouts of one world in one call."""
+
+    def __init__(self, world: World, observer: Observer) -> None:
+        """Prepare; nothing is compiled yet.
+
+        Raises:
+            NotCompiledError: the firm, the device or the machine is not one for it.
+        """
+        if world.dtype != torch.float32:
+            raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
+        actors()
+        self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
+
+    def fits(self, snapshots: Sequence[Snapshot]) -> bool:
+        """Whether all these departments can act here."""
+        return all(acts_natively(snapshot, self._shapes(snapshot)) for snapshot in snapshots)
+
+    def _shapes(self, snapshot: Snapshot) -> AnyShapes:
+        point = place_of(snapshot.department, self._world.firm.names)
+        return policy_shapes(self._observer, snapshot.config, point, self._world.products)
+
+    def play(
+        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
+    ) -> tuple[Seen, dict[str, Tensor]]:
+        """The periods of `chance`, from where episodes start.
+
+        Args:
+            snapshots: of all departments.
+            noise: [T, K, E] of those that explore.
+            chance: periods and copies.
+
+        Returns:
+            What was seen, and the actions [T, K, E] of those that explore.
+        """
+        world, observer = self._world, self._observer
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        together, place, unit, residual, added = actors(), list[int](), list[Tensor](), list[bool](), list[Tensor]()
+        where: dict[str, slice] = {}
+        for snapshot in snapshots:
+            name, shapes = snapshot.department, self._shapes(snapshot)
+            if not isinstance(shapes, Shapes) or (name not in noise and is_idle(snapshot, shapes)):
+                continue
+            point = place_of(name, world.firm.names)
+            rows = observer.rows(snapshot.config.observation, point)
+            together.add(shapes, torch.tensor(snapshot.parameters), rows)
+            first = 0 if point == world.points else point * world.products
+            own = range(first, first + shapes.outputs)
+            where[name] = slice(len(place), len(place) + len(own))
+            place += own
+            added.append(noise.get(name, torch.zeros(periods, len(own), copies)))
+            keeps = snapshot.config.form == "residual"
+            reach = observer.spread if keeps else world.max_order / 2.0
+            unit.append(reach.reshape(-1)[own.start : own.stop])
+            residual += [keeps] * len(own)
+        seen = self._compiled.look(
+            world.reset(copies),
+            Looking(
+                level=observer.level.view(world.points, world.products, 1),
+                centre=observer.centre,
+                factor=observer.factor,
+                arrivals=observer.arrivals,
+                cut=observer.bounded,
+                noise=torch.cat(added, 1) if added else torch.zeros(periods, 0, copies),
+                place=torch.tensor(place, dtype=torch.int64),
+                unit=torch.cat(unit) if unit else torch.zeros(0),
+                residual=torch.tensor(residual, dtype=torch.int64),
+                actors=together.place,
+                act=together.act,
+            ),
+            chance,
+        )
+        return seen, {name: seen.actions[:, where[name]] for name in noise}
