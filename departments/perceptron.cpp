@@ -6,12 +6,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kLanes = 16, kRows[] = {0, 16, 8, 6, 4};  // rows of a block by its vectors: they fill the registers
+constexpr int kLanes = 16, kRows[] = {0, 12, 8, 8, 6};  // rows of a block by its vectors: they fill the registers
 #elif defined(__AVX__)
 constexpr int kLanes = 8, kRows[] = {0, 8, 4, 3, 2};
 #else
@@ -90,12 +91,26 @@ void product(float *c, long ldc, const float *a, long am, long ak, const float *
 
 inline long padded(long width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
+// Memory that begins with a cache line, so that no vector lies on two.
+template <class T>
+struct OnLines {
+  typedef T value_type;
+  OnLines() = default;
+  template <class U>
+  OnLines(const OnLines<U> &) {}
+  T *allocate(size_t count) { return (T *)::operator new(count * sizeof(T), std::align_val_t(64)); }
+  void deallocate(T *place, size_t) { ::operator delete(place, std::align_val_t(64)); }
+  bool operator==(const OnLines &) const { return true; }
+  bool operator!=(const OnLines &) const { return false; }
+};
+typedef std::vector<float, OnLines<float>> Floats;
+
 struct Layer {
   long inputs, outputs, wide_in, wide_out;
   long at;  // of its weights in the flat vector
-  std::vector<float> forward, backward, bias;       // [inputs][wide_out], [outputs][wide_in], [wide_out]
-  std::vector<float> weight_change, bias_change;    // [outputs][wide_in], [wide_out]
-  std::vector<float> value, change;                 // [kTile][wide_out]
+  Floats forward, backward, bias;       // [inputs][wide_out], [outputs][wide_in], [wide_out]
+  Floats weight_change, bias_change;    // [outputs][wide_in], [wide_out]
+  Floats value, change;                 // [kTile][wide_out]
 };
 
 class Network {
@@ -187,7 +202,7 @@ class Network {
 
  private:
   std::vector<Layer> layers_;
-  std::vector<float> input_, zeros_;
+  Floats input_, zeros_;
 };
 
 // A batch of samples and the walk over it: shuffled minibatches, one step of Adam each.
@@ -258,7 +273,7 @@ class Walk {
 
  public:
   Network network;
-  std::vector<float> gradient;
+  Floats gradient;
 };
 
 constexpr int kTogether = 16;  // copies of the firm that act at once, side by side as the compiled world has them
@@ -295,10 +310,10 @@ class Actor {
  private:
   struct Layer {
     int64_t inputs, outputs;
-    std::vector<float> weight, bias, value;  // [outputs][inputs], [outputs][kTogether] twice
+    Floats weight, bias, value;  // [outputs][inputs], [outputs][kTogether] twice
   };
   std::vector<int64_t> rows_;
-  std::vector<float> input_;
+  Floats input_;
   std::vector<Layer> layers_;
 };
 
@@ -342,7 +357,7 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
   float *log_std = fit->parameters + fit->parameters_count - actions;
   float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
   const double half_log_two_pi = 0.91893853320467274178;
-  std::vector<float> scale(actions);
+  Floats scale(actions);
   std::vector<double> moved(actions);
   double divergence = 0, clipped = 0;
   const auto each = [&](const int64_t *index, int64_t count, int64_t size) {
