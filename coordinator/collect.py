@@ -63,6 +63,9 @@ class Collector:
         except NotCompiledError:
             return None  # the same, period by period
 
+    def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
+        return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
+
     def publish(self, *snapshots: Snapshot) -> None:
         """Take over new policies of some departments."""
         self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
@@ -77,7 +80,7 @@ class Collector:
             (features [T + 1, G, E], reward [T, A, E])].
         """
         snapshots, names = list(self._snapshots.values()), self._world.firm.names
-        compiled = self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
+        compiled = self._compiled_for(snapshots)
         actor = None
         if message is not None:
             periods = self._world.firm.periods.train
@@ -122,12 +125,15 @@ class Collector:
             [E] money, shard after shard.
         """
         snapshots = self._snapshots | {snapshot.department: snapshot for snapshot in candidates}
-        policy = JointPolicy(self._world, self._observer, list(snapshots.values()))
+        everyone = list(snapshots.values())
+        policy = JointPolicy(self._world, self._observer, everyone)
+        compiled = self._compiled_for(everyone)
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:
             copies = min(SHARD, episodes - shard * SHARD)
             chance = self._world.draw(periods, copies, self._world.generator(seed, stream, shard))
-            parts.append(as_array(run_costs(self._world, policy, chance).sum(0)))
+            cost = run_costs(self._world, policy, chance) if compiled is None else compiled.costs(everyone, chance)
+            parts.append(as_array(cost.sum(0).to(torch.float32)))
         return np.concatenate(parts)
 
 

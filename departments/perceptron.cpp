@@ -18,7 +18,7 @@ constexpr int kLanes = 8, kRows[] = {0, 8, 4, 3, 2};
 #else
 constexpr int kLanes = 4, kRows[] = {0, 8, 4, 3, 2};
 #endif
-constexpr int kTile = 48;  // samples; a multiple of the rows of all blocks
+constexpr int kTile = 144;  // samples; a multiple of the rows of all blocks
 constexpr int kPanel = 4;  // vectors side by side in a block, at most
 typedef float V __attribute__((vector_size(4 * kLanes)));
 typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4)));
@@ -26,16 +26,17 @@ typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4)));
 inline V load(const float *from) { return *(const Unaligned *)from; }
 inline void store(float *to, V value) { *(Unaligned *)to = value; }
 
-// How a block of C begins and ends: from `start` (rows `ldstart` apart; 0: one row for all), through relu, or only where
-// `gate` is above 0.
+// What becomes of the sums: they are kept as they are, only where they are above 0, or only where a gate is.
+enum End { kPlain, kRelu, kGated };
+
+// How a block of C begins, and its gate; ldstart is 0 where all rows begin alike.
 struct Ends {
   const float *start;
   long ldstart;
-  bool relu;
-  const float *gate;  // [m][n] as C, or null
+  const float *gate;  // [m][n] as C
 };
 
-template <int M, int N>
+template <int M, int N, End E>
 inline void block(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long depth,
                   const Ends &ends) {
   V sum[M][N];
@@ -58,33 +59,38 @@ inline void block(float *c, long ldc, const float *a, long am, long ak, const fl
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
     for (int n = 0; n < N; n++) {
-      const V gate = ends.relu ? sum[m][n] : ends.gate ? load(ends.gate + m * ldc + n * kLanes) : V{} + 1.0f;
-      store(c + m * ldc + n * kLanes, gate > V{} ? sum[m][n] : V{});
+      V value = sum[m][n];
+      if (E == kRelu) value = value > V{} ? value : V{};
+      if (E == kGated) value = load(ends.gate + m * ldc + n * kLanes) > V{} ? value : V{};
+      store(c + m * ldc + n * kLanes, value);
     }
 }
 
-template <int M, int N>
+template <int M, int N, End E>
 void rows(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long count, long depth,
-          Ends ends) {
+          const Ends &ends) {
   const auto some = [&](long m, auto block) {
-    const Ends own{ends.start + m * ends.ldstart, ends.ldstart, ends.relu, ends.gate ? ends.gate + m * ldc : nullptr};
+    const Ends own{ends.start + m * ends.ldstart, ends.ldstart, E == kGated ? ends.gate + m * ldc : nullptr};
     block(c + m * ldc, ldc, a + m * am, am, ak, b, ldb, depth, own);
   };
   long m = 0;
-  for (; m + M <= count; m += M) some(m, block<M, N>);
-  for (; m < count; m++) some(m, block<1, N>);
+  for (; m + M <= count; m += M) some(m, block<M, N, E>);
+  if (M > 4)
+    for (; m + 4 <= count; m += 4) some(m, block<4, N, E>);
+  for (; m < count; m++) some(m, block<1, N, E>);
 }
 
 // C[count][width] = start + A(count, depth) B[depth][width]; width is a multiple of kLanes.
+template <End E>
 void product(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long count, long width,
              long depth, const Ends &ends) {
   for (long n = 0; n < width; n += kPanel * kLanes) {
-    const Ends own{ends.start + n, ends.ldstart, ends.relu, ends.gate ? ends.gate + n : nullptr};
+    const Ends own{ends.start + n, ends.ldstart, E == kGated ? ends.gate + n : nullptr};
     switch (std::min<long>(kPanel, (width - n) / kLanes)) {
-      case 1: rows<kRows[1], 1>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      case 2: rows<kRows[2], 2>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      case 3: rows<kRows[3], 3>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      default: rows<kRows[4], 4>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
+      case 1: rows<kRows[1], 1, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      case 2: rows<kRows[2], 2, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      case 3: rows<kRows[3], 3, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
+      default: rows<kRows[4], 4, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
     }
   }
 }
@@ -109,7 +115,8 @@ struct Layer {
   long inputs, outputs, wide_in, wide_out;
   long at;  // of its weights in the flat vector
   Floats forward, backward, bias;       // [inputs][wide_out], [outputs][wide_in], [wide_out]
-  Floats weight_change, bias_change;    // [outputs][wide_in], [wide_out]
+  bool turned = false;                              // whether weight_change is [inputs][wide_out], which is less
+  Floats weight_change, bias_change;                // [outputs][wide_in], [wide_out]
   Floats value, change;                 // [kTile][wide_out]
 };
 
@@ -126,7 +133,9 @@ class Network {
       layer.value.assign(kTile * layer.wide_out, 0);
       if (learns) {
         layer.backward.assign(layer.outputs * layer.wide_in, 0);
-        layer.weight_change.assign(layer.outputs * layer.wide_in, 0), layer.bias_change.assign(layer.wide_out, 0);
+        layer.turned = layer.inputs * layer.wide_out < layer.outputs * layer.wide_in;
+        layer.weight_change.assign(layer.turned ? layer.inputs * layer.wide_out : layer.outputs * layer.wide_in, 0);
+        layer.bias_change.assign(layer.wide_out, 0);
         layer.change.assign(kTile * layer.wide_out, 0);
       }
       layers_.push_back(std::move(layer));
@@ -158,8 +167,9 @@ class Network {
     long width = layers_[0].wide_in;
     for (Layer &layer : layers_) {
       float *value = layer.value.data();
-      product(value, layer.wide_out, below, width, 1, layer.forward.data(), layer.wide_out, count, layer.wide_out,
-              layer.inputs, {layer.bias.data(), 0, &layer != &layers_.back(), nullptr});
+      const auto pass = &layer == &layers_.back() ? product<kPlain> : product<kRelu>;
+      pass(value, layer.wide_out, below, width, 1, layer.forward.data(), layer.wide_out, count, layer.wide_out,
+           layer.inputs, {layer.bias.data(), 0, nullptr});
       below = value, width = layer.wide_out;
     }
   }
@@ -176,8 +186,14 @@ class Network {
     for (long l = (long)layers_.size() - 1; l >= 0; l--) {
       Layer &layer = layers_[l];
       const float *below = l ? layers_[l - 1].value.data() : input_.data();
-      product(layer.weight_change.data(), layer.wide_in, layer.change.data(), 1, layer.wide_out, below, layer.wide_in,
-              layer.outputs, layer.wide_in, count, {layer.weight_change.data(), layer.wide_in, false, nullptr});
+      float *changed = layer.weight_change.data();
+      const float *above = layer.change.data();
+      if (layer.turned)
+        product<kPlain>(changed, layer.wide_out, below, 1, layer.wide_in, above, layer.wide_out, layer.inputs,
+                        layer.wide_out, count, {changed, layer.wide_out, nullptr});
+      else
+        product<kPlain>(changed, layer.wide_in, above, 1, layer.wide_out, below, layer.wide_in, layer.outputs,
+                        layer.wide_in, count, {changed, layer.wide_in, nullptr});
       for (long o = 0; o < layer.wide_out; o += kLanes) {
         V sum = load(&layer.bias_change[o]);
         for (long s = 0; s < count; s++) sum += load(&layer.change[s * layer.wide_out + o]);
@@ -185,8 +201,8 @@ class Network {
       }
       if (!l) break;
       Layer &under = layers_[l - 1];
-      product(under.change.data(), under.wide_out, layer.change.data(), layer.wide_out, 1, layer.backward.data(),
-              layer.wide_in, count, layer.wide_in, layer.outputs, {zeros_.data(), 0, false, under.value.data()});
+      product<kGated>(under.change.data(), under.wide_out, above, layer.wide_out, 1, layer.backward.data(),
+                      layer.wide_in, count, layer.wide_in, layer.outputs, {zeros_.data(), 0, under.value.data()});
     }
   }
 
@@ -194,7 +210,9 @@ class Network {
     for (const Layer &layer : layers_) {
       float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
       for (long o = 0; o < layer.outputs; o++) {
-        std::memcpy(weight + o * layer.inputs, &layer.weight_change[o * layer.wide_in], layer.inputs * sizeof(float));
+        for (long i = 0; i < layer.inputs; i++)
+          weight[o * layer.inputs + i] =
+              layer.weight_change[layer.turned ? i * layer.wide_out + o : o * layer.wide_in + i];
         bias[o] = layer.bias_change[o];
       }
     }
@@ -300,8 +318,9 @@ class Actor {
     for (Layer &layer : layers_) {
       const bool last = &layer == &layers_.back();
       float *value = last ? out : layer.value.data();
-      product(value, kTogether, layer.weight.data(), layer.inputs, 1, below, kTogether, layer.outputs, kTogether,
-              layer.inputs, {layer.bias.data(), kTogether, !last, nullptr});
+      const auto pass = last ? product<kPlain> : product<kRelu>;
+      pass(value, kTogether, layer.weight.data(), layer.inputs, 1, below, kTogether, layer.outputs, kTogether,
+           layer.inputs, {layer.bias.data(), kTogether, nullptr});
       below = value;
     }
     return out + layers_.back().outputs * kTogether;

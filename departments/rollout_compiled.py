@@ -1,6 +1,7 @@
-"""Rollouts in the compiled world: networks and world in C++, sixteen copies side by side through all periods.
+"""Rollouts and evaluations in the compiled world: networks and world in C++, through all periods in one call.
 
-The same costs, features and actions as `departments.rollout` period by period with the networks of `native.Loops`.
+The same as `departments.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
+rounds them otherwise, which now and then sets an order apart by a unit.
 """
 
 from __future__ import annotations
@@ -59,6 +60,24 @@ class CompiledRollouts:
         Returns:
             What was seen, and the actions [T, K, E] of those that explore.
         """
+        seen, where = self._look(snapshots, noise, chance)
+        return seen, {name: seen.actions[:, where[name]] for name in noise}
+
+    def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
+        """See `departments.episode.run_costs`: [N, E] money, in double precision."""
+        world = self._world
+        seen, _ = self._look(snapshots, {}, chance)
+        warm_up = world.firm.periods.warm_up
+        cost = seen.cost[max(warm_up - 1, 0) :].sum(0, dtype=torch.float64)
+        if warm_up == 0:
+            cost += world.holding(world.reset(chance.demand.shape[-1]))
+        salvage = world.salvage(seen.state)
+        return cost if salvage is None else cost - salvage
+
+    def _look(
+        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
+    ) -> tuple[Seen, dict[str, slice]]:
+        """What was seen, and which actions are whose."""
         world, observer = self._world, self._observer
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         together, place, unit, residual, added = actors(), list[int](), list[Tensor](), list[bool](), list[Tensor]()
@@ -96,4 +115,4 @@ class CompiledRollouts:
             ),
             chance,
         )
-        return seen, {name: seen.actions[:, where[name]] for name in noise}
+        return seen, where

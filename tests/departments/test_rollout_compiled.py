@@ -1,0 +1,122 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from departments.episode import run_costs
+from departments.joint import JointPolicy
+from departments.networks import forward
+from departments.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
+from departments.rollout import exploration_noise, rollout
+from departments.rollout_compiled import CompiledRollouts
+from departments.rules import benchmark_levels
+from environment import NotCompiledError, World, load_firm
+from environment.observation import Observer
+from environment.toolchain import COMPILERS
+from tests.small_firms import fresh, stirred, tree, world_of
+
+pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
+
+
+def staged(firm, scaling="benchmark", **config):
+    firm = load_firm(firm) if isinstance(firm, str) else firm
+    levels = benchmark_levels(firm)
+    world = World(firm, levels)
+    observer = Observer(world, levels, scaling)
+    everyone = fresh(world, observer, PolicyConfig(hidden=(20, 8), **config))
+    return world, observer, [stirred(snapshot, i, 0.2) for i, snapshot in enumerate(everyone)]
+
+
+class Replay:
+    """Acts as was recorded, in the eager world."""
+
+    def __init__(self, world, observer, snapshots, slices, learning):
+        self.configs = {snapshot.department: snapshot.config for snapshot in snapshots}
+        self.actions = {name: part.action for name, part in zip(learning, slices, strict=True)}
+        self.world, self.observer, self.period = world, observer, 0
+
+    def act(self, state, features, exploration):
+        shape = state.on_hand.shape
+        order = self.observer.level.view(*shape[:2], 1) - state.inventory_position
+        for name, actions in self.actions.items():
+            point = place_of(name, self.world.firm.names)
+            own = slice(None) if point == self.world.points else slice(point, point + 1)
+            action = exploration[point] = actions[self.period]
+            action = action.view(order[own].shape)
+            if self.configs[name].form == "residual":
+                order[own] = order[own] + self.observer.spread.view(*shape[:2], 1)[own] * action
+            else:
+                order[own] = (action + 1.0) * (self.world.max_order[own] / 2.0)
+        self.period += 1
+        return order
+
+
+def same(world, observer, snapshots, learning, copies=37):
+    """What was done leads the eager world where it led, to the bit; and it is what networks and noise say."""
+    compiled = CompiledRollouts(world, observer)
+    everything = {"copies": copies, "seed": (4, 1)}
+    found = rollout(world, observer, snapshots, learning, compiled=compiled, **everything)
+    replay = Replay(world, observer, snapshots, found.slices, learning)
+    eager = rollout(world, observer, snapshots, learning, actor=replay, **everything)
+    assert torch.equal(found.features, eager.features)
+    torch.testing.assert_close(found.cost, eager.cost, rtol=1e-6, atol=1e-4)  # products are added up in another order
+    by_name = {snapshot.department: snapshot for snapshot in snapshots}
+    for name, one, other in zip(learning, found.slices, eager.slices, strict=True):
+        assert torch.equal(one.observation, other.observation)
+        assert torch.equal(one.log_prob, other.log_prob)
+        point, snapshot = place_of(name, world.firm.names), by_name[name]
+        shapes = policy_shapes(observer, snapshot.config, point, world.products)
+        layers, log_std = shapes.split(torch.tensor(snapshot.parameters))
+        mean = forward([(w.double(), b.double()) for w, b in layers], one.observation.transpose(1, 2).double(), "relu")
+        noise, _ = exploration_noise(point, log_std, len(one.action), copies, (4, 1))
+        torch.testing.assert_close(one.action.double(), mean.transpose(1, 2) + noise, rtol=1e-4, atol=1e-4)
+        assert one.action.std() > 0.0
+
+
+@pytest.mark.parametrize("firm", ["a1", "a4", "b1", "b4", "c3", "d1"])
+@pytest.mark.parametrize(("scaling", "form"), [("standard", "residual"), ("bounds", "plain")])
+def test_built_in_firms_are_rolled_out_as_period_by_period(firm, scaling, form):
+    world, observer, snapshots = staged(firm, scaling, form=form)
+    same(world, observer, snapshots, [*world.firm.names[1:], world.firm.names[0]])
+
+
+@pytest.mark.parametrize("observation", ["own", "downstream", "everything", "pipeline"])
+def test_whatever_a_department_observes(observation):
+    world, observer, snapshots = staged(tree(products=("tea", "rice")), observation=observation)
+    same(world, observer, snapshots, ["west", "east", "depot"])
+
+
+def test_departments_that_are_missing_or_idle_follow_the_benchmark():
+    world, observer = world_of(tree())
+    depot, east, _ = fresh(world, observer, PolicyConfig(hidden=(8,)))
+    same(world, observer, [depot, stirred(east, 3, 0.3)], ["east"])
+    same(world, observer, [depot, stirred(east, 3, 0.3)], ["depot", "east"])
+    same(world, observer, [], [])
+
+
+def test_one_department_may_decide_for_the_whole_firm():
+    world, observer = world_of(tree(products=("tea", "rice")))
+    config = PolicyConfig(hidden=(8,), observation="everything")
+    shapes = policy_shapes(observer, config, world.points, world.products)
+    snapshot = stirred(first_snapshot(FIRM, config, shapes, 1), 2, 0.2)
+    same(world, observer, [snapshot], [FIRM])
+
+
+@pytest.mark.parametrize("firm", ["a1", "b1", "d1", tree(products=("tea", "rice"))])
+def test_evaluations_cost_what_they_cost_period_by_period(firm):
+    world, observer, snapshots = staged(firm)
+    chance = world.draw(world.firm.periods.evaluate - 1, 200, world.generator(3))
+    found = CompiledRollouts(world, observer).costs(snapshots, chance).sum(0)
+    eager = run_costs(world, JointPolicy(world, observer, snapshots), chance).sum(0)
+    close = np.isclose(found, eager, rtol=1e-5)  # but for orders that lie in the middle between two units
+    assert close.mean() >= 0.97
+    np.testing.assert_allclose(found.mean(), eager.mean(), rtol=1e-4)
+
+
+def test_tanh_and_double_precision_are_left_to_the_other_way():
+    world, observer, snapshots = staged("a1", activation="tanh")
+    assert not CompiledRollouts(world, observer).fits(snapshots)
+    double = World(world.firm, benchmark_levels(world.firm), dtype=torch.float64)
+    with pytest.raises(NotCompiledError, match="single precision"):
+        CompiledRollouts(double, Observer(double, benchmark_levels(world.firm)))
