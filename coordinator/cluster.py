@@ -215,6 +215,7 @@ class RayCrew:
             num_gpus=gpus,
             max_restarts=-1,
             max_task_retries=0,
+            enable_task_events=False,  # they take a quarter of what a call takes
         )
         self._hosts[name] = actor.remote(builds)
         return name

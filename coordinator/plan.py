@@ -41,6 +41,11 @@ class Plan:
     streams: Mapping[str, int]  # reward stream of each department
     window: int = 0  # periods that a gradient through the simulator reaches back
 
+    @property
+    def compiles(self) -> bool:
+        """Whether departments learn and roll out in C++ where the machine has a compiler."""
+        return any(c.compiled and c.device == "cpu" and c.role is None for c in self.charters.values())
+
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: base-stock at the levels of the plan, or at random."""
         snapshots = {name: charter.first_snapshot() for name, charter in self.charters.items()}

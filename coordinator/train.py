@@ -21,6 +21,7 @@ from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.settings import Settings, Wiring
 from coordinator.together import Together
 from coordinator.training import Training
+from departments.native import why_not
 from departments.policy import Snapshot
 from environment import Firm
 
@@ -37,6 +38,8 @@ class Watcher(Protocol):
 
 def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], None]) -> Crew:
     """The workers of a run, in this process or as Ray actors."""
+    if plan.compiles and (reason := why_not()) is not None:
+        report(f"not compiled, so at less than half the speed: {reason}")
     if wiring.backend == "local":
         return LocalCrew(plan.blueprint, wiring.environments)
     return RayCrew(

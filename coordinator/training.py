@@ -62,6 +62,7 @@ class Training:
     spent: float = 0.0  # seconds before this process, when resumed
     _states: dict[str, Arrays] = field(default_factory=dict)
     _critic: Arrays | None = None
+    _sent: list[Any] = field(default_factory=list)  # what environments were told and have not answered yet
     _worlds: list[list[Array]] = field(default_factory=list)  # where the shards of `descend` go on
 
     def __post_init__(self) -> None:
@@ -192,6 +193,7 @@ class Training:
                 "learn", tuple(seed), len(slices), *slices, *(advantages[i] for i in shared)
             )
         results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
+        crew.get(self._sent)
         critic_stats, critic_state = crew.get(fitted)
         snapshots = {}
         for name in learning:
@@ -226,12 +228,14 @@ class Training:
         }
         results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
         ends = crew.get([part[count + 1] for part in parts])
+        crew.get(self._sent)
         snapshots = {name: result[0] for name, result in results.items()}
         stats = {name: result[2] for name, result in results.items()}
         return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
 
     def _send(self, snapshots: Sequence[Snapshot]) -> None:
-        self.crew.get([worker.call("publish", *snapshots) for worker in self.crew.environments])
+        """Tell the environments; they hear of it before what they are asked next, so nobody waits for their answers."""
+        self._sent = [worker.call("publish", *snapshots) for worker in self.crew.environments]
 
     def _reinstall(self) -> None:
         calls: list[Any] = []

@@ -182,6 +182,12 @@ class Loops:
         )
 
 
+def why_not() -> str | None:
+    """Why nothing can be compiled on this machine, one line; None: it can, and has been."""
+    library = _library()
+    return library if isinstance(library, str) else None
+
+
 def loops_of(shapes: AnyShapes, parameters: Tensor, activation: Activation) -> Loops | None:
     """The compiled loops of a network on `parameters`, in place; None where there are none."""
     if not isinstance(shapes, Shapes) or activation != "relu":

@@ -19,6 +19,8 @@ from environment import CompiledWorld, Exogenous, NotCompiledError, World
 from environment.compiled import Looking, Seen
 from environment.observation import Observer
 
+_LONGEST = 1_000  # as `CompiledWorld` counts; ten seconds of compiling, the first time
+
 
 def acts_natively(snapshot: Snapshot, shapes: AnyShapes) -> bool:
     """Whether a network is one of those that act in C++."""
@@ -36,8 +38,8 @@ class CompiledRollouts:
         """
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
+        self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
         actors()
-        self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from environment.state import Exogenous, State
 from environment.straight_line import MEASURES, SERVICE, Form, StraightLine
-from environment.toolchain import NotCompiledError, built
+from environment.toolchain import NotCompiledError, built, kept
 from environment.world import World
 
 _FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no branches and knows its vectors
@@ -23,7 +24,7 @@ _FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no 
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-_LONGEST = 2_000  # stock points, lines, edges and pairs of customers in the code: a minute of compiling
+LONGEST = 2_000  # a minute of compiling
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class CompiledWorld:
     weighted positions whose weights are not halves, quarters and so on.
     """
 
-    def __init__(self, world: World) -> None:
-        """Prepare `world`.
+    def __init__(self, world: World, longest: int = LONGEST) -> None:
+        """Prepare `world`; `longest`: stock points, lines, edges and pairs of customers that its code may have.
 
         Raises:
             NotCompiledError: it has customers who choose, is not on the processor, or has too large a network.
@@ -92,7 +93,7 @@ class CompiledWorld:
         self._functions: dict[Form, tuple[Any, StraightLine]] = {}
         code = self._code(Form(True, world.slots, False))
         length = sum(code.rows.values()) + code.comparisons
-        if length > _LONGEST:
+        if length > longest:
             raise NotCompiledError(f"the network of {firm.name} is too large: its code would take minutes to compile")
 
     def _code(self, form: Form) -> StraightLine:
@@ -188,18 +189,18 @@ class CompiledWorld:
         if form not in self._functions:
             code = self._code(form)
             start = time.perf_counter()
-            self._functions[form] = _function(code.source()), code
+            self._functions[form] = _function(code.source(), kept if form.looks else built), code
             self.seconds += time.perf_counter() - start
         return self._functions[form]
 
 
-def _function(source: str) -> Any:  # noqa: ANN401
-    """The function `play` of a C++ text.
+def _function(source: str, build: Callable[[str, Sequence[str]], ctypes.CDLL]) -> Any:  # noqa: ANN401
+    """The function `play` of a C++ text; what every run of a firm needs is kept.
 
     Raises:
         NotCompiledError: there is no compiler, or it failed.
     """
-    function = built(source, _FLAGS).play
+    function = build(source, _FLAGS).play
     function.argtypes = [ctypes.c_long] * 4 + [ctypes.POINTER(ctypes.c_void_p)]
     function.restype = None
     return function
