@@ -106,6 +106,7 @@ def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
     native._library.cache_clear()
     try:
         assert native.loops_of(shapes, flat, "relu") is None
+        assert "no C++ compiler is on the path" in native.why_not()
         before = flat.clone()
         learner = {"config": PPOConfig(), "activation": "relu", "generator": torch.Generator().manual_seed(7)}
         stats = update_policy(flat, Adam.like(flat), shapes, samples, advantage, **learner)
