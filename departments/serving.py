@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_BLOCK = 256  # periods whose seasons are worked out at once
 _SCORE = 0.5  # money a customer: the unit of scores in observations, as in `departments.loop`
 _SHARPNESS = 5.0  # of the choice that a residual recommendation starts from, as in `departments.loop`
 
@@ -148,6 +149,17 @@ class _Forecast:
         self._interval = arrays["forecast_interval"].astype(int)
         self._amplitude, self._length, self._share = arrays["forecast_season"]
         self._smoothing = float(arrays["forecast_smoothing"][0])
+        self._ahead = -1  # number of the block of periods that is prepared
+
+    def _look_ahead(self, block: int) -> None:
+        """Prepare the seasons of the next periods: a decision a period should not take long to find them."""
+        longest = int(self._interval.max())
+        first = block * _BLOCK
+        season = self._factor(np.arange(first - 1, first + _BLOCK + longest - 1))
+        coming = np.lib.stride_tricks.sliding_window_view(season[1:], longest)  # [block, longest]
+        self._season = season
+        self._covered = np.cumsum(coming, 1)[:, self._interval - 1][..., None]  # [block, K, 1]
+        self._ahead = block
 
     def _factor(self, periods: Array) -> Array:
         waves = np.sin(2.0 * np.pi * periods[:, None] / self._length)
@@ -155,10 +167,12 @@ class _Forecast:
 
     def order(self, position: Array, asked: Array, forecast: Array, period: int) -> tuple[Array, Array]:
         """Wished orders [K, E] and the new forecast; a forecast that is not a number yet starts at the mean demand."""
-        season = self._factor(np.arange(period - 1, period + int(self._interval.max())))
-        known = forecast + self._smoothing * (asked / season[0] - forecast)
+        block, place = divmod(period, _BLOCK)
+        if block != self._ahead:
+            self._look_ahead(block)
+        known = forecast + self._smoothing * (asked / self._season[place] - forecast)
         forecast = np.where(np.isnan(forecast), self.start[:, None], known)
-        covered = forecast * np.cumsum(season[1:])[self._interval - 1][:, None]
+        covered = forecast * self._covered[place]
         return covered + self._safety * np.sqrt(np.maximum(covered, 0.0)) - position, forecast
 
 
@@ -218,6 +232,7 @@ class Decider:
         self._forecast = _Forecast(arrays) if kind in (FORECAST, LOOP_NETWORK) else None
         self._offers = _Offers(arrays) if kind in RECOMMENDING else None
         self._forecasts = len(self._forecast.start) if self._forecast else 0
+        self._asked = arrays["asked"].astype(int) if self._forecast else None
         self._network: Network | None = None
         if kind in LEARNED:
             if arrays["scales"].shape != (3, len(self.rows)):
@@ -302,7 +317,7 @@ class Decider:
         products, rule = self._forecasts, self._forecast
         if rule is None:
             raise RuntimeError(f"{self.brief.department} has no forecast")
-        asked = observation[self.brief.arrays["asked"].astype(int)]
+        asked = observation[self._asked]
         wished, forecast = rule.order(observation[:products], asked, memory[-products:], period)
         if self._network is None:
             return wished, forecast
