@@ -40,21 +40,27 @@ def kept(source: str, flags: Sequence[str]) -> ctypes.CDLL:
         NotCompiledError: there is no compiler, or it failed.
     """
     compiler = _compiler()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firmwide")
+    folder = _shelf()
+    if folder is None:
+        return built(source, flags)
     told = "\n".join((source, *flags, compiler, str(Path(compiler).stat().st_mtime), _processor()))
     library = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.so"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        trusted = folder.stat().st_uid == os.getuid()
-    except OSError:
-        trusted = False
-    if not trusted:
-        return built(source, flags)
     if not library.is_file():
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as place:
             _build(compiler, source, flags, Path(place, library.name))
             Path(place, library.name).replace(library)
     return _loaded(library)
+
+
+def _shelf() -> Path | None:
+    """Where libraries are kept: a folder of this user's own; None if there can be none."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firmwide")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written to
+        return None
+    return folder if own else None
 
 
 def _processor() -> str:

@@ -99,6 +99,15 @@ def test_what_was_compiled_is_kept_and_used_again(tmp_path, monkeypatch):
     assert list((tmp_path / "firmwide").iterdir()) == [library]
 
 
+@needs_compiler
+def test_where_nothing_can_be_kept_it_is_built_for_the_process(tmp_path, monkeypatch):
+    no_folder = tmp_path / "file"
+    no_folder.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))
+    assert kept('extern "C" int answer() { return 43; }', ()).answer() == 43
+    assert no_folder.read_text() == ""
+
+
 def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
     shapes, flat, generator = network(4, (8, 8), 1)
     samples, advantage = batch(shapes, flat, generator)
