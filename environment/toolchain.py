@@ -53,11 +53,12 @@ def kept(source: str, flags: Sequence[str]) -> ctypes.CDLL:
 
 
 def _shelf() -> Path | None:
-    """Where libraries are kept: a folder of this user's own; None if there can be none."""
+    """Where libraries are kept: a folder that nobody but this user writes to; None if there can be none."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firmwide")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
+        about = folder.stat()
+        own = about.st_uid == os.getuid() and not about.st_mode & 0o022 and os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # no home, or one that cannot be written to
         return None
     return folder if own else None

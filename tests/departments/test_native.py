@@ -106,6 +106,12 @@ def test_where_nothing_can_be_kept_it_is_built_for_the_process(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))
     assert kept('extern "C" int answer() { return 43; }', ()).answer() == 43
     assert no_folder.read_text() == ""
+    everyones = tmp_path / "firmwide"
+    everyones.mkdir()
+    everyones.chmod(0o777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kept('extern "C" int answer() { return 44; }', ()).answer() == 44
+    assert list(everyones.iterdir()) == []
 
 
 def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
