@@ -31,7 +31,7 @@ class CompiledRollouts:
     """Whole rollouts of one world in one call."""
 
     def __init__(self, world: World, observer: Observer) -> None:
-        """Prepare; nothing is compiled yet.
+        """Prepare and compile, so that whatever goes wrong goes wrong here.
 
         Raises:
             NotCompiledError: the firm, the device or the machine is not one for it.
@@ -39,7 +39,7 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
-        actors()
+        self._look([], {}, world.draw(1, 1, world.generator(0)))
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""

@@ -1,7 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 
 from coordinator.collect import Collector
+from departments.native import why_not
 from departments.policy import PolicyConfig
 from departments.rollout import rollout
 from departments.rules import benchmark_levels
@@ -33,6 +36,19 @@ def test_a_department_is_paid_the_negative_weighted_cost_of_the_stock_points_in_
     assert len(slices) == 2
     for got, expected in zip(slices, direct.slices, strict=True):
         for field, value in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(field, value)
+
+
+def test_a_compiler_that_fails_leaves_rollouts_to_the_eager_world(tmp_path, monkeypatch):
+    why_not()  # what the learners need is compiled before, by a compiler that works
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    expected = _stage(compiled=False)[3].rollout(["west"], 4, (3, 1))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = _stage()[3].rollout(["west"], 4, (3, 1))
+    for one, other in zip(found, expected, strict=True):
+        for field, value in zip(one, other, strict=True):
             np.testing.assert_array_equal(field, value)
 
 
