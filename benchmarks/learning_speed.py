@@ -10,12 +10,12 @@ from typing import Any
 from world_speed import seconds
 
 from coordinator.cluster import Crew, LocalCrew
-from coordinator.critic import CriticConfig
 from coordinator.options import checked
 from coordinator.plan import plan_of
 from coordinator.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Training
+from coordinator.value_function import CriticConfig, values_of
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm
@@ -32,18 +32,15 @@ def update_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     samples = settings.copies * firm.periods.train
     (world,), department = crew.environments, crew.departments[_LEARNING]
     world.call("publish", *plan.base(settings).values())
-    seen, known = world.call("rollout", [_LEARNING], settings.copies, (0,), None, returns=2)
-    streams = [plan.streams[_LEARNING]]
+    streams, shard = [plan.streams[_LEARNING]], ([_LEARNING], settings.copies, (0,))
+    values = values_of(crew.critic.call("calibrate", streams, world.call("rewards", *shard)))
+    seen, lesson = world.call("rollout", [_LEARNING], streams, values, *shard[1:], returns=2)
 
-    def criticise() -> Any:  # noqa: ANN401
-        advantage = crew.critic.call("advantages", streams, known)
-        crew.critic.call("learn")
-        return advantage
-
-    advantage = criticise()
+    def criticise() -> None:
+        crew.critic.call("learn", streams, lesson)
 
     def learn() -> None:
-        department.call("learn", (0,), 1, seen, advantage)
+        department.call("learn", (0,), seen)
 
     ppo, critic = settings.ppo_of(_LEARNING), settings.critic
     taken = {

@@ -10,13 +10,13 @@ import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
 from coordinator.cluster import Crew
-from coordinator.critic import CriticConfig
 from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Iteration, Training
+from coordinator.value_function import CriticConfig
 from departments.joint import JointPolicy
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

@@ -13,17 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coordinator.value_function import ValueFunction, Values
 from departments.episode import SHARD, run_costs
 from departments.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend
 from departments.policy import Snapshot, place_of
-from departments.rollout import rollout
+from departments.rollout import Rollout, rollout
 from departments.rollout_compiled import CompiledRollouts
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 
 Array = NDArray[np.float32]
-Ask = Callable[[str, str, tuple[Any, ...]], Any]
+Message = Callable[..., Any]
 
 
 class Collector:
@@ -36,6 +37,7 @@ class Collector:
         base: NDArray[np.float64],
         reward_weights: Array,
         scaling: Scaling,
+        values: Callable[[], ValueFunction],
         device: str = "cpu",
         compiled: bool = True,
     ) -> None:
@@ -48,6 +50,7 @@ class Collector:
             reward_weights: [N + 1, N] what each department pays of the costs of the stock points, the last row being
                 that of the whole firm's: reward = -weights @ cost.
             scaling: of observations.
+            values: makes the critic's value function.
             device: where the world lives.
             compiled: whether rollouts happen in the compiled world where that can be.
         """
@@ -55,6 +58,7 @@ class Collector:
         self._observer = Observer(self._world, base, scaling)
         self._weights = torch.as_tensor(reward_weights, device=self._world.device)
         self._snapshots: dict[str, Snapshot] = {}
+        self._values = values()
         self._compiled = self._compile() if compiled else None
 
     def _compile(self) -> CompiledRollouts | None:
@@ -71,14 +75,40 @@ class Collector:
         self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
 
     def rollout(
-        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Callable[..., Any] | None = None
+        self,
+        learning: Sequence[str],
+        streams: Sequence[int],
+        values: Values,
+        copies: int,
+        seed: Sequence[int],
+        message: Message | None = None,
     ) -> list[Any]:
-        """One shard: for each learning department its slice, then features and rewards for the critic.
+        """One shard, with what the critic advises.
+
+        Args:
+            learning: the departments that explore and are recorded.
+            streams: their reward streams.
+            values: of the critic.
+            copies: E.
+            seed: names the random streams.
+            message: reaches the departments, if they are to act themselves.
 
         Returns:
-            [(observation [T, F, E], action [T, K, E], log_prob [T, E]), ...,
-            (features [T + 1, G, E], reward [T, A, E])].
+            For each learning department (observation [T, F, E], action [T, K, E], log_prob [T, E], advantage [T, E]),
+            then the critic's lesson, see `ValueFunction.advantages`.
         """
+        result, reward = self._play(learning, copies, seed, message)
+        return advised(self._values, values, streams, result.slices, result.features, reward)
+
+    def rewards(
+        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None = None
+    ) -> Array:
+        """What departments are paid in the shard that `rollout` would play, [T, A, E]."""
+        return as_array(self._play(learning, copies, seed, message)[1])
+
+    def _play(
+        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None
+    ) -> tuple[Rollout, Tensor]:
         snapshots, names = list(self._snapshots.values()), self._world.firm.names
         compiled = self._compiled_for(snapshots)
         actor = None
@@ -92,8 +122,7 @@ class Collector:
         result = rollout(*stage, copies=copies, seed=seed, actor=actor, compiled=compiled)
         weights = self._weights[[place_of(name, names) for name in learning]]
         periods, points, _ = result.cost.shape
-        reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
-        return [*(tuple(map(as_array, part)) for part in result.slices), (as_array(result.features), as_array(reward))]
+        return result, -torch.matmul(weights, result.cost.view(periods, points, -1))
 
     def start(self, copies: int) -> list[Array]:
         """A state in which a stretch of `descend` can begin."""
@@ -114,7 +143,7 @@ class Collector:
         result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others)
         return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
 
-    def _ask(self, message: Callable[..., Any], seen: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _ask(self, message: Message, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]
         return {name: torch.tensor(action, device=self._world.device) for name, action in answers.items()}
 
@@ -135,6 +164,21 @@ class Collector:
             cost = run_costs(self._world, policy, chance) if compiled is None else compiled.costs(everyone, chance)
             parts.append(as_array(cost.sum(0).to(torch.float32)))
         return np.concatenate(parts)
+
+
+def advised(
+    value_function: ValueFunction,
+    values: Values,
+    streams: Sequence[int],
+    slices: Sequence[tuple[Tensor, ...]],
+    features: Tensor,
+    reward: Tensor,
+) -> list[Any]:
+    """Slices with their advantages under the critic's values, then the critic's lesson, as what travels."""
+    value_function.take(values)
+    advantages, lesson = value_function.advantages(streams, features, reward)
+    parts = [(*part, advantage) for part, advantage in zip(slices, advantages, strict=True)]
+    return [tuple(map(as_array, part)) for part in (*parts, lesson)]
 
 
 def as_array(value: Tensor) -> Array:

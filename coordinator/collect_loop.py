@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coordinator.collect import Array, as_array
+from coordinator.collect import Array, advised, as_array
+from coordinator.value_function import ValueFunction, Values
 from departments.episode import SHARD, run_costs
-from departments.loop import LearnedLoop, Payment, Role, loop_rollout, roles
+from departments.loop import LearnedLoop, LoopRollout, Payment, Role, loop_rollout, roles
 from departments.policy import PolicyConfig, Snapshot
 from departments.rules import delivered_cost
 from environment import Firm, World
@@ -57,15 +58,22 @@ class LoopWorld:
 class LoopCollector:
     """Runs the world for the learners."""
 
-    def __init__(self, build: Callable[[], LoopWorld], reward_weights: NDArray[np.float32], siloed: bool) -> None:
+    def __init__(
+        self,
+        build: Callable[[], LoopWorld],
+        reward_weights: NDArray[np.float32],
+        siloed: bool,
+        values: Callable[[], ValueFunction],
+    ) -> None:
         """Build the world.
 
         Args:
             build: makes it.
             reward_weights: [N, N] whose indicators a siloed replenishment department is paid by.
             siloed: whether departments are paid by their own indicators.
+            values: makes the critic's value function.
         """
-        self._loop = build()
+        self._loop, self._values = build(), values()
         world = self._loop.world
         value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
         weights = torch.as_tensor(reward_weights, device=world.device)
@@ -76,12 +84,28 @@ class LoopCollector:
         """Take over new policies of some departments."""
         self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
 
-    def rollout(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object = None) -> list[Any]:
+    def rollout(
+        self,
+        learning: Sequence[str],
+        streams: Sequence[int],
+        values: Values,
+        copies: int,
+        seed: Sequence[int],
+        message: object = None,
+    ) -> list[Any]:
         """One shard; see `Collector.rollout`. Slices also hold the memories at the starts of chunks."""
+        result = self._play(learning, copies, seed, message)
+        return advised(self._values, values, streams, result.slices, result.features, result.reward)
+
+    def rewards(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object = None) -> Array:
+        """See `Collector.rewards`."""
+        return as_array(self._play(learning, copies, seed, message).reward)
+
+    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object) -> LoopRollout:
         if message is not None:
             raise ValueError("execution by message is for firms without customers; use snapshot")
         loop = self._loop
-        result = loop_rollout(
+        return loop_rollout(
             loop.world,
             loop.observer,
             loop.roles,
@@ -91,8 +115,6 @@ class LoopCollector:
             copies=copies,
             seed=seed,
         )
-        slices = [tuple(as_array(field) for field in part) for part in result.slices]
-        return [*slices, (as_array(result.features), as_array(result.reward))]
 
     def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
         """Cost of every episode of some evaluation shards; see `Collector.costs`."""

@@ -16,6 +16,7 @@ from coordinator.critic import Critic
 from coordinator.imarl import reward_weights
 from coordinator.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.together import marl_owners, marl_reward_weights
+from coordinator.value_function import ValueFunction
 from departments.department import Charter, Department
 from departments.graph import Graph
 from departments.joint import widest_observation
@@ -157,19 +158,19 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
         )
         for name, policy in policies.items()
     }
+    values = functools.partial(
+        ValueFunction,
+        observer.size,
+        len(charters),
+        settings.critic,
+        settings.device,
+        graph=graph,
+        time_through=network.time_through(),
+        compiled=settings.compiled,
+    )
     blueprint = Blueprint(
         departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
-        critic=functools.partial(
-            Critic,
-            observer.size,
-            len(charters),
-            settings.critic,
-            settings.seed,
-            settings.device,
-            graph=graph,
-            time_through=network.time_through(),
-            compiled=settings.compiled,
-        ),
+        critic=functools.partial(Critic, values, settings.seed),
         environment=functools.partial(
             Collector,
             firm,
@@ -177,6 +178,7 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             base,
             weights / np.float32(unit),
             scaling_of(firm, settings),
+            values,
             settings.device,
             settings.compiled,
         ),
@@ -227,19 +229,19 @@ def _loop_plan(firm: Firm, settings: Settings) -> Plan:
         for number, role in enumerate(loop.roles)
     }
     streams = {name: number if siloed else 0 for number, name in enumerate(charters)}
+    values = functools.partial(
+        ValueFunction,
+        critic_features(loop.world, loop.observer),
+        max(streams.values()) + 1,
+        settings.loop.critic,
+        settings.device,
+        terminated=True,
+        compiled=settings.compiled,
+    )
     blueprint = Blueprint(
         departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
-        critic=functools.partial(
-            Critic,
-            critic_features(loop.world, loop.observer),
-            max(streams.values()) + 1,
-            settings.loop.critic,
-            settings.seed,
-            settings.device,
-            True,
-            compiled=settings.compiled,
-        ),
-        environment=functools.partial(LoopCollector, build, reward_weights(network, "downstream"), siloed),
+        critic=functools.partial(Critic, values, settings.seed),
+        environment=functools.partial(LoopCollector, build, reward_weights(network, "downstream"), siloed, values),
     )
     return Plan(firm, network, charters, blueprint, {}, streams)
 

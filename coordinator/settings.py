@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coordinator.critic import CriticConfig
+from coordinator.value_function import CriticConfig
 from departments.graph import GraphConfig
 from departments.pathwise import PathwiseConfig
 from departments.policy import PolicyConfig

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coordinator.cluster import Crew, WorkerLostError, spread
 from coordinator.settings import Settings
+from coordinator.value_function import values_of
 from departments.department import Arrays
 from departments.episode import SHARD
 from departments.policy import Snapshot
@@ -61,13 +62,13 @@ class Training:
     started: float = field(default_factory=time.monotonic)
     spent: float = 0.0  # seconds before this process, when resumed
     _states: dict[str, Arrays] = field(default_factory=dict)
-    _critic: Arrays | None = None
+    _critic: Arrays = field(default_factory=dict)
     _sent: list[Any] = field(default_factory=list)  # what environments were told and have not answered yet
     _worlds: list[list[Array]] = field(default_factory=list)  # where the shards of `descend` go on
 
     def __post_init__(self) -> None:
         """Bring the workers into the state that is held here."""
-        if self._critic is None:
+        if not self._critic:
             self._critic = self._safely(lambda: self.crew.get(self.crew.critic.call("state")))
         self._safely(self._reinstall)
 
@@ -177,21 +178,26 @@ class Training:
         crew, shards = self.crew, self.settings.shards
         copies, count = self.settings.copies // shards, len(learning)
         message = crew.message() if self.by_message else None
-        parts = []
-        for shard in range(shards):
-            worker = crew.environments[shard % len(crew.environments)]
-            parts.append(worker.call("rollout", learning, copies, (*seed, shard), message, returns=count + 1))
         streams = [self.streams[name] for name in learning]
-        advantages = crew.critic.call("advantages", streams, *(part[-1] for part in parts), returns=count)
-        advantages = advantages if isinstance(advantages, list) else [advantages]
-        fitted = crew.critic.call("learn")
+        workers = [crew.environments[shard % len(crew.environments)] for shard in range(shards)]
+        critic = self._critic
+        if not critic["std"][streams].all():  # streams that nobody has learned from have no scale yet
+            rewards = [
+                worker.call("rewards", learning, copies, (*seed, shard), message)
+                for shard, worker in enumerate(workers)
+            ]
+            critic = crew.get(crew.critic.call("calibrate", streams, *rewards))
+        values = values_of(critic)
+        parts = [
+            worker.call("rollout", learning, streams, values, copies, (*seed, shard), message, returns=count + 1)
+            for shard, worker in enumerate(workers)
+        ]
+        fitted = crew.critic.call("learn", streams, *(part[-1] for part in parts))
         updates = {}
         for owner in dict.fromkeys(self.owner.get(name, name) for name in learning):
             shared = [i for i, name in enumerate(learning) if self.owner.get(name, name) == owner]
             slices = [part[i] for i in shared for part in parts]
-            updates[owner] = crew.departments[owner].call(
-                "learn", tuple(seed), len(slices), *slices, *(advantages[i] for i in shared)
-            )
+            updates[owner] = crew.departments[owner].call("learn", tuple(seed), *slices)
         results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
         crew.get(self._sent)
         critic_stats, critic_state = crew.get(fitted)
@@ -242,7 +248,7 @@ class Training:
         for name, worker in self.crew.departments.items():
             state = self._states.get(name)
             calls.append(worker.call("adopt", self.published[name]) if state is None else worker.call("restore", state))
-        if self._critic is not None:
+        if self._critic:
             calls.append(self.crew.critic.call("restore", self._critic))
         self.crew.get(calls)
         self._send(list(self.published.values()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -95,21 +94,23 @@ class Department:
         self.charter.must_fit(snapshot)
         self._install(snapshot)
 
-    def learn(self, seed: Sequence[int], count: int, *parts: Any) -> tuple[Snapshot, Arrays, UpdateStats]:  # noqa: ANN401
+    def learn(
+        self, seed: Sequence[int], *parts: tuple[NDArray[np.float32], ...]
+    ) -> tuple[Snapshot, Arrays, UpdateStats]:
         """One PPO update on this department's slices.
 
         Args:
             seed: names the stream that shuffles the samples.
-            count: number of slices.
-            parts: `count` slices of equal length of time, then the advantages [T, E] that belong to them in that order.
+            parts: slices of equal length of time, each ending with its advantages [T, E].
 
         Returns:
             The new snapshot, the state to go on from, and what the update did.
         """
         charter = self.charter
-        advantage = torch.cat([self._tensor(part) for part in parts[count:]], -1)
         generator = seeded_generator(charter.device, *seed, charter.point)
-        fields = [torch.cat([self._tensor(part[i]) for part in parts[:count]], -1) for i in range(len(parts[0]))]
+        *fields, advantage = (
+            torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
+        )
         if charter.role is None:
             stats = update_policy(
                 self._parameters,

@@ -1,12 +1,12 @@
 """Training runs small enough for a test, and watchers that write down what they see."""
 
 from coordinator.cluster import LocalCrew
-from coordinator.critic import CriticConfig
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import train
 from coordinator.training import Training
+from coordinator.value_function import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 

@@ -1,11 +1,16 @@
 import os
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from coordinator.collect import Collector
+from coordinator.critic import Critic
+from coordinator.value_function import CriticConfig, ValueFunction, values_of
 from departments.native import why_not
 from departments.policy import PolicyConfig
+from departments.ppo import samples_first
 from departments.rollout import rollout
 from departments.rules import benchmark_levels
 from tests.small_firms import fresh, stirred, tree, world_of
@@ -13,30 +18,62 @@ from tests.small_firms import fresh, stirred, tree, world_of
 WEIGHTS = np.array([[1, 1, 1], [0, 2, 0], [0.5, 0, 3]], dtype=np.float32)
 
 
+def _function(observer, compiled=True):
+    return ValueFunction(observer.size, 3, CriticConfig(hidden=(8,)), compiled=compiled)
+
+
+def _values(observer):
+    """Of a critic that has seen some rewards."""
+    critic = Critic(partial(_function, observer), seed=1)
+    return values_of(critic.calibrate([0, 1, 2], np.random.default_rng(0).standard_normal((5, 3, 4)).astype("f4")))
+
+
+def _rolled(stage, learning):
+    """A shard of four copies."""
+    world, observer, _, collector = stage
+    streams = [world.firm.names.index(name) for name in learning]
+    return collector.rollout(learning, streams, _values(observer), 4, (3, 1))
+
+
 def _stage(compiled=True):
     firm = tree()
     world, observer = world_of(firm)
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
     levels = benchmark_levels(firm)
-    collector = Collector(firm, levels, levels, WEIGHTS, "benchmark", compiled=compiled)
+    collector = Collector(firm, levels, levels, WEIGHTS, "benchmark", partial(_function, observer), compiled=compiled)
     collector.publish(*snapshots)
     return world, observer, snapshots, collector
 
 
 def test_a_department_is_paid_the_negative_weighted_cost_of_the_stock_points_in_each_period():
     world, observer, snapshots, collector = _stage(compiled=False)
-    *slices, (features, reward) = collector.rollout(["west", "depot"], 4, (3, 1))
+    reward = collector.rewards(["west", "depot"], 4, (3, 1))
     direct = rollout(world, observer, snapshots, ["west", "depot"], copies=4, seed=(3, 1))
     cost = direct.cost.numpy()
     for place, row in enumerate([WEIGHTS[2], WEIGHTS[0]]):
         for t in range(len(cost)):
             expected = -sum(float(row[n]) * cost[t, n] for n in range(3))
             np.testing.assert_allclose(reward[t, place], expected, rtol=1e-5)
-    np.testing.assert_array_equal(features, direct.features)
+
+
+def test_a_slice_is_what_a_department_saw_and_did_and_what_that_was_worth_to_the_critic():
+    stage = _stage(compiled=False)
+    world, observer, snapshots, collector = stage
+    learning = ["west", "depot"]
+    *slices, lesson = _rolled(stage, learning)
+    direct = rollout(world, observer, snapshots, learning, copies=4, seed=(3, 1))
     assert len(slices) == 2
-    for got, expected in zip(slices, direct.slices, strict=True):
-        for field, value in zip(got, expected, strict=True):
+    for (*seen, _), expected in zip(slices, direct.slices, strict=True):
+        for field, value in zip(seen, expected, strict=True):
             np.testing.assert_array_equal(field, value)
+    np.testing.assert_array_equal(lesson[0], samples_first(direct.features[:-1]))
+    function = _function(observer)
+    function.take(_values(observer))
+    reward = torch.tensor(collector.rewards(learning, 4, (3, 1)))
+    advantages, (_, target) = function.advantages([2, 0], direct.features, reward)
+    for part, advantage in zip(slices, advantages, strict=True):
+        np.testing.assert_array_equal(part[-1], advantage)
+    np.testing.assert_array_equal(lesson[1], target)
 
 
 def test_a_compiler_that_fails_leaves_rollouts_to_the_eager_world(tmp_path, monkeypatch):
@@ -44,17 +81,17 @@ def test_a_compiler_that_fails_leaves_rollouts_to_the_eager_world(tmp_path, monk
     broken = tmp_path / "c++"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    expected = _stage(compiled=False)[3].rollout(["west"], 4, (3, 1))
+    expected = _rolled(_stage(compiled=False), ["west"])
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = _stage()[3].rollout(["west"], 4, (3, 1))
+    found = _rolled(_stage(), ["west"])
     for one, other in zip(found, expected, strict=True):
         for field, value in zip(one, other, strict=True):
             np.testing.assert_array_equal(field, value)
 
 
 def test_what_travels_is_plain_contiguous_arrays():
-    *slices, tail = _stage()[3].rollout(["west"], 4, (3, 1))
-    for field in [*slices[0], *tail]:
+    *slices, lesson = _rolled(_stage(), ["west"])
+    for field in [*slices[0], *lesson]:
         assert type(field) is np.ndarray
         assert field.flags.c_contiguous
         assert field.dtype == np.float32

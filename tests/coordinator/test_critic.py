@@ -1,15 +1,36 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from coordinator.critic import Critic, CriticConfig, horizon
+from coordinator.critic import Critic
+from coordinator.value_function import CriticConfig, ValueFunction, horizon, values_of
 from departments.networks import Shapes, forward
 from departments.returns import generalised_advantage
 
 
-def _critic(features=2, streams=3, **changes):
+def _function(streams=3, **changes):
     small = {"hidden": (8,), "minibatch": 64, "gamma": 0.9, "gae_lambda": 0.8, "learning_rate": 0.01}
-    return Critic(features, streams, CriticConfig(**(small | changes)), seed=1)
+    return ValueFunction(2, streams, CriticConfig(**(small | changes)))
+
+
+def _critic(streams=3, **changes):
+    return Critic(partial(_function, streams, **changes), seed=1)
+
+
+def _advised(critic, streams, *parts, **changes):
+    """Advantages [T, E] by stream under the values that the critic hands out, shards side by side, and its lessons."""
+    state = critic.calibrate(streams, *(reward for _, reward in parts))
+    function = _function(len(state["mean"]), **changes)
+    function.take(values_of(state))
+    found = [function.advantages(streams, *map(torch.tensor, part)) for part in parts]
+    advantages = [np.concatenate(shards, -1) for shards in zip(*(own for own, _ in found), strict=True)]
+    return advantages, [tuple(part.numpy() for part in lesson) for _, lesson in found]
+
+
+def _taught(critic, streams, *parts):
+    return critic.learn(streams, *_advised(critic, streams, *parts)[1])
 
 
 def _batch(streams=1, periods=6, copies=16, seed=0):
@@ -29,7 +50,7 @@ def _values(critic, features, stream):
 def test_a_new_stream_takes_its_scale_from_its_first_batch():
     critic = _critic()
     reward = np.full((6, 1, 16), -3.0, dtype=np.float32)
-    (advantage,) = critic.advantages([1], (_batch()[0], reward))
+    (advantage,), _ = _advised(critic, [1], (_batch()[0], reward))
     np.testing.assert_allclose(advantage, 0, atol=1e-4)  # a constant reward r is worth r / (1 - gamma) at once
     assert critic.state()["mean"].tolist() == pytest.approx([0, -30, 0])
 
@@ -37,33 +58,32 @@ def test_a_new_stream_takes_its_scale_from_its_first_batch():
 def test_advantages_are_those_of_the_values_that_the_critic_states():
     critic = _critic()
     features, reward = _batch(streams=2)
-    critic.advantages([0, 2], (features, reward))
-    critic.learn()
-    found = critic.advantages([2, 0], (features, reward))
+    _taught(critic, [0, 2], (features, reward))
+    found, _ = _advised(critic, [2, 0], (features, reward[:, ::-1].copy()))
     for place, stream in enumerate([2, 0]):
         value = _values(critic, features, stream)
-        expected = generalised_advantage(torch.tensor(reward[:, place]), value, 0.9, 0.8)
+        expected = generalised_advantage(torch.tensor(reward[:, 1 - place]), value, 0.9, 0.8)
         np.testing.assert_allclose(found[place], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_shards_are_valued_side_by_side():
     features, reward = _batch()
-    whole = _critic().advantages([0], (features, reward))[0]
+    (whole,), (lesson,) = _advised(_critic(), [0], (features, reward))
     halves = [(features[..., part], reward[..., part]) for part in (slice(8), slice(8, 16))]
-    parted = _critic().advantages([0], *halves)[0]
+    (parted,), lessons = _advised(_critic(), [0], *halves)
     np.testing.assert_array_equal(parted, whole)
+    for one, other in zip(lesson, map(np.concatenate, zip(*lessons, strict=True)), strict=True):
+        np.testing.assert_array_equal(np.unique(one, axis=0), np.unique(other, axis=0))
 
 
 def test_a_new_scale_changes_no_value():
     """PopArt: fitted without a single step of learning, only mean and spread have moved."""
     critic = _critic(learning_rate=1e-30)
     features, reward = _batch(streams=3)
-    critic.advantages([0, 1, 2], (features, reward))
-    critic.learn()
+    _taught(critic, [0, 1, 2], (features, reward))
     scale = critic.state()["std"].copy()
     before = [_values(critic, features, stream) for stream in range(3)]
-    critic.advantages([0, 2], (features, 40 * reward[:, [0, 2]]))
-    critic.learn()
+    _taught(critic, [0, 2], (features, 40 * reward[:, [0, 2]]))
     assert (critic.state()["std"][[0, 2]] > 2 * scale[[0, 2]]).all()
     for stream in range(3):
         torch.testing.assert_close(_values(critic, features, stream), before[stream], rtol=1e-4, atol=1e-3)
@@ -72,15 +92,13 @@ def test_a_new_scale_changes_no_value():
 def test_a_new_scale_changes_no_value_of_a_critic_that_has_learned_something():
     critic = _critic()
     for seed in range(4):
-        critic.advantages([0, 1, 2], _batch(streams=3, seed=seed))
-        critic.learn()
+        _taught(critic, [0, 1, 2], _batch(streams=3, seed=seed))
     restored = _critic(learning_rate=1e-30)
     restored.restore(critic.state())
     features, reward = _batch(streams=3, seed=9)
     before = [_values(critic, features, stream) for stream in range(3)]
     assert float(before[0].std()) > 0.01
-    restored.advantages([0, 1, 2], (features, 5 * reward))
-    restored.learn()
+    _taught(restored, [0, 1, 2], (features, 5 * reward))
     for stream in range(3):
         torch.testing.assert_close(_values(restored, features, stream), before[stream], rtol=1e-4, atol=1e-3)
 
@@ -88,10 +106,10 @@ def test_a_new_scale_changes_no_value_of_a_critic_that_has_learned_something():
 def test_the_first_step_follows_the_gradient_of_the_squared_error():
     critic = _critic(streams=2, epochs=1, max_grad_norm=1e9, value_coef=0.7)
     features, reward = _batch(streams=2, periods=4)
-    (advantage, other) = critic.advantages([1, 0], (features, reward))
+    (advantage, other), lessons = _advised(critic, [1, 0], (features, reward))
     before = critic.state()
     target = np.stack([other, advantage]) + np.stack([_values(critic, features, s)[:-1] for s in (0, 1)])
-    critic.learn()
+    critic.learn([1, 0], *lessons)
     after = critic.state()
     scaled = torch.tensor((target - after["mean"][:, None, None]) / after["std"][:, None, None]).flatten(1).T
     old_std, ratio = before["std"], before["std"] / after["std"]
@@ -115,8 +133,7 @@ def test_the_critic_learns_a_value_function_that_is_known():
         start = rng.uniform(-1, 1, (1, 1, 64))
         path = start * 0.5 ** np.arange(9)[:, None, None]
         features = np.concatenate([path, rng.standard_normal(path.shape)], axis=1).astype(np.float32)
-        critic.advantages([0], (features, features[:-1, :1]))
-        stats, _ = critic.learn()
+        stats, _ = _taught(critic, [0], (features, features[:-1, :1]))
     x = np.linspace(-0.9, 0.9, 19, dtype=np.float32)
     probe = np.stack([x, np.zeros_like(x)])[None]
     np.testing.assert_allclose(_values(critic, probe, 0)[0], x / (1 - 0.9 / 2), atol=0.1)
@@ -125,11 +142,9 @@ def test_the_critic_learns_a_value_function_that_is_known():
 
 def test_streams_that_are_not_asked_for_are_left_alone():
     critic = _critic()
-    critic.advantages([0, 1, 2], _batch(streams=3))
-    critic.learn()
+    _taught(critic, [0, 1, 2], _batch(streams=3))
     before = critic.state()
-    critic.advantages([1], _batch(seed=4))
-    critic.learn()
+    _taught(critic, [1], _batch(seed=4))
     after = critic.state()
     for name in ("mean", "std"):
         assert before[name][[0, 2]].tolist() == after[name][[0, 2]].tolist()
@@ -139,21 +154,13 @@ def test_streams_that_are_not_asked_for_are_left_alone():
 def test_a_critic_restored_from_its_state_goes_on_bit_for_bit():
     undisturbed = _critic()
     for seed in range(3):
-        undisturbed.advantages([0, 2], _batch(streams=2, seed=seed))
-        _, state = undisturbed.learn()
+        _, state = _taught(undisturbed, [0, 2], _batch(streams=2, seed=seed))
     successor = _critic()
     successor.restore(state)
-    for critic in (undisturbed, successor):
-        critic.advantages([0, 1], _batch(streams=2, seed=7))
-    expected, got = undisturbed.learn(), successor.learn()
+    expected, got = (_taught(critic, [0, 1], _batch(streams=2, seed=7)) for critic in (undisturbed, successor))
     assert expected[0] == got[0]
     for name, value in expected[1].items():
         np.testing.assert_array_equal(got[1][name], value)
-
-
-def test_a_critic_without_a_batch_says_so():
-    with pytest.raises(RuntimeError, match="call advantages first"):
-        _critic().learn()
 
 
 @pytest.mark.parametrize(

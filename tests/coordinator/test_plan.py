@@ -23,7 +23,7 @@ def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
 
 def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():
     plan = plan_of(load_firm("toy"), Settings())
-    *_, (_, reward) = _collect(plan)
+    reward = _collect(plan)
     assert plan.charters["shop"].shapes.inputs == 1
     assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
 
@@ -31,7 +31,7 @@ def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():
 def _collect(plan):
     collector = plan.blueprint.environment()
     collector.publish(*plan.base(Settings()).values())
-    return collector.rollout(["shop"], 64, (0,))
+    return collector.rewards(["shop"], 64, (0,))
 
 
 def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():

@@ -6,13 +6,13 @@ import torch
 
 import coordinator.collect
 from coordinator.cli import run as command
-from coordinator.critic import CriticConfig
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request, ask, being_trained
 from coordinator.run_folder import RunFolder
 from coordinator.settings import IMARLSettings, LoopSettings
 from coordinator.store import load_policy
 from coordinator.train import train
+from coordinator.value_function import CriticConfig
 from departments.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig
 from departments.rules import benchmark_levels

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from coordinator.benchmark import fitting_schemes
 from coordinator.options import checked, config_file
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.value_function import values_of
 from departments.graph import GraphShapes
 from departments.policy import FIRM
+from departments.ppo import samples_first
 from environment import load_firm, parse_firm
 from tests.small_firms import tree
 from tests.small_runs import Stop, final_policies, settings, training_of
@@ -26,12 +29,13 @@ def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
     (charter,) = plan.charters.values()
     assert (charter.name, charter.shapes.inputs, charter.shapes.outputs) == (FIRM, 6, 6)
     assert plan_of(firm, Settings(scheme="sarl")).charters[FIRM].shapes.hidden == (256, 256)
-    shard = training.crew.environments[0].call("rollout", [FIRM], 4, (0, 0, 0), None, returns=2)
-    (observation, action, log_prob), (features, reward) = shard
+    values = values_of(training.crew.critic.call("state"))
+    shard = training.crew.environments[0].call("rollout", [FIRM], [0], values, 4, (0, 0, 0), None, returns=2)
+    (observation, action, log_prob, advantage), (features, target) = shard
     assert observation.shape == action.shape == (12, 6, 4)
-    assert log_prob.shape == (12, 4)
-    np.testing.assert_array_equal(observation, features[:-1, :6])
-    assert reward.shape == (12, 1, 4)
+    assert log_prob.shape == advantage.shape == (12, 4)
+    np.testing.assert_array_equal(samples_first(torch.tensor(observation)), features[:, :6])
+    assert target.shape == (48, 1)
 
 
 def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
@@ -43,12 +47,12 @@ def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
     quiet[:] = 0.0
     quiet[-3:] = -30.0  # no exploration: both are the benchmark
     single.publish(dataclasses.replace(single.published[FIRM], parameters=quiet))
-    ours = single.crew.environments[0].call("rollout", [FIRM], 8, (1, 2), None, returns=2)[-1][1]
+    ours = single.crew.environments[0].call("rewards", [FIRM], 8, (1, 2))
     upstream = many.published["depot"].parameters.copy()
     upstream[:] = 0.0
     upstream[-1] = -30.0
     many.publish(dataclasses.replace(many.published["depot"], parameters=upstream))
-    theirs = many.crew.environments[0].call("rollout", ["depot"], 8, (1, 2), None, returns=2)[-1][1]
+    theirs = many.crew.environments[0].call("rewards", ["depot"], 8, (1, 2))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # downstream of the depot is everyone
 
 

@@ -95,7 +95,7 @@ def test_another_step_law_of_one_department_changes_no_other_department_s_update
             department = company.department(name, laws.get(name, FAST))
             for turn in range(2):
                 found[name] = department.learn(
-                    (1, turn), 1, rollout.slices[number], advantage_of(rollout, number, turn)
+                    (1, turn), (*rollout.slices[number], advantage_of(rollout, number, turn))
                 )[0]
         return {name: snapshot.parameters for name, snapshot in found.items()}
 
@@ -114,7 +114,7 @@ def test_a_department_s_learning_rate_follows_its_law_over_the_episodes_it_has_l
     rates = []
     for turn in range(3):
         rates.append(department.learning_rate)
-        _, state, _ = department.learn((turn,), 1, rollout.slices[1], advantage_of(rollout, 1, turn))
+        _, state, _ = department.learn((turn,), (*rollout.slices[1], advantage_of(rollout, 1, turn)))
     assert rates == pytest.approx([law.at(6 * turn) for turn in range(3)])
     successor = company.department("east", law)
     successor.restore(state)

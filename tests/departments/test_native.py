@@ -1,9 +1,11 @@
 import shutil
+from functools import partial
 
 import pytest
 import torch
 
-from coordinator.critic import Critic, CriticConfig
+from coordinator.critic import Critic
+from coordinator.value_function import CriticConfig, ValueFunction, values_of
 from departments import native
 from departments.adam import Adam
 from departments.networks import Shapes, forward
@@ -72,14 +74,16 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
 @needs_compiler
 def test_a_compiled_critic_learns_as_by_hand():
     generator = torch.Generator().manual_seed(2)
-    features = torch.randn(9, 5, 40, generator=generator).numpy()
-    reward = torch.randn(8, 2, 40, generator=generator).numpy()
+    features, reward = torch.randn(9, 5, 40, generator=generator), torch.randn(8, 2, 40, generator=generator)
     found = {}
     for compiled in (True, False):
-        critic = Critic(5, 3, CriticConfig(minibatch=100), 4, compiled=compiled)
+        build = partial(ValueFunction, 5, 3, CriticConfig(minibatch=100), compiled=compiled)
+        critic, function = Critic(build, 4), build()
+        state = critic.calibrate([2, 0], reward.numpy())
         for _ in range(3):
-            advantages = critic.advantages([2, 0], (features, reward))
-            told, state = critic.learn()
+            function.take(values_of(state))
+            advantages, lesson = function.advantages([2, 0], features, reward)
+            told, state = critic.learn([2, 0], tuple(part.numpy() for part in lesson))
         found[compiled] = [*advantages, *state.values(), *told.values()]
     for one, other in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other), rtol=1e-3, atol=2e-5)
