@@ -18,13 +18,51 @@ constexpr int kLanes = 8, kRows[] = {0, 8, 4, 3, 2};
 #else
 constexpr int kLanes = 4, kRows[] = {0, 8, 4, 3, 2};
 #endif
-constexpr int kTile = 144;  // samples; a multiple of the rows of all blocks
+constexpr int kTile = 144;  // samples; a multiple of the rows of all blocks and of kLanes
 constexpr int kPanel = 4;  // vectors side by side in a block, at most
 typedef float V __attribute__((vector_size(4 * kLanes)));
 typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4)));
 
+typedef int32_t I __attribute__((vector_size(4 * kLanes)));
+
 inline V load(const float *from) { return *(const Unaligned *)from; }
 inline void store(float *to, V value) { *(Unaligned *)to = value; }
+
+// Sums of neighbours: those of `left` in the lower half, those of `right` in the upper.
+inline V pairs(V left, V right) {
+#if defined(__clang__)
+  V sum;
+  for (int i = 0; i < kLanes / 2; i++) {
+    sum[i] = left[2 * i] + left[2 * i + 1];
+    sum[i + kLanes / 2] = right[2 * i] + right[2 * i + 1];
+  }
+  return sum;
+#else
+  I even;
+  for (int i = 0; i < kLanes; i++) even[i] = 2 * i;
+  return __builtin_shuffle(left, right, even) + __builtin_shuffle(left, right, even + 1);
+#endif
+}
+
+inline float total(V value) {
+  for (int n = kLanes; n > 1; n /= 2) value = pairs(value, value);
+  return value[0];
+}
+
+// e^x to single precision, after expf of Cephes: 2^n e^r with |r| at most ln 2 / 2.
+inline V exponential(V x) {
+  x = x < -87.0f ? V{} - 87.0f : x;
+  x = x > 88.0f ? V{} + 88.0f : x;
+  const float shift = 12582912.0f;  // 1.5 * 2^23: added, it leaves the nearest integer in the lowest bits
+  const V shifted = x * 1.44269504f + shift, n = shifted - shift, r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  V sum = V{} + 1.9875691500e-4f;
+  sum = sum * r + 1.3981999507e-3f;
+  sum = sum * r + 8.3334519073e-3f;
+  sum = sum * r + 4.1665795894e-2f;
+  sum = sum * r + 1.6666665459e-1f;
+  sum = sum * r + 5.0000001201e-1f;
+  return (sum * r * r + r + 1.0f) * (V)(((I)shifted - 0x4B400000 + 127) << 23);
+}
 
 // What becomes of the sums: they are kept as they are, only where they are above 0, or only where a gate is.
 enum End { kPlain, kRelu, kGated };
@@ -77,6 +115,7 @@ void rows(float *c, long ldc, const float *a, long am, long ak, const float *b, 
   for (; m + M <= count; m += M) some(m, block<M, N, E>);
   if (M > 4)
     for (; m + 4 <= count; m += 4) some(m, block<4, N, E>);
+  for (; m + 2 <= count; m += 2) some(m, block<2, N, E>);
   for (; m < count; m++) some(m, block<1, N, E>);
 }
 
@@ -92,6 +131,37 @@ void product(float *c, long ldc, const float *a, long am, long ak, const float *
       case 3: rows<kRows[3], 3, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
       default: rows<kRows[4], 4, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
     }
+  }
+}
+
+// Adds `count` rows of N vectors to one.
+template <int N>
+void add_rows(float *to, const float *from, long ld, long count) {
+  V sum[N];
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++) sum[n] = load(to + n * kLanes);
+  for (long s = 0; s < count; s++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) sum[n] += load(from + s * ld + n * kLanes);
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++) store(to + n * kLanes, sum[n]);
+}
+
+// C[count][1] = start + A[count][depth] b[depth], for rows of C and A that are ldc and depth apart; A has rows up to the
+// next multiple of kLanes.
+inline void products(float *c, long ldc, const float *a, const float *b, long count, long depth, float start) {
+  for (long s = 0; s < count; s += kLanes) {
+    V sum[kLanes];
+#pragma GCC unroll 16
+    for (int m = 0; m < kLanes; m++) sum[m] = load(a + (s + m) * depth) * load(b);
+    for (long k = kLanes; k < depth; k += kLanes)
+#pragma GCC unroll 16
+      for (int m = 0; m < kLanes; m++) sum[m] += load(a + (s + m) * depth + k) * load(b + k);
+#pragma GCC unroll 4
+    for (int n = kLanes / 2; n; n /= 2)
+#pragma GCC unroll 8
+      for (int m = 0; m < n; m++) sum[m] = pairs(sum[2 * m], sum[2 * m + 1]);
+    for (long m = 0; m < std::min<long>(kLanes, count - s); m++) c[(s + m) * ldc] = sum[0][m] + start;
   }
 }
 
@@ -141,7 +211,15 @@ class Network {
       layers_.push_back(std::move(layer));
     }
     input_.assign(kTile * layers_[0].wide_in, 0);
+    some_ = {0, 1, layers_.back().outputs};
     for (const Layer &layer : layers_) zeros_.resize(std::max<size_t>(zeros_.size(), layer.wide_in), 0);
+  }
+
+  // Learn some outputs only, where they are few: the gradients of the others are 0.
+  void only(const int64_t *outputs, int64_t count) {
+    const auto [least, most] = std::minmax_element(outputs, outputs + count);
+    const bool few = std::all_of(outputs, outputs + count, [&](int64_t o) { return o == *least || o == *most; });
+    if (few) some_ = {*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)};
   }
 
   float *input() { return input_.data(); }  // [kTile][input_width]
@@ -167,7 +245,13 @@ class Network {
     long width = layers_[0].wide_in;
     for (Layer &layer : layers_) {
       float *value = layer.value.data();
-      const auto pass = &layer == &layers_.back() ? product<kPlain> : product<kRelu>;
+      const bool last = &layer == &layers_.back();
+      if (last && some_.count <= 2 && !layer.backward.empty()) {  // one by one; in learning nobody counts on last bits
+        for (long i = 0, o = some_.first; i < some_.count; i++, o += some_.step)
+          products(value + o, layer.wide_out, below, &layer.backward[o * width], count, width, layer.bias[o]);
+        return;
+      }
+      const auto pass = last ? product<kPlain> : product<kRelu>;
       pass(value, layer.wide_out, below, width, 1, layer.forward.data(), layer.wide_out, count, layer.wide_out,
            layer.inputs, {layer.bias.data(), 0, nullptr});
       below = value, width = layer.wide_out;
@@ -185,24 +269,28 @@ class Network {
   void backward(long count) {
     for (long l = (long)layers_.size() - 1; l >= 0; l--) {
       Layer &layer = layers_[l];
+      const Some some = l + 1 == (long)layers_.size() ? some_ : Some{0, 1, layer.outputs};
       const float *below = l ? layers_[l - 1].value.data() : input_.data();
-      float *changed = layer.weight_change.data();
-      const float *above = layer.change.data();
-      if (layer.turned)
+      const float *above = layer.change.data(), *mine = above + some.first;
+      if (layer.turned) {
+        float *changed = layer.weight_change.data();
         product<kPlain>(changed, layer.wide_out, below, 1, layer.wide_in, above, layer.wide_out, layer.inputs,
                         layer.wide_out, count, {changed, layer.wide_out, nullptr});
-      else
-        product<kPlain>(changed, layer.wide_in, above, 1, layer.wide_out, below, layer.wide_in, layer.outputs,
-                        layer.wide_in, count, {changed, layer.wide_in, nullptr});
-      for (long o = 0; o < layer.wide_out; o += kLanes) {
-        V sum = load(&layer.bias_change[o]);
-        for (long s = 0; s < count; s++) sum += load(&layer.change[s * layer.wide_out + o]);
-        store(&layer.bias_change[o], sum);
+      } else {
+        float *changed = &layer.weight_change[some.first * layer.wide_in];
+        const long apart = some.step * layer.wide_in;
+        product<kPlain>(changed, apart, mine, some.step, layer.wide_out, below, layer.wide_in, some.count,
+                        layer.wide_in, count, {changed, apart, nullptr});
       }
+      long o = 0;
+      for (; o + kPanel * kLanes <= layer.wide_out; o += kPanel * kLanes)
+        add_rows<kPanel>(&layer.bias_change[o], above + o, layer.wide_out, count);
+      for (; o < layer.wide_out; o += kLanes) add_rows<1>(&layer.bias_change[o], above + o, layer.wide_out, count);
       if (!l) break;
       Layer &under = layers_[l - 1];
-      product<kGated>(under.change.data(), under.wide_out, above, layer.wide_out, 1, layer.backward.data(),
-                      layer.wide_in, count, layer.wide_in, layer.outputs, {zeros_.data(), 0, under.value.data()});
+      product<kGated>(under.change.data(), under.wide_out, mine, layer.wide_out, some.step,
+                      &layer.backward[some.first * layer.wide_in], some.step * layer.wide_in, count, layer.wide_in,
+                      some.count, {zeros_.data(), 0, under.value.data()});
     }
   }
 
@@ -219,8 +307,13 @@ class Network {
   }
 
  private:
+  struct Some {
+    long first, step, count;
+  };
+
   std::vector<Layer> layers_;
   Floats input_, zeros_;
+  Some some_;  // the outputs that learn
 };
 
 // A batch of samples and the walk over it: shuffled minibatches, one step of Adam each.
@@ -376,11 +469,12 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
   float *log_std = fit->parameters + fit->parameters_count - actions;
   float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
   const double half_log_two_pi = 0.91893853320467274178;
-  Floats scale(actions);
+  // Of a tile: per action (action - mean) / standard deviation, then its gradient; old log probability, advantage.
+  Floats standard(actions * kTile), old(kTile), gain(kTile), scale(actions);
   std::vector<double> moved(actions);
   double divergence = 0, clipped = 0;
+  const float low = 1 - (float)clip_ratio, high = 1 + (float)clip_ratio;
   const auto each = [&](const int64_t *index, int64_t count, int64_t size) {
-    float *change = walk.network.output_change();
     const float *mean = walk.network.output();
     float constant = 0;
     for (int64_t k = 0; k < actions; k++) {
@@ -388,25 +482,36 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
       constant += log_std[k] + (float)half_log_two_pi;
     }
     for (int64_t s = 0; s < count; s++) {
-      const float *did = action + index[s] * actions;
-      float density = -constant;
+      old[s] = old_log_prob[index[s]], gain[s] = advantage[index[s]];
+      for (int64_t k = 0; k < actions; k++)
+        standard[k * kTile + s] = (action[index[s] * actions + k] - mean[s * wide + k]) * scale[k];
+    }
+    for (int64_t s = count; s % kLanes; s++) {  // fills the last vector with what counts for nothing
+      old[s] = -constant, gain[s] = 0;
+      for (int64_t k = 0; k < actions; k++) standard[k * kTile + s] = 0;
+    }
+    V divergences{}, outside{};
+    for (int64_t s = 0; s < count; s += kLanes) {
+      V density = V{} - constant;
       for (int64_t k = 0; k < actions; k++) {
-        const float standard = (did[k] - mean[s * wide + k]) * scale[k];
-        density -= 0.5f * standard * standard;
-        change[s * wide + k] = standard;
+        const V own = load(&standard[k * kTile + s]);
+        density -= 0.5f * own * own;
       }
-      const float log_ratio = density - old_log_prob[index[s]], ratio = std::exp(log_ratio);
-      const float gain = advantage[index[s]];
-      divergence += ratio - 1.0f - log_ratio;
-      clipped += std::fabs(ratio - 1.0f) > (float)clip_ratio;
-      const bool free = gain > 0 ? ratio <= 1 + (float)clip_ratio : ratio >= 1 - (float)clip_ratio;
-      const float weight = free ? -ratio * gain / (float)size : 0.0f;
+      const V log_ratio = density - load(&old[s]), ratio = exponential(log_ratio), gains = load(&gain[s]);
+      divergences += ratio - 1.0f - log_ratio;
+      outside += ratio < low ? V{} + 1.0f : ratio > high ? V{} + 1.0f : V{};
+      const V kept = gains > V{} ? (ratio <= high ? ratio : V{}) : (ratio >= low ? ratio : V{});
+      const V weight = kept * gains * (-1.0f / (float)size);
       for (int64_t k = 0; k < actions; k++) {
-        const float standard = change[s * wide + k];
-        change[s * wide + k] = standard * weight * scale[k];
-        moved[k] += weight * (standard * standard - 1.0f);
+        const V own = load(&standard[k * kTile + s]);
+        moved[k] += total(weight * (own * own - 1.0f));
+        store(&standard[k * kTile + s], own * weight * scale[k]);
       }
     }
+    divergence += total(divergences), clipped += total(outside);
+    float *change = walk.network.output_change();
+    for (int64_t s = 0; s < count; s++)
+      for (int64_t k = 0; k < actions; k++) change[s * wide + k] = standard[k * kTile + s];
   };
   const auto end = [&](int64_t size) {
     divergence /= size;
@@ -428,7 +533,10 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
 void fit_values(const Fit *fit, const float *target, int64_t streams, const int64_t *stream, double coefficient,
                 double *told) {
   Walk walk(*fit);
+  walk.network.only(stream, streams);
   const int64_t wide = walk.network.output_width();
+  Floats aim(kTile * wide), learned(wide), times(wide);  // targets of a tile; which outputs learn, and how many times
+  for (int64_t k = 0; k < streams; k++) learned[stream[k]] = 1, times[stream[k]] += 1;
   double loss = 0;
   walk.go(
       [&](const int64_t *index, int64_t count, int64_t size) {
@@ -436,11 +544,15 @@ void fit_values(const Fit *fit, const float *target, int64_t streams, const int6
         const float *value = walk.network.output();
         const float weight = (float)(2 * coefficient / ((double)size * streams));
         for (int64_t s = 0; s < count; s++)
-          for (int64_t k = 0; k < streams; k++) {
-            const int64_t at = s * wide + stream[k];
-            const float error = value[at] - target[index[s] * streams + k];
-            loss += error * error, change[at] = error * weight;
+          for (int64_t k = 0; k < streams; k++) aim[s * wide + stream[k]] = target[index[s] * streams + k];
+        V squares{};
+        for (int64_t s = 0; s < count; s++)
+          for (int64_t o = 0; o < wide; o += kLanes) {
+            const V error = (load(value + s * wide + o) - load(&aim[s * wide + o])) * load(&learned[o]);
+            squares += error * error * load(&times[o]);
+            store(change + s * wide + o, error * weight);
           }
+        loss += total(squares);
       },
       [&](int64_t size) {
         loss /= (double)size * streams;

@@ -55,10 +55,11 @@ def other(tmp_path_factory):
 
 def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp_path, monkeypatch):
     """Every rollout is simulated again, the swapped department ordering up to the rule's level."""
-    seen, real = [], coordinator.collect.rollout
+    seen, real = {}, coordinator.collect.rollout
 
     def spy(world, observer, snapshots, learning, **how):
-        seen.append((learning, how, result := real(world, observer, snapshots, learning, **how)))
+        result = real(world, observer, snapshots, learning, **how)
+        seen[how["seed"]] = learning, how, result  # a department's first shards are played for the rewards, and again
         return result
 
     monkeypatch.setattr(coordinator.collect, "rollout", spy)
@@ -82,7 +83,7 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
         return torch.stack(costs)
 
     same = []
-    for learning, how, result in seen:
+    for learning, how, result in seen.values():
         same.append(torch.allclose(again(learning, how), result.cost) if learning != ["warehouse"] else None)
     before, after = same[: 2 * 4], same[2 * 4 :]  # two shards an iteration
     assert len(after) == 2 * 4

@@ -72,18 +72,22 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
 
 
 @needs_compiler
-def test_a_compiled_critic_learns_as_by_hand():
+@pytest.mark.parametrize("streams", [[1], [2, 0], [0, 1, 2], [1, 1]])
+def test_a_compiled_critic_learns_as_by_hand(streams):
     generator = torch.Generator().manual_seed(2)
-    features, reward = torch.randn(9, 5, 40, generator=generator), torch.randn(8, 2, 40, generator=generator)
+    features, reward = (
+        torch.randn(9, 5, 40, generator=generator),
+        torch.randn(8, 3, 40, generator=generator)[:, streams],
+    )
     found = {}
     for compiled in (True, False):
         build = partial(ValueFunction, 5, 3, CriticConfig(minibatch=100), compiled=compiled)
         critic, function = Critic(build, 4), build()
-        state = critic.calibrate([2, 0], reward.numpy())
+        state = critic.calibrate(streams, reward.numpy())
         for _ in range(3):
             function.take(values_of(state))
-            advantages, lesson = function.advantages([2, 0], features, reward)
-            told, state = critic.learn([2, 0], tuple(part.numpy() for part in lesson))
+            advantages, lesson = function.advantages(streams, features, reward)
+            told, state = critic.learn(streams, tuple(part.numpy() for part in lesson))
         found[compiled] = [*advantages, *state.values(), *told.values()]
     for one, other in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other), rtol=1e-3, atol=2e-5)
