@@ -111,7 +111,7 @@ def _steps_per_second(wiring: Wiring, iterations: int) -> dict[str, float]:
         taken = []
         for number in range(iterations + 3):
             start = time.perf_counter()
-            training.iterate([_LEARNING], (0, 1, number))
+            training.iterate([_LEARNING], (0, 1, number), (0, 1, number + 1))
             taken.append(time.perf_counter() - start)
     finally:
         crew.close()

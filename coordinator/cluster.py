@@ -40,6 +40,7 @@ class Crew(Protocol):
     critic: Worker
     environments: Sequence[Worker]
     restarts: int  # of workers, so far
+    concurrent: bool  # whether a call returns before it is done
 
     def get(self, references: Any) -> Any:  # noqa: ANN401
         """The values behind a reference or a list of them.
@@ -89,6 +90,8 @@ class _LocalMessages:
 
 class LocalCrew:
     """All workers in this process: for tests, for machines without Ray, and to measure what the actors cost."""
+
+    concurrent = False
 
     def __init__(self, blueprint: Blueprint, environments: int = 1) -> None:
         """Build every worker."""
@@ -166,6 +169,8 @@ class _RayMessages:
 
 class RayCrew:
     """Every worker a named Ray actor in the run's namespace, restarted by Ray when it dies."""
+
+    concurrent = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordinator.value_function import Array, Lesson, ValueFunction
+from coordinator.value_function import Array, Lesson, ValueFunction, Values, values_of
 from departments.adam import Adam
 from departments.passes import passes_of
 from departments.ppo import shuffled
@@ -51,7 +51,7 @@ class Critic:
         return self.state()
 
     @torch.no_grad()
-    def learn(self, streams: Sequence[int], *lessons: Lesson) -> tuple[dict[str, float], dict[str, Array]]:
+    def learn(self, streams: Sequence[int], *lessons: Lesson) -> tuple[dict[str, float], dict[str, Array], Values]:
         """Fit the values to returns.
 
         Args:
@@ -59,7 +59,7 @@ class Critic:
             lessons: one per shard, of these streams; see `ValueFunction.advantages`.
 
         Returns:
-            Loss and explained variance before the fit, and the state to go on from.
+            Loss and explained variance before the fit, the state to go on from, and the values in it.
         """
         values, own = self._values, list(streams)
         samples, target = (torch.cat([values.tensor(part) for part in parts]) for parts in zip(*lessons, strict=True))
@@ -73,8 +73,9 @@ class Critic:
         order, parts = shuffled(len(samples), self.config.minibatch, self.config.epochs, generator)
         mean, first = self._fit(samples, scaled, own, order, parts)
         self.updates += 1
-        spread = float(scaled.var())
-        return {"value_loss": mean, "explained_variance": 1.0 - first / max(spread, 1e-12)}, self.state()
+        told = {"value_loss": mean, "explained_variance": 1.0 - first / max(float(scaled.var()), 1e-12)}
+        state = self.state()
+        return told, state, values_of(state)
 
     def _fit(
         self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int

@@ -113,7 +113,9 @@ class IMARL:
             if self._over():
                 self.unfinished |= {name: training.published[name] for name in self.current}
                 return
-            result = training.iterate(self.current, (settings.seed, self.number, self.iteration))
+            seed, selects = (settings.seed, self.number), (self.iteration + 1) % settings.select_every == 0
+            following = None if selects else (*seed, self.iteration + 1)
+            result = training.iterate(self.current, (*seed, self.iteration), following)
             self.iteration += 1
             cost = None
             if self.iteration % settings.select_every == 0 or self._over():

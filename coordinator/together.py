@@ -57,7 +57,8 @@ class Together:
         """
         training, settings = self.training, self.training.settings
         while self.iteration < settings.iterations and (before := training.progress) < 1.0:
-            result = training.iterate(self.learning, (settings.seed, 0, self.iteration))
+            seed = settings.seed, 0
+            result = training.iterate(self.learning, (*seed, self.iteration), (*seed, self.iteration + 1))
             self.iteration += 1
             due = self.iteration % settings.select_every == 0 or passed(before, training.progress)
             cost = self._select() if due else None

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.cluster import Crew, WorkerLostError, spread
+from coordinator.cluster import Crew, Worker, WorkerLostError, spread
 from coordinator.settings import Settings
 from coordinator.value_function import values_of
 from departments.department import Arrays
@@ -45,6 +45,15 @@ def paired_gain(before: NDArray[np.float32], after: NDArray[np.float32]) -> tupl
     return float(saving.mean()), float(saving.std(ddof=1) / np.sqrt(len(saving)))
 
 
+@dataclass(frozen=True)
+class _Ahead:
+    """Rollouts that were asked for before the policies that act in them had been learned."""
+
+    learning: list[str]
+    seed: tuple[int, ...]
+    parts: list[Any]  # by shard
+
+
 @dataclass
 class Training:
     """The workers of a run and all that they would have to be given back."""
@@ -64,6 +73,7 @@ class Training:
     _states: dict[str, Arrays] = field(default_factory=dict)
     _critic: Arrays = field(default_factory=dict)
     _sent: list[Any] = field(default_factory=list)  # what environments were told and have not answered yet
+    _ahead: _Ahead | None = None
     _worlds: list[list[Array]] = field(default_factory=list)  # where the shards of `descend` go on
 
     def __post_init__(self) -> None:
@@ -93,6 +103,7 @@ class Training:
     def publish(self, *snapshots: Snapshot) -> None:
         """Let everyone act with new policies."""
         self.published |= {snapshot.department: snapshot for snapshot in snapshots}
+        self._ahead = None
         self._safely(lambda: self._send(snapshots))
 
     def adopt(self, *snapshots: Snapshot) -> None:
@@ -109,13 +120,26 @@ class Training:
         self._states |= {snapshot.department: state for snapshot, state in zip(snapshots, states, strict=True)}
         self.publish(*snapshots)
 
-    def iterate(self, learning: Sequence[str], seed: Sequence[int]) -> Iteration:
-        """Roll out, let the critic advise, let the departments learn side by side; publish what they learned."""
-        result, states, critic_state = self._safely(lambda: self._iterate(learning, seed))
+    def iterate(
+        self, learning: Sequence[str], seed: Sequence[int], following: Sequence[int] | None = None
+    ) -> Iteration:
+        """Roll out, let the critic advise, let the departments learn side by side; publish what they learned.
+
+        Args:
+            learning: the departments.
+            seed: names the rollout's chance.
+            following: the seed of the next iteration if the same departments are to learn in it: its rollouts start as
+                soon as the policies are there. If something else happens then, they are forgotten.
+        """
+        result, states, critic_state, ahead = self._safely(lambda: self._iterate(list(learning), seed, following))
         self._states |= states
         self._critic = critic_state
         self.env_steps += self.settings.copies * self.train_periods
-        self.publish(*result.snapshots.values())
+        if ahead is None:
+            self.publish(*result.snapshots.values())
+        else:
+            self.published |= result.snapshots
+            self._ahead = ahead
         return result
 
     def descend(self, learning: Sequence[str], seed: Sequence[int], progress: float) -> Iteration:
@@ -174,40 +198,60 @@ class Training:
         self._critic = critic or self._critic
         self._safely(self._reinstall)
 
-    def _iterate(self, learning: Sequence[str], seed: Sequence[int]) -> tuple[Iteration, dict[str, Arrays], Arrays]:
-        crew, shards = self.crew, self.settings.shards
-        copies, count = self.settings.copies // shards, len(learning)
-        message = crew.message() if self.by_message else None
+    def _iterate(
+        self, learning: list[str], seed: Sequence[int], following: Sequence[int] | None
+    ) -> tuple[Iteration, dict[str, Arrays], Arrays, _Ahead | None]:
+        crew = self.crew
         streams = [self.streams[name] for name in learning]
-        workers = [crew.environments[shard % len(crew.environments)] for shard in range(shards)]
-        critic = self._critic
-        if not critic["std"][streams].all():  # streams that nobody has learned from have no scale yet
-            rewards = [
-                worker.call("rewards", learning, copies, (*seed, shard), message)
-                for shard, worker in enumerate(workers)
-            ]
-            critic = crew.get(crew.critic.call("calibrate", streams, *rewards))
-        values = values_of(critic)
-        parts = [
-            worker.call("rollout", learning, streams, values, copies, (*seed, shard), message, returns=count + 1)
-            for shard, worker in enumerate(workers)
-        ]
-        fitted = crew.critic.call("learn", streams, *(part[-1] for part in parts))
-        updates = {}
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and (ahead.learning, ahead.seed) == (learning, tuple(seed)):
+            parts = ahead.parts
+        else:
+            parts = self._rollouts(learning, seed, values_of(self._calibrated(learning, seed)))
+        fitted = crew.critic.call("learn", streams, *(part[-1] for part in parts), returns=3)
+        updates: dict[str, list[Any]] = {}
         for owner in dict.fromkeys(self.owner.get(name, name) for name in learning):
             shared = [i for i, name in enumerate(learning) if self.owner.get(name, name) == owner]
             slices = [part[i] for i in shared for part in parts]
-            updates[owner] = crew.departments[owner].call("learn", tuple(seed), *slices)
-        results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
-        crew.get(self._sent)
-        critic_stats, critic_state = crew.get(fitted)
+            updates[owner] = crew.departments[owner].call("learn", tuple(seed), *slices, returns=3)
+        sent, ahead = self._sent, None
+        if following is not None and crew.concurrent and not self.by_message and not self.owner:
+            self._send([update[0] for update in updates.values()])
+            ahead = _Ahead(learning, tuple(following), self._rollouts(learning, following, fitted[2]))
+        results = {owner: crew.get(update) for owner, update in updates.items()}
+        critic_stats, critic_state = crew.get(fitted[:2])
+        crew.get(sent)
         snapshots = {}
         for name in learning:
             snapshot = results[self.owner.get(name, name)][0]
             snapshots[name] = Snapshot(name, snapshot.version, snapshot.config, snapshot.parameters)
         stats = {owner: result[2] for owner, result in results.items()}
         states = {owner: result[1] for owner, result in results.items()}
-        return Iteration(snapshots, stats, critic_stats), states, critic_state
+        return Iteration(snapshots, stats, critic_stats), states, critic_state, ahead
+
+    def _rollouts(self, learning: list[str], seed: Sequence[int], values: Any) -> list[Any]:  # noqa: ANN401
+        """By shard: references to the slices of the departments and to the critic's lesson."""
+        streams, count = [self.streams[name] for name in learning], len(learning) + 1
+        return [
+            worker.call("rollout", learning, streams, values, *shard, returns=count)
+            for worker, shard in self._shards(seed)
+        ]
+
+    def _shards(self, seed: Sequence[int]) -> list[tuple[Worker, tuple[Any, ...]]]:
+        """Who plays which: copies, seed and, if departments are to act by message, the way to them."""
+        environments, shards = self.crew.environments, self.settings.shards
+        message = self.crew.message() if self.by_message else None
+        copies = self.settings.copies // shards
+        return [(environments[i % len(environments)], (copies, (*seed, i), message)) for i in range(shards)]
+
+    def _calibrated(self, learning: list[str], seed: Sequence[int]) -> Arrays:
+        """The critic's state with a scale for every stream: one that nobody has learned from gets that of a rollout."""
+        streams = [self.streams[name] for name in learning]
+        if self._critic["std"][streams].all():
+            return self._critic
+        rewards = [worker.call("rewards", learning, *shard) for worker, shard in self._shards(seed)]
+        state: Arrays = self.crew.get(self.crew.critic.call("calibrate", streams, *rewards))
+        return state
 
     def _descend(
         self, learning: Sequence[str], seed: Sequence[int], progress: float
@@ -239,11 +283,12 @@ class Training:
         stats = {name: result[2] for name, result in results.items()}
         return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
 
-    def _send(self, snapshots: Sequence[Snapshot]) -> None:
-        """Tell the environments; they hear of it before what they are asked next, so nobody waits for their answers."""
+    def _send(self, snapshots: Sequence[Any]) -> None:
+        """Tell the environments, by value or reference; they hear it before what they are asked next: nobody waits."""
         self._sent = [worker.call("publish", *snapshots) for worker in self.crew.environments]
 
     def _reinstall(self) -> None:
+        self._ahead = None
         calls: list[Any] = []
         for name, worker in self.crew.departments.items():
             state = self._states.get(name)

@@ -133,7 +133,7 @@ def test_the_critic_learns_a_value_function_that_is_known():
         start = rng.uniform(-1, 1, (1, 1, 64))
         path = start * 0.5 ** np.arange(9)[:, None, None]
         features = np.concatenate([path, rng.standard_normal(path.shape)], axis=1).astype(np.float32)
-        stats, _ = _taught(critic, [0], (features, features[:-1, :1]))
+        stats, *_ = _taught(critic, [0], (features, features[:-1, :1]))
     x = np.linspace(-0.9, 0.9, 19, dtype=np.float32)
     probe = np.stack([x, np.zeros_like(x)])[None]
     np.testing.assert_allclose(_values(critic, probe, 0)[0], x / (1 - 0.9 / 2), atol=0.1)
@@ -154,7 +154,7 @@ def test_streams_that_are_not_asked_for_are_left_alone():
 def test_a_critic_restored_from_its_state_goes_on_bit_for_bit():
     undisturbed = _critic()
     for seed in range(3):
-        _, state = _taught(undisturbed, [0, 2], _batch(streams=2, seed=seed))
+        _, state, _ = _taught(undisturbed, [0, 2], _batch(streams=2, seed=seed))
     successor = _critic()
     successor.restore(state)
     expected, got = (_taught(critic, [0, 1], _batch(streams=2, seed=7)) for critic in (undisturbed, successor))

@@ -120,6 +120,31 @@ def test_an_iteration_counts_its_steps_and_publishes_what_was_learned():
     assert not np.array_equal(cost, _direct(tree(), list(plan.base(settings()).values()), 20, 2))
 
 
+@pytest.mark.parametrize("between", ["nothing", "another policy", "other learners"])
+def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatch):
+    """With workers that answer later the next rollouts start early; here that is as soon as they are asked for."""
+    found = {}
+    for ahead in (False, True):
+        monkeypatch.setattr(LocalCrew, "concurrent", ahead)
+        _, training = training_of(tree(), settings())
+        training.adopt(*training.published.values())
+        (world,) = training.crew.environments
+        played, real = [], world.plain.rollout
+        monkeypatch.setattr(world.plain, "rollout", lambda *a, real=real, played=played: played.append(a) or real(*a))
+        training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
+        assert len(played) == (4 if ahead else 2)  # two shards each
+        if between == "another policy":
+            training.publish(stirred(training.published["west"], 5))
+        learning = ["west"] if between == "other learners" else ["east", "depot"]
+        last = training.iterate(learning, (0, 1, 1))
+        assert len(played) == (6 if ahead and between != "nothing" else 4)
+        states, critic = training.learner_states()
+        found[ahead] = [training.selection_costs(), *critic.values(), *last.critic.values()]
+        found[ahead] += [value for state in states.values() for value in state.values()]
+    for one, other in zip(found[True], found[False], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_budget_of_steps_ends_the_run_at_the_iteration_that_uses_it_up():
     given = settings(steps=2.5 * 16 * 12)
     _, _, training = _run(pair(), given)

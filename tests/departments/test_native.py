@@ -83,11 +83,11 @@ def test_a_compiled_critic_learns_as_by_hand(streams):
     for compiled in (True, False):
         build = partial(ValueFunction, 5, 3, CriticConfig(minibatch=100), compiled=compiled)
         critic, function = Critic(build, 4), build()
-        state = critic.calibrate(streams, reward.numpy())
+        values = values_of(critic.calibrate(streams, reward.numpy()))
         for _ in range(3):
-            function.take(values_of(state))
+            function.take(values)
             advantages, lesson = function.advantages(streams, features, reward)
-            told, state = critic.learn(streams, tuple(part.numpy() for part in lesson))
+            told, state, values = critic.learn(streams, tuple(part.numpy() for part in lesson))
         found[compiled] = [*advantages, *state.values(), *told.values()]
     for one, other in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(torch.as_tensor(one), torch.as_tensor(other), rtol=1e-3, atol=2e-5)
