@@ -23,7 +23,6 @@ def generalised_advantage(reward: Tensor, value: Tensor, gamma: float, gae_lambd
     delta = reward + gamma * value[1:] - value[:-1]
     advantage = torch.empty_like(delta)
     following = torch.zeros_like(delta[0])
-    for t in range(len(delta) - 1, -1, -1):
-        following = torch.add(delta[t], following, alpha=gamma * gae_lambda)
-        advantage[t] = following
+    for surprise, own in zip(reversed(delta.unbind()), reversed(advantage.unbind()), strict=True):
+        following = torch.add(surprise, following, alpha=gamma * gae_lambda, out=own)
     return advantage
