@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,9 +181,10 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace, load: 
 
     found = machine("cpu")
     cost = next((result["benchmark"] for result in results.values() if "benchmark" in result), None)
+    turns = f", in {options.repeat} turns (speeds are medians)" if options.repeat > 1 else ", one seed"
     lines = [
         f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {found['cores']} cores ({found['cpu']}), torch "
-        f"{found['torch']}; `--budget {options.budget:g} --form {options.form}`, one seed; load average before the "
+        f"{found['torch']}; `--budget {options.budget:g} --form {options.form}`{turns}; load average before the "
         f"start {load:.1f}" + (": the machine had other work, so figures are provisional." if load > 0.5 else "."),
         "",
     ]
@@ -200,6 +202,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
     parser.add_argument("--budget", type=float, default=300.0, help="seconds of training for each")
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take turns N times; speeds are medians, the rest is the first's",
+    )
     parser.add_argument("--form", choices=("residual", "plain"), default="residual", help="of actions, for everyone")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -209,8 +218,14 @@ def main() -> None:
         print(json.dumps(run(options.run, options.budget, options.form)))
         return
     load = os.getloadavg()[0]
-    found = {name: result_of(name, options) for name in options.peers}
-    results = {name: result for name, result in found.items() if result is not None}
+    results = dict[str, dict[str, Any]]()
+    for _ in range(options.repeat):
+        found = {name: result_of(name, options) for name in options.peers}
+        for name, result in found.items():
+            if result is not None:
+                results.setdefault(name, result).setdefault("speeds", []).append(result.get("steps_per_second"))
+    for name in TRAININGS.keys() & results.keys():
+        results[name]["steps_per_second"] = statistics.median(results[name]["speeds"])
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     text = page(results, options, load)
