@@ -22,7 +22,8 @@ from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm
 
-COPIES, MINIBATCH, SELECT_EVERY = 256, 4096, 5  # as the other wide peers
+BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192)}  # copies, and samples of a minibatch
+SELECT_EVERY = 5  # iterations
 
 
 @dataclass
@@ -38,20 +39,27 @@ class _Timed(Training):
         return result
 
 
-def train(budget: float, form: Form, backend: Any = "ray", parallel: bool = True) -> dict[str, Any]:  # noqa: ANN401
+def train(
+    budget: float,
+    form: Form,
+    backend: Any = "ray",  # noqa: ANN401
+    parallel: bool = True,
+    batch: str = "as-others",
+) -> dict[str, Any]:
     """IMARL as by default, but from where the others start; what it selects by is part of its time to beat DA."""
     judge, firm = Judge(form, budget), load_firm(FIRM)
     policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
+    copies, minibatch = BATCHES[batch]
     start: Literal["benchmark", "random"] = "benchmark" if form == "residual" else "random"
     settings = Settings(
         seconds=budget,
         scaling=SCALINGS[form],
         policy=policy,
         imarl=IMARLSettings(base_policy=start, parallel=parallel),
-        copies=COPIES,
+        copies=copies,
         select_every=SELECT_EVERY,
-        ppo=PPOConfig(minibatch=MINIBATCH),
-        critic=CriticConfig(minibatch=MINIBATCH),
+        ppo=PPOConfig(minibatch=minibatch),
+        critic=CriticConfig(minibatch=minibatch),
     )
     started = time.perf_counter()
     plan = plan_of(firm, settings)
