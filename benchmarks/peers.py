@@ -229,14 +229,15 @@ def main() -> None:
         print(json.dumps(run(options.run, options.budget, options.form)))
         return
     load = os.getloadavg()[0]
-    results = dict[str, dict[str, Any]]()
-    for _ in range(options.repeat):
-        found = {name: result_of(name, options) for name in options.peers}
-        for name, result in found.items():
-            if result is not None:
-                results.setdefault(name, result).setdefault("speeds", []).append(result.get("steps_per_second"))
-    for name in TRAININGS.keys() & results.keys():
-        results[name]["steps_per_second"] = statistics.median(results[name]["speeds"])
+    turns = [{name: result_of(name, options) for name in options.peers} for _ in range(options.repeat)]
+    results: dict[str, dict[str, Any]] = {}
+    for name in options.peers:
+        found = [result for turn in turns if (result := turn[name]) is not None]
+        if found and name in TRAININGS:
+            speeds = [result["steps_per_second"] for result in found]
+            results[name] = found[0] | {"speeds": speeds, "steps_per_second": statistics.median(speeds)}
+        elif found:
+            results[name] = found[0]
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     text = page(results, options, load)
