@@ -5,6 +5,7 @@ It is stateless between calls but for the snapshots it was sent, so a restarted 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,57 +19,23 @@ from departments.episode import SHARD, run_costs
 from departments.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend
 from departments.policy import Snapshot, place_of
-from departments.rollout import Rollout, rollout
+from departments.rollout import rollout
 from departments.rollout_compiled import CompiledRollouts
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 
 Array = NDArray[np.float32]
 Message = Callable[..., Any]
+Shard = tuple[Sequence[tuple[Tensor, ...]], Tensor, Tensor]  # slices, features [T + 1, G, E], reward [T, A, E]
 
 
-class Collector:
-    """Runs the world for the learners."""
+class EnvironmentWorker(ABC):
+    """What every environment worker does, whatever its world: it holds snapshots and gives shards with advantages."""
 
-    def __init__(
-        self,
-        firm: Firm,
-        levels: NDArray[np.float64],
-        base: NDArray[np.float64],
-        reward_weights: Array,
-        scaling: Scaling,
-        values: Callable[[], ValueFunction],
-        device: str = "cpu",
-        compiled: bool = True,
-    ) -> None:
-        """Build the world.
-
-        Args:
-            firm: a checked firm.
-            levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
-            base: [N, K] the base-stock levels that residual policies start from.
-            reward_weights: [N + 1, N] what each department pays of the costs of the stock points, the last row being
-                that of the whole firm's: reward = -weights @ cost.
-            scaling: of observations.
-            values: makes the critic's value function.
-            device: where the world lives.
-            compiled: whether rollouts happen in the compiled world where that can be.
-        """
-        self._world = World(firm, levels, device=device)
-        self._observer = Observer(self._world, base, scaling)
-        self._weights = torch.as_tensor(reward_weights, device=self._world.device)
-        self._snapshots: dict[str, Snapshot] = {}
+    def __init__(self, values: Callable[[], ValueFunction]) -> None:
+        """Without snapshots; `values` makes the critic's value function."""
         self._values = values()
-        self._compiled = self._compile() if compiled else None
-
-    def _compile(self) -> CompiledRollouts | None:
-        try:
-            return CompiledRollouts(self._world, self._observer)
-        except NotCompiledError:
-            return None  # the same, period by period
-
-    def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
-        return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
+        self._snapshots: dict[str, Snapshot] = {}
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Take over new policies of some departments."""
@@ -97,18 +64,66 @@ class Collector:
             For each learning department (observation [T, F, E], action [T, K, E], log_prob [T, E], advantage [T, E]),
             then the critic's lesson, see `ValueFunction.advantages`.
         """
-        result, reward = self._play(learning, copies, seed, message)
-        return advised(self._values, values, streams, result.slices, result.features, reward)
+        slices, features, reward = self._play(learning, copies, seed, message)
+        self._values.take(values)
+        advantages, lesson = self._values.advantages(streams, features, reward)
+        parts = [(*part, advantage) for part, advantage in zip(slices, advantages, strict=True)]
+        return [tuple(map(as_array, part)) for part in (*parts, lesson)]
 
     def rewards(
         self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None = None
     ) -> Array:
         """What departments are paid in the shard that `rollout` would play, [T, A, E]."""
-        return as_array(self._play(learning, copies, seed, message)[1])
+        return as_array(self._play(learning, copies, seed, message)[2])
 
-    def _play(
-        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None
-    ) -> tuple[Rollout, Tensor]:
+    @abstractmethod
+    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
+        """One training episode per copy."""
+
+
+class Collector(EnvironmentWorker):
+    """Runs the world for the learners."""
+
+    def __init__(
+        self,
+        firm: Firm,
+        levels: NDArray[np.float64],
+        base: NDArray[np.float64],
+        reward_weights: Array,
+        scaling: Scaling,
+        values: Callable[[], ValueFunction],
+        device: str = "cpu",
+        compiled: bool = True,
+    ) -> None:
+        """Build the world.
+
+        Args:
+            firm: a checked firm.
+            levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
+            base: [N, K] the base-stock levels that residual policies start from.
+            reward_weights: [N + 1, N] what each department pays of the costs of the stock points, the last row being
+                that of the whole firm's: reward = -weights @ cost.
+            scaling: of observations.
+            values: makes the critic's value function.
+            device: where the world lives.
+            compiled: whether rollouts happen in the compiled world where that can be.
+        """
+        super().__init__(values)
+        self._world = World(firm, levels, device=device)
+        self._observer = Observer(self._world, base, scaling)
+        self._weights = torch.as_tensor(reward_weights, device=self._world.device)
+        self._compiled = self._compile() if compiled else None
+
+    def _compile(self) -> CompiledRollouts | None:
+        try:
+            return CompiledRollouts(self._world, self._observer)
+        except NotCompiledError:
+            return None  # the same, period by period
+
+    def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
+        return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
+
+    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
         snapshots, names = list(self._snapshots.values()), self._world.firm.names
         compiled = self._compiled_for(snapshots)
         actor = None
@@ -122,7 +137,8 @@ class Collector:
         result = rollout(*stage, copies=copies, seed=seed, actor=actor, compiled=compiled)
         weights = self._weights[[place_of(name, names) for name in learning]]
         periods, points, _ = result.cost.shape
-        return result, -torch.matmul(weights, result.cost.view(periods, points, -1))
+        reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
+        return result.slices, result.features, reward
 
     def start(self, copies: int) -> list[Array]:
         """A state in which a stretch of `descend` can begin."""
@@ -164,21 +180,6 @@ class Collector:
             cost = run_costs(self._world, policy, chance) if compiled is None else compiled.costs(everyone, chance)
             parts.append(as_array(cost.sum(0).to(torch.float32)))
         return np.concatenate(parts)
-
-
-def advised(
-    value_function: ValueFunction,
-    values: Values,
-    streams: Sequence[int],
-    slices: Sequence[tuple[Tensor, ...]],
-    features: Tensor,
-    reward: Tensor,
-) -> list[Any]:
-    """Slices with their advantages under the critic's values, then the critic's lesson, as what travels."""
-    value_function.take(values)
-    advantages, lesson = value_function.advantages(streams, features, reward)
-    parts = [(*part, advantage) for part, advantage in zip(slices, advantages, strict=True)]
-    return [tuple(map(as_array, part)) for part in (*parts, lesson)]
 
 
 def as_array(value: Tensor) -> Array:

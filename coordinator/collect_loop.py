@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coordinator.collect import Array, advised, as_array
-from coordinator.value_function import ValueFunction, Values
+from coordinator.collect import Array, EnvironmentWorker, Message, Shard, as_array
+from coordinator.value_function import ValueFunction
 from departments.episode import SHARD, run_costs
-from departments.loop import LearnedLoop, LoopRollout, Payment, Role, loop_rollout, roles
+from departments.loop import LearnedLoop, Payment, Role, loop_rollout, roles
 from departments.policy import PolicyConfig, Snapshot
 from departments.rules import delivered_cost
 from environment import Firm, World
@@ -55,7 +54,7 @@ class LoopWorld:
         return LearnedLoop(self.world, self.observer, self.roles, snapshots)
 
 
-class LoopCollector:
+class LoopCollector(EnvironmentWorker):
     """Runs the world for the learners."""
 
     def __init__(
@@ -73,39 +72,19 @@ class LoopCollector:
             siloed: whether departments are paid by their own indicators.
             values: makes the critic's value function.
         """
-        self._loop, self._values = build(), values()
+        super().__init__(values)
+        self._loop = build()
         world = self._loop.world
         value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
         weights = torch.as_tensor(reward_weights, device=world.device)
         self._payment = Payment(world, value, weights, siloed)
-        self._snapshots: dict[str, Snapshot] = {}
 
-    def publish(self, *snapshots: Snapshot) -> None:
-        """Take over new policies of some departments."""
-        self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
-
-    def rollout(
-        self,
-        learning: Sequence[str],
-        streams: Sequence[int],
-        values: Values,
-        copies: int,
-        seed: Sequence[int],
-        message: object = None,
-    ) -> list[Any]:
-        """One shard; see `Collector.rollout`. Slices also hold the memories at the starts of chunks."""
-        result = self._play(learning, copies, seed, message)
-        return advised(self._values, values, streams, result.slices, result.features, result.reward)
-
-    def rewards(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object = None) -> Array:
-        """See `Collector.rewards`."""
-        return as_array(self._play(learning, copies, seed, message).reward)
-
-    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: object) -> LoopRollout:
+    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
+        """Slices also hold the memories at the starts of chunks."""
         if message is not None:
             raise ValueError("execution by message is for firms without customers; use snapshot")
         loop = self._loop
-        return loop_rollout(
+        result = loop_rollout(
             loop.world,
             loop.observer,
             loop.roles,
@@ -115,6 +94,7 @@ class LoopCollector:
             copies=copies,
             seed=seed,
         )
+        return result.slices, result.features, result.reward
 
     def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
         """Cost of every episode of some evaluation shards; see `Collector.costs`."""
