@@ -85,7 +85,7 @@ def compare_with_benchmarks(
 ) -> Evaluation:
     """The benchmarks, tuned as `compiled` says ( `evaluate`), other runs and what was trained, on the same episodes."""
     world = World(firm, benchmark_levels(firm), device=settings.device)
-    policies = benchmark_policies(firm, settings.device, compiled)
+    policies = benchmark_policies(firm, settings.device, compiled, run.base_levels())
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED

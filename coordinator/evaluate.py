@@ -19,7 +19,7 @@ from departments.episode import Episodes, Policy, run_episodes, shards
 from departments.joint import JointPolicy
 from departments.loop import LearnedLoop, roles
 from departments.recommendation_rules import parse_policy
-from departments.rules import benchmark_levels
+from departments.rules import BaseStock, Levels, benchmark_levels
 from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World
 from environment.observation import Observer
@@ -129,9 +129,11 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
 
 
 def benchmark_policies(
-    firm: Firm, device: str = "cpu", compiled: Callable[[str], None] | None = None
+    firm: Firm, device: str = "cpu", compiled: Callable[[str], None] | None = None, tuned: Levels | None = None
 ) -> dict[str, Policy | ClosedLoopPolicy]:
     """The rules that learned policies stand beside, by their names in tables; `compiled` as in `evaluate`.
+
+    `tuned` are the tuned base-stock levels if they are known: the search takes up to a minute.
 
     Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
     margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
@@ -141,7 +143,9 @@ def benchmark_policies(
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
-        "tuned base-stock": tuned_base_stock(firm, device=device, compiled=compiled),
+        "tuned base-stock": tuned_base_stock(firm, device=device, compiled=compiled)
+        if tuned is None
+        else BaseStock("tuned-base-stock", tuned),
         "echelon base-stock": tuned_echelon_base_stock(firm, device=device, compiled=compiled),
     }
 
