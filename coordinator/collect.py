@@ -49,6 +49,7 @@ class EnvironmentWorker(ABC):
         copies: int,
         seed: Sequence[int],
         message: Message | None = None,
+        *news: Snapshot,
     ) -> list[Any]:
         """One shard, with what the critic advises.
 
@@ -59,11 +60,13 @@ class EnvironmentWorker(ABC):
             copies: E.
             seed: names the random streams.
             message: reaches the departments, if they are to act themselves.
+            news: policies to take over first, as by `publish`.
 
         Returns:
             For each learning department (observation [T, F, E], action [T, K, E], log_prob [T, E], advantage [T, E]),
             then the critic's lesson, see `ValueFunction.advantages`.
         """
+        self.publish(*news)
         slices, features, reward = self._play(learning, copies, seed, message)
         self._values.take(values)
         advantages, lesson = self._values.advantages(streams, features, reward)

@@ -216,8 +216,9 @@ class Training:
             updates[owner] = crew.departments[owner].call("learn", tuple(seed), *slices, returns=3)
         sent, ahead = self._sent, None
         if following is not None and crew.concurrent and not self.by_message and not self.owner:
-            self._send([update[0] for update in updates.values()])
-            ahead = _Ahead(learning, tuple(following), self._rollouts(learning, following, fitted[2]))
+            news = [update[0] for update in updates.values()]
+            ahead = _Ahead(learning, tuple(following), self._rollouts(learning, following, fitted[2], news))
+            self._send(news, crew.environments[self.settings.shards :])  # the others hear it with the question
         results = {owner: crew.get(update) for owner, update in updates.items()}
         critic_stats, critic_state = crew.get(fitted[:2])
         crew.get(sent)
@@ -229,11 +230,17 @@ class Training:
         states = {owner: result[1] for owner, result in results.items()}
         return Iteration(snapshots, stats, critic_stats), states, critic_state, ahead
 
-    def _rollouts(self, learning: list[str], seed: Sequence[int], values: Any) -> list[Any]:  # noqa: ANN401
-        """By shard: references to the slices of the departments and to the critic's lesson."""
+    def _rollouts(
+        self,
+        learning: list[str],
+        seed: Sequence[int],
+        values: Any,  # noqa: ANN401
+        news: Sequence[Any] = (),
+    ) -> list[Any]:
+        """By shard: references to the slices of the departments and to the critic's lesson; `news` is published."""
         streams, count = [self.streams[name] for name in learning], len(learning) + 1
         return [
-            worker.call("rollout", learning, streams, values, *shard, returns=count)
+            worker.call("rollout", learning, streams, values, *shard, *news, returns=count)
             for worker, shard in self._shards(seed)
         ]
 
@@ -283,9 +290,10 @@ class Training:
         stats = {name: result[2] for name, result in results.items()}
         return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
 
-    def _send(self, snapshots: Sequence[Any]) -> None:
-        """Tell the environments, by value or reference; they hear it before what they are asked next: nobody waits."""
-        self._sent = [worker.call("publish", *snapshots) for worker in self.crew.environments]
+    def _send(self, snapshots: Sequence[Any], environments: Sequence[Worker] | None = None) -> None:
+        """Tell all or some environments, by value or reference; they hear it before what they are asked next."""
+        some = self.crew.environments if environments is None else environments
+        self._sent = [worker.call("publish", *snapshots) for worker in some]
 
     def _reinstall(self) -> None:
         self._ahead = None

@@ -145,6 +145,20 @@ def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatc
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("environments", [1, 2, 3])
+def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_were_asked_for_ahead(
+    environments, monkeypatch
+):
+    monkeypatch.setattr(LocalCrew, "concurrent", True)
+    _, training = training_of(tree(), settings(), environments=environments)
+    training.adopt(*training.published.values())
+    result = training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
+    expected = _direct(tree(), list(training.published.values()), 20, 2)
+    for worker in training.crew.environments:
+        np.testing.assert_array_equal(worker.plain.costs([0], 20, 0, 2), expected)
+    assert {snapshot.version for snapshot in result.snapshots.values()} == {1}
+
+
 def test_the_budget_of_steps_ends_the_run_at_the_iteration_that_uses_it_up():
     given = settings(steps=2.5 * 16 * 12)
     _, _, training = _run(pair(), given)
