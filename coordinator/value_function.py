@@ -120,9 +120,15 @@ class ValueFunction:
             For each of those streams its advantages [T, E], and the lesson for the critic.
         """
         periods, _, copies = reward.shape
-        own = list(streams)
+        own, loops = list(streams), self.loops()
+        if loops is not None:
+            units, reach = (self.mean, self.std), (self.gamma, self._lambda)
+            valued = loops.advantages(features, reward, own, units, reach, self._terminated)
+            return list(valued.advantage.unbind()), (valued.samples, valued.target)
         samples = samples_first(features)
-        value = self._values(samples)[:, own] * self.std[own] + self.mean[own]
+        layers, _ = self.shapes.split(self.parameters)
+        output = self.shapes.forward(layers, samples, self.config.activation)
+        value = output[:, own] * self.std[own] + self.mean[own]
         value = value.view(periods + 1, copies, len(own)).transpose(1, 2)
         if self._terminated:
             value[-1] = 0.0
@@ -133,10 +139,3 @@ class ValueFunction:
     def loops(self) -> Loops | None:
         """Compiled loops on the parameters, in place; None where there are none."""
         return loops_of(self.shapes, self.parameters, self.config.activation) if self._compiled else None
-
-    def _values(self, samples: Tensor) -> Tensor:
-        loops = self.loops()
-        if loops is not None:
-            return loops.values(samples)
-        layers, _ = self.shapes.split(self.parameters)
-        return self.shapes.forward(layers, samples, self.config.activation)

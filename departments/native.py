@@ -36,6 +36,27 @@ class _Fit(ctypes.Structure):
     )
 
 
+class _Valued(ctypes.Structure):
+    _fields_ = (
+        ("layers", ctypes.c_int64),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("widths", "parameters", "mean", "scale", "features", "reward", "stream")
+        ),
+        *((name, ctypes.c_int64) for name in ("periods", "copies", "streams", "terminated")),
+        *((name, ctypes.c_double) for name in ("gamma", "gae_lambda")),
+        *((name, ctypes.c_void_p) for name in ("samples", "target", "advantage")),
+    )
+
+
+class Valued(NamedTuple):
+    """A rollout as a value function sees it."""
+
+    samples: Tensor  # [T * E, inputs]
+    target: Tensor  # [T * E, A] what they were worth
+    advantage: Tensor  # [A, T, E]
+
+
 class Learned(NamedTuple):
     """What a fit did: sums over its steps."""
 
@@ -57,7 +78,9 @@ def _library() -> ctypes.CDLL | str:
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
     library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
-    for function in (library.values, library.improve_policy, library.fit_values, library.actors_add):
+    library.advantages.argtypes = [ctypes.POINTER(_Valued)]
+    nothing = (library.values, library.advantages, library.improve_policy, library.fit_values, library.actors_add)
+    for function in nothing:
         function.restype = None
     return library
 
@@ -107,6 +130,39 @@ class Loops:
         places = (self._widths, self._parameters, seen)
         self._library.values(len(self._widths), *(x.data_ptr() for x in places), len(seen), out.data_ptr())
         return out
+
+    def advantages(
+        self,
+        features: Tensor,
+        reward: Tensor,
+        streams: list[int],
+        units: tuple[Tensor, Tensor],
+        horizon: tuple[float, float],
+        terminated: bool,
+    ) -> Valued:
+        """See `returns.generalised_advantage`, of a rollout by the values that the network gives.
+
+        Args:
+            features: [T + 1, inputs, E].
+            reward: [T, A, E] of the outputs `streams`.
+            streams: A outputs.
+            units: mean and standard deviation of every output, in which it is given.
+            horizon: gamma and lambda.
+            terminated: whether nothing follows the last period.
+        """
+        periods, _, copies = reward.shape
+        held = [part.contiguous() for part in (*units, features, reward, torch.tensor(streams))]
+        new = reward.new_empty
+        found = Valued(
+            new(periods * copies, features.shape[1]),
+            new(periods * copies, len(streams)),
+            new(len(streams), periods, copies),
+        )
+        places = (part.data_ptr() for part in (self._widths, self._parameters, *held))
+        sizes = periods, copies, len(streams), int(terminated)
+        asked = _Valued(len(self._widths), *places, *sizes, *horizon, *(part.data_ptr() for part in found))
+        self._library.advantages(ctypes.byref(asked))
+        return found
 
     def improve_policy(
         self,

@@ -460,6 +460,53 @@ void values(int64_t layers, const int64_t *widths, const float *parameters, cons
   }
 }
 
+// A rollout, and where its advantages go; see coordinator/value_function.py.
+struct Valued {
+  int64_t layers;
+  const int64_t *widths;
+  const float *parameters, *mean, *scale;    // of the values of all streams
+  const float *features, *reward;            // [periods + 1][inputs][copies], [periods][streams][copies]
+  const int64_t *stream;                     // those that rewards are of
+  int64_t periods, copies, streams, terminated;
+  double gamma, lambda;
+  float *samples, *target, *advantage;  // [periods * copies][inputs], [periods * copies][streams], [streams][periods][copies]
+};
+
+// Values and generalised advantages, from the last period to the first.
+void advantages(const Valued *valued) {
+  const Valued &v = *valued;
+  Network network(v.widths, v.layers, true);
+  network.only(v.stream, v.streams);
+  network.take(v.parameters);
+  const int64_t inputs = v.widths[0], wide = network.input_width(), out = network.output_width();
+  const float gamma = (float)v.gamma, decay = (float)(v.gamma * v.lambda);
+  Floats next(v.streams * v.copies), following(v.streams * v.copies);  // of the period after: value, advantage
+  for (int64_t t = v.periods; t >= 0; t--)
+    for (int64_t start = 0; start < v.copies; start += kTile) {
+      const int64_t count = std::min<int64_t>(kTile, v.copies - start), first = t * v.copies + start;
+      for (int64_t i = 0; i < inputs; i++)
+        for (int64_t s = 0; s < count; s++)
+          network.input()[s * wide + i] = v.features[(t * inputs + i) * v.copies + start + s];
+      network.forward(count);
+      for (int64_t a = 0; a < v.streams; a++) {
+        const int64_t own = v.stream[a];
+        float *after = &next[a * v.copies + start], *gain = &following[a * v.copies + start];
+        for (int64_t s = 0; s < count; s++) {
+          const float value = network.output()[s * out + own] * v.scale[own] + v.mean[own];
+          if (t < v.periods) {
+            const float reward = v.reward[(t * v.streams + a) * v.copies + start + s];
+            gain[s] = reward + gamma * after[s] - value + decay * gain[s];
+            v.advantage[(a * v.periods + t) * v.copies + start + s] = gain[s];
+            v.target[(first + s) * v.streams + a] = gain[s] + value;
+          }
+          after[s] = t == v.periods && v.terminated ? 0 : value;
+        }
+      }
+      for (int64_t s = 0; s < count && t < v.periods; s++)
+        std::memcpy(v.samples + (first + s) * inputs, network.input() + s * wide, inputs * sizeof(float));
+    }
+}
+
 // The PPO update of a Gaussian policy whose log standard deviations end the parameters; see departments/ppo.py.
 // told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps taken.
 void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,

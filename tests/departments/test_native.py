@@ -94,6 +94,25 @@ def test_a_compiled_critic_learns_as_by_hand(streams):
 
 
 @needs_compiler
+@pytest.mark.parametrize("terminated", [False, True])
+@pytest.mark.parametrize(("streams", "copies"), [([2], 31), ([0, 3], 200), ([1, 0, 2], 144), ([3], 1)])
+def test_compiled_advantages_are_those_by_hand(streams, copies, terminated):
+    shapes, flat, generator = network(9, (24, 8), 4)
+    found = []
+    for compiled in (True, False):
+        values = ValueFunction(9, 4, CriticConfig(hidden=(24, 8)), terminated=terminated, compiled=compiled)
+        values.parameters, values.mean, values.std = flat[: shapes.count], torch.arange(4.0), torch.arange(4.0) + 0.5
+        generator.manual_seed(7)
+        features = torch.randn(13, 9, copies, generator=generator)
+        reward = torch.randn(12, len(streams), copies, generator=generator)
+        advantages, lesson = values.advantages(streams, features, reward)
+        found.append([*advantages, *lesson])
+    assert len(found[0]) == len(streams) + 2
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
 def test_what_was_compiled_is_kept_and_used_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     source = 'extern "C" int answer() { return 42; }'
