@@ -83,7 +83,7 @@ def compare_with_benchmarks(
     beside: Sequence[Path] = (),
     compiled: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """The benchmarks, tuned as `compiled` says ( `evaluate`), other runs and what was trained, on the same episodes."""
+    """The benchmarks, other runs and what was trained, on the same episodes; `compiled` as in `evaluate`."""
     world = World(firm, benchmark_levels(firm), device=settings.device)
     policies = benchmark_policies(firm, settings.device, compiled, run.base_levels())
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}

@@ -141,11 +141,11 @@ def benchmark_policies(
     if firm.customers:
         names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
+    if tuned is None:
+        tuned = tuned_base_stock(firm, device=device, compiled=compiled).levels
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
-        "tuned base-stock": tuned_base_stock(firm, device=device, compiled=compiled)
-        if tuned is None
-        else BaseStock("tuned-base-stock", tuned),
+        "tuned base-stock": BaseStock("tuned-base-stock", tuned),
         "echelon base-stock": tuned_echelon_base_stock(firm, device=device, compiled=compiled),
     }
 

@@ -79,9 +79,8 @@ def _library() -> ctypes.CDLL | str:
     library.actors_free.argtypes = [pointer]
     library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
     library.advantages.argtypes = [ctypes.POINTER(_Valued)]
-    nothing = (library.values, library.advantages, library.improve_policy, library.fit_values, library.actors_add)
-    for function in nothing:
-        function.restype = None
+    for name in ("values", "advantages", "improve_policy", "fit_values", "actors_add"):
+        getattr(library, name).restype = None
     return library
 
 

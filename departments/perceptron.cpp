@@ -469,7 +469,8 @@ struct Valued {
   const int64_t *stream;                     // those that rewards are of
   int64_t periods, copies, streams, terminated;
   double gamma, lambda;
-  float *samples, *target, *advantage;  // [periods * copies][inputs], [periods * copies][streams], [streams][periods][copies]
+  float *samples, *target;              // [periods * copies][inputs], [periods * copies][streams]
+  float *advantage;                     // [streams][periods][copies]
 };
 
 // Values and generalised advantages, from the last period to the first.
