@@ -159,7 +159,11 @@ class Collector(EnvironmentWorker):
         chance = self._world.draw(periods, state.on_hand.shape[-1], self._world.generator(*seed))
         snapshots = [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
-        result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others)
+        compiled = self._compiled_for([*snapshots, *others])
+        if compiled is not None:
+            result = compiled.descend(snapshots, state, chance, unit_bound, others)
+        else:
+            result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others)
         return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
 
     def _ask(self, message: Message, seen: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -78,8 +78,11 @@ def _library() -> ctypes.CDLL | str:
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
     library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
+    library.actors_learn.argtypes = [pointer, number, number, pointer, pointer]
+    library.actors_gradient.argtypes = [pointer, number, pointer]
     library.advantages.argtypes = [ctypes.POINTER(_Valued)]
-    for name in ("values", "advantages", "improve_policy", "fit_values", "actors_add"):
+    changing = ("actors_add", "actors_learn", "actors_gradient")
+    for name in ("values", "advantages", "improve_policy", "fit_values", *changing):
         getattr(library, name).restype = None
     return library
 
@@ -92,13 +95,29 @@ class Actors:
         self._library = library
         self.place: int = library.actors_new()
         self.act: int = ctypes.cast(library.actors_act, ctypes.c_void_p).value or 0
+        self.back: int = ctypes.cast(library.actors_back, ctypes.c_void_p).value or 0
+        self._counts: list[int] = []  # parameters of each
         weakref.finalize(self, library.actors_free, self.place)
 
-    def add(self, shapes: Shapes, parameters: Tensor, rows: Sequence[int]) -> None:
-        """One more, which sees some rows of what there is to see and decides after those that were added before."""
+    def add(self, shapes: Shapes, parameters: Tensor, rows: Sequence[int], learns: bool = False) -> None:
+        """One more, which sees some rows of what there is to see and decides after those that were added before.
+
+        Gradients go back only where all have been added as ones that learn.
+        """
         widths, own = torch.tensor(shapes.widths), torch.tensor(rows)
         flat = parameters.to(torch.float32).contiguous()
         self._library.actors_add(self.place, len(widths), widths.data_ptr(), flat.data_ptr(), own.data_ptr())
+        if learns:
+            number = len(self._counts)
+            self._library.actors_learn(self.place, number, len(widths), widths.data_ptr(), flat.data_ptr())
+        self._counts.append(len(flat))
+
+    def gradients(self) -> list[Tensor]:
+        """Of each, flat, what has come back to it; 0 for log standard deviations."""
+        found = [torch.zeros(count) for count in self._counts]
+        for number, gradient in enumerate(found):
+            self._library.actors_gradient(self.place, number, gradient.data_ptr())
+        return found
 
 
 def actors() -> Actors:

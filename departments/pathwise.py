@@ -60,10 +60,14 @@ class _Bounded(torch.autograd.Function):
         return gradient.clamp(-ctx.bound, ctx.bound), None
 
 
-def _shortage(world: World) -> float:
-    """The largest cost of a unit short, money: backorder cost or penalty, and the price that is not earned."""
+def worth_of_a_unit(world: World, unit_bound: float) -> float:
+    """What a unit ordered may be worth, money: `unit_bound` times the largest cost of a unit short.
+
+    That is the backorder cost or penalty, the price that is not earned, and the holding cost of who goes without.
+    """
     firm = world.firm
-    return float((firm.amounts("backorder_cost") + firm.amounts("price") + firm.amounts("holding_cost")).max())
+    short = firm.amounts("backorder_cost") + firm.amounts("price") + firm.amounts("holding_cost")
+    return unit_bound * float(short.max())
 
 
 def descend(
@@ -98,7 +102,7 @@ def descend(
     policy = JointPolicy(world, observer, [*snapshots, *others], parameters=parameters)
     state, cost = start, world.max_order.new_zeros(())
     periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
-    bound = unit_bound * _shortage(world) / (periods * copies)
+    bound = worth_of_a_unit(world, unit_bound) / (periods * copies)
     for t in range(periods):
         order = _Bounded.apply(world.feasible(policy.order(world, state)), bound)  # type: ignore[no-untyped-call]
         state, outcome = world.step(state, order, chance.at(t))

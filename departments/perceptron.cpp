@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -294,6 +295,13 @@ class Network {
     }
   }
 
+  // The gradient by the inputs of a tile that went backward, [count][input_width].
+  void input_change(float *change, long count) const {
+    const Layer &layer = layers_[0];
+    product<kPlain>(change, layer.wide_in, layer.change.data(), layer.wide_out, 1, layer.backward.data(), layer.wide_in,
+                    count, layer.wide_in, layer.outputs, {zeros_.data(), 0, nullptr});
+  }
+
   void gradient(float *flat) const {
     for (const Layer &layer : layers_) {
       float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
@@ -404,6 +412,30 @@ class Actor {
     }
   }
 
+  // From now on it also takes gradients back, and adds up its own.
+  void learn(const int64_t *widths, int64_t count, const float *flat) {
+    network_ = std::make_unique<Network>(widths, count, true);
+    network_->take(flat), network_->forget();
+    change_.resize(kTogether * network_->input_width());
+  }
+
+  void gradient(float *flat) const { network_->gradient(flat); }
+
+  // Adds to `by_seen` what `by_out` means for what was seen; goes forward once more instead of remembering it all.
+  const float *back(const float *seen, const float *by_out, float *by_seen) {
+    const long in = network_->input_width(), wide = network_->output_width(), outputs = layers_.back().outputs;
+    for (size_t i = 0; i < rows_.size(); i++)
+      for (long s = 0; s < kTogether; s++) network_->input()[s * in + i] = seen[rows_[i] * kTogether + s];
+    network_->forward(kTogether);
+    for (long o = 0; o < outputs; o++)
+      for (long s = 0; s < kTogether; s++) network_->output_change()[s * wide + o] = by_out[o * kTogether + s];
+    network_->backward(kTogether);
+    network_->input_change(change_.data(), kTogether);
+    for (size_t i = 0; i < rows_.size(); i++)
+      for (long s = 0; s < kTogether; s++) by_seen[rows_[i] * kTogether + s] += change_[s * in + i];
+    return by_out + outputs * kTogether;
+  }
+
   float *act(const float *seen, float *out) {
     for (size_t i = 0; i < rows_.size(); i++)
       std::memcpy(&input_[i * kTogether], seen + rows_[i] * kTogether, kTogether * sizeof(float));
@@ -425,8 +457,9 @@ class Actor {
     Floats weight, bias, value;  // [outputs][inputs], [outputs][kTogether] twice
   };
   std::vector<int64_t> rows_;
-  Floats input_;
+  Floats input_, change_;
   std::vector<Layer> layers_;
+  std::unique_ptr<Network> network_;
 };
 
 }  // namespace
@@ -441,6 +474,16 @@ void actors_add(void *actors, int64_t layers, const int64_t *widths, const float
 }
 void actors_act(void *actors, const float *seen, float *out) {
   for (Actor &actor : *(std::vector<Actor> *)actors) out = actor.act(seen, out);
+}
+// Those that learn: gradients by outputs go back to what was seen, [rows][kTogether], and to the networks' parameters.
+void actors_learn(void *actors, int64_t actor, int64_t layers, const int64_t *widths, const float *flat) {
+  ((std::vector<Actor> *)actors)->at(actor).learn(widths, layers, flat);
+}
+void actors_back(void *actors, const float *seen, const float *by_out, float *by_seen) {
+  for (Actor &actor : *(std::vector<Actor> *)actors) by_out = actor.back(seen, by_out, by_seen);
+}
+void actors_gradient(void *actors, int64_t actor, float *flat) {
+  ((std::vector<Actor> *)actors)->at(actor).gradient(flat);
 }
 
 // Outputs [samples][outputs] of observations [samples][inputs].

@@ -6,16 +6,18 @@ rounds them otherwise, which now and then sets an order apart by a unit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from departments.graph import AnyShapes
-from departments.native import actors
+from departments.native import Actors, actors
 from departments.networks import Shapes
+from departments.pathwise import Descent, worth_of_a_unit
 from departments.policy import Snapshot, is_idle, place_of, policy_shapes
-from environment import CompiledWorld, Exogenous, NotCompiledError, World
+from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import Looking, Seen
 from environment.observation import Observer
 
@@ -39,7 +41,7 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
-        self._look([], {}, world.draw(1, 1, world.generator(0)))
+        self.play([], {}, world.draw(1, 1, world.generator(0)))
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""
@@ -62,13 +64,30 @@ class CompiledRollouts:
         Returns:
             What was seen, and the actions [T, K, E] of those that explore.
         """
-        seen, where = self._look(snapshots, noise, chance)
+        looking, where, _ = self._looking(snapshots, noise, chance)
+        seen = self._compiled.look(self._world.reset(chance.demand.shape[-1]), looking, chance)
         return seen, {name: seen.actions[:, where[name]] for name in noise}
+
+    def descend(
+        self,
+        snapshots: Sequence[Snapshot],
+        start: State,
+        chance: Exogenous,
+        unit_bound: float = math.inf,
+        others: Sequence[Snapshot] = (),
+    ) -> Descent:
+        """See `departments.pathwise.descend`, whose gradients these are up to rounding."""
+        looking, _, together = self._looking([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
+        periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+        bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
+        played = self._compiled.descend(start, looking, chance, bound)
+        return Descent(together.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state)
 
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
         """See `departments.episode.run_costs`: [N, E] money, in double precision."""
         world = self._world
-        seen, _ = self._look(snapshots, {}, chance)
+        looking, _, _ = self._looking(snapshots, {}, chance)
+        seen = self._compiled.look(world.reset(chance.demand.shape[-1]), looking, chance)
         warm_up = world.firm.periods.warm_up
         cost = seen.cost[max(warm_up - 1, 0) :].sum(0, dtype=torch.float64)
         if warm_up == 0:
@@ -76,21 +95,22 @@ class CompiledRollouts:
         salvage = world.salvage(seen.state)
         return cost if salvage is None else cost - salvage
 
-    def _look(
-        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
-    ) -> tuple[Seen, dict[str, slice]]:
-        """What was seen, and which actions are whose."""
+    def _looking(
+        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous, learn: Sequence[str] = ()
+    ) -> tuple[Looking, dict[str, slice], Actors]:
+        """Who decides, which actions are whose, and the networks; if some learn, gradients go back through all."""
         world, observer = self._world, self._observer
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         together, place, unit, residual, added = actors(), list[int](), list[Tensor](), list[bool](), list[Tensor]()
         where: dict[str, slice] = {}
         for snapshot in snapshots:
             name, shapes = snapshot.department, self._shapes(snapshot)
-            if not isinstance(shapes, Shapes) or (name not in noise and is_idle(snapshot, shapes)):
+            matters = name in noise or name in learn
+            if not isinstance(shapes, Shapes) or (not matters and is_idle(snapshot, shapes)):
                 continue
             point = place_of(name, world.firm.names)
             rows = observer.rows(snapshot.config.observation, point)
-            together.add(shapes, torch.tensor(snapshot.parameters), rows)
+            together.add(shapes, torch.tensor(snapshot.parameters), rows, bool(learn))
             first = 0 if point == world.points else point * world.products
             own = range(first, first + shapes.outputs)
             where[name] = slice(len(place), len(place) + len(own))
@@ -100,21 +120,18 @@ class CompiledRollouts:
             reach = observer.spread if keeps else world.max_order / 2.0
             unit.append(reach.reshape(-1)[own.start : own.stop])
             residual += [keeps] * len(own)
-        seen = self._compiled.look(
-            world.reset(copies),
-            Looking(
-                level=observer.level.view(world.points, world.products, 1),
-                centre=observer.centre,
-                factor=observer.factor,
-                arrivals=observer.arrivals,
-                cut=observer.bounded,
-                noise=torch.cat(added, 1) if added else torch.zeros(periods, 0, copies),
-                place=torch.tensor(place, dtype=torch.int64),
-                unit=torch.cat(unit) if unit else torch.zeros(0),
-                residual=torch.tensor(residual, dtype=torch.int64),
-                actors=together.place,
-                act=together.act,
-            ),
-            chance,
+        looking = Looking(
+            level=observer.level.view(world.points, world.products, 1),
+            centre=observer.centre,
+            factor=observer.factor,
+            arrivals=observer.arrivals,
+            cut=observer.bounded,
+            noise=torch.cat(added, 1) if added else torch.zeros(periods, 0, copies),
+            place=torch.tensor(place, dtype=torch.int64),
+            unit=torch.cat(unit) if unit else torch.zeros(0),
+            residual=torch.tensor(residual, dtype=torch.int64),
+            actors=together.place,
+            act=together.act,
+            back=together.back,
         )
-        return seen, where
+        return looking, where, together

@@ -59,6 +59,7 @@ class Looking:
     residual: Tensor  # [J] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
     actors: int  # address of the networks, and
     act: int  # of the function that lets them act: (actors, features [G][16], outputs [J][16])
+    back: int  # and of the one that takes gradients back: (actors, features, by outputs [J][16], by features [G][16])
 
 
 class Seen(NamedTuple):
@@ -161,6 +162,35 @@ class CompiledWorld:
         places = (ctypes.c_void_p * (len(addresses) + 2))(*addresses, decide.actors, decide.act)
         function(copies, periods, 0, 1, places)
         return Seen(State(*held), features, actions, cost)
+
+    def descend(self, state: State, decide: Looking, chance: Exogenous, bound: float) -> Played:
+        """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
+
+        Args:
+            state: where the periods begin; it counts as given.
+            decide: who decides; the noise is not used. Gradients are added up by the networks, see `Looking.back`.
+            chance: [T] periods of `World.draw`.
+            bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
+
+        Raises:
+            NotCompiledError: there is no compiler, or it failed.
+        """
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
+        function, _ = self._function(replace(own, differentiates=True))
+        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
+        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, decide.level]
+        cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
+        bounds, count = torch.tensor([bound, 1.0 / (periods * copies)]), torch.tensor([len(decide.place)])
+        tensors = [
+            *(*held, *(None if field is None else field.contiguous() for field in given), cost, None),
+            *(decide.centre.contiguous(), decide.factor.contiguous(), None, None, None),
+            *(None, count, decide.place, decide.unit, decide.residual),
+        ]
+        addresses = [None if x is None else x.data_ptr() for x in tensors]
+        whole = (*addresses, decide.actors, decide.act, decide.back, bounds.data_ptr())
+        function(copies, periods, 0, 1, (ctypes.c_void_p * len(whole))(*whole))
+        return Played(State(*held), cost, None)
 
     def _form(self, decide: OrderUpTo | Tensor, chance: Exogenous) -> Form:
         follows, world = isinstance(decide, OrderUpTo), self.world

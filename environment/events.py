@@ -168,7 +168,7 @@ def feasible(order: Tensor, max_order: Tensor) -> Tensor:
 
     The gradient passes straight through the rounding.
     """
-    clipped = torch.minimum(order.clamp_min(0.0), max_order)
-    if clipped.requires_grad:
+    if order.requires_grad:  # at a bound the gradient passes; `torch.minimum` would give half of it to each
+        clipped = order.clamp(torch.zeros_like(max_order), max_order)
         return _StraightThroughRound.apply(clipped)  # type: ignore[no-any-return, no-untyped-call]
-    return clipped.round_()
+    return torch.minimum(order.clamp_min(0.0), max_order).round_()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from environment.firm import Firm
 from environment.network import Network
-from environment.straight_line_frame import ACTING, FRAME
+from environment.straight_line_frame import ACTING, FRAME, LEARNING, PLAIN
+from environment.straight_line_tape import TAPED
 
 MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_square")  # by stock point
 SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
@@ -36,6 +37,7 @@ class Form:
     looks: bool = False  # orders come from networks that see features; see `_look`
     arrivals: int = 0  # periods of arrival that features tell apart
     cut: bool = False  # features are cut off at -1 and 1
+    differentiates: bool = False  # the cost is differentiated with respect to the networks that look
 
 
 class StraightLine:
@@ -82,9 +84,11 @@ class StraightLine:
 
     def source(self) -> str:
         """The whole of it."""
-        single = self._form.single
+        single, records = self._form.single, self._form.looks and not self._form.differentiates
         lanes = _VECTOR_BYTES // (4 if single else 8)
         return FRAME.format(
+            headers="#include <vector>" if self._form.differentiates else "",
+            values=TAPED if self._form.differentiates else PLAIN,
             real="float" if single else "double",
             whole="int" if single else "long long",
             lanes=lanes,
@@ -98,10 +102,12 @@ class StraightLine:
                 6,
             ),
             cost=_lines(self._account(), 6),
-            acting=_lines(ACTING * self._form.looks, 2),
-            kept=_lines(self._keep_cost(), 6),
-            last=_lines(["{", "  const long t = periods;", *self._look(), "}"] if self._form.looks else [], 4),
-            measures=_lines(self._measure(), 6),
+            acting=_lines((LEARNING if self._form.differentiates else ACTING) * self._form.looks, 2),
+            kept=_lines(self._keep_cost() if records else [], 6),
+            last=_lines(["{", "  const long t = periods;", *self._look(), "}"] if records else [], 4),
+            begin="    tape->begin(count);" if self._form.differentiates else "",
+            learn="tape->back(actors, back);" if self._form.differentiates else "",
+            measures=_lines(self._measure() if not self._form.differentiates else [], 6),
             store=_lines(self._store(), 4),
         )
 
@@ -150,19 +156,19 @@ class StraightLine:
             code += self._look() + self._act()
         for i in range(points):
             if form.looks:
-                code.append(f"const V a{i} = rounded(least(most(wish[{i}], zero), zero + {self._amount(most[i])}));")
+                code.append(f"const V a{i} = accepted(wish[{i}], {self._amount(most[i])});")
                 continue
             if not form.follows:
                 code.append(f"const V a{i} = load(orders + (t * {points} + {i}) * copies + e, count);")
                 continue
             wish = f"level[{i}] - {self._compared(i)}"
             if form.reorders:
-                wish = f"(q{i} <= level[{points + i}] ? {wish} : zero)"
-            code.append(f"const V a{i} = rounded(least(most({wish}, zero), zero + {self._amount(most[i])}));")
+                wish = f"pick(q{i} <= level[{points + i}], {wish}, zero)"
+            code.append(f"const V a{i} = accepted({wish}, {self._amount(most[i])});")
         for point in sorted({self._target[edge] for edge, chooses in enumerate(self._chooses) if chooses}):
             code.append(f"const V c{point} = load(supplier + (t * {points} + {point}) * copies + e, count);")
         for edge, (point, rank) in enumerate(zip(self._target, self._rank, strict=True)):
-            placed = f"(c{point} == zero + (real){rank} ? a{point} : zero)" if self._chooses[edge] else f"a{point}"
+            placed = f"pick(c{point} == zero + (real){rank}, a{point}, zero)" if self._chooses[edge] else f"a{point}"
             code.append(f"const V w{edge} = {placed};" if edge < self._inside else f"const V l{edge} = {placed};")
         return code
 
@@ -185,24 +191,28 @@ class StraightLine:
                 units.append(" + ".join(terms) or "zero")
         units += [f"o{line}" for line in range(len(self._seller))]
         code = [f"seen[{g}] = {unit};" for g, unit in enumerate(units)]
-        cut = "least(most(seen[g], zero - (real)1), zero + (real)1)" if form.cut else "seen[g]"
+        scaled = "(seen[g] - (zero + centre[g])) * (zero + factor_of[g])"
+        kept = f"store(features + (t * {len(units)} + g) * copies + e, seen[g], count);"
         return [
             *code,
             f"for (int g = 0; g < {len(units)}; g++) {{",
-            "  seen[g] = (seen[g] - (zero + centre[g])) * (zero + factor_of[g]);",
-            f"  seen[g] = {cut};",
-            f"  store(features + (t * {len(units)} + g) * copies + e, seen[g], count);",
+            f"  seen[g] = {f'within({scaled}, (real)-1, (real)1)' if form.cut else scaled};",
+            *([] if form.differentiates else [f"  {kept}"]),
             "}",
         ]
 
     def _act(self) -> list[str]:
         """What is wished: levels less positions, and what the networks' actions say to that; actions are kept."""
-        return [
-            *(f"wish[{i}] = (zero + orders[{i}]) - q{i};" for i in range(self.rows["on_hand"])),
-            "act(actors, (const real *)seen, (real *)did);",
-            "for (long j = 0; j < deciding; j++) {",
+        explored = [
             "  did[j] += load(noise + (t * deciding + j) * copies + e, count);",
             "  store(actions + (t * deciding + j) * copies + e, did[j], count);",
+        ]
+        decided = f"tape->decide(actors, act, seen, {self._features}, did, deciding);"
+        return [
+            *(f"wish[{i}] = (zero + orders[{i}]) - q{i};" for i in range(self.rows["on_hand"])),
+            decided if self._form.differentiates else "act(actors, (const real *)seen, (real *)did);",
+            "for (long j = 0; j < deciding; j++) {",
+            *([] if self._form.differentiates else explored),
             "  const V own = zero + unit[j];",
             "  V &wished = wish[place[j]];",
             "  wished = residual[j] ? wished + own * did[j] : (did[j] + (real)1) * own;",
@@ -210,8 +220,6 @@ class StraightLine:
         ]
 
     def _keep_cost(self) -> list[str]:
-        if not self._form.looks:
-            return []
         place = f"costs + (t * {self._points} + {{}}) * copies + e"
         return [f"store({place.format(n)}, {self._over_products('k', n)}, count);" for n in range(self._points)]
 
@@ -256,8 +264,8 @@ class StraightLine:
                 for j in customers[place + 1 :]:
                     code += [
                         f"{{ const M keeps = q{self._target[i]} <= q{self._target[j]};",
-                        f"  x{j} += keeps ? o{i} : zero; y{j} += keeps ? w{i} : zero;",
-                        f"  x{i} += keeps ? zero : o{j}; y{i} += keeps ? zero : w{j}; }}",
+                        f"  x{j} += pick(keeps, o{i}, zero); y{j} += pick(keeps, w{i}, zero);",
+                        f"  x{i} += pick(keeps, zero, o{j}); y{i} += pick(keeps, zero, w{j}); }}",
                     ]
             code += [
                 f"const V s{i} = least(most(h{point} - x{i}, zero), o{i}) + least(most(h{point} - y{i}, zero), w{i});"
@@ -295,11 +303,10 @@ class StraightLine:
         return [
             *code,
             f"const V leaving[{edges}] = {{{', '.join(leaving)}}};",
-            f"for (int i = 0; i < {edges}; i++)",
-            "  for (int j = 0; j < count; j++) {",
-            f"    const long when = t + lead_time[(t * {edges} + i) * copies + e + j];",
-            f"    ring[when % {slots} * {edges} + i][j] += leaving[i][j];",
-            "  }",
+            f"for (int i = 0; i < {edges}; i++) {{",
+            f"  const long long *time = lead_time + (t * {edges} + i) * copies + e;",
+            f"  arrive(ring + i, {edges}, {slots}, t, time, leaving[i], count);",
+            "}",
         ]
 
     def _amount(self, value: float) -> str:
@@ -320,10 +327,10 @@ class StraightLine:
                 loss = f"{self._amount(penalty[i])} * u{line_of[i]}{self._factor(1, i)}"
                 terms.append(f"({loss} - {self._amount(price[i])} * s{line_of[i]})" if firm.earns else loss)
             if unit.any() or fixed.any():
-                placed = f"(a{i} > zero ? zero + {self._amount(fixed[i])} : zero)"
+                placed = f"pick(a{i} > zero, zero + {self._amount(fixed[i])}, zero)"
                 terms += [f"{self._amount(unit[i])} * a{i}", placed]
             code.append(f"const V k{i} = {' + '.join(terms)};")
-        return code + [f"cost[{n}] += wide({self._over_products('k', n)});" for n in range(self._points)]
+        return code + [f"cost[{n}] += wide(paid({self._over_products('k', n)}));" for n in range(self._points)]
 
     def _factor(self, kind: int, row: int) -> str:
         if not self._form.random_costs:
@@ -359,7 +366,7 @@ class StraightLine:
                 f"tally[{start + c}] += wide({self._over_products('w', first + c)});",
                 f"tally[{start + facing + c}] += wide({at_once});",
                 f"tally[{start + 2 * facing + c}] += wide(z{c});",
-                f"tally[{start + 3 * facing + c}] += wide(z{c} == zero ? zero + (real)1 : zero);",
+                f"tally[{start + 3 * facing + c}] += wide(pick(z{c} == zero, zero + (real)1, zero));",
             ]
         return code
 

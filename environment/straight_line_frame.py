@@ -4,22 +4,27 @@ from __future__ import annotations
 
 FRAME = """\
 #include <cstring>
+{headers}
 typedef {real} real;
 enum {{ lanes = {lanes} }};
-typedef real V __attribute__((vector_size({bytes})));
+typedef real R __attribute__((vector_size({bytes})));
 typedef {whole} M __attribute__((vector_size({bytes})));
 typedef double D __attribute__((vector_size(8 * lanes)));
-static inline V load(const real *from, long count) {{
-  V value = {{}};
+static inline R load(const real *from, long count) {{
+  R value = {{}};
   if (count == lanes) std::memcpy(&value, from, sizeof value);
   else std::memcpy(&value, from, count * sizeof(real));
   return value;
 }}
-static inline void store(real *to, V value, long count) {{ std::memcpy(to, &value, count * sizeof(real)); }}
-static inline V least(V a, V b) {{ return a < b ? a : b; }}
-static inline V most(V a, V b) {{ return a > b ? a : b; }}
-static inline V rounded(V x) {{ V big = V{{}} + (real){big}; return (x + big) - big; }}  // half to even; 0 <= x < 2^22
-static inline D wide(V x) {{ return __builtin_convertvector(x, D); }}
+static inline void store(real *to, R value, long count) {{ std::memcpy(to, &value, count * sizeof(real)); }}
+static inline R least(R a, R b) {{ return a < b ? a : b; }}
+static inline R most(R a, R b) {{ return a > b ? a : b; }}
+static inline R pick(M where, R a, R b) {{ return where ? a : b; }}
+static inline R within(R x, real low, real high) {{ return least(most(x, R{{}} + low), R{{}} + high); }}
+static inline R rounded(R x) {{ R big = R{{}} + (real){big}; return (x + big) - big; }}  // half to even; 0 <= x < 2^22
+static inline R accepted(R wish, real high) {{ return rounded(within(wish, 0, high)); }}
+static inline D wide(R x) {{ return __builtin_convertvector(x, D); }}
+{values}
 extern "C" void play(long copies, long periods, long counted, long shared, void **with) {{
   real *on_hand = (real *)with[0], *pipeline = (real *)with[1], *owed = (real *)with[2], *position = (real *)with[3];
   const real *demand = (const real *)with[4], *supplier = (const real *)with[5];
@@ -30,6 +35,7 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
   const V zero = {{}};
   for (long e = 0; e < copies; e += lanes) {{
     const long count = copies - e < lanes ? copies - e : lanes;
+{begin}
 {load}
     D cost[{points}] = {{}}, tally[{tally}] = {{}};
     for (long t = 0; t < periods; t++) {{
@@ -41,6 +47,7 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
 {measures}
     }}
 {last}
+    {learn}
 {store}
     for (int n = 0; n < {points}; n++)
       for (int i = 0; i < count; i++) total[n * copies + e + i] += cost[n][i];
@@ -61,3 +68,19 @@ ACTING = [  # what `play` is given where networks decide
     "void *actors = with[21]; void (*act)(void *, const real *, real *);",
     "std::memcpy(&act, &with[22], sizeof act);",
 ]
+
+LEARNING = [  # and where the cost is differentiated with respect to what they are
+    *(line for line in ACTING if not line.startswith(("real *features", "const real *noise"))),
+    "void (*back)(void *, const real *, const real *, real *);",
+    "std::memcpy(&back, &with[23], sizeof back);",
+    "const real *bounds = (const real *)with[24];",
+    "Tape own(bounds[0], bounds[1]);",
+    "tape = &own;",
+]
+
+PLAIN = """\
+typedef R V;
+static inline V paid(V x) { return x; }
+static inline void arrive(V *ring, long edges, long slots, long t, const long long *time, V units, long count) {
+  for (int j = 0; j < count; j++) ring[(t + time[j]) % slots * edges][j] += units[j];
+}"""
