@@ -25,6 +25,8 @@ from departments.native import why_not
 from departments.policy import Snapshot
 from environment import Firm
 
+CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
+
 
 class Watcher(Protocol):
     """Whoever shows how a run goes."""
@@ -151,6 +153,7 @@ class _Diary:
         self.replacements, self.mailbox = replacements, Mailbox(run.path)
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
+        self.due = 0.0  # when the next checkpoint is
 
     def resume(self, plan: Plan, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> IMARL | Together:
         snapshots, states, critic = unpack(arrays, record["snapshots"])
@@ -238,7 +241,10 @@ class _Diary:
             self.watcher.note(answer["message"])
 
     def _keep(self, scheme: IMARL | Together, last: bool = False) -> None:
-        training = self.training
+        """Write a checkpoint if one is due; whatever came after it is done again after a crash."""
+        start, training = time.monotonic(), self.training
+        if start < self.due and not last and not self.mailbox.pending():
+            return
         self._take_up(scheme, last)
         while self.restarts < training.crew.restarts:
             self.restarts += 1
@@ -259,3 +265,5 @@ class _Diary:
         for request in self.mailbox.pending():
             if request.id in self.replacements.answers:
                 self.mailbox.reply(self.replacements.answers[request.id])
+        now = time.monotonic()
+        self.due = now + (now - start) / CHECKPOINT_SHARE

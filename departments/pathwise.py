@@ -27,7 +27,7 @@ class PathwiseConfig(Checked):
     """Settings of learning by gradients through the simulator."""
 
     learning_rate: float = Field(default=3e-3, gt=0)  # at the start; it falls to 0 by half a cosine
-    updates: int = Field(default=1000, ge=1)  # at most
+    updates: int = Field(default=20_000, ge=1)  # at most
     copies: int = Field(default=256, ge=1)  # of the firm, in all shards together
     window: int | None = Field(default=None, ge=1)  # periods that a gradient reaches back; None: see `window_of`
     max_grad_norm: float = Field(default=1.0, gt=0)  # of a department's gradient
