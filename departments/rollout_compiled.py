@@ -81,7 +81,9 @@ class CompiledRollouts:
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
         played = self._compiled.descend(start, looking, chance, bound)
-        return Descent(together.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state)
+        return Descent(
+            together.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
+        )
 
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
         """See `departments.episode.run_costs`: [N, E] money, in double precision."""
