@@ -1,8 +1,8 @@
 """Numbers that remember what they were made of: with them a firm's code finds the gradient of its cost.
 
-Source: reverse accumulation, as in Griewank & Walther (2008), Evaluating derivatives, ch. 3. Sixteen copies share a tape
-of all periods. Where two branches meet the gradient is that of `environment.events` in PyTorch: what is served is what
-is wanted where stock suffices exactly, what is cut off at a bound passes at the bound, rounding passes straight through.
+Source: reverse accumulation, as in Griewank & Walther (2008), Evaluating derivatives, ch. 3. Sixteen copies share a
+tape of all periods. Where two branches meet the gradient is that of `environment.events` in PyTorch: what is served is
+what is wanted where stock suffices exactly, what is cut off passes at the bound, rounding passes straight through.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ struct Tape {
   std::vector<Node> nodes;
   std::vector<R> factors, seen, change;  // `change`: of the cost by each node
   std::vector<int> looked, costs;        // nodes that were seen; nodes whose sum is the cost
-  long features = 0, decided = 0;
+  long features = 0;
   real bound, share;  // of a unit ordered, at most; of a period and copy in the mean cost
   long count = lanes;
   Tape(real bound, real share) : bound(bound), share(share) {}
@@ -36,7 +36,7 @@ struct Tape {
     factors.push_back(with);
     return note(kind, a, b, (long)factors.size() - 1);
   }
-  void decide(void *actors, void (*act)(void *, const real *, real *), const V *see, long features, V *did, long number);
+  void decide(void *actors, void (*act)(void *, const real *, real *), const V *see, long features, V *did, long outs);
   void back(void *actors, void (*act_back)(void *, const real *, const real *, real *)) {
     R whole = {}, given[features + 1];
     for (int i = 0; i < count; i++) whole[i] = share;
@@ -125,12 +125,12 @@ static inline void arrive(V *ring, long edges, long slots, long t, const long lo
   }
 }
 void Tape::decide(void *actors, void (*act)(void *, const real *, real *), const V *see, long features, V *did,
-                  long number) {
-  R raw[number + 1];
+                  long outs) {
+  R raw[outs + 1];
   const long start = seen.size();
   this->features = features;
   for (long g = 0; g < features; g++) seen.push_back(see[g].value), looked.push_back(see[g].node);
   act(actors, (const real *)&seen[start], (real *)raw);
   note(kDecided, -1, -1, start);
-  for (long j = 0; j < number; j++) did[j] = V(raw[j], note(kGiven, -1, -1, 0L));
+  for (long j = 0; j < outs; j++) did[j] = V(raw[j], note(kGiven, -1, -1, 0L));
 }"""
