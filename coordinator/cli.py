@@ -305,7 +305,7 @@ def train(
     device: DeviceOption = "cpu",
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Tune base-stock levels in a world compiled by the machine's C++ compiler."),
+        typer.Option("--compile", help="Say what compiling the world for the tuning of base-stock levels took."),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
     as_json: JsonOption = False,

@@ -19,6 +19,7 @@ from coordinator.settings import Settings, Wiring
 from coordinator.store import write_atomically
 from coordinator.train import train
 from departments.rules import benchmark_levels
+from departments.tuning import quiet
 from environment import Firm, World, load_firm
 
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on
@@ -40,7 +41,7 @@ class TrainRequest:
     episodes: int
     quiet: bool = False
     beside: tuple[Path, ...] = ()  # further runs in the final comparison
-    compiled: bool = False  # base-stock levels are tuned in the compiled world
+    compiled: bool = False  # say what compiling took
 
 
 def run_training(request: TrainRequest, started: float) -> Evaluation:
@@ -65,8 +66,8 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         plan_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
-        note = display.note if request.compiled else None
-        base = starting_levels(firm, settings, compiled=note) if note and not request.resume else None
+        note = display.note if request.compiled else quiet
+        base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
         train(firm, settings, wiring, run.path, display, resume=request.resume, started=started, base=base)
         display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
         done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside, note)
@@ -81,11 +82,11 @@ def compare_with_benchmarks(
     settings: Settings,
     episodes: int,
     beside: Sequence[Path] = (),
-    compiled: Callable[[str], None] | None = None,
+    note: Callable[[str], None] = quiet,
 ) -> Evaluation:
-    """The benchmarks, other runs and what was trained, on the same episodes; `compiled` as in `evaluate`."""
+    """The benchmarks, other runs and what was trained, on the same episodes; `note` as in `benchmark_policies`."""
     world = World(firm, benchmark_levels(firm), device=settings.device)
-    policies = benchmark_policies(firm, settings.device, compiled, run.base_levels())
+    policies = benchmark_policies(firm, settings.device, note, run.base_levels())
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED

@@ -20,7 +20,7 @@ from departments.joint import JointPolicy
 from departments.loop import LearnedLoop, roles
 from departments.recommendation_rules import parse_policy
 from departments.rules import BaseStock, Levels, benchmark_levels
-from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
+from departments.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World
 from environment.observation import Observer
 
@@ -98,8 +98,9 @@ def load_policy_or_rule(
         ValueError: neither, or the run is of another firm.
     """
     if not Path(text).is_dir():
-        rule = text == "tuned-base-stock" and compiled is not None
-        return tuned_base_stock(world.firm, compiled=compiled) if rule else parse_policy(text, world.firm)
+        if text == "tuned-base-stock" and compiled is not None:
+            return tuned_base_stock(world.firm, note=compiled)
+        return parse_policy(text, world.firm)
     run = RunFolder(Path(text))
     trained = run.firm()
     if trained.names != world.firm.names or trained.products != world.firm.products:
@@ -129,11 +130,11 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
 
 
 def benchmark_policies(
-    firm: Firm, device: str = "cpu", compiled: Callable[[str], None] | None = None, tuned: Levels | None = None
+    firm: Firm, device: str = "cpu", note: Callable[[str], None] = quiet, tuned: Levels | None = None
 ) -> dict[str, Policy | ClosedLoopPolicy]:
-    """The rules that learned policies stand beside, by their names in tables; `compiled` as in `evaluate`.
+    """The rules that learned policies stand beside, by their names in tables.
 
-    `tuned` are the tuned base-stock levels if they are known: the search takes up to a minute.
+    `tuned` are the tuned base-stock levels if they are known, `note` is told what compiling for the search took.
 
     Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
     margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
@@ -142,11 +143,11 @@ def benchmark_policies(
         names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
     if tuned is None:
-        tuned = tuned_base_stock(firm, device=device, compiled=compiled).levels
+        tuned = tuned_base_stock(firm, device=device, note=note).levels
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
         "tuned base-stock": BaseStock("tuned-base-stock", tuned),
-        "echelon base-stock": tuned_echelon_base_stock(firm, device=device, compiled=compiled),
+        "echelon base-stock": tuned_echelon_base_stock(firm, device=device, note=note),
     }
 
 

@@ -25,7 +25,7 @@ from departments.networks import Shapes
 from departments.pathwise import window_of
 from departments.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules import benchmark_levels
-from departments.tuning import tuned_base_stock
+from departments.tuning import quiet, tuned_base_stock
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
 
@@ -59,18 +59,17 @@ def starting_levels(
     firm: Firm,
     settings: Settings,
     tuned: NDArray[np.float64] | None = None,
-    compiled: Callable[[str], None] | None = None,
+    note: Callable[[str], None] = quiet,
 ) -> NDArray[np.float64] | None:
     """Base-stock levels that policies start from, [N, K] units; None: the benchmark's.
 
-    Tuning takes seconds, and up to a minute for many stock points, unless it is `compiled`; `tuned` are its levels if
-    they are known.
+    `tuned` are the levels that tuning finds, if they are known; `note` is told what compiling for it took.
     """
     if firm.customers or settings.imarl.base_policy != "tuned":
         return None
     if tuned is not None:
         return tuned
-    return tuned_base_stock(firm, device=settings.device, compiled=compiled).levels
+    return tuned_base_stock(firm, device=settings.device, eager=not settings.compiled, note=note).levels
 
 
 def scaling_of(firm: Firm, settings: Settings) -> Scaling:

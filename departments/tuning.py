@@ -21,6 +21,10 @@ _CANDIDATES = 4  # simulated side by side
 _STREAM = 1  # of the random numbers: the search never sees the episodes that are reported
 
 
+def quiet(_: str) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class _Candidates(OrderUpTo):
     """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
@@ -33,7 +37,12 @@ class _Candidates(OrderUpTo):
 
 
 def tuned_base_stock(
-    firm: Firm, *, seed: int = 0, device: str = "cpu", compiled: Callable[[str], None] | None = None
+    firm: Firm,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    eager: bool = False,
+    note: Callable[[str], None] = quiet,
 ) -> BaseStock:
     """Installation base-stock levels of least simulated cost, searched from the benchmark's.
 
@@ -41,18 +50,25 @@ def tuned_base_stock(
         firm: a checked firm.
         seed: of the episodes.
         device: where to simulate.
-        compiled: simulate in the compiled world and say here what it took, or why that cannot be.
+        eager: simulate period by period even where the compiled world can, which is three to seven times as fast and
+            adds up in double precision.
+        note: told what compiling took, or why that cannot be.
     """
-    found = _search(firm, benchmark_levels(firm), None, seed, device, compiled)
+    found = _search(firm, benchmark_levels(firm), None, seed, device, None if eager else note)
     return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
 
 
 def tuned_echelon_base_stock(
-    firm: Firm, *, seed: int = 0, device: str = "cpu", compiled: Callable[[str], None] | None = None
+    firm: Firm,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    eager: bool = False,
+    note: Callable[[str], None] = quiet,
 ) -> EchelonBaseStock:
     """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
     weights = echelon_weights(firm)
-    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device, compiled)
+    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device, None if eager else note)
     return EchelonBaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
@@ -62,10 +78,10 @@ def _search(
     weights: Levels | None,
     seed: int,
     device: str,
-    compiled: Callable[[str], None] | None,
+    note: Callable[[str], None] | None,
 ) -> TunedLevels:
     world = World(firm, benchmark_levels(firm), device=device)
-    run = partial(run_costs, world) if compiled is None else CompiledEpisodes(world, compiled).costs
+    run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
     products = len(firm.products)
     periods = firm.periods.evaluate - 1
     chance = world.draw(periods, _EPISODES, world.generator(seed, _STREAM))

@@ -219,7 +219,7 @@ class CompiledWorld:
         if form not in self._functions:
             code = self._code(form)
             start = time.perf_counter()
-            self._functions[form] = _function(code.source(), kept if form.looks else built), code
+            self._functions[form] = _function(code.source(), kept if form.looks or form.follows else built), code
             self.seconds += time.perf_counter() - start
         return self._functions[form]
 
