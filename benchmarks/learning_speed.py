@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -16,9 +17,13 @@ from coordinator.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Training
 from coordinator.value_function import CriticConfig, values_of
+from departments.pathwise import descend
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
-from environment import load_firm
+from departments.rollout_compiled import CompiledRollouts
+from departments.rules import benchmark_levels
+from environment import World, load_firm
+from environment.observation import Observer
 
 _FIRM, _LEARNING = "a1", "warehouse"
 
@@ -56,6 +61,32 @@ def update_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
             "sample_passes_per_second": round(samples * epochs / middle),
         }
     report(f"updates: {found}")
+    return found
+
+
+def gradient_speed(report: Callable[[str], None], repeats: int = 9) -> dict[str, Any]:
+    """Milliseconds of a gradient through the simulator, a shard of 128 copies, in PyTorch and in C++ by turns."""
+    found: dict[str, Any] = {}
+    for name, observation in itertools.product(("a1", "d1"), ("downstream", "pipeline")):
+        settings = Settings(scheme="pathwise", policy=PolicyConfig(observation=observation))  # type: ignore[arg-type]
+        firm = load_firm(name)
+        plan = plan_of(firm, settings)
+        world = World(firm, benchmark_levels(firm))
+        observer = Observer(world, benchmark_levels(firm), "standard")
+        policies, compiled = list(plan.base(settings).values()), CompiledRollouts(world, observer)
+        start, chance = world.reset(128), world.draw(plan.window, 128, world.generator(0))
+        ways: dict[str, Callable[[], object]] = {
+            "pytorch": lambda: descend(world, observer, policies, start, chance, 2.0),  # noqa: B023
+            "compiled": lambda: compiled.descend(policies, start, chance, 2.0),  # noqa: B023
+        }
+        taken: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(repeats + 1):  # the first compiles
+            for way, go in ways.items():
+                began = time.perf_counter()
+                go()
+                taken[way].append(1e3 * (time.perf_counter() - began))
+        found[f"{name} {observation}"] = {way: round(statistics.median(times[1:]), 1) for way, times in taken.items()}
+        report(f"gradient of {name}, {observation}: {found[f'{name} {observation}']} milliseconds")
     return found
 
 

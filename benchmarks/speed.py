@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed works too
 
 import torch
-from learning_speed import memory_speed, training_speed, update_speed
+from learning_speed import gradient_speed, memory_speed, training_speed, update_speed
 from world_speed import world_speed
 
 from coordinator.process import settle
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the object there too")
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda")
-    parser.add_argument("--only", choices=("world", "updates", "training", "memory"), help="one part")
+    parser.add_argument("--only", choices=("world", "updates", "gradients", "training", "memory"), help="one part")
     options = parser.parse_args()
     settle()
 
@@ -54,6 +54,8 @@ def main() -> None:
         found["world_steps_per_second"] = world_speed(options.device, report)
     if options.only in (None, "updates"):
         found["updates"] = update_speed(options.device, report)
+    if options.only in (None, "gradients") and options.device == "cpu":
+        found["gradients_milliseconds"] = gradient_speed(report)
     if options.only in (None, "training") and options.device == "cpu":
         found["training"] = training_speed(report)
     if options.only in (None, "memory") and options.device == "cpu":

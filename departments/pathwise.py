@@ -2,7 +2,8 @@
 
 Source: Alvo, Russo & Kanoria (2023), Neural inventory control in networks via hindsight differentiable policy
 optimization. The world is piecewise linear in orders, so costs are differentiated through it; rounding to whole units
-passes the gradient straight through, and the order in which customers are served is taken as given (our reading).
+passes the gradient straight through, and the order in which customers are served is taken as given (our reading). This
+is PyTorch's way through `World`; `rollout_compiled` goes the same way in C++, some six times as fast on a1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Rollouts and evaluations in the compiled world: networks and world in C++, through all periods in one call.
+"""Rollouts, evaluations and gradients in the compiled world: networks and world in C++, all periods in one call.
 
 The same as `departments.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
-rounds them otherwise, which now and then sets an order apart by a unit.
+rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `departments.pathwise`.
 """
 
 from __future__ import annotations
