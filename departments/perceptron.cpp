@@ -8,7 +8,11 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -120,19 +124,25 @@ void rows(float *c, long ldc, const float *a, long am, long ak, const float *b, 
   for (; m < count; m++) some(m, block<1, N, E>);
 }
 
+// For each panel of a width, a multiple of kLanes: each(where it begins, its vectors), Most of them or what is left.
+template <int Most, class Each>
+void panels(long width, Each each) {
+  for (long n = 0; n < width; n += Most * kLanes) switch (std::min<long>(Most, (width - n) / kLanes)) {
+      case 1: each(n, std::integral_constant<int, 1>{}); break;
+      case 2: each(n, std::integral_constant<int, 2>{}); break;
+      case 3: each(n, std::integral_constant<int, std::min(3, Most)>{}); break;
+      default: each(n, std::integral_constant<int, Most>{});
+    }
+}
+
 // C[count][width] = start + A(count, depth) B[depth][width]; width is a multiple of kLanes.
 template <End E>
 void product(float *c, long ldc, const float *a, long am, long ak, const float *b, long ldb, long count, long width,
              long depth, const Ends &ends) {
-  for (long n = 0; n < width; n += kPanel * kLanes) {
+  panels<kPanel>(width, [&](long n, auto vectors) {
     const Ends own{ends.start + n, ends.ldstart, E == kGated ? ends.gate + n : nullptr};
-    switch (std::min<long>(kPanel, (width - n) / kLanes)) {
-      case 1: rows<kRows[1], 1, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      case 2: rows<kRows[2], 2, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      case 3: rows<kRows[3], 3, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own); break;
-      default: rows<kRows[4], 4, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
-    }
-  }
+    rows<kRows[vectors], vectors, E>(c + n, ldc, a, am, ak, b + n, ldb, count, depth, own);
+  });
 }
 
 // Adds `count` rows of N vectors to one.
@@ -166,6 +176,111 @@ inline void products(float *c, long ldc, const float *a, const float *b, long co
   }
 }
 
+// Where one output learns, the gradient of unit o below it is delta[s] weight[o] if sample s opens its gate, else 0. Sums
+// over samples, for its weights, and over units, for the layer below, are then of whole rows that are in or out: all
+// sums of four rows are made beforehand, and one that is looked up and added stands for four products.
+constexpr int kSums = 16;   // of four rows: row j is in sum i where bit j of i is set; sum 0 is 0 and stays so
+constexpr int kGroup = 16;  // samples whose sums are made together
+constexpr int kUnits = 64;  // units at a time: their part of what is looked up and added to stays in the cache
+typedef uint16_t Shorts __attribute__((vector_size(2 * kLanes)));
+
+// A bit for every lane above 0.
+inline unsigned above_zero(V value) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)value, __m512{}, _CMP_GT_OQ);
+#elif defined(__AVX__)
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)value, __m256{}, _CMP_GT_OQ));
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < kLanes; i++) bits |= (value[i] > 0) << i;
+  return bits;
+#endif
+}
+
+// All sums of four rows of N vectors, each row times its number; sums are `apart` vectors apart.
+template <int N>
+void sums_of_four(float *sums, long apart, const float *row, long ld, const float *times) {
+  for (int n = 0; n < N; n++) {
+    V sum[kSums]{};
+    for (int j = 0; j < 4; j++) {
+      const V own = load(row + j * ld + n * kLanes) * times[j];
+      for (int i = 0; i < 1 << j; i++) sum[(1 << j) + i] = sum[i] + own;
+    }
+    for (int i = 1; i < kSums; i++) store(sums + (i * apart + n) * kLanes, sum[i]);
+  }
+}
+
+// Which gates are open: a bit for each in open[s][vector], and in chosen[s / 4][o] where the sum lies of those of four
+// samples that open the gate of unit o. Adds to the gradient of the bias.
+inline void look_at(const float *value, long wide, const float *delta, const float *weight, long count, uint16_t *open,
+                    uint16_t *chosen, float *bias_change) {
+  const long vectors = wide / kLanes;
+  for (long s = 0; s < count; s += 4, chosen += wide)
+    for (long v = 0; v < vectors; v++) {
+      I which{};
+      V sum{};
+      for (int j = 0; j < 4; j++) {
+        const V own = load(value + (s + j) * wide + v * kLanes);
+        open[(s + j) * vectors + v] = above_zero(own);
+        which = own > V{} ? which | (1 << j) * kPanel * kLanes : which;
+        sum = own > V{} ? sum + delta[s + j] : sum;
+      }
+      *(Shorts *)(chosen + v * kLanes) = __builtin_convertvector(which, Shorts);
+      float *change = bias_change + v * kLanes;
+      store(change, load(change) + sum * load(weight + v * kLanes));
+    }
+}
+
+// Adds to the gradient of weights, [units][ld], from the sums of a group of samples.
+template <int N>
+void add_samples(float *change, long ld, const float *sums, const uint16_t *chosen, long wide, const float *weight,
+                 long units) {
+  constexpr int M = kLanes / (N == 3 ? 4 : N);
+  for (long o = 0; o < units; o += M) {
+    V sum[M][N]{};
+    for (int q = 0; q < kGroup / 4; q++)
+      for (int m = 0; m < M; m++) {
+        const float *row = sums + q * kSums * kPanel * kLanes + chosen[q * wide + o + m];
+        for (int n = 0; n < N; n++) sum[m][n] += load(row + n * kLanes);
+      }
+    for (int m = 0; m < M; m++)
+      for (int n = 0; n < N; n++) {
+        float *to = change + (o + m) * ld + n * kLanes;
+        store(to, load(to) + sum[m][n] * weight[o + m]);
+      }
+  }
+}
+
+// The gradient [count][ld] of the values below, from the sums of units: gated in its turn, when all of them are in it.
+template <int N>
+void add_units(float *change, long ld, const float *sums, const uint16_t *open, long vectors, const float *delta,
+               const float *value, long count) {
+  for (long first = 0; first < vectors; first += kUnits / kLanes) {
+    const long last = std::min<long>(first + kUnits / kLanes, vectors);
+    for (long s = 0; s < count; s += 4) {
+      V sum[4][N];
+      for (int m = 0; m < 4; m++)
+        for (int n = 0; n < N; n++) sum[m][n] = first ? load(change + (s + m) * ld + n * kLanes) : V{};
+      const float *four = sums + first * kLanes / 4 * kSums * N * kLanes;
+      for (long v = first; v < last; v++) {
+        size_t bits[4];
+        for (int m = 0; m < 4; m++) bits[m] = open[(s + m) * vectors + v];
+        for (int q = 0; q < kLanes / 4; q++, four += kSums * N * kLanes)
+          for (int m = 0; m < 4; m++) {
+            const float *row = four + (bits[m] >> 4 * q) % kSums * (N * kLanes);
+            for (int n = 0; n < N; n++) sum[m][n] += load(row + n * kLanes);
+          }
+      }
+      for (int m = 0; m < 4; m++)
+        for (int n = 0; n < N; n++) {
+          const long at = (s + m) * ld + n * kLanes;
+          if (last == vectors) sum[m][n] = load(value + at) > V{} ? sum[m][n] * delta[s + m] : V{};
+          store(change + at, sum[m][n]);
+        }
+    }
+  }
+}
+
 inline long padded(long width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
 // Memory that begins with a cache line, so that no vector lies on two.
@@ -185,9 +300,9 @@ typedef std::vector<float, OnLines<float>> Floats;
 struct Layer {
   long inputs, outputs, wide_in, wide_out;
   long at;  // of its weights in the flat vector
-  Floats forward, backward, bias;       // [inputs][wide_out], [outputs][wide_in], [wide_out]
+  Floats forward, backward, bias;       // [inputs][wide_out], [wide_out][wide_in], [wide_out]
   bool turned = false;                              // whether weight_change is [inputs][wide_out], which is less
-  Floats weight_change, bias_change;                // [outputs][wide_in], [wide_out]
+  Floats weight_change, bias_change;                // [wide_out][wide_in], [wide_out]
   Floats value, change;                 // [kTile][wide_out]
 };
 
@@ -203,24 +318,24 @@ class Network {
       layer.forward.assign(layer.inputs * layer.wide_out, 0), layer.bias.assign(layer.wide_out, 0);
       layer.value.assign(kTile * layer.wide_out, 0);
       if (learns) {
-        layer.backward.assign(layer.outputs * layer.wide_in, 0);
+        layer.backward.assign(layer.wide_out * layer.wide_in, 0);
         layer.turned = layer.inputs * layer.wide_out < layer.outputs * layer.wide_in;
-        layer.weight_change.assign(layer.turned ? layer.inputs * layer.wide_out : layer.outputs * layer.wide_in, 0);
+        layer.weight_change.assign(layer.wide_out * layer.wide_in, 0);
         layer.bias_change.assign(layer.wide_out, 0);
         layer.change.assign(kTile * layer.wide_out, 0);
       }
       layers_.push_back(std::move(layer));
     }
     input_.assign(kTile * layers_[0].wide_in, 0);
-    some_ = {0, 1, layers_.back().outputs};
     for (const Layer &layer : layers_) zeros_.resize(std::max<size_t>(zeros_.size(), layer.wide_in), 0);
+    learn({0, 1, layers_.back().outputs});
   }
 
   // Learn some outputs only, where they are few: the gradients of the others are 0.
   void only(const int64_t *outputs, int64_t count) {
     const auto [least, most] = std::minmax_element(outputs, outputs + count);
     const bool few = std::all_of(outputs, outputs + count, [&](int64_t o) { return o == *least || o == *most; });
-    if (few) some_ = {*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)};
+    if (few) learn({*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)});
   }
 
   float *input() { return input_.data(); }  // [kTile][input_width]
@@ -239,6 +354,13 @@ class Network {
         layer.bias[o] = bias[o];
       }
     }
+    if (!looks_up_) return;
+    const Layer &layer = last_hidden();
+    panels<2>(layer.wide_in, [&](long n, auto vectors) {
+      for (long o = 0; o < layer.wide_out; o += 4)
+        sums_of_four<vectors>(&of_units_[kSums / 4 * (n * layer.wide_out + o * vectors * kLanes)], vectors,
+                              &layer.backward[o * layer.wide_in + n], layer.wide_in, weight_above() + o);
+    });
   }
 
   void forward(long count) {
@@ -268,9 +390,14 @@ class Network {
 
   // Adds the gradient of a tile, given that of its outputs.
   void backward(long count) {
-    for (long l = (long)layers_.size() - 1; l >= 0; l--) {
+    const long top = (long)layers_.size() - 1;
+    for (long l = top; l >= 0; l--) {
+      if (looks_up_ && l + 1 == top) {
+        look_up(count);
+        continue;
+      }
       Layer &layer = layers_[l];
-      const Some some = l + 1 == (long)layers_.size() ? some_ : Some{0, 1, layer.outputs};
+      const Some some = l == top ? some_ : Some{0, 1, layer.outputs};
       const float *below = l ? layers_[l - 1].value.data() : input_.data();
       const float *above = layer.change.data(), *mine = above + some.first;
       if (layer.turned) {
@@ -287,7 +414,7 @@ class Network {
       for (; o + kPanel * kLanes <= layer.wide_out; o += kPanel * kLanes)
         add_rows<kPanel>(&layer.bias_change[o], above + o, layer.wide_out, count);
       for (; o < layer.wide_out; o += kLanes) add_rows<1>(&layer.bias_change[o], above + o, layer.wide_out, count);
-      if (!l) break;
+      if (!l || (looks_up_ && l == top)) continue;
       Layer &under = layers_[l - 1];
       product<kGated>(under.change.data(), under.wide_out, mine, layer.wide_out, some.step,
                       &layer.backward[some.first * layer.wide_in], some.step * layer.wide_in, count, layer.wide_in,
@@ -319,9 +446,52 @@ class Network {
     long first, step, count;
   };
 
+  // Sets the outputs that learn; where it is one, sums are looked up for the hidden layer below it if not the first.
+  void learn(Some some) {
+    some_ = some;
+    looks_up_ = some.count == 1 && layers_.size() > 2 && !last_hidden().backward.empty();
+    if (!looks_up_) return;
+    Layer &layer = last_hidden();
+    layer.turned = false;
+    delta_.assign(kTile, 0), of_samples_.assign(kGroup / 4 * kSums * kPanel * kLanes, 0);
+    of_units_.assign(layer.wide_out / 4 * kSums * layer.wide_in, 0);
+    open_.assign(kTile * layer.wide_out / kLanes, 0), chosen_.assign(kTile / 4 * layer.wide_out, 0);
+  }
+
+  Layer &last_hidden() { return layers_[layers_.size() - 2]; }
+  const float *weight_above() const { return &layers_.back().backward[some_.first * layers_.back().wide_in]; }
+
+  // The backward pass of the last hidden layer where one output learns. Samples that fill the last group have no delta.
+  void look_up(long count) {
+    Layer &under = layers_[layers_.size() - 3], &layer = last_hidden(), &above = layers_.back();
+    const long in = layer.wide_in, out = layer.wide_out;
+    const float *weight = weight_above();
+    for (long s = 0; s < kTile; s++) delta_[s] = s < count ? above.change[s * above.wide_out + some_.first] : 0;
+    count = (count + kGroup - 1) / kGroup * kGroup;
+    look_at(layer.value.data(), out, delta_.data(), weight, count, open_.data(), chosen_.data(),
+            layer.bias_change.data());
+    panels<kPanel>(in, [&](long n, auto vectors) {
+      for (long o = 0; o < out; o += kUnits)
+        for (long s = 0; s < count; s += kGroup) {
+          for (long j = 0; j < kGroup; j += 4)
+            sums_of_four<vectors>(&of_samples_[j / 4 * kSums * kPanel * kLanes], kPanel,
+                                  &under.value[(s + j) * in + n], in, &delta_[s + j]);
+          add_samples<vectors>(&layer.weight_change[o * in + n], in, of_samples_.data(), &chosen_[s / 4 * out + o], out,
+                               weight + o, std::min<long>(kUnits, out - o));
+        }
+    });
+    panels<2>(in, [&](long n, auto vectors) {
+      add_units<vectors>(&under.change[n], in, &of_units_[kSums / 4 * n * out], open_.data(), out / kLanes,
+                         delta_.data(), &under.value[n], count);
+    });
+  }
+
   std::vector<Layer> layers_;
   Floats input_, zeros_;
   Some some_;  // the outputs that learn
+  bool looks_up_ = false;
+  Floats delta_, of_samples_, of_units_;  // [kTile], sums of a group by fours, of units by panels and fours
+  std::vector<uint16_t, OnLines<uint16_t>> open_, chosen_;
 };
 
 // A batch of samples and the walk over it: shuffled minibatches, one step of Adam each.

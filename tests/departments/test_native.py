@@ -15,6 +15,7 @@ from environment.toolchain import COMPILERS, kept
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 WIDTHS = [(3, (), 1), (5, (8,), 2), (17, (64, 64), 4), (2, (40, 130, 7), 3), (70, (16, 48), 20)]
+ONE_LEARNS = [(6, (64, 64)), (18, (17, 100)), (3, (128, 17)), (1, (100, 256)), (7, (5, 3, 129)), (20, (33,)), (4, ())]
 
 
 def network(inputs, hidden, outputs, seed=1):
@@ -42,7 +43,7 @@ def test_compiled_values_are_those_of_the_network(widths):
 
 
 @needs_compiler
-@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("widths", [*WIDTHS, *((*widths, 1) for widths in ONE_LEARNS)])
 @pytest.mark.parametrize(
     "changes",
     [{}, {"entropy_coef": 0.01, "clip_ratio": 0.01}, {"target_kl": 1e-3, "learning_rate": 3e-2}, {"minibatch": 1000}],
@@ -69,6 +70,38 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
     assert not torch.equal(found[True][0], flat)
     for one, other in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("streams", [[0], [2], [2, 0], [0, 1, 2]])
+@pytest.mark.parametrize("samples", [1, 142, 145, 303])
+@pytest.mark.parametrize("widths", ONE_LEARNS)
+def test_gradients_of_one_output_and_of_several_are_those_of_autograd(widths, samples, streams):
+    shapes, flat, generator = network(*widths, 3)
+    layers, _ = shapes.split(flat)
+    for _, bias in layers[:-1]:
+        bias[::3] = -1e3  # units whose gates are closed to all samples
+    seen, target = (torch.randn(samples, size, generator=generator) for size in (shapes.inputs, len(streams)))
+    leaf = flat.clone().requires_grad_()
+    error = forward(shapes.split(leaf)[0], seen, "relu")[:, streams] - target
+    error.square().mean().backward()
+    optimiser, order = Adam.like(flat), torch.stack([torch.randperm(samples, generator=generator) for _ in range(3)])
+    loops = native.loops_of(shapes, flat, "relu")
+    loops.fit_values(
+        optimiser, seen, order, 1, target, streams, 1.0, (0.0, 1e9)
+    )  # three times, as its steps are 0 long
+    torch.testing.assert_close(optimiser.first, leaf.grad * (1 - 0.9**3), rtol=1e-4, atol=2e-6)
+
+
+@needs_compiler
+def test_a_network_whose_gates_are_all_closed_learns_its_last_bias_only():
+    shapes, flat, generator = network(5, (24, 40), 1)
+    layers, _ = shapes.split(flat)
+    layers[1][1].fill_(-1e3)
+    seen, before, optimiser = torch.randn(150, 5, generator=generator), flat.clone(), Adam.like(flat)
+    loops, order = native.loops_of(shapes, flat, "relu"), torch.arange(150)[None]
+    loops.fit_values(optimiser, seen, order, 1, torch.full((150, 1), 2.0), [0], 1.0, (0.1, 1e9))
+    assert (flat != before).nonzero().tolist() == [[len(flat) - 2]]  # a standard deviation follows it
 
 
 @needs_compiler
