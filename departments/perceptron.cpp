@@ -347,8 +347,11 @@ class Network {
   void take(const float *flat) {
     for (Layer &layer : layers_) {
       const float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
+      for (long first = 0; first < layer.inputs; first += kLanes)  // few rows at a time: they stay in the cache
+        for (long o = 0; o < layer.outputs; o++)
+          for (long i = first; i < std::min(first + kLanes, layer.inputs); i++)
+            layer.forward[i * layer.wide_out + o] = weight[o * layer.inputs + i];
       for (long o = 0; o < layer.outputs; o++) {
-        for (long i = 0; i < layer.inputs; i++) layer.forward[i * layer.wide_out + o] = weight[o * layer.inputs + i];
         if (!layer.backward.empty())
           std::memcpy(&layer.backward[o * layer.wide_in], weight + o * layer.inputs, layer.inputs * sizeof(float));
         layer.bias[o] = bias[o];
@@ -433,9 +436,9 @@ class Network {
     for (const Layer &layer : layers_) {
       float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
       for (long o = 0; o < layer.outputs; o++) {
-        for (long i = 0; i < layer.inputs; i++)
-          weight[o * layer.inputs + i] =
-              layer.weight_change[layer.turned ? i * layer.wide_out + o : o * layer.wide_in + i];
+        const float *change = &layer.weight_change[o * (layer.turned ? 1 : layer.wide_in)];
+        const long apart = layer.turned ? layer.wide_out : 1;
+        for (long i = 0; i < layer.inputs; i++) weight[o * layer.inputs + i] = change[i * apart];
         bias[o] = layer.bias_change[o];
       }
     }
@@ -508,7 +511,8 @@ struct Fit {
 
 class Walk {
  public:
-  explicit Walk(const Fit &fit) : fit_(fit), network(fit.widths, fit.layers, true), gradient(fit.parameters_count) {}
+  explicit Walk(const Fit &fit)
+      : fit_(fit), network(fit.widths, fit.layers, true), gradient(padded(fit.parameters_count)) {}
 
   // For every minibatch: each(tile of indices, how many, size of the minibatch) for its tiles, then end(its size), which
   // says whether to go on with a step.
@@ -539,9 +543,9 @@ class Walk {
   }
 
   double norm() const {
-    double sum = 0;
-    for (float g : gradient) sum += (double)g * g;
-    return std::sqrt(sum);
+    V sum{};
+    for (size_t i = 0; i < gradient.size(); i += kLanes) sum += load(&gradient[i]) * load(&gradient[i]);
+    return std::sqrt(total(sum));
   }
 
  private:
