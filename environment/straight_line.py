@@ -267,10 +267,7 @@ class StraightLine:
                         f"  x{j} += pick(keeps, o{i}, zero); y{j} += pick(keeps, w{i}, zero);",
                         f"  x{i} += pick(keeps, zero, o{j}); y{i} += pick(keeps, zero, w{j}); }}",
                     ]
-            code += [
-                f"const V s{i} = least(most(h{point} - x{i}, zero), o{i}) + least(most(h{point} - y{i}, zero), w{i});"
-                for i in lines
-            ]
+            code += [f"const V s{i} = served(h{point} - x{i}, o{i}) + served(h{point} - y{i}, w{i});" for i in lines]
         return code + [f"h{point} -= s{line};" for line, point in enumerate(self._seller)]
 
     def _book(self) -> list[str]:
