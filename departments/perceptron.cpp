@@ -509,10 +509,19 @@ struct Fit {
   double learning_rate, max_grad_norm, eps;
 };
 
+struct Taken {
+  const float *from;
+  int64_t width;
+};
+
 class Walk {
  public:
-  explicit Walk(const Fit &fit)
-      : fit_(fit), network(fit.widths, fit.layers, true), gradient(padded(fit.parameters_count)) {}
+  // `others`: what is taken of a sample beside its observation, [samples][width].
+  Walk(const Fit &fit, std::vector<Taken> others)
+      : fit_(fit), taken_(std::move(others)), network(fit.widths, fit.layers, true),
+        gradient(padded(fit.parameters_count)) {
+    taken_.push_back({fit.observation, fit.widths[0]});
+  }
 
   // For every minibatch: each(tile of indices, how many, size of the minibatch) for its tiles, then end(its size), which
   // says whether to go on with a step.
@@ -530,6 +539,7 @@ class Walk {
           for (int64_t s = 0; s < count; s++)
             std::memcpy(network.input() + s * wide, fit_.observation + index[start + s] * inputs,
                         inputs * sizeof(float));
+          fetch(index + start + count, std::min<int64_t>(kTile, size - start - count));
           network.forward(count);
           each(index + start, count, size);
           network.backward(count);
@@ -562,7 +572,15 @@ class Walk {
     }
   }
 
+  // Shuffled samples lie all over the memory: those of the next tile are on their way while this one is worked on.
+  void fetch(const int64_t *index, int64_t count) const {
+    for (int64_t s = 0; s < count; s++)
+      for (const Taken &taken : taken_)
+        for (int64_t i = 0; i < taken.width; i += 16) __builtin_prefetch(taken.from + index[s] * taken.width + i);
+  }
+
   const Fit fit_;
+  std::vector<Taken> taken_;
 
  public:
   Network network;
@@ -729,8 +747,9 @@ void advantages(const Valued *valued) {
 // told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps taken.
 void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,
                     double clip_ratio, double entropy_coef, double target_kl, double *told) {
-  Walk walk(*fit);
-  const int64_t actions = fit->widths[fit->layers - 1], wide = walk.network.output_width();
+  const int64_t actions = fit->widths[fit->layers - 1];
+  Walk walk(*fit, {{action, actions}, {old_log_prob, 1}, {advantage, 1}});
+  const int64_t wide = walk.network.output_width();
   float *log_std = fit->parameters + fit->parameters_count - actions;
   float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
   const double half_log_two_pi = 0.91893853320467274178;
@@ -797,7 +816,7 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
 // told: sum of losses, first loss, steps taken.
 void fit_values(const Fit *fit, const float *target, int64_t streams, const int64_t *stream, double coefficient,
                 double *told) {
-  Walk walk(*fit);
+  Walk walk(*fit, {{target, streams}});
   walk.network.only(stream, streams);
   const int64_t wide = walk.network.output_width();
   Floats aim(kTile * wide), learned(wide), times(wide);  // targets of a tile; which outputs learn, and how many times
