@@ -123,21 +123,19 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     if incidence.external_first is not None:
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
     ahead[:, copies:].addmm_(incidence.same_supplier, owed)  # all backorders stand before any new order
-    left = (stock[:sharing].unsqueeze(1) - ahead.view(want.shape)).clamp_min_(0.0)
-    served = _served(left, want)
+    served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
     return torch.cat((served[:, 0] + served[:, 1], alone))
 
 
-def _served(left: Tensor, want: Tensor) -> Tensor:
-    """What is left, but no more than is wanted.
+def _served(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
+    """What is left, but no more than is wanted; `in_turn`: those before may have left less than nothing.
 
     Where both are the same, most often 0, a unit more in stock serves nobody: the gradient is that of what is wanted.
-    (`torch.minimum` would give half of it to each. That it is so even where nothing is left, when whoever orders may
-    stand before others tomorrow, was measured to be worth 1 to 2% of the cost in b1 and b3.)
+    (`torch.minimum` would give half of it to each.) Where less than nothing is left, it is neither's.
     """
     if left.requires_grad or want.requires_grad:
-        return torch.where(left < want, left, want)
-    return torch.minimum(left, want)
+        return torch.where(left < want, left.clamp_min(0.0) if in_turn else left, want)
+    return torch.minimum(left.clamp_min_(0.0) if in_turn else left, want)
 
 
 def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:

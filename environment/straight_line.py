@@ -60,8 +60,6 @@ class StraightLine:
         self._inside = network.internal * self._products
         self._seller = [self._row(n, k) for n in network.line_supplier.tolist() for k in products]
         self._lead_time = fixed_lead_time.reshape(-1).tolist()
-        shared = [row for row, seller in enumerate(self._seller) if self._seller.count(seller) > 1]
-        self._sharing = max(shared, default=-1) + 1  # `Incidence` takes lines before it by classes, and so gradients
 
     def _row(self, item: int, product: int) -> int:
         return item * self._products + product
@@ -86,12 +84,11 @@ class StraightLine:
 
     def source(self) -> str:
         """The whole of it."""
-        single, learns = self._form.single, self._form.differentiates
-        records = self._form.looks and not learns
+        single, records = self._form.single, self._form.looks and not self._form.differentiates
         lanes = _VECTOR_BYTES // (4 if single else 8)
         return FRAME.format(
-            headers="#include <vector>" if learns else "",
-            values=TAPED if learns else PLAIN,
+            headers="#include <vector>" if self._form.differentiates else "",
+            values=TAPED if self._form.differentiates else PLAIN,
             real="float" if single else "double",
             whole="int" if single else "long long",
             lanes=lanes,
@@ -105,12 +102,12 @@ class StraightLine:
                 6,
             ),
             cost=_lines(self._account(), 6),
-            acting=_lines((LEARNING if learns else ACTING) * self._form.looks, 2),
+            acting=_lines((LEARNING if self._form.differentiates else ACTING) * self._form.looks, 2),
             kept=_lines(self._keep_cost() if records else [], 6),
             last=_lines(["{", "  const long t = periods;", *self._look(), "}"] if records else [], 4),
-            begin=_lines(["tape->begin(count);"] * learns, 4),
-            learn=_lines(["tape->back(actors, back);"] * learns, 4),
-            measures=_lines([] if learns else self._measure(), 6),
+            begin="    tape->begin(count);" if self._form.differentiates else "",
+            learn="tape->back(actors, back);" if self._form.differentiates else "",
+            measures=_lines(self._measure() if not self._form.differentiates else [], 6),
             store=_lines(self._store(), 4),
         )
 
@@ -254,7 +251,7 @@ class StraightLine:
         code = []
         for point in dict.fromkeys(self._seller):
             lines = [line for line, seller in enumerate(self._seller) if seller == point]
-            if len(lines) == 1 and not (self._form.differentiates and lines[0] < self._sharing):
+            if len(lines) == 1:
                 (line,) = lines
                 code.append(f"const V s{line} = least(h{point}, o{line} + w{line});")
                 continue
@@ -270,10 +267,7 @@ class StraightLine:
                         f"  x{j} += pick(keeps, o{i}, zero); y{j} += pick(keeps, w{i}, zero);",
                         f"  x{i} += pick(keeps, zero, o{j}); y{i} += pick(keeps, zero, w{j}); }}",
                     ]
-            code += [
-                f"const V s{i} = least(most(h{point} - x{i}, zero), o{i}) + least(most(h{point} - y{i}, zero), w{i});"
-                for i in lines
-            ]
+            code += [f"const V s{i} = served(h{point} - x{i}, o{i}) + served(h{point} - y{i}, w{i});" for i in lines]
         return code + [f"h{point} -= s{line};" for line, point in enumerate(self._seller)]
 
     def _book(self) -> list[str]:

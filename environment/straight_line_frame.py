@@ -47,7 +47,7 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
 {measures}
     }}
 {last}
-{learn}
+    {learn}
 {store}
     for (int n = 0; n < {points}; n++)
       for (int i = 0; i < count; i++) total[n * copies + e + i] += cost[n][i];
@@ -80,6 +80,7 @@ LEARNING = [  # and where the cost is differentiated with respect to what they a
 
 PLAIN = """\
 typedef R V;
+static inline V served(V left, V want) { return least(most(left, V{}), want); }
 static inline V paid(V x) { return x; }
 static inline void arrive(V *ring, long edges, long slots, long t, const long long *time, V units, long count) {
   for (int j = 0; j < count; j++) ring[(t + time[j]) % slots * edges][j] += units[j];

@@ -101,6 +101,7 @@ static inline V pick(M where, V a, V b) {
 }
 static inline V least(V a, V b) { return pick(a.value < b.value, a, b); }
 static inline V most(V a, V b) { return pick(a.value >= b.value, a, b); }
+static inline V served(V left, V want) { return pick(left.value < want.value, most(left, V()), want); }
 static inline V within(V x, real low, real high) {
   const V kept = pick((x.value >= low) & (x.value <= high), x, V());
   return {within(x.value, low, high), kept.node};
