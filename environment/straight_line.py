@@ -84,11 +84,12 @@ class StraightLine:
 
     def source(self) -> str:
         """The whole of it."""
-        single, records = self._form.single, self._form.looks and not self._form.differentiates
+        single, learns = self._form.single, self._form.differentiates
+        records = self._form.looks and not learns
         lanes = _VECTOR_BYTES // (4 if single else 8)
         return FRAME.format(
-            headers="#include <vector>" if self._form.differentiates else "",
-            values=TAPED if self._form.differentiates else PLAIN,
+            headers="#include <vector>" if learns else "",
+            values=TAPED if learns else PLAIN,
             real="float" if single else "double",
             whole="int" if single else "long long",
             lanes=lanes,
@@ -102,12 +103,12 @@ class StraightLine:
                 6,
             ),
             cost=_lines(self._account(), 6),
-            acting=_lines((LEARNING if self._form.differentiates else ACTING) * self._form.looks, 2),
+            acting=_lines((LEARNING if learns else ACTING) * self._form.looks, 2),
             kept=_lines(self._keep_cost() if records else [], 6),
             last=_lines(["{", "  const long t = periods;", *self._look(), "}"] if records else [], 4),
-            begin="    tape->begin(count);" if self._form.differentiates else "",
-            learn="tape->back(actors, back);" if self._form.differentiates else "",
-            measures=_lines(self._measure() if not self._form.differentiates else [], 6),
+            begin=_lines(["tape->begin(count);"] * learns, 4),
+            learn=_lines(["tape->back(actors, back);"] * learns, 4),
+            measures=_lines([] if learns else self._measure(), 6),
             store=_lines(self._store(), 4),
         )
 

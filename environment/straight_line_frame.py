@@ -47,7 +47,7 @@ extern "C" void play(long copies, long periods, long counted, long shared, void 
 {measures}
     }}
 {last}
-    {learn}
+{learn}
 {store}
     for (int n = 0; n < {points}; n++)
       for (int i = 0; i < count; i++) total[n * copies + e + i] += cost[n][i];
