@@ -6,17 +6,24 @@ its own part of the gradient, and the next stretch goes on where the last one en
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from coordinator.imarl import Progress
 from coordinator.together import Together, passed
+from coordinator.training import Training
 from departments.policy import Snapshot
 
 _EARLIEST = 16  # updates
+_LOST = 0.05  # of the best cost: who is further above it than this goes back
 
 
+@dataclass
 class Pathwise(Together):
     """Everybody's best policies so far."""
+
+    pace: float = 1.0  # times the learning rate of the settings
 
     def run(
         self,
@@ -27,16 +34,34 @@ class Pathwise(Together):
         """See `Together.run`; the learning rate falls to 0 as the budget is used up.
 
         Where customers compete for stock, policies are often best early: what a gradient that takes their order as
-        given leads to in the end is worse. So they are also tried after 16, 32, 64, ... updates.
+        given leads to in the end is worse. So they are also tried after 16, 32, 64, ... updates. Policies that watch
+        each other may also lose their way for good, in b3 within ten updates: then all go back to the best ones and to
+        the start of an episode, and go on at half the rate (ours).
         """
         training = self.training
         updates = training.settings.pathwise.updates
         while (progress := max(self.iteration / updates, training.progress)) < 1.0:
-            result = training.descend(self.learning, (training.settings.seed, 0, self.iteration), progress)
+            seed = training.settings.seed, 0, self.iteration
+            result = training.descend(self.learning, seed, progress, self.pace)
             self.iteration += 1
             now = max(self.iteration / updates, training.progress)
             early = self.iteration >= _EARLIEST and self.iteration.bit_count() == 1
             cost = self._select() if early or passed(progress, now) else None
+            if cost is not None and cost > self.best_cost + _LOST * abs(self.best_cost):
+                self.pace /= 2.0
+                training.begin_again(*self.best.values())
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
         self._accept(accepted)
+
+    def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
+        """What a checkpoint needs."""
+        plain, snapshots = super().record()
+        return plain | {"pace": self.pace}, snapshots
+
+    @classmethod
+    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Self:
+        """Go on from a record."""
+        resumed = super().resume(training, plain, snapshots)
+        resumed.pace = plain.get("pace", 1.0)
+        return resumed

@@ -142,15 +142,21 @@ class Training:
             self._ahead = ahead
         return result
 
-    def descend(self, learning: Sequence[str], seed: Sequence[int], progress: float) -> Iteration:
+    def begin_again(self, *snapshots: Snapshot) -> None:
+        """`adopt`, and let the next stretch of `descend` begin with an episode."""
+        self.adopt(*snapshots)
+        self._worlds = []
+
+    def descend(self, learning: Sequence[str], seed: Sequence[int], progress: float, pace: float = 1.0) -> Iteration:
         """Differentiate through a stretch of periods, let the departments step; publish what they learned.
 
         Args:
             learning: the departments.
             seed: names the stretch's chance.
             progress: 0..1, how much of the budget is used up.
+            pace: times the learning rate of the settings.
         """
-        result, states, worlds = self._safely(lambda: self._descend(learning, seed, progress))
+        result, states, worlds = self._safely(lambda: self._descend(learning, seed, progress, pace))
         self._states |= states
         self._worlds = worlds
         self.env_steps += self.settings.pathwise.copies * self.window
@@ -261,9 +267,11 @@ class Training:
         return state
 
     def _descend(
-        self, learning: Sequence[str], seed: Sequence[int], progress: float
+        self, learning: Sequence[str], seed: Sequence[int], progress: float, pace: float
     ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
         crew, settings, count = self.crew, self.settings, len(learning)
+        rate = {"learning_rate": settings.pathwise.learning_rate * pace}
+        teaching = settings.pathwise.model_copy(update=rate)
         shards, environments = settings.shards, crew.environments
         copies = settings.pathwise.copies // shards
         starts = self._worlds or crew.get([environments[0].call("start", copies)] * shards)
@@ -280,7 +288,7 @@ class Training:
             for i in range(shards)
         ]
         updates = {
-            name: crew.departments[name].call("descend", settings.pathwise, progress, *(part[i] for part in parts))
+            name: crew.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
             for i, name in enumerate(learning)
         }
         results = dict(zip(updates, crew.get(list(updates.values())), strict=True))

@@ -29,6 +29,30 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not_been(tmp_path):
         assert RunFolder(folder).rows("metrics.csv")[-1]["iteration"] == "8"
 
 
+def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_path):
+    """Steps of five units of every parameter; a run that is resumed in between goes on at the lower pace."""
+    wild = _given(pathwise=PathwiseConfig(updates=70, copies=32, learning_rate=5.0))
+    _, training = training_of(tree(), wild)
+    scheme, costs, rates = Pathwise.begin(training), [], []
+
+    def watch(progress):
+        rates.append(next(iter(progress.result.updates.values())).learning_rate)
+        if progress.cost is not None:
+            costs.append(progress.cost)
+
+    start = scheme.best_cost
+    scheme.run(watch, lambda *_: None, lambda: None)
+    lost = sum(cost > 1.05 * min([start, *costs[: i + 1]]) for i, cost in enumerate(costs))
+    assert lost >= 2
+    assert scheme.pace == 0.5**lost
+    assert rates[-2] < 5.0 * 0.5 ** (lost - 1)
+    assert scheme.best_cost <= start
+    whole = final_policies(tree(), wild, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(tree(), wild, tmp_path / "stopped", watcher=Stop(after=40))
+    assert final_policies(tree(), wild, tmp_path / "stopped", resume=True) == whole
+
+
 def test_from_eight_units_off_the_newsvendor_optimum_is_found():
     firm = load_firm("toy")
     given = _given(150, imarl=settings().imarl.model_copy(update={"base_policy": "benchmark"}), selection_episodes=512)
