@@ -50,8 +50,8 @@ def tuned_base_stock(
         firm: a checked firm.
         seed: of the episodes.
         device: where to simulate.
-        eager: simulate period by period even where the compiled world can, which is three to seven times as fast and
-            adds up in double precision.
+        eager: simulate period by period even where the compiled world can, which is faster and adds up in double
+            precision.
         note: told what compiling took, or why that cannot be.
     """
     found = _search(firm, benchmark_levels(firm), None, seed, device, None if eager else note)

@@ -145,23 +145,10 @@ class CompiledWorld:
         if self.world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {self.world.dtype}")
         periods, copies = len(chance.demand), chance.demand.shape[-1]
-        own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
-        function, _ = self._function(own)
-        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
-        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, decide.level]
-        total = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        features = held[0].new_empty(periods + 1, len(decide.centre), copies)
-        cost, actions = held[0].new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
-        count = torch.tensor([len(decide.place)])
-        tensors = [
-            *(*held, *(None if field is None else field.contiguous() for field in given), total, None),
-            *(decide.centre.contiguous(), decide.factor.contiguous(), features, cost, decide.noise.contiguous()),
-            *(actions, count, decide.place, decide.unit, decide.residual),
-        ]
-        addresses = [None if x is None else x.data_ptr() for x in tensors]
-        places = (ctypes.c_void_p * (len(addresses) + 2))(*addresses, decide.actors, decide.act)
-        function(copies, periods, 0, 1, places)
-        return Seen(State(*held), features, actions, cost)
+        features = state.on_hand.new_empty(periods + 1, len(decide.centre), copies)
+        cost, actions = state.on_hand.new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
+        recorded = features, cost, decide.noise.contiguous(), actions
+        return Seen(self._decided(state, decide, chance, recorded).state, features, actions, cost)
 
     def descend(self, state: State, decide: Looking, chance: Exogenous, bound: float) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
@@ -175,22 +162,34 @@ class CompiledWorld:
         Raises:
             NotCompiledError: there is no compiler, or it failed.
         """
+        share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
+        return self._decided(state, decide, chance, None, torch.tensor([bound, share]))
+
+    def _decided(
+        self,
+        state: State,
+        decide: Looking,
+        chance: Exogenous,
+        recorded: tuple[Tensor, ...] | None,
+        bounds: Tensor | None = None,
+    ) -> Played:
+        """Networks decide; `recorded`: features, cost, noise and actions, or `bounds`: of a unit, of a copy in the mean."""
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
-        function, _ = self._function(replace(own, differentiates=True))
+        function, _ = self._function(replace(own, differentiates=bounds is not None))
         held = [field.clone(memory_format=torch.contiguous_format) for field in state]
         given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, decide.level]
-        cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        bounds, count = torch.tensor([bound, 1.0 / (periods * copies)]), torch.tensor([len(decide.place)])
+        total = torch.zeros(self.world.points, copies, dtype=torch.float64)
+        count = torch.tensor([len(decide.place)])
         tensors = [
-            *(*held, *(None if field is None else field.contiguous() for field in given), cost, None),
-            *(decide.centre.contiguous(), decide.factor.contiguous(), None, None, None),
-            *(None, count, decide.place, decide.unit, decide.residual),
+            *(*held, *(None if field is None else field.contiguous() for field in given), total, None),
+            *(decide.centre.contiguous(), decide.factor.contiguous(), *(recorded or (None,) * 4)),
+            *(count, decide.place, decide.unit, decide.residual),
         ]
         addresses = [None if x is None else x.data_ptr() for x in tensors]
-        whole = (*addresses, decide.actors, decide.act, decide.back, bounds.data_ptr())
-        function(copies, periods, 0, 1, (ctypes.c_void_p * len(whole))(*whole))
-        return Played(State(*held), cost, None)
+        addresses += [decide.actors, decide.act, decide.back, None if bounds is None else bounds.data_ptr()]
+        function(copies, periods, 0, 1, (ctypes.c_void_p * len(addresses))(*addresses))
+        return Played(State(*held), total, None)
 
     def _form(self, decide: OrderUpTo | Tensor, chance: Exogenous) -> Form:
         follows, world = isinstance(decide, OrderUpTo), self.world
