@@ -173,7 +173,7 @@ class CompiledWorld:
         recorded: tuple[Tensor, ...] | None,
         bounds: Tensor | None = None,
     ) -> Played:
-        """Networks decide; `recorded`: features, cost, noise and actions, or `bounds`: of a unit, of a copy in the mean."""
+        """Networks decide; `recorded`: features, cost, noise, actions; `bounds`: on a unit, share of a copy."""
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
         function, _ = self._function(replace(own, differentiates=bounds is not None))
