@@ -135,6 +135,7 @@ def test_a_call_meant_for_a_process_that_died_is_not_answered_by_its_successor(r
 _DRIVER = """
 import sys
 from pathlib import Path
+from coordinator import train
 from coordinator.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
@@ -146,6 +147,7 @@ class Loud(Record):
         print("done", len(self.turns), flush=True)
 
 if __name__ == "__main__":
+    train.CHECKPOINT_SHARE = float("inf")  # after every iteration, however long it takes
     wiring = Wiring(environments=1, departments_per_process=2)
     final_policies(pair(), settings(iterations=7), Path(sys.argv[1]), wiring, Loud())
 """
