@@ -283,6 +283,15 @@ def train(
         typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here."),
     ] = None,
     backend: Annotated[str, typer.Option(metavar="ray|local", help="Actors, or everything in this process.")] = "ray",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            show_default=False,
+            help="With --backend local, where departments learn in C++; default: one per core.",
+        ),
+    ] = None,
     environments: Annotated[int, typer.Option(min=1, max=10_000, help="Environment actors.")] = 2,
     departments_per_process: Annotated[
         int, typer.Option(min=1, max=10_000, help="Departments that share a process.")
@@ -322,7 +331,7 @@ def train(
         "execution": execution,
         "department_gpus": department_gpus,
         "critic_gpus": critic_gpus,
-    }
+    } | ({} if threads is None else {"threads": threads})
     settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
     _settle_on(device)
     others = tuple(beside or ())

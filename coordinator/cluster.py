@@ -1,4 +1,4 @@
-"""Workers and where they run: in this process, or as named Ray actors that are restarted when they die.
+"""Workers and where they run: in this process, on threads, or as named Ray actors that are restarted when they die.
 
 The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver. This is
 the one file that knows how actors are made.
@@ -11,7 +11,9 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Semaphore
 from typing import Any, Protocol, TypeVar
 
 from coordinator.process import settle
@@ -77,42 +79,96 @@ class _LocalWorker:
         return list(result) if returns > 1 else result[0] if isinstance(result, list) and len(result) == 1 else result
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What a thread will have answered, or one part of it."""
+
+    answer: Future[Any]
+    part: int | None = None
+
+
+def _value(given: Any) -> Any:  # noqa: ANN401
+    if not isinstance(given, _Reference):
+        return given
+    answer = given.answer.result()
+    return answer if given.part is None else answer[given.part]
+
+
+class _ThreadWorker(_LocalWorker):
+    """A worker with a thread of its own, which answers one call after another, as an actor does.
+
+    A call waits for what it is given, then for one of the cores; what it is given was asked for before it, so somebody
+    can always go on.
+    """
+
+    def __init__(self, build: Callable[[], Any], cores: Semaphore) -> None:
+        super().__init__(build)
+        self._cores, self._thread = cores, ThreadPoolExecutor(1)
+
+    def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
+        answer = self._thread.submit(self._answer, method, args, returns)
+        return _Reference(answer) if returns == 1 else [_Reference(answer, part) for part in range(returns)]
+
+    def _answer(self, method: str, args: tuple[Any, ...], returns: int) -> Any:  # noqa: ANN401
+        given = list(map(_value, args))
+        with self._cores:
+            return super().call(method, *given, returns=returns)
+
+    def close(self, wait: bool) -> None:
+        """Forget the calls that have not begun; `wait` for the one that has."""
+        self._thread.shutdown(wait=wait, cancel_futures=True)
+
+
 class _LocalMessages:
-    def __init__(self, departments: Mapping[str, Worker]) -> None:
+    """Departments answer in whoever's thread asks: they are idle meanwhile, as they wait for the rollouts."""
+
+    def __init__(self, departments: Mapping[str, _LocalWorker]) -> None:
         self._departments = departments
 
     def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
-        return self._departments[department].call(method, *args)
+        return getattr(self._departments[department].plain, method)(*args)
 
     def gather(self, method: str, arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
         return {name: self(name, method, *args) for name, args in arguments.items()}
 
 
 class LocalCrew:
-    """All workers in this process: for tests, for machines without Ray, and to measure what the actors cost."""
+    """All workers in this process: the fastest way on one machine, and the one without Ray.
 
-    concurrent = False
+    With several threads every worker has one of its own; what takes long is done in C++ and PyTorch, side by side.
+    """
 
-    def __init__(self, blueprint: Blueprint, environments: int = 1) -> None:
-        """Build every worker."""
-        self.departments: Mapping[str, Worker] = {n: _LocalWorker(build) for n, build in blueprint.departments.items()}
-        self.critic: Worker = _LocalWorker(blueprint.critic)
-        self.environments: Sequence[Worker] = [_LocalWorker(blueprint.environment) for _ in range(environments)]
-        self.restarts = 0
+    def __init__(self, blueprint: Blueprint, environments: int = 1, threads: int = 1) -> None:
+        """Build every worker; `threads` is how many work at a time."""
+        cores = Semaphore(threads)
+
+        def worker(build: Callable[[], Any]) -> _LocalWorker:
+            return _LocalWorker(build) if threads == 1 else _ThreadWorker(build, cores)
+
+        self._departments = {name: worker(build) for name, build in blueprint.departments.items()}
+        self.departments: Mapping[str, Worker] = self._departments
+        self.critic: Worker = worker(blueprint.critic)
+        self.environments: Sequence[Worker] = [worker(blueprint.environment) for _ in range(environments)]
+        self.restarts, self.concurrent = 0, threads > 1
 
     def get(self, references: Any) -> Any:  # noqa: ANN401
-        """References are the values themselves here."""
-        return references
+        """Values; without threads references are the values themselves."""
+        return list(map(_value, references)) if isinstance(references, list) else _value(references)
 
     def recover(self) -> None:
         """Nothing dies here."""
 
     def message(self) -> _LocalMessages:
         """Direct calls."""
-        return _LocalMessages(self.departments)
+        return _LocalMessages(self._departments)
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Let the threads go."""
+        workers = (*self.departments.values(), self.critic, *self.environments)
+        threaded = [worker for worker in workers if isinstance(worker, _ThreadWorker)]
+        for wait in (False, True):
+            for worker in threaded:
+                worker.close(wait)
 
 
 class _Host:

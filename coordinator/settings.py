@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -151,6 +152,7 @@ class Wiring(Checked):
     backend: Literal["ray", "local"] = "ray"
     address: str | None = None  # of a standing Ray cluster; None starts a local one
     environments: int = Field(default=2, ge=1)  # environment actors
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)  # of the local backend
     departments_per_process: int = Field(default=1, ge=1)
     execution: Literal["snapshot", "message"] = "snapshot"
     department_gpus: float = Field(default=0.0, ge=0)  # fraction of a GPU per department process

@@ -40,10 +40,12 @@ class Watcher(Protocol):
 
 def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], None]) -> Crew:
     """The workers of a run, in this process or as Ray actors."""
-    if plan.compiles and (reason := why_not()) is not None:
+    reason = why_not() if plan.compiles else None
+    if reason is not None:
         report(f"not compiled, so at less than half the speed: {reason}")
     if wiring.backend == "local":
-        return LocalCrew(plan.blueprint, wiring.environments)
+        threads = wiring.threads if plan.compiles and reason is None else 1  # Python itself runs on one at a time
+        return LocalCrew(plan.blueprint, wiring.environments, threads)
     return RayCrew(
         plan.blueprint,
         namespace=f"firmwide-{name}-{os.getpid()}",

@@ -251,8 +251,11 @@ class Training:
         ]
 
     def _shards(self, seed: Sequence[int]) -> list[tuple[Worker, tuple[Any, ...]]]:
-        """Who plays which: copies, seed and, if departments are to act by message, the way to them."""
-        environments, shards = self.crew.environments, self.settings.shards
+        """Who plays which: copies, seed and, if departments are to act by message, the way to them.
+
+        By message all are played by one: a department acts in one episode at a time.
+        """
+        environments, shards = self.crew.environments[: 1 if self.by_message else None], self.settings.shards
         message = self.crew.message() if self.by_message else None
         copies = self.settings.copies // shards
         return [(environments[i % len(environments)], (copies, (*seed, i), message)) for i in range(shards)]

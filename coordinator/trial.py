@@ -166,7 +166,7 @@ def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
     """Train from the start or from the checkpoint; time, steps and the learning curve of the whole training."""
     run = RunFolder(folder)
     begun = (folder / "settings.json").is_file()
-    wiring = Wiring(backend="local", environments=1)
+    wiring = Wiring(backend="local", environments=1, threads=1)
     tuned = read_levels(folder.parents[1] / RULES / _TUNED, firm)  # none: on another machine, or not finished yet
     train(firm, settings, wiring, folder, _Silent(), resume=begun, started=time.monotonic(), base=tuned)
     rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0

@@ -10,7 +10,7 @@ from coordinator.value_function import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 
-LOCAL = Wiring(backend="local")
+LOCAL = Wiring(backend="local", threads=1)
 
 
 def settings(iterations=8, **changes):

@@ -58,8 +58,9 @@ def test_in_one_process_a_reference_is_the_value_itself():
         Wiring(environments=1),
         Wiring(environments=2, departments_per_process=2),
         Wiring(environments=1, execution="message", departments_per_process=1),
+        Wiring(environments=2, execution="message", departments_per_process=2),
     ],
-    ids=["one environment actor", "two and all departments in one process", "by message"],
+    ids=["one environment actor", "two and all departments in one process", "by message", "two and by message"],
 )
 def test_actors_change_no_bit_of_the_result(wiring, ray, undisturbed, tmp_path):
     watcher = Record()

@@ -125,8 +125,8 @@ def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatc
     """With workers that answer later the next rollouts start early; here that is as soon as they are asked for."""
     found = {}
     for ahead in (False, True):
-        monkeypatch.setattr(LocalCrew, "concurrent", ahead)
         _, training = training_of(tree(), settings())
+        training.crew.concurrent = ahead
         training.adopt(*training.published.values())
         (world,) = training.crew.environments
         played, real = [], world.plain.rollout
@@ -146,11 +146,9 @@ def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatc
 
 
 @pytest.mark.parametrize("environments", [1, 2, 3])
-def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_were_asked_for_ahead(
-    environments, monkeypatch
-):
-    monkeypatch.setattr(LocalCrew, "concurrent", True)
+def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_were_asked_for_ahead(environments):
     _, training = training_of(tree(), settings(), environments=environments)
+    training.crew.concurrent = True
     training.adopt(*training.published.values())
     result = training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
     expected = _direct(tree(), list(training.published.values()), 20, 2)
