@@ -13,6 +13,7 @@ from coordinator.cluster import Crew
 from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
+from coordinator.process import settle
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Iteration, Training
@@ -61,6 +62,7 @@ def train(
         ppo=PPOConfig(minibatch=minibatch),
         critic=CriticConfig(minibatch=minibatch),
     )
+    settle()
     started = time.perf_counter()
     plan = plan_of(firm, settings)
     crew: Crew = build_crew(plan, Wiring(backend=backend), "peers", lambda _: None)

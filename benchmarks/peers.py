@@ -57,6 +57,10 @@ TRAININGS = {
         ("ray", False, "wide"),
     ),
     "ours-local": Peer((), "IMARL, one process", "peer_ours", "train", ("local",)),
+    "ours-local-alone": Peer(
+        (), "IMARL, one process, one department at a time", "peer_ours", "train", ("local", False)
+    ),
+    "ours-local-wide": Peer((), "IMARL, one process, 1,024 copies", "peer_ours", "train", ("local", True, "wide")),
     "stable-baselines3": Peer(
         ("stable_baselines3",), "stable-baselines3 PPO, 16 `FirmEnv`", "peer_stable_baselines", "train"
     ),
