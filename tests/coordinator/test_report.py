@@ -138,6 +138,58 @@ def test_the_page_stands_by_itself_and_says_its_pictures(done):
     assert all(attributes["scope"] in ("row", "col") for _, attributes in headings)
 
 
+MEASURED = """() => [...document.querySelectorAll("figure")].map(figure => {
+  const picture = figure.querySelector("svg"), place = picture.getBoundingClientRect();
+  const texts = [...picture.querySelectorAll("text")].filter(text => text.textContent.trim());
+  const inside = box => box.left >= place.left - 1 && box.right <= place.right + 1
+    && box.top >= place.top - 1 && box.bottom <= place.bottom + 1;
+  return {
+    title: figure.querySelector("figcaption strong").textContent,
+    reading: figure.querySelector("figcaption span").textContent,
+    place: [place.left, place.right, place.height],
+    words: texts.map(text => text.textContent),
+    cut: texts.filter(text => !inside(text.getBoundingClientRect())).map(text => text.textContent),
+    tallest: Math.min(...texts.map(text => text.getBoundingClientRect().height)),
+  };
+})"""
+UNITS = re.compile("%|units|money|environment steps")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_without_a_network_shows_every_picture_whole(width, chromium, done):
+    context = chromium.new_context(viewport={"width": width, "height": 850}, offline=True)
+    page, troubles = context.new_page(), []
+    file = (done / "report.html").as_uri()
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("request", lambda asked: None if asked.url == file else troubles.append(asked.url))
+    page.goto(file)
+    while (folded := page.locator("details:not([open]) > summary:visible")).count():
+        folded.first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out sideways"
+    pictures = page.evaluate(MEASURED)
+    assert len(pictures) == page.locator("svg").count() > 4
+    for picture in pictures:
+        left, right, height = picture["place"]
+        assert 0 <= left < right <= width, picture["title"]
+        assert height > 100, picture["title"]
+        assert picture["cut"] == [], f"words of {picture['title']} that stick out"
+        assert picture["tallest"] > 9.0, f"{picture['title']} can be read"
+        assert any(UNITS.search(word) for word in picture["words"]), f"{picture['title']} has units"
+        assert re.search(r"\w.*\.$", picture["reading"]), f"{picture['title']} has a reading"
+    table = page.locator("table[data-sortable]").first
+    names = lambda: table.locator("tbody th").all_inner_texts()  # noqa: E731
+    heading = table.locator("thead th").first
+    heading.locator("button").click()
+    first, order = names(), heading.get_attribute("aria-sort")
+    heading.locator("button").click()
+    assert {order, heading.get_attribute("aria-sort")} == {"ascending", "descending"}
+    assert first != names()
+    context.close()
+    assert troubles == []
+
+
 def test_the_tables_hold_the_numbers_of_results_csv(done):
     page, rows = read(done / "report.html"), pd.read_csv(done / "results.csv")
     trials = page.table("pair: every trial on the same fresh episodes")

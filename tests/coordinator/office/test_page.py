@@ -1,5 +1,4 @@
 import re
-import shutil
 
 import playwright.sync_api as playwright
 import pytest
@@ -7,21 +6,8 @@ import pytest
 from benchmarks.live_faults import a_run
 from tests.coordinator.office.test_api import zipped
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-]
+pytestmark = [pytest.mark.ray, pytest.mark.browser]
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
