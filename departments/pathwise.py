@@ -2,7 +2,7 @@
 
 Source: Alvo, Russo & Kanoria (2023), Neural inventory control in networks via hindsight differentiable policy
 optimization. The world is piecewise linear in orders, so costs are differentiated through it; rounding to whole units
-passes the gradient straight through, and the order in which customers are served is taken as given (our reading). This
+passes the gradient straight through, and who is served first has the gradient of a ramp (`events.fulfil`; ours). This
 is PyTorch's way through `World`; `rollout_compiled` goes the same way in C++, some six times as fast on a1.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,6 +68,8 @@ class Incidence:
         first, second = [i for i, _ in pairs], [j for _, j in pairs]
         self.pairs = torch.tensor(first + second, device=device, dtype=torch.int64)  # [2P] lines, lower customers first
         self.customers = self.edge_target[self.pairs]  # [2P] stock points
+        blur = torch.as_tensor(network.blur(), device=device, dtype=dtype)[self.customers]
+        self.reach = blur.view(2, -1).sum(0)[:, None]  # [P, 1] see `fulfil`
         self.before = torch.zeros(self.sharing, 2 * len(pairs), device=device, dtype=dtype)  # [., 2P] who stands before
         self.before[second + first, range(2 * len(pairs))] = 1.0
         same = (supplier[:, None] == supplier[None, :])[: self.sharing, : self.sharing]
@@ -97,6 +100,10 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
     lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants.
 
+    Who stands before whom is a step in the difference of two positions, which has no gradient. Backwards it is a ramp,
+    as if the difference were smeared evenly over the `Network.blur` of both (ours): so a department learns what it is
+    worth to be served first.
+
     Args:
         on_hand: [N, X] units after event 1.
         owed: [L, X] backorders.
@@ -113,18 +120,36 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     want = torch.stack((owed, ordered[:sharing]), 1)  # [sharing, 2, X]
     # 1 where the first of a pair is served first; comparing in place gives numbers, which are faster than truth values.
     half = len(incidence.pairs) // 2
-    rank = position.detach().index_select(0, incidence.customers)  # [2P, X]
-    keeps = rank[:half].le_(rank[half:]).unsqueeze(1)
+    rank = position.index_select(0, incidence.customers)  # [2P, X]
     earlier = want.index_select(0, incidence.pairs)  # [2P, 2, X]
     first, second = earlier[:half], earlier[half:]
-    first.mul_(keeps)
-    second.addcmul_(second, keeps, value=-1.0)
+    if rank.requires_grad:
+        keeps = _Lower.apply(rank[:half] - rank[half:], incidence.reach).unsqueeze(1)  # type: ignore[no-untyped-call]
+        earlier = torch.cat((first * keeps, second - second * keeps))
+    else:
+        keeps = rank[:half].le_(rank[half:]).unsqueeze(1)
+        first.mul_(keeps)
+        second.addcmul_(second, keeps, value=-1.0)
     ahead = torch.mm(incidence.before, earlier.view(-1, 2 * copies))
     if incidence.external_first is not None:
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
     ahead[:, copies:].addmm_(incidence.same_supplier, owed)  # all backorders stand before any new order
     served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
     return torch.cat((served[:, 0] + served[:, 1], alone))
+
+
+class _Lower(torch.autograd.Function):
+    """1 where a difference of positions is at most 0, else 0; backwards a ramp from 1 at -reach to 0 at reach."""
+
+    @staticmethod
+    def forward(ctx: Any, difference: Tensor, reach: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(difference, reach)
+        return (difference <= 0.0).to(difference.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        difference, reach = ctx.saved_tensors
+        return gradient * (difference.abs() < reach) * (-0.5 / reach), None
 
 
 def _served(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:

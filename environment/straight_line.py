@@ -58,6 +58,7 @@ class StraightLine:
         several = [bool(network.supplier_count[n] > 1) for n in range(self._points)]
         self._chooses = [several[n] and form.random_supplier for n in network.edge_target.tolist() for _ in products]
         self._inside = network.internal * self._products
+        self._blur = network.blur().repeat(self._products)  # of each row
         self._seller = [self._row(n, k) for n in network.line_supplier.tolist() for k in products]
         self._lead_time = fixed_lead_time.reshape(-1).tolist()
 
@@ -263,10 +264,12 @@ class StraightLine:
                 code += [f"x{line} += o{external}; y{line} += w{external};" for line in customers]
             for place, i in enumerate(customers):
                 for j in customers[place + 1 :]:
+                    first, second = self._target[i], self._target[j]
+                    reach = self._amount(self._blur[first] + self._blur[second])
                     code += [
-                        f"{{ const M keeps = q{self._target[i]} <= q{self._target[j]};",
-                        f"  x{j} += pick(keeps, o{i}, zero); y{j} += pick(keeps, w{i}, zero);",
-                        f"  x{i} += pick(keeps, zero, o{j}); y{i} += pick(keeps, zero, w{j}); }}",
+                        f"{{ const V gap = q{first} - q{second};",
+                        f"  x{j} += before(gap, o{i}, {reach}); y{j} += before(gap, w{i}, {reach});",
+                        f"  x{i} += behind(gap, o{j}, {reach}); y{i} += behind(gap, w{j}, {reach}); }}",
                     ]
             code += [f"const V s{i} = served(h{point} - x{i}, o{i}) + served(h{point} - y{i}, w{i});" for i in lines]
         return code + [f"h{point} -= s{line};" for line, point in enumerate(self._seller)]

@@ -81,6 +81,8 @@ LEARNING = [  # and where the cost is differentiated with respect to what they a
 PLAIN = """\
 typedef R V;
 static inline V served(V left, V want) { return least(most(left, V{}), want); }
+static inline V before(V gap, V units, real) { return pick(gap <= 0, units, V{}); }
+static inline V behind(V gap, V units, real) { return pick(gap <= 0, V{}, units); }
 static inline V paid(V x) { return x; }
 static inline void arrive(V *ring, long edges, long slots, long t, const long long *time, V units, long count) {
   for (int j = 0; j < count; j++) ring[(t + time[j]) % slots * edges][j] += units[j];

@@ -2,7 +2,8 @@
 
 Source: reverse accumulation, as in Griewank & Walther (2008), Evaluating derivatives, ch. 3. Sixteen copies share a
 tape of all periods. Where two branches meet the gradient is that of `environment.events` in PyTorch: what is served is
-what is wanted where stock suffices exactly, what is cut off passes at the bound, rounding passes straight through.
+what is wanted where stock suffices exactly, what is cut off passes at the bound, rounding passes straight through, and
+who is served first is a ramp in the difference of positions.
 """
 
 from __future__ import annotations
@@ -102,6 +103,17 @@ static inline V pick(M where, V a, V b) {
 static inline V least(V a, V b) { return pick(a.value < b.value, a, b); }
 static inline V most(V a, V b) { return pick(a.value >= b.value, a, b); }
 static inline V served(V left, V want) { return pick(left.value < want.value, most(left, V()), want); }
+// Backwards the step in a gap of positions is a ramp; `kept` is what it lets through of some units.
+static inline V ramp(V kept, V gap, R units, real reach) {
+  const R near = (gap.value < reach) & (gap.value > -reach) ? units : R{};
+  return {kept.value, (kept + gap * V(near * (real)(0.5 / reach))).node};
+}
+static inline V before(V gap, V units, real reach) {
+  return ramp(pick(gap.value <= 0, units, V()), gap, -units.value, reach);
+}
+static inline V behind(V gap, V units, real reach) {
+  return ramp(pick(gap.value <= 0, V(), units), gap, units.value, reach);
+}
 static inline V within(V x, real low, real high) {
   const V kept = pick((x.value >= low) & (x.value <= high), x, V());
   return {within(x.value, low, high), kept.node};
