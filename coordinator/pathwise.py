@@ -33,10 +33,9 @@ class Pathwise(Together):
     ) -> None:
         """See `Together.run`; the learning rate falls to 0 as the budget is used up.
 
-        Where customers compete for stock, policies are often best early: what a gradient that takes their order as
-        given leads to in the end is worse. So they are also tried after 16, 32, 64, ... updates. Policies that watch
-        each other may also lose their way for good, in b3 within ten updates: then all go back to the best ones and to
-        the start of an episode, and go on at half the rate (ours).
+        Policies that watch each other may lose their way for good, in b3 within ten updates. So they are also tried
+        after 16, 32, 64, ... updates, and where they cost more than the best so far, all go back to those and to the
+        start of an episode, and go on at half the rate (ours).
         """
         training = self.training
         updates = training.settings.pathwise.updates

@@ -21,8 +21,8 @@ def column(*values):
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-def shipped(stock, owed, ordered, positions, faces_customers=False):
-    """Units the depot ships on its lines to three shops (and its own customers)."""
+def shipments(stock, owed, ordered, positions, faces_customers=False):
+    """Units the depot ships on its lines to three shops (and its own customers); `positions` of the shops [3, 1]."""
     network = Network.of(firm(faces_customers=faces_customers))
     incidence = Incidence(network, torch.device("cpu"), torch.float64)
     lines = len(network.line_supplier)
@@ -30,7 +30,11 @@ def shipped(stock, owed, ordered, positions, faces_customers=False):
     all_owed, all_ordered = torch.zeros(2, lines, 1, dtype=torch.float64)
     all_owed[depot], all_ordered[depot] = column(*owed), column(*ordered)
     on_hand = column(stock, 0, 0, 0)
-    return fulfil(on_hand, all_owed, all_ordered, column(0, *positions), incidence)[depot, 0].tolist()
+    return fulfil(on_hand, all_owed, all_ordered, torch.cat((column(0), positions)), incidence)[depot, 0]
+
+
+def shipped(stock, owed, ordered, positions, faces_customers=False):
+    return shipments(stock, owed, ordered, column(*positions), faces_customers).tolist()
 
 
 def test_all_is_shipped_where_there_is_enough():
@@ -53,6 +57,22 @@ def test_every_backorder_stands_before_any_new_order():
 def test_external_customers_come_first_within_a_class():
     assert shipped(4, (0, 0, 0, 0), (3, 3, 3, 2), (1, 2, 3), faces_customers=True) == [2, 0, 0, 2]
     assert shipped(4, (3, 0, 0, 0), (3, 3, 3, 2), (1, 2, 3), faces_customers=True) == [3, 0, 0, 1]
+
+
+def test_to_stand_lower_is_worth_what_those_before_leave_where_positions_are_near():
+    """Mean demands of 5 smear a difference of positions over 5 units to either side."""
+    owed, ordered = (0, 0, 0), (5, 5, 5)
+    for positions, slopes in (((0, 3, 50), (0.5, -0.5, 0)), ((0, 6, 50), (0, 0, 0)), ((4, 3, 50), (-0.5, 0.5, 0))):
+        given = column(*positions).requires_grad_()
+        units = shipments(8, owed, ordered, given)
+        assert units.tolist() == shipped(8, owed, ordered, positions)
+        second = units[1 if positions[0] < positions[1] else 0]
+        assert second == 3
+        (found,) = torch.autograd.grad(second, given, retain_graph=True)
+        assert found[:, 0].tolist() == pytest.approx(slopes)
+        for sure in (units[0 if positions[0] < positions[1] else 1], units[2]):
+            (found,) = torch.autograd.grad(sure, given, retain_graph=True)
+            assert not found.any(), "who gets all or nothing either way"
 
 
 def test_nothing_is_shipped_from_empty_shelves():
