@@ -127,8 +127,8 @@ class Network:
     def blur(self) -> NDArray[np.float64]:
         """How far a point's inventory position is smeared where gradients meet the order of service, [N] units (ours).
 
-        Half its mean demand a period, averaged over products, at least a unit. Of a tenth to twice of it, this was best
-        on a1, b1 and b3; with less, gradients of single units drown in chance.
+        Half its mean demand a period, averaged over products, at least a unit; docs/model.md says what more and what
+        less does.
         """
         return np.asarray(np.maximum(self.mean_flow().mean(1) / 2.0, 1.0))
 
