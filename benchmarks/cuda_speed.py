@@ -21,7 +21,7 @@ import torch
 from speed import machine
 from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
-from coordinator.cluster import LocalCrew
+from coordinator.crew import LocalCrew
 from coordinator.options import checked
 from coordinator.plan import plan_of
 from coordinator.process import settle

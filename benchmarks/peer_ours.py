@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
-from coordinator.cluster import Crew
+from coordinator.crew import Crew
 from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
