@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.benchmark_tables import mean_and_half
-from coordinator.store import write_atomically
+from coordinator.storage.policies import write_atomically
 from coordinator.trial import RULES, Finished
 
 _POINTS = 200  # of the common grid

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from coordinator.store import write_atomically
+from coordinator.storage.policies import write_atomically
 from coordinator.trial import RULES, Finished
 
 HEADINGS = ("policy", "trials", "{unit}", "difference to {base}", "%", "fill rate", "order variability", "seconds")

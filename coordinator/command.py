@@ -16,7 +16,7 @@ from coordinator.picture import learning_curve
 from coordinator.plan import plan_of, starting_levels
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Settings, Wiring
-from coordinator.store import write_atomically
+from coordinator.storage.policies import write_atomically
 from coordinator.train import train
 from departments.rules import benchmark_levels
 from departments.tuning import quiet

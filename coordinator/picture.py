@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from coordinator.run_folder import RunFolder
-from coordinator.store import write_atomically
+from coordinator.storage.policies import write_atomically
 
 
 def learning_curve(run: RunFolder) -> Path:

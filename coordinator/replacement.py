@@ -18,7 +18,7 @@ from coordinator.plan import Plan, scaling_of
 from coordinator.requests import Answer, Request
 from coordinator.run_folder import RunFolder
 from coordinator.settings import Settings
-from coordinator.store import load_policy, save_policy
+from coordinator.storage.policies import load_policy, save_policy
 from coordinator.training import Training
 from departments.closed_loop import Pair
 from departments.forecast_rules import DEFAULT_SMOOTHING, ForecastBaseStock

@@ -7,7 +7,7 @@ from pathlib import Path
 from coordinator.benchmark_folder import read_benchmark
 from coordinator.report_benchmark import benchmark_page
 from coordinator.report_run import run_page
-from coordinator.store import write_atomically
+from coordinator.storage.policies import write_atomically
 
 NAME = "report.html"
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 
 Answer = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")

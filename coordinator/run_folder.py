@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from coordinator.settings import Settings
-from coordinator.store import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.department import Arrays
 from departments.policy import PolicyConfig, Snapshot
 from environment import Firm, load_firm

@@ -22,7 +22,7 @@ from coordinator.imarl import Progress
 from coordinator.process import settle
 from coordinator.run_folder import RunFolder, read_levels, write_levels
 from coordinator.settings import Settings, Wiring
-from coordinator.store import load_checkpoint, save_checkpoint, write_atomically
+from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.train import train
 from coordinator.training import Training
 from departments.rules import BaseStock, benchmark_levels

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 from coordinator.live.frame import Frame
 from departments.serving import Array
 

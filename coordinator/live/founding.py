@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.briefs import Briefs, departments_of
 from coordinator.live.fed import first_awaiting

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 
 HOME = Path("runs/live")
 _START = 120.0  # s that a Ray may take to start

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.frame import Frame
 from coordinator.live.place import HOME, absolute, folder_of, leave, place_of

@@ -7,7 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 
 
 def write_files(folder: Path, targets: Path) -> None:

@@ -19,7 +19,7 @@ from coordinator.cli import run
 from coordinator.cluster import connect, run_tasks, run_tasks_here
 from coordinator.run_folder import METRICS, RunFolder
 from coordinator.settings import Settings
-from coordinator.store import load_checkpoint
+from coordinator.storage.policies import load_checkpoint
 from coordinator.trial import Finished, Trial, finished, keep, play, share_done
 from environment import load_firm
 from environment.grid import GRID

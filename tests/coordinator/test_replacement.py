@@ -10,7 +10,7 @@ from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request, ask, being_trained
 from coordinator.run_folder import RunFolder
 from coordinator.settings import IMARLSettings, LoopSettings
-from coordinator.store import load_policy
+from coordinator.storage.policies import load_policy
 from coordinator.train import train
 from coordinator.value_function import CriticConfig
 from departments.policy import PolicyConfig, Snapshot

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from coordinator.files import write_atomically
+from coordinator.storage.files import write_atomically
 from departments.policy import PolicyConfig, Snapshot
 
 Arrays = Mapping[str, NDArray[Any]]

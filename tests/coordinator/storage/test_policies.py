@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from coordinator.store import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.policy import PolicyConfig, Snapshot
 
 
