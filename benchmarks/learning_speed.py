@@ -16,7 +16,7 @@ from coordinator.plan import plan_of
 from coordinator.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Training
-from coordinator.value_function import CriticConfig, values_of
+from coordinator.critic.value_function import CriticConfig, values_of
 from departments.pathwise import descend
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

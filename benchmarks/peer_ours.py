@@ -17,7 +17,7 @@ from coordinator.process import settle
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Iteration, Training
-from coordinator.value_function import CriticConfig
+from coordinator.critic.value_function import CriticConfig
 from departments.joint import JointPolicy
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordinator.value_function import ValueFunction, Values
+from coordinator.critic.value_function import ValueFunction, Values
 from departments.episode import SHARD, run_costs
 from departments.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from coordinator.collect import Array, EnvironmentWorker, Message, Shard, as_array
-from coordinator.value_function import ValueFunction
+from coordinator.critic.value_function import ValueFunction
 from departments.episode import SHARD, run_costs
 from departments.loop import LearnedLoop, Payment, Role, loop_rollout, roles
 from departments.policy import PolicyConfig, Snapshot

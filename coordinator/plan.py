@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from coordinator.collect import Collector
 from coordinator.collect_loop import LoopCollector, LoopWorld
 from coordinator.crew import Blueprint
-from coordinator.critic import Critic
+from coordinator.critic.critic import Critic
 from coordinator.imarl import reward_weights
 from coordinator.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.together import marl_owners, marl_reward_weights
-from coordinator.value_function import ValueFunction
+from coordinator.critic.value_function import ValueFunction
 from departments.department import Charter, Department
 from departments.graph import Graph
 from departments.joint import widest_observation

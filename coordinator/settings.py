@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coordinator.value_function import CriticConfig
+from coordinator.critic.value_function import CriticConfig
 from departments.graph import GraphConfig
 from departments.pathwise import PathwiseConfig
 from departments.policy import PolicyConfig

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coordinator.crew import Crew, Worker, WorkerLostError, spread
 from coordinator.settings import Settings
-from coordinator.value_function import values_of
+from coordinator.critic.value_function import values_of
 from departments.department import Arrays
 from departments.episode import SHARD
 from departments.policy import Snapshot

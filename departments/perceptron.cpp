@@ -695,7 +695,7 @@ void values(int64_t layers, const int64_t *widths, const float *parameters, cons
   }
 }
 
-// A rollout, and where its advantages go; see coordinator/value_function.py.
+// A rollout, and where its advantages go; see coordinator/critic/value_function.py.
 struct Valued {
   int64_t layers;
   const int64_t *widths;

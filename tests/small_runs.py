@@ -6,7 +6,7 @@ from coordinator.requests import Mailbox
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import train
 from coordinator.training import Training
-from coordinator.value_function import CriticConfig
+from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from coordinator.collect import Collector
-from coordinator.critic import Critic
-from coordinator.value_function import CriticConfig, ValueFunction, values_of
+from coordinator.critic.critic import Critic
+from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
 from departments.native import why_not
 from departments.policy import PolicyConfig
 from departments.ppo import samples_first

@@ -12,7 +12,7 @@ from coordinator.run_folder import RunFolder
 from coordinator.settings import IMARLSettings, LoopSettings
 from coordinator.storage.policies import load_policy
 from coordinator.train import train
-from coordinator.value_function import CriticConfig
+from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig
 from departments.rules import benchmark_levels

@@ -4,8 +4,8 @@ from functools import partial
 import pytest
 import torch
 
-from coordinator.critic import Critic
-from coordinator.value_function import CriticConfig, ValueFunction, values_of
+from coordinator.critic.critic import Critic
+from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
 from departments import native
 from departments.adam import Adam
 from departments.networks import Shapes, forward

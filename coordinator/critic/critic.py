@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordinator.value_function import Array, Lesson, ValueFunction, Values, values_of
+from coordinator.critic.value_function import Array, Lesson, ValueFunction, Values, values_of
 from departments.adam import Adam
 from departments.passes import passes_of
 from departments.ppo import shuffled

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.critic import Critic
-from coordinator.value_function import CriticConfig, ValueFunction, horizon, values_of
+from coordinator.critic.critic import Critic
+from coordinator.critic.value_function import CriticConfig, ValueFunction, horizon, values_of
 from departments.networks import Shapes, forward
 from departments.returns import generalised_advantage
 

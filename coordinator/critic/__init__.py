@@ -1,0 +1,1 @@
+"""The centralized critic and the values it hands out."""
