@@ -21,10 +21,10 @@ import torch
 from speed import machine
 from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
-from coordinator.crew import LocalCrew
+from coordinator.workers.group import LocalCrew
 from coordinator.options import checked
 from coordinator.plan import plan_of
-from coordinator.process import settle
+from coordinator.workers.process import settle
 from coordinator.settings import Settings
 from coordinator.training import Training
 from departments.rules import BaseStock, benchmark_levels

@@ -10,7 +10,7 @@ from typing import Any
 
 from world_speed import seconds
 
-from coordinator.crew import Crew, LocalCrew
+from coordinator.workers.group import Crew, LocalCrew
 from coordinator.options import checked
 from coordinator.plan import plan_of
 from coordinator.settings import LoopSettings, Settings, Wiring

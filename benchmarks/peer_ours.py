@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
-from coordinator.crew import Crew
+from coordinator.workers.group import Crew
 from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
-from coordinator.process import settle
+from coordinator.workers.process import settle
 from coordinator.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.training import Iteration, Training

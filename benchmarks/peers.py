@@ -124,7 +124,7 @@ def result_of(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
 
 def run(name: str, budget: float, form: str) -> dict[str, Any]:
     """A peer in this process."""
-    from coordinator.process import settle
+    from coordinator.workers.process import settle
 
     settle()
     peer = PEERS[name]

@@ -19,7 +19,7 @@ import torch
 from learning_speed import gradient_speed, memory_speed, training_speed, update_speed
 from world_speed import world_speed
 
-from coordinator.process import settle
+from coordinator.workers.process import settle
 
 
 def machine(device: str) -> dict[str, Any]:

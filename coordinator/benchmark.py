@@ -26,7 +26,7 @@ from coordinator.benchmark_display import BenchmarkDisplay
 from coordinator.benchmark_folder import ASKED, read_json
 from coordinator.benchmark_picture import learning_curves
 from coordinator.benchmark_tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
-from coordinator.cluster import run_tasks, run_tasks_here
+from coordinator.workers.ray_group import run_tasks, run_tasks_here
 from coordinator.options import budget, checked, config_file
 from coordinator.plan import plan_of
 from coordinator.report import NAME as REPORT

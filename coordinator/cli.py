@@ -428,7 +428,7 @@ def _settle_on(device: str) -> None:
     """Small tensors are fastest on one thread; a device that is not there is refused here."""
     import torch
 
-    from coordinator.process import settle
+    from coordinator.workers.process import settle
 
     settle()
     try:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.collect import Collector
-from coordinator.collect_loop import LoopCollector, LoopWorld
-from coordinator.crew import Blueprint
+from coordinator.workers.rollout_worker import Collector
+from coordinator.workers.rollout_worker_loop import LoopCollector, LoopWorld
+from coordinator.workers.group import Blueprint
 from coordinator.critic.critic import Critic
 from coordinator.imarl import reward_weights
 from coordinator.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings

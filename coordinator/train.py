@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.cluster import RayCrew
-from coordinator.crew import Crew, LocalCrew
+from coordinator.workers.ray_group import RayCrew
+from coordinator.workers.group import Crew, LocalCrew
 from coordinator.imarl import IMARL, Progress
 from coordinator.pathwise import Pathwise
 from coordinator.plan import Plan, plan_of, starting_levels

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.crew import Crew, Worker, WorkerLostError, spread
+from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
 from coordinator.settings import Settings
 from coordinator.critic.value_function import values_of
 from departments.department import Arrays

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
 from coordinator.imarl import Progress
-from coordinator.process import settle
+from coordinator.workers.process import settle
 from coordinator.run_folder import RunFolder, read_levels, write_levels
 from coordinator.settings import Settings, Wiring
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically

@@ -1,6 +1,6 @@
 """Training runs small enough for a test, and watchers that write down what they see."""
 
-from coordinator.crew import LocalCrew
+from coordinator.workers.group import LocalCrew
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox
 from coordinator.settings import IMARLSettings, Settings, Wiring

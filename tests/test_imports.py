@@ -46,7 +46,7 @@ def test_a_package_imports_only_what_lies_below_it(name):
 
 def test_only_the_files_that_make_actors_know_ray():
     assert [name for name, path in FILES.items() if any(m.split(".")[0] == "ray" for m in _imported(path))] == [
-        "coordinator/cluster.py",
+        "coordinator/workers/ray_group.py",
         "coordinator/live/actors.py",
         "coordinator/live/staff.py",
     ]

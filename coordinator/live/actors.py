@@ -1,6 +1,6 @@
 """The running firm on Ray: named, detached actors.
 
-This, `coordinator.live.staff` and `coordinator.cluster` are the files that know Ray.
+This, `coordinator.live.staff` and `coordinator.workers.ray_group` are the files that know Ray.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _build(kind: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         from coordinator.live.monitor import Monitor
 
         return Monitor()
-    from coordinator.process import settle
+    from coordinator.workers.process import settle
 
     settle()
     if kind == "environment":

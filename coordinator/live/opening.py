@@ -38,7 +38,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     Raises:
         ValueError: one line; nothing has been started.
     """
-    from coordinator.cluster import connect
+    from coordinator.workers.ray_group import connect
     from coordinator.live.actors import create, gone, namespace_of, taken
 
     folder = _founded(asked, report)
@@ -74,7 +74,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
 
 def _must_not_run(folder: Path) -> None:
     """Refuse a second coordinator for the same book; what only live.json remembers does not run."""
-    from coordinator.cluster import connect
+    from coordinator.workers.ray_group import connect
     from coordinator.live.actors import namespace_of, taken
 
     place = place_of(folder)

@@ -41,7 +41,7 @@ class RunningFirm:
         Raises:
             ValueError: one line; there is no such firm, or it does not run.
         """
-        from coordinator.cluster import connect
+        from coordinator.workers.ray_group import connect
         from coordinator.live.actors import namespace_of
 
         folder = folder_of(name, Path(home))

@@ -16,7 +16,7 @@ from coordinator.benchmark_display import Forecast
 from coordinator.benchmark_picture import on_common_grid
 from coordinator.benchmark_tables import lines_of, mean_and_half, paired
 from coordinator.cli import run
-from coordinator.cluster import connect, run_tasks, run_tasks_here
+from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
 from coordinator.run_folder import METRICS, RunFolder
 from coordinator.settings import Settings
 from coordinator.storage.policies import load_checkpoint

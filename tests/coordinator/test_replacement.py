@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import coordinator.collect
+import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request, ask, being_trained
@@ -55,14 +55,14 @@ def other(tmp_path_factory):
 
 def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp_path, monkeypatch):
     """Every rollout is simulated again, the swapped department ordering up to the rule's level."""
-    seen, real = {}, coordinator.collect.rollout
+    seen, real = {}, coordinator.workers.rollout_worker.rollout
 
     def spy(world, observer, snapshots, learning, **how):
         result = real(world, observer, snapshots, learning, **how)
         seen[how["seed"]] = learning, how, result  # a department's first shards are played for the rewards, and again
         return result
 
-    monkeypatch.setattr(coordinator.collect, "rollout", spy)
+    monkeypatch.setattr(coordinator.workers.rollout_worker, "rollout", spy)
     taught(tmp_path / "run", {4: [swap("warehouse", RULE)]})
     firm = pair()
     world = World(firm, benchmark_levels(firm))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coordinator.crew import LocalCrew, WorkerLostError
+from coordinator.workers.group import LocalCrew, WorkerLostError
 from coordinator.imarl import IMARL
 from coordinator.training import paired_gain
 from departments.episode import run_costs, shards

@@ -1,6 +1,6 @@
 """Workers as named Ray actors that are restarted when they die, and tasks side by side.
 
-This is the one file that knows how the actors of a training run are made; see `coordinator.crew` for what they are.
+This is the one file that knows how the actors of a training run are made; see `coordinator.workers.group` for what they are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from coordinator.crew import Blueprint, Worker, WorkerLostError
-from coordinator.process import settle
+from coordinator.workers.group import Blueprint, Worker, WorkerLostError
+from coordinator.workers.process import settle
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.cluster import RayCrew, connect
-from coordinator.crew import LocalCrew, WorkerLostError, spread
+from coordinator.workers.ray_group import RayCrew, connect
+from coordinator.workers.group import LocalCrew, WorkerLostError, spread
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request
 from coordinator.run_folder import RunFolder

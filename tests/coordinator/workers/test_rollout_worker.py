@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.collect import Collector
+from coordinator.workers.rollout_worker import Collector
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
 from departments.native import why_not

@@ -1,7 +1,7 @@
 """Workers of a run, and those that work in this process, one after the other or on threads.
 
 The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver.
-`coordinator.cluster` makes Ray actors of the same workers.
+`coordinator.workers.ray_group` makes Ray actors of the same workers.
 """
 
 from __future__ import annotations

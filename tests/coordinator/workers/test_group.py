@@ -5,7 +5,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
-from coordinator.crew import Blueprint, LocalCrew
+from coordinator.workers.group import Blueprint, LocalCrew
 from coordinator.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair, tree

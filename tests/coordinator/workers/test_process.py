@@ -8,7 +8,7 @@ import pytest
 _CODE = """
 import sys
 import torch
-from coordinator.process import settle
+from coordinator.workers.process import settle
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20
