@@ -25,8 +25,8 @@ from coordinator.workers.group import LocalCrew
 from coordinator.options import checked
 from coordinator.plan import plan_of
 from coordinator.workers.process import settle
-from coordinator.settings import Settings
-from coordinator.training import Training
+from coordinator.learning.settings import Settings
+from coordinator.learning.iterations import Training
 from departments.rules import BaseStock, benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer

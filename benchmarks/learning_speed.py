@@ -13,9 +13,9 @@ from world_speed import seconds
 from coordinator.workers.group import Crew, LocalCrew
 from coordinator.options import checked
 from coordinator.plan import plan_of
-from coordinator.settings import LoopSettings, Settings, Wiring
+from coordinator.learning.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig, values_of
 from departments.pathwise import descend
 from departments.policy import PolicyConfig

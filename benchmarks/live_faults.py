@@ -28,7 +28,7 @@ from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from departments.policy import Snapshot
 from environment import load_firm
 

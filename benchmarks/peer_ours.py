@@ -14,9 +14,9 @@ from coordinator.game import Form
 from coordinator.imarl import IMARL, Progress
 from coordinator.plan import plan_of
 from coordinator.workers.process import settle
-from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew
-from coordinator.training import Iteration, Training
+from coordinator.learning.iterations import Iteration, Training
 from coordinator.critic.value_function import CriticConfig
 from departments.joint import JointPolicy
 from departments.policy import PolicyConfig

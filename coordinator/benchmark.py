@@ -32,7 +32,7 @@ from coordinator.plan import plan_of
 from coordinator.report import NAME as REPORT
 from coordinator.report import write_report
 from coordinator.report_page import program_version
-from coordinator.settings import LOOP_SCHEMES, Scheme, Settings
+from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.storage.policies import write_atomically
 from coordinator.trial import RULES, Finished, Trial, finished, keep, play
 from environment import Firm, load_firm

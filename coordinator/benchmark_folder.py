@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from coordinator.benchmark_tables import SAVING, Row, mean_and_half, rows_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Scheme
+from coordinator.learning.settings import Scheme
 from coordinator.trial import RULES, Finished, finished, samples_of
 from environment.grid import GRID
 

@@ -15,7 +15,7 @@ from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
 from coordinator.plan import plan_of, starting_levels
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Settings, Wiring
+from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import write_atomically
 from coordinator.train import train
 from departments.rules import benchmark_levels

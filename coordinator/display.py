@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coordinator.imarl import Progress
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 
 _BARS = "▁▂▃▄▅▆▇█"
 _EVERY = 10.0  # seconds between plain lines

@@ -12,7 +12,7 @@ import numpy as np
 
 from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LOOP_SCHEMES
+from coordinator.learning.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy
 from departments.compiled import CompiledEpisodes
 from departments.episode import Episodes, Policy, run_episodes, shards

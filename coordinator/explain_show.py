@@ -16,7 +16,7 @@ from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_o
 from coordinator.explain_curves import Panel, agent_panels, theory_panels
 from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LOOP_SCHEMES
+from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically
 from departments.loop import LearnedLoop, roles
 from departments.rules import benchmark_levels, delivered_cost

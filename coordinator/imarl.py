@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.training import Iteration, Training, paired_gain
+from coordinator.learning.iterations import Iteration, Training, paired_gain
 from departments.policy import Snapshot
 from environment import Network
 

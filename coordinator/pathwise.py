@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from coordinator.imarl import Progress
 from coordinator.together import Together, passed
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from departments.policy import Snapshot
 
 _EARLIEST = 16  # updates

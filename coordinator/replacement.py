@@ -17,9 +17,9 @@ from coordinator.live.briefs import must_be_built_alike, run_and_version
 from coordinator.plan import Plan, scaling_of
 from coordinator.requests import Answer, Request
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_policy, save_policy
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from departments.closed_loop import Pair
 from departments.forecast_rules import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.loop import JOINT

@@ -33,7 +33,7 @@ from coordinator.report_page import (
     plus_minus,
 )
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LOOP_SCHEMES, Settings
+from coordinator.learning.settings import LOOP_SCHEMES, Settings
 from coordinator.trial import samples_of
 from departments.loop import JOINT, RECOMMENDATION
 from environment import Firm

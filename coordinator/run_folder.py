@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.department import Arrays
 from departments.policy import PolicyConfig, Snapshot

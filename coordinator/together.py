@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.imarl import Progress
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from departments.policy import Snapshot
 from environment import Network
 

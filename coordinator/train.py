@@ -19,9 +19,9 @@ from coordinator.plan import Plan, plan_of, starting_levels
 from coordinator.replacement import Replacements
 from coordinator.requests import Mailbox, being_trained
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
-from coordinator.settings import Settings, Wiring
+from coordinator.learning.settings import Settings, Wiring
 from coordinator.together import Together
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from departments.native import why_not
 from departments.policy import Snapshot
 from environment import Firm

@@ -21,10 +21,10 @@ from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, train
 from coordinator.imarl import Progress
 from coordinator.workers.process import settle
 from coordinator.run_folder import RunFolder, read_levels, write_levels
-from coordinator.settings import Settings, Wiring
+from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.train import train
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from departments.rules import BaseStock, benchmark_levels
 from environment import Firm, World
 

@@ -3,9 +3,9 @@
 from coordinator.workers.group import LocalCrew
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox
-from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import train
-from coordinator.training import Training
+from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

@@ -16,7 +16,7 @@ import torch
 
 from coordinator.plan import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LOOP_SCHEMES
+from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import load_policy
 from departments.closed_loop import Pair
 from departments.forecast_rules import ForecastBaseStock

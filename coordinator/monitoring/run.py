@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from coordinator.monitoring.registry import Families
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
+from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from departments.loop import JOINT, RECOMMENDATION
 from departments.policy import FIRM
 from environment import Firm

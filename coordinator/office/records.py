@@ -83,7 +83,7 @@ def _timescale(department: str, asked: str | None) -> str | None:
     if not asked or not (folder / "settings.json").is_file():
         return None
     from coordinator.run_folder import RunFolder
-    from coordinator.settings import LOOP_SCHEMES
+    from coordinator.learning.settings import LOOP_SCHEMES
     from departments.loop import RECOMMENDATION
 
     try:

@@ -13,7 +13,7 @@ from coordinator.explain_curves import agent_panels, theory_panels
 from coordinator.explain_show import draw, findings_table, pairs
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import LoopSettings, Settings
+from coordinator.learning.settings import LoopSettings, Settings
 from departments.closed_loop import Pair
 from departments.loop import RECOMMENDATION, LearnedLoop, roles
 from departments.policy import PolicyConfig, Snapshot

@@ -4,7 +4,7 @@ import torch
 from scipy.stats import poisson
 
 from coordinator.imarl import IMARL, reward_weights
-from coordinator.settings import IMARLSettings
+from coordinator.learning.settings import IMARLSettings
 from departments.episode import run_costs
 from departments.joint import JointPolicy
 from departments.policy import PolicyConfig, Snapshot

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coordinator.plan import plan_of
-from coordinator.settings import DepartmentSettings, IMARLSettings, Settings
+from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm

@@ -9,7 +9,7 @@ from coordinator.cli import run as command
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request, ask, being_trained
 from coordinator.run_folder import RunFolder
-from coordinator.settings import IMARLSettings, LoopSettings
+from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.storage.policies import load_policy
 from coordinator.train import train
 from coordinator.critic.value_function import CriticConfig

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from departments.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import pair, tree

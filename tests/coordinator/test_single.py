@@ -11,7 +11,7 @@ from coordinator.benchmark import fitting_schemes
 from coordinator.options import checked, config_file
 from coordinator.plan import plan_of
 from coordinator.run_folder import RunFolder
-from coordinator.settings import IMARLSettings, Settings, Wiring
+from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.critic.value_function import values_of
 from departments.graph import GraphShapes
 from departments.policy import FIRM

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from coordinator.run_folder import RunFolder
-from coordinator.settings import IMARLSettings, Wiring
+from coordinator.learning.settings import IMARLSettings, Wiring
 from coordinator.train import train
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, Record, Stop, final_policies, settings

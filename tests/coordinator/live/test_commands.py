@@ -4,7 +4,7 @@ import pytest
 
 from coordinator.cli import run
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun
 

@@ -6,7 +6,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from coordinator.workers.group import Blueprint, LocalCrew
-from coordinator.settings import Wiring
+from coordinator.learning.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, final_policies, settings

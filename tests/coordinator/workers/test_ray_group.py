@@ -11,7 +11,7 @@ from coordinator.workers.group import LocalCrew, WorkerLostError, spread
 from coordinator.plan import plan_of
 from coordinator.requests import Mailbox, Request
 from coordinator.run_folder import RunFolder
-from coordinator.settings import Wiring
+from coordinator.learning.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings
@@ -138,7 +138,7 @@ _DRIVER = """
 import sys
 from pathlib import Path
 from coordinator import train
-from coordinator.settings import Wiring
+from coordinator.learning.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings

@@ -3,7 +3,7 @@ import pytest
 
 from coordinator.workers.group import LocalCrew, WorkerLostError
 from coordinator.imarl import IMARL
-from coordinator.training import paired_gain
+from coordinator.learning.iterations import paired_gain
 from departments.episode import run_costs, shards
 from departments.joint import JointPolicy
 from departments.policy import Snapshot

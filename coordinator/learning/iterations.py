@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
-from coordinator.settings import Settings
+from coordinator.learning.settings import Settings
 from coordinator.critic.value_function import values_of
 from departments.department import Arrays
 from departments.episode import SHARD

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from coordinator import options
 from coordinator.options import checked, config_file
-from coordinator.settings import DepartmentSettings, Settings
+from coordinator.learning.settings import DepartmentSettings, Settings
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 

@@ -1,0 +1,1 @@
+"""What every scheme shares: the transactional iteration, and the settings of a run."""
