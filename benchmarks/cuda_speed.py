@@ -23,7 +23,7 @@ from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
 from coordinator.workers.group import LocalCrew
 from coordinator.options import checked
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle
 from coordinator.learning.settings import Settings
 from coordinator.learning.iterations import Training

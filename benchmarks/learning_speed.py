@@ -12,7 +12,7 @@ from world_speed import seconds
 
 from coordinator.workers.group import Crew, LocalCrew
 from coordinator.options import checked
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import LoopSettings, Settings, Wiring
 from coordinator.train import build_crew
 from coordinator.learning.iterations import Training

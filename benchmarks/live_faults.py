@@ -26,7 +26,7 @@ import numpy as np
 from coordinator.live import RunningFirm
 from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import Settings
 from departments.policy import Snapshot

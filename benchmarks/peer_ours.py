@@ -11,8 +11,8 @@ from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
 from coordinator.workers.group import Crew
 from coordinator.game import Form
-from coordinator.imarl import IMARL, Progress
-from coordinator.plan import plan_of
+from coordinator.schemes.imarl import IMARL, Progress
+from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import build_crew

@@ -28,7 +28,7 @@ from coordinator.benchmark_picture import learning_curves
 from coordinator.benchmark_tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.workers.ray_group import run_tasks, run_tasks_here
 from coordinator.options import budget, checked, config_file
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.report import NAME as REPORT
 from coordinator.report import write_report
 from coordinator.report_page import program_version

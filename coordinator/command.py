@@ -13,7 +13,7 @@ from coordinator.display import Display
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
 from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
-from coordinator.plan import plan_of, starting_levels
+from coordinator.schemes.setup import plan_of, starting_levels
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import write_atomically

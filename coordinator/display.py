@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.imarl import Progress
+from coordinator.schemes.imarl import Progress
 from coordinator.learning.iterations import Training
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from coordinator.game import Array, Form, Game, choose
-from coordinator.imarl import reward_weights
+from coordinator.schemes.imarl import reward_weights
 from departments.loop import RECOMMENDATION
 from environment import Firm
 from environment.observation import Scaling

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.plan import loop_policies, scaling_of
+from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy

@@ -14,7 +14,7 @@ from rich.table import Table
 from coordinator.evaluate import trained_policy
 from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.explain_curves import Panel, agent_panels, theory_panels
-from coordinator.plan import loop_policies, scaling_of
+from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from coordinator.live.briefs import must_be_built_alike, run_and_version
-from coordinator.plan import Plan, scaling_of
+from coordinator.schemes.setup import Plan, scaling_of
 from coordinator.requests import Answer, Request
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import Settings

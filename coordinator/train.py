@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from coordinator.workers.ray_group import RayCrew
 from coordinator.workers.group import Crew, LocalCrew
-from coordinator.imarl import IMARL, Progress
-from coordinator.pathwise import Pathwise
-from coordinator.plan import Plan, plan_of, starting_levels
+from coordinator.schemes.imarl import IMARL, Progress
+from coordinator.schemes.pathwise import Pathwise
+from coordinator.schemes.setup import Plan, plan_of, starting_levels
 from coordinator.replacement import Replacements
 from coordinator.requests import Mailbox, being_trained
 from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings, Wiring
-from coordinator.together import Together
+from coordinator.schemes.simultaneous import Together
 from coordinator.learning.iterations import Training
 from departments.native import why_not
 from departments.policy import Snapshot

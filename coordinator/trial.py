@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
-from coordinator.imarl import Progress
+from coordinator.schemes.imarl import Progress
 from coordinator.workers.process import settle
 from coordinator.run_folder import RunFolder, read_levels, write_levels
 from coordinator.learning.settings import Settings, Wiring

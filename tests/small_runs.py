@@ -1,7 +1,7 @@
 """Training runs small enough for a test, and watchers that write down what they see."""
 
 from coordinator.workers.group import LocalCrew
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.requests import Mailbox
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.train import train

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordinator.plan import loop_policies, scaling_of
+from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import load_policy

@@ -1,7 +1,7 @@
 import pytest
 
 from coordinator.display import Display
-from coordinator.imarl import Progress
+from coordinator.schemes.imarl import Progress
 from tests.small_firms import pair
 from tests.small_runs import settings, training_of
 

@@ -6,7 +6,7 @@ import torch
 
 import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.requests import Mailbox, Request, ask, being_trained
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, LoopSettings

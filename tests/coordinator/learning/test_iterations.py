@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coordinator.workers.group import LocalCrew, WorkerLostError
-from coordinator.imarl import IMARL
+from coordinator.schemes.imarl import IMARL
 from coordinator.learning.iterations import paired_gain
 from departments.episode import run_costs, shards
 from departments.joint import JointPolicy

@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.workers.ray_group import RayCrew, connect
 from coordinator.workers.group import LocalCrew, WorkerLostError, spread
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.requests import Mailbox, Request
 from coordinator.run_folder import RunFolder
 from coordinator.learning.settings import Wiring

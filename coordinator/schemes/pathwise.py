@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from coordinator.imarl import Progress
-from coordinator.together import Together, passed
+from coordinator.schemes.imarl import Progress
+from coordinator.schemes.simultaneous import Together, passed
 from coordinator.learning.iterations import Training
 from departments.policy import Snapshot
 

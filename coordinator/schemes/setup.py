@@ -13,9 +13,9 @@ from coordinator.workers.rollout_worker import Collector
 from coordinator.workers.rollout_worker_loop import LoopCollector, LoopWorld
 from coordinator.workers.group import Blueprint
 from coordinator.critic.critic import Critic
-from coordinator.imarl import reward_weights
+from coordinator.schemes.imarl import reward_weights
 from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
-from coordinator.together import marl_owners, marl_reward_weights
+from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
 from coordinator.critic.value_function import ValueFunction
 from departments.department import Charter, Department
 from departments.graph import Graph

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.imarl import Progress
+from coordinator.schemes.imarl import Progress
 from coordinator.learning.iterations import Training
 from departments.policy import Snapshot
 from environment import Network

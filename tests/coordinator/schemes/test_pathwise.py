@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.pathwise import Pathwise
+from coordinator.schemes.pathwise import Pathwise
 from coordinator.run_folder import RunFolder
 from departments.episode import run_costs
 from departments.joint import JointPolicy

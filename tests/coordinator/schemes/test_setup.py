@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coordinator.plan import plan_of
+from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

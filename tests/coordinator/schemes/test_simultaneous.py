@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from coordinator.plan import plan_of
-from coordinator.together import Together, marl_owners, marl_reward_weights
+from coordinator.schemes.setup import plan_of
+from coordinator.schemes.simultaneous import Together, marl_owners, marl_reward_weights
 from environment import Network, load_firm
 from tests.small_firms import tree
 from tests.small_runs import final_policies, settings, training_of

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import poisson
 
-from coordinator.imarl import IMARL, reward_weights
+from coordinator.schemes.imarl import IMARL, reward_weights
 from coordinator.learning.settings import IMARLSettings
 from departments.episode import run_costs
 from departments.joint import JointPolicy

@@ -1,0 +1,1 @@
+"""The schemes by which departments learn."""
