@@ -19,7 +19,7 @@ from jax import Array
 from jax_world import JaxChance, JaxState, JaxWorld
 from judging import CLIP, EPOCHS, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNING_RATE, Judge, Part
 
-from coordinator.game import REACH, Form
+from coordinator.envs.core import REACH, Form
 
 PERIODS = 128
 _VALUE_COEF, _MAX_GRAD_NORM, _TINY = 0.5, 0.5, 1e-5

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordinator.game import REACH, Form
+from coordinator.envs.core import REACH, Form
 from departments.episode import Policy, run_costs, shards
 from departments.rules import BaseStock, benchmark_levels
 from environment import State, World, load_firm
@@ -40,7 +40,7 @@ class Networks:
     """Networks from anywhere as a policy of the firm."""
 
     def __init__(self, world: World, observer: Observer, form: Form, parts: Sequence[Part]) -> None:
-        """Let `parts` act; what their actions mean is as in `coordinator.game`."""
+        """Let `parts` act; what their actions mean is as in `coordinator.envs.core`."""
         self._observer, self._form = observer, form
         self._parts = [
             (list(rows), list(points), [(torch.tensor(weight), torch.tensor(bias)) for weight, bias in layers])

@@ -10,7 +10,7 @@ import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
 from coordinator.workers.group import Crew
-from coordinator.game import Form
+from coordinator.envs.core import Form
 from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle

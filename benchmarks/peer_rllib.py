@@ -11,7 +11,7 @@ import torch
 from judging import CLIP, EPOCHS, FIRM, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNING_RATE, SCALINGS, Judge, Part
 
 from coordinator.envs import FirmParallelEnv
-from coordinator.game import Form
+from coordinator.envs.core import Form
 
 _ENVS, _STEPS = 32, 128
 

@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from coordinator.envs import FirmEnv, FirmVectorEnv
-from coordinator.game import Form
+from coordinator.envs.core import Form
 
 
 class SideBySide(VecEnv):

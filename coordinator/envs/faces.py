@@ -22,7 +22,7 @@ except ModuleNotFoundError as missing:
         f"coordinator.envs needs {missing.name}, which is not installed: pip install 'firmwide[envs]'"
     ) from missing
 
-from coordinator.game import Array, Form, Game, choose
+from coordinator.envs.core import Array, Form, Game, choose
 from coordinator.schemes.imarl import reward_weights
 from departments.loop import RECOMMENDATION
 from environment import Firm
