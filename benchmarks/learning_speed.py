@@ -14,7 +14,7 @@ from coordinator.workers.group import Crew, LocalCrew
 from coordinator.options import checked
 from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import LoopSettings, Settings, Wiring
-from coordinator.train import build_crew
+from coordinator.runs.train import build_crew
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig, values_of
 from departments.pathwise import descend

@@ -27,7 +27,7 @@ from coordinator.live import RunningFirm
 from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
 from coordinator.schemes.setup import plan_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
 from departments.policy import Snapshot
 from environment import load_firm

@@ -15,7 +15,7 @@ from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
-from coordinator.train import build_crew
+from coordinator.runs.train import build_crew
 from coordinator.learning.iterations import Iteration, Training
 from coordinator.critic.value_function import CriticConfig
 from departments.joint import JointPolicy

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from coordinator.benchmark_tables import SAVING, Row, mean_and_half, rows_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Scheme
 from coordinator.trial import RULES, Finished, finished, samples_of
 from environment.grid import GRID

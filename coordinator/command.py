@@ -14,10 +14,10 @@ from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, load_
 from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
 from coordinator.schemes.setup import plan_of, starting_levels
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import write_atomically
-from coordinator.train import train
+from coordinator.runs.train import train
 from departments.rules import benchmark_levels
 from departments.tuning import quiet
 from environment import Firm, World, load_firm

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.schemes.setup import loop_policies, scaling_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from departments.closed_loop import ClosedLoopPolicy
 from departments.compiled import CompiledEpisodes

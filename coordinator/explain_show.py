@@ -15,7 +15,7 @@ from coordinator.evaluate import trained_policy
 from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.explain_curves import Panel, agent_panels, theory_panels
 from coordinator.schemes.setup import loop_policies, scaling_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically
 from departments.loop import LearnedLoop, roles

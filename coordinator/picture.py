@@ -7,7 +7,7 @@ import itertools
 import math
 from pathlib import Path
 
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import write_atomically
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from coordinator.evaluate import trained_policy
 from coordinator.report_charts import Line, lines
 from coordinator.report_page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from departments.habits import Habit, habits
 from departments.recommendation_rules import parse_policy
 from departments.rules import benchmark_levels

@@ -32,7 +32,7 @@ from coordinator.report_page import (
     numeric,
     plus_minus,
 )
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES, Settings
 from coordinator.trial import samples_of
 from departments.loop import JOINT, RECOMMENDATION

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
 from coordinator.schemes.imarl import Progress
 from coordinator.workers.process import settle
-from coordinator.run_folder import RunFolder, read_levels, write_levels
+from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
-from coordinator.train import train
+from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
 from departments.rules import BaseStock, benchmark_levels
 from environment import Firm, World

@@ -2,9 +2,9 @@
 
 from coordinator.workers.group import LocalCrew
 from coordinator.schemes.setup import plan_of
-from coordinator.requests import Mailbox
+from coordinator.runs.mailbox import Mailbox
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
-from coordinator.train import train
+from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from coordinator.schemes.setup import loop_policies, scaling_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import load_policy
 from departments.closed_loop import Pair

@@ -273,9 +273,9 @@ def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noq
     import uuid
 
     from coordinator.live.place import absolute
-    from coordinator.replacement import must_have_departments
-    from coordinator.requests import Request, ask
-    from coordinator.run_folder import RunFolder
+    from coordinator.runs.hot_swap import must_have_departments
+    from coordinator.runs.mailbox import Request, ask
+    from coordinator.runs.folder import RunFolder
 
     must_have_departments(RunFolder(Path(name)).settings())
     if "policy" in asked:

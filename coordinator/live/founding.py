@@ -25,7 +25,7 @@ from coordinator.live.moment import packed
 from coordinator.live.policies import keep_brief
 from coordinator.live.simulated import Simulated
 from coordinator.live.totals import new_totals
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from departments.loop import RECOMMENDATION
 from departments.serving import Decider
 from environment import Firm, World, load_firm

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from coordinator.monitoring.registry import Families
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from departments.loop import JOINT, RECOMMENDATION
 from departments.policy import FIRM

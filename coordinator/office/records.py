@@ -82,7 +82,7 @@ def _timescale(department: str, asked: str | None) -> str | None:
         folder = folder.parent.parent.parent
     if not asked or not (folder / "settings.json").is_file():
         return None
-    from coordinator.run_folder import RunFolder
+    from coordinator.runs.folder import RunFolder
     from coordinator.learning.settings import LOOP_SCHEMES
     from departments.loop import RECOMMENDATION
 

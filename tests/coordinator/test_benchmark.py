@@ -17,7 +17,7 @@ from coordinator.benchmark_picture import on_common_grid
 from coordinator.benchmark_tables import lines_of, mean_and_half, paired
 from coordinator.cli import run
 from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
-from coordinator.run_folder import METRICS, RunFolder
+from coordinator.runs.folder import METRICS, RunFolder
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint
 from coordinator.trial import Finished, Trial, finished, keep, play, share_done

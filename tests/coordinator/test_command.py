@@ -7,7 +7,7 @@ import pytest
 from coordinator.cli import run
 from coordinator.command import _REPORT_SEED
 from coordinator.evaluate import evaluate
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from departments import tuning
 from departments.tuning import tuned_base_stock
 from environment import load_firm

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coordinator.evaluate import evaluate
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from departments.episode import run_episodes, shards
 from departments.joint import JointPolicy
 from departments.rules import parse_rule

@@ -12,7 +12,7 @@ from coordinator.explain import CLAIMS, Finding, explain, mean_and_half
 from coordinator.explain_curves import agent_panels, theory_panels
 from coordinator.explain_show import draw, findings_table, pairs
 from coordinator.schemes.setup import plan_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
 from departments.closed_loop import Pair
 from departments.loop import RECOMMENDATION, LearnedLoop, roles

@@ -1,7 +1,7 @@
 import pytest
 
 from coordinator.picture import learning_curve
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from tests.small_firms import pair, tree
 from tests.small_runs import final_policies, settings
 

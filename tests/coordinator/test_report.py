@@ -14,7 +14,7 @@ from coordinator.benchmark_folder import in_order, read_benchmark
 from coordinator.benchmark_tables import saving
 from coordinator.cli import run
 from coordinator.report import write_report
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
 from coordinator.trial import samples_of
 from tests.small_firms import pair

@@ -7,7 +7,7 @@ import torch
 from coordinator.evaluate import load_policy_or_rule, trained_policy
 from coordinator.live.briefs import Briefs, departments_of
 from coordinator.schemes.setup import plan_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
 from departments.closed_loop import ClosedLoopPolicy
 from departments.policy import PolicyConfig

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from coordinator.cli import run
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
 from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun

@@ -13,7 +13,7 @@ from coordinator.monitoring.firm import FirmCollector
 from coordinator.monitoring.registry import REGISTRY, SAMPLES
 from coordinator.monitoring.run import RunCollector, Tail
 from coordinator.monitoring.server import FirmSource
-from coordinator.run_folder import EVENTS, METRICS, RunFolder
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun
 from tests.small_runs import LOCAL, Record, Stop, settings, train

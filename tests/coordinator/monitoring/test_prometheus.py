@@ -18,7 +18,7 @@ import pytest
 from coordinator.cli import run
 from coordinator.live.opening import Opening, open_firm
 from coordinator.monitoring.registry import SAMPLES
-from coordinator.train import train
+from coordinator.runs.train import train
 from tests.coordinator.monitoring.tools import WORDS, needs_prometheus, panels, promtool, rules
 from tests.small_firms import pair
 from tests.small_runs import LOCAL, Record, settings

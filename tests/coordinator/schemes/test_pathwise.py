@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from coordinator.schemes.pathwise import Pathwise
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from departments.episode import run_costs
 from departments.joint import JointPolicy
 from departments.pathwise import PathwiseConfig

@@ -10,7 +10,7 @@ import torch
 from coordinator.benchmark import fitting_schemes
 from coordinator.options import checked, config_file
 from coordinator.schemes.setup import plan_of
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.critic.value_function import values_of
 from departments.graph import GraphShapes

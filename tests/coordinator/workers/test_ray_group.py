@@ -9,8 +9,8 @@ import pytest
 from coordinator.workers.ray_group import RayCrew, connect
 from coordinator.workers.group import LocalCrew, WorkerLostError, spread
 from coordinator.schemes.setup import plan_of
-from coordinator.requests import Mailbox, Request
-from coordinator.run_folder import RunFolder
+from coordinator.runs.mailbox import Mailbox, Request
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Wiring
 from departments.pathwise import PathwiseConfig
 from tests.small_firms import pair
@@ -104,7 +104,7 @@ def test_whoever_is_killed_the_run_recovers_by_itself_and_ends_the_same(ray, und
         crews.append(_DeadlyCrew(*args, **kwargs))
         return crews[-1]
 
-    monkeypatch.setattr("coordinator.train.RayCrew", build)
+    monkeypatch.setattr("coordinator.runs.train.RayCrew", build)
     watcher = Record()
     assert final_policies(pair(), GIVEN, tmp_path / "run", Wiring(environments=2), watcher) == undisturbed
     assert crews[0].killed == crews[0].restarts == 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings
 from departments.policy import PolicyConfig, Snapshot
 from environment import load_firm

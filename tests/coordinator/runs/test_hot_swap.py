@@ -7,11 +7,11 @@ import torch
 import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
 from coordinator.schemes.setup import plan_of
-from coordinator.requests import Mailbox, Request, ask, being_trained
-from coordinator.run_folder import RunFolder
+from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.storage.policies import load_policy
-from coordinator.train import train
+from coordinator.runs.train import train
 from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig

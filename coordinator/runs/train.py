@@ -16,9 +16,9 @@ from coordinator.workers.group import Crew, LocalCrew
 from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.schemes.setup import Plan, plan_of, starting_levels
-from coordinator.replacement import Replacements
-from coordinator.requests import Mailbox, being_trained
-from coordinator.run_folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.runs.hot_swap import Replacements
+from coordinator.runs.mailbox import Mailbox, being_trained
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.schemes.simultaneous import Together
 from coordinator.learning.iterations import Training

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from coordinator.run_folder import RunFolder
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Wiring
-from coordinator.train import train
+from coordinator.runs.train import train
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
 
@@ -74,7 +74,7 @@ def test_departments_asked_by_message_have_forgotten_what_was_refused(tmp_path):
 def test_a_run_stopped_at_any_iteration_and_resumed_ends_as_if_it_had_not_been(
     share, iteration, undisturbed, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("coordinator.train.CHECKPOINT_SHARE", share)
+    monkeypatch.setattr("coordinator.runs.train.CHECKPOINT_SHARE", share)
     with pytest.raises(KeyboardInterrupt):
         final_policies(pair(), settings(), tmp_path, watcher=Stop(after=iteration))
     resumed = Record()

@@ -15,8 +15,8 @@ import torch
 
 from coordinator.live.briefs import must_be_built_alike, run_and_version
 from coordinator.schemes.setup import Plan, scaling_of
-from coordinator.requests import Answer, Request
-from coordinator.run_folder import RunFolder
+from coordinator.runs.mailbox import Answer, Request
+from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_policy, save_policy
 from coordinator.learning.iterations import Training
