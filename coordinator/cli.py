@@ -132,7 +132,7 @@ def scenarios(
 @app.command()
 def check(firm: FirmArgument, as_json: JsonOption = False) -> None:
     """Validate a firm; show its network, benchmark levels, protection intervals and mean demands."""
-    from coordinator.check import drawn, facts
+    from coordinator.evaluation.check import drawn, facts
     from environment import load_firm
 
     found = facts(load_firm(firm))
@@ -169,8 +169,8 @@ def simulate(
     With several products every file has a column `product` too. Rows are needed for every period and stock point
     (demand: those that face customers; suppliers: those with several suppliers and something to order).
     """
-    from coordinator.simulate import GivenFiles
-    from coordinator.simulate import simulate as simulate_episode
+    from coordinator.evaluation.simulate import GivenFiles
+    from coordinator.evaluation.simulate import simulate as simulate_episode
     from environment import load_firm
 
     files = GivenFiles(orders, demand, lead_times, suppliers, initial)
@@ -199,7 +199,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
-    from coordinator.evaluate import evaluate as compare
+    from coordinator.evaluation.evaluate import evaluate as compare
     from environment import load_firm
 
     loaded = load_firm(firm)
@@ -211,7 +211,7 @@ def evaluate(
     done = compare(loaded, policy, episodes=episodes, seed=seed, device=device, compiled=note)
     if as_json:
         return show_json(done.to_json())
-    from coordinator.tables import comparison
+    from coordinator.evaluation.table import comparison
 
     return show(comparison(done, policy[0]))
 
@@ -341,7 +341,7 @@ def train(
     done = run_training(request, started)
     if as_json:
         return show_json(done.to_json())
-    from coordinator.tables import comparison
+    from coordinator.evaluation.table import comparison
 
     return show(comparison(done, next(iter(done.results))))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.display import Display
-from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
+from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
 from coordinator.options import budget, checked, config_file
 from coordinator.picture import learning_curve
 from coordinator.schemes.setup import plan_of, starting_levels

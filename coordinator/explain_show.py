@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from coordinator.evaluate import trained_policy
+from coordinator.evaluation.evaluate import trained_policy
 from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.explain_curves import Panel, agent_panels, theory_panels
 from coordinator.schemes.setup import loop_policies, scaling_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coordinator.evaluate import trained_policy
+from coordinator.evaluation.evaluate import trained_policy
 from coordinator.report_charts import Line, lines
 from coordinator.report_page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder

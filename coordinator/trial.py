@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
+from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
 from coordinator.schemes.imarl import Progress
 from coordinator.workers.process import settle
 from coordinator.runs.folder import RunFolder, read_levels, write_levels

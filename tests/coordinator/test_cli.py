@@ -300,12 +300,12 @@ def test_a_refusal_of_the_real_command_is_one_line_without_a_traceback(tmp_path)
 
 
 def test_a_failure_inside_has_a_status_of_its_own(capfd, monkeypatch):
-    import coordinator.check
+    import coordinator.evaluation.check
 
     def broken(firm):
         raise RuntimeError("the benchmark\nbroke down")
 
-    monkeypatch.setattr(coordinator.check, "facts", broken)
+    monkeypatch.setattr(coordinator.evaluation.check, "facts", broken)
     assert refused(["check", "a1"], capfd, status=1) == "firmwide: the benchmark broke down\n"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.cli import run
 from coordinator.command import _REPORT_SEED
-from coordinator.evaluate import evaluate
+from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments import tuning
 from departments.tuning import tuned_base_stock

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.evaluate import load_policy_or_rule, trained_policy
+from coordinator.evaluation.evaluate import load_policy_or_rule, trained_policy
 from coordinator.live.briefs import Briefs, departments_of
 from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
-from coordinator.evaluate import evaluate
-from coordinator.tables import comparison
+from coordinator.evaluation.evaluate import evaluate
+from coordinator.evaluation.table import comparison
 from tests.small_firms import pair
 
 RULES = ["base-stock:shop=18", "base-stock:shop=14"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from coordinator.evaluate import Evaluation
+from coordinator.evaluation.evaluate import Evaluation
 
 
 def comparison(evaluation: Evaluation, base: str) -> RenderableType:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coordinator.evaluate import evaluate
+from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments.episode import run_episodes, shards
 from departments.joint import JointPolicy

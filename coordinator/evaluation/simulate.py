@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordinator.episode_files import (
+from coordinator.evaluation.episode_files import (
     DEMAND,
     INITIAL,
     LEAD_TIMES,

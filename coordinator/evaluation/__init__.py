@@ -1,0 +1,1 @@
+"""A firm and policies looked at: checked, simulated, compared on common chance."""
