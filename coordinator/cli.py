@@ -226,7 +226,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Does the agent behave as theory says? Sweeps each decision; leaves explain.png and regions.png in the run."""
-    from coordinator.explain_show import explain_run, findings_table
+    from coordinator.explain.show import explain_run, findings_table
 
     _settle_on("cpu")
     found = explain_run(run, states=states, seed=seed)

@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from coordinator.cli import run
-from coordinator.explain import CLAIMS, Finding, explain, mean_and_half
-from coordinator.explain_curves import agent_panels, theory_panels
-from coordinator.explain_show import draw, findings_table, pairs
+from coordinator.explain.propositions import CLAIMS, Finding, explain, mean_and_half
+from coordinator.explain.curves import agent_panels, theory_panels
+from coordinator.explain.show import draw, findings_table, pairs
 from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.explain import Explanation, mean_and_half, segments_of
+from coordinator.explain.propositions import Explanation, mean_and_half, segments_of
 from departments.tendency import Change, decisions, more_incoming, pushed, stock_of
 from heuristics.smoothing import EXAMPLE_FIRM, adaptive_order, smoothing_exposure
 

@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from coordinator.evaluation.evaluate import trained_policy
-from coordinator.explain import CLAIMS, STATES, Explanation, explain, segments_of
-from coordinator.explain_curves import Panel, agent_panels, theory_panels
+from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
+from coordinator.explain.curves import Panel, agent_panels, theory_panels
 from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES

@@ -1,0 +1,1 @@
+"""Do trained departments behave as theory says?"""
