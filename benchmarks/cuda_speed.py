@@ -22,7 +22,7 @@ from speed import machine
 from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
 from coordinator.workers.group import LocalCrew
-from coordinator.options import checked
+from coordinator.experiments.options import checked
 from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle
 from coordinator.learning.settings import Settings

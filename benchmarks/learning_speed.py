@@ -11,7 +11,7 @@ from typing import Any
 from world_speed import seconds
 
 from coordinator.workers.group import Crew, LocalCrew
-from coordinator.options import checked
+from coordinator.experiments.options import checked
 from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import LoopSettings, Settings, Wiring
 from coordinator.runs.train import build_crew

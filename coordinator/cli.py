@@ -321,7 +321,7 @@ def train(
 ) -> None:
     """Train a firm's departments, then compare them with the benchmarks on fresh episodes."""
     started = time.monotonic()
-    from coordinator.command import TrainRequest, run_training
+    from coordinator.experiments.train import TrainRequest, run_training
 
     wiring = {
         "backend": backend,
@@ -390,7 +390,7 @@ def benchmark(
     as_json: JsonOption = False,
 ) -> int:
     """Scheme against scheme over many seeds: tables with 95% intervals, learning curves, every trial's results."""
-    from coordinator.benchmark import BenchmarkRequest, run_benchmark
+    from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 
     request = BenchmarkRequest(
         tuple(firms or ()), schemes, out, trials, seed, budget, config, episodes, address, workers, backend, as_json
@@ -400,7 +400,7 @@ def benchmark(
     if as_json:
         show_json(done.to_json())
     else:
-        from coordinator.benchmark_tables import for_terminal
+        from coordinator.experiments.tables import for_terminal
 
         show(for_terminal(done.tables(), done.episodes))
     for trial, reason in done.failed.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coordinator.benchmark_folder import read_benchmark
+from coordinator.experiments.folder import read_benchmark
 from coordinator.report_benchmark import benchmark_page
 from coordinator.report_run import run_page
 from coordinator.storage.policies import write_atomically

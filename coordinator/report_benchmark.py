@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coordinator.benchmark_folder import BenchmarkFolder, Saving
+from coordinator.experiments.folder import BenchmarkFolder, Saving
 from coordinator.report_charts import Dots, dots
 from coordinator.report_curves import information, learning_curves
 from coordinator.report_page import (
@@ -32,7 +32,7 @@ from coordinator.report_page import (
     plus_minus,
 )
 from coordinator.report_scenario import scenario, time_table
-from coordinator.trial import RULES
+from coordinator.experiments.trial import RULES
 
 
 def benchmark_page(found: BenchmarkFolder) -> Page:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.benchmark_folder import BenchmarkFolder
-from coordinator.benchmark_picture import on_common_grid
+from coordinator.experiments.folder import BenchmarkFolder
+from coordinator.experiments.curves import on_common_grid
 from coordinator.report_charts import Dots, Line, dots, lines
 from coordinator.report_page import Block, Entry, Figure, Grid, Legend, Section, Text, listed, number, plus_minus
-from coordinator.trial import RULES
+from coordinator.experiments.trial import RULES
 
 RULE_LINES = ("dashed", "dotted", "dashdot")
 OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much

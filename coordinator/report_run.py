@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.benchmark_folder import read_json
+from coordinator.experiments.folder import read_json
 from coordinator.report_charts import Line, lines
 from coordinator.report_orders import order_curves
 from coordinator.report_page import (
@@ -34,7 +34,7 @@ from coordinator.report_page import (
 )
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES, Settings
-from coordinator.trial import samples_of
+from coordinator.experiments.trial import samples_of
 from departments.loop import JOINT, RECOMMENDATION
 from environment import Firm
 

@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from coordinator import options
-from coordinator.options import checked, config_file
+from coordinator.experiments.options import checked, config_file
 from coordinator.learning.settings import DepartmentSettings, Settings
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

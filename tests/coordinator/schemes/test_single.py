@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.benchmark import fitting_schemes
-from coordinator.options import checked, config_file
+from coordinator.experiments.benchmark import fitting_schemes
+from coordinator.experiments.options import checked, config_file
 from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring

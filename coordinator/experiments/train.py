@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coordinator.display import Display
+from coordinator.experiments.display import Display
 from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
-from coordinator.options import budget, checked, config_file
-from coordinator.picture import learning_curve
+from coordinator.experiments.options import budget, checked, config_file
+from coordinator.experiments.learning_curve import learning_curve
 from coordinator.schemes.setup import plan_of, starting_levels
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings, Wiring

@@ -22,19 +22,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coordinator.benchmark_display import BenchmarkDisplay
-from coordinator.benchmark_folder import ASKED, read_json
-from coordinator.benchmark_picture import learning_curves
-from coordinator.benchmark_tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
+from coordinator.experiments.progress import BenchmarkDisplay
+from coordinator.experiments.folder import ASKED, read_json
+from coordinator.experiments.curves import learning_curves
+from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.workers.ray_group import run_tasks, run_tasks_here
-from coordinator.options import budget, checked, config_file
+from coordinator.experiments.options import budget, checked, config_file
 from coordinator.schemes.setup import plan_of
 from coordinator.report import NAME as REPORT
 from coordinator.report import write_report
 from coordinator.report_page import program_version
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.storage.policies import write_atomically
-from coordinator.trial import RULES, Finished, Trial, finished, keep, play
+from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from environment import Firm, load_firm
 from environment.grid import GRID
 

@@ -11,16 +11,16 @@ from scipy import stats
 
 from coordinator import benchmark as module
 from coordinator import trial as trials_module
-from coordinator.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
-from coordinator.benchmark_display import Forecast
-from coordinator.benchmark_picture import on_common_grid
-from coordinator.benchmark_tables import lines_of, mean_and_half, paired
+from coordinator.experiments.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
+from coordinator.experiments.progress import Forecast
+from coordinator.experiments.curves import on_common_grid
+from coordinator.experiments.tables import lines_of, mean_and_half, paired
 from coordinator.cli import run
 from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
 from coordinator.runs.folder import METRICS, RunFolder
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint
-from coordinator.trial import Finished, Trial, finished, keep, play, share_done
+from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
 from environment import load_firm
 from environment.grid import GRID
 from tests.small_firms import pair

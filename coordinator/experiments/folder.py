@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from coordinator.benchmark_tables import SAVING, Row, mean_and_half, rows_of
+from coordinator.experiments.tables import SAVING, Row, mean_and_half, rows_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Scheme
-from coordinator.trial import RULES, Finished, finished, samples_of
+from coordinator.experiments.trial import RULES, Finished, finished, samples_of
 from environment.grid import GRID
 
 _NEEDED = ("firm", "scheme", "seed", "unit", "episodes", "policies", "seconds")  # of every result.json

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.benchmark_tables import mean_and_half
+from coordinator.experiments.tables import mean_and_half
 from coordinator.storage.policies import write_atomically
-from coordinator.trial import RULES, Finished
+from coordinator.experiments.trial import RULES, Finished
 
 _POINTS = 200  # of the common grid
 _STYLES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))

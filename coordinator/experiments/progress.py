@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.trial import Finished, Trial, share_done
+from coordinator.experiments.trial import Finished, Trial, share_done
 
 _EVERY = 30.0  # seconds between plain lines about the time left
 _LEAST_SHARE = 0.02  # of a trial: before that nobody can tell how long it takes

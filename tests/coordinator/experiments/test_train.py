@@ -5,7 +5,7 @@ import json
 import pytest
 
 from coordinator.cli import run
-from coordinator.command import _REPORT_SEED
+from coordinator.experiments.train import _REPORT_SEED
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments import tuning

@@ -1,6 +1,6 @@
 import pytest
 
-from coordinator.display import Display
+from coordinator.experiments.display import Display
 from coordinator.schemes.imarl import Progress
 from tests.small_firms import pair
 from tests.small_runs import settings, training_of

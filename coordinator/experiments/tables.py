@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from coordinator.storage.policies import write_atomically
-from coordinator.trial import RULES, Finished
+from coordinator.experiments.trial import RULES, Finished
 
 HEADINGS = ("policy", "trials", "{unit}", "difference to {base}", "%", "fill rate", "order variability", "seconds")
 CAPTION = (
