@@ -418,7 +418,7 @@ def report(
     ] = None,
 ) -> None:
     """One html file with pictures and tables of a run or a benchmark, finished or not; it opens from disk."""
-    from coordinator.report import write_report
+    from coordinator.report.write import write_report
 
     _settle_on("cpu")
     print(write_report(folder, out))

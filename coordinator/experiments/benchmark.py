@@ -29,9 +29,9 @@ from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, row
 from coordinator.workers.ray_group import run_tasks, run_tasks_here
 from coordinator.experiments.options import budget, checked, config_file
 from coordinator.schemes.setup import plan_of
-from coordinator.report import NAME as REPORT
-from coordinator.report import write_report
-from coordinator.report_page import program_version
+from coordinator.report.write import NAME as REPORT
+from coordinator.report.write import write_report
+from coordinator.report.page import program_version
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.storage.policies import write_atomically
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.report_page import COLOURS, Svg
+from coordinator.report.page import COLOURS, Svg
 
 Vector = NDArray[np.float64]
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":", "dashdot": "-."}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from coordinator.experiments.folder import read_json
-from coordinator.report_charts import Line, lines
-from coordinator.report_orders import order_curves
-from coordinator.report_page import (
+from coordinator.report.charts import Line, lines
+from coordinator.report.order_curves import order_curves
+from coordinator.report.page import (
     COLOURS,
     Block,
     Cell,

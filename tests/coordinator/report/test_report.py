@@ -13,7 +13,7 @@ from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.folder import in_order, read_benchmark
 from coordinator.experiments.tables import saving
 from coordinator.cli import run
-from coordinator.report import write_report
+from coordinator.report.write import write_report
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
 from coordinator.experiments.trial import samples_of

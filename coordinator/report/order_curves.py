@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from coordinator.evaluation.evaluate import trained_policy
-from coordinator.report_charts import Line, lines
-from coordinator.report_page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
+from coordinator.report.charts import Line, lines
+from coordinator.report.page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder
 from departments.habits import Habit, habits
 from departments.recommendation_rules import parse_policy

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from coordinator.experiments.folder import read_benchmark
-from coordinator.report_benchmark import benchmark_page
-from coordinator.report_run import run_page
+from coordinator.report.benchmark_page import benchmark_page
+from coordinator.report.run_page import run_page
 from coordinator.storage.policies import write_atomically
 
 NAME = "report.html"

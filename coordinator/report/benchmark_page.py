@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from coordinator.experiments.folder import BenchmarkFolder, Saving
-from coordinator.report_charts import Dots, dots
-from coordinator.report_curves import information, learning_curves
-from coordinator.report_page import (
+from coordinator.report.charts import Dots, dots
+from coordinator.report.curves import information, learning_curves
+from coordinator.report.page import (
     COLOURS,
     Block,
     Cell,
@@ -31,7 +31,7 @@ from coordinator.report_page import (
     number,
     plus_minus,
 )
-from coordinator.report_scenario import scenario, time_table
+from coordinator.report.firm_section import scenario, time_table
 from coordinator.experiments.trial import RULES
 
 

@@ -1,0 +1,1 @@
+"""Html pages of runs and benchmarks."""
