@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from departments.joint import JointPolicy
-from departments.networks import initial_parameters
+from departments.numerics.networks import initial_parameters
 from departments.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.rules import BaseStock, benchmark_levels
 from environment import World, load_firm

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from departments.adam import Adam
-from departments.graph import AnyShapes, acting_networks
+from departments.numerics.adam import Adam
+from departments.numerics.graph import AnyShapes, acting_networks
 from departments.loop import LoopSlice, Role
 from departments.loop_learning import update_role
-from departments.native import loops_of
-from departments.networks import Shapes
+from departments.numerics.native import loops_of
+from departments.numerics.networks import Shapes
 from departments.pathwise import PathwiseConfig, take_step
 from departments.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from departments.graph import acting_networks
+from departments.numerics.graph import acting_networks
 from departments.policy import PolicyConfig, Snapshot, is_idle, place_of, policy_shapes
 from environment import State, World
 from environment.observation import Observer

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from departments.closed_loop import Memory
-from departments.heads import Head
+from departments.numerics.heads import Head
 from departments.loop_rules import LoopRules
-from departments.memory import MemoryNetwork
+from departments.numerics.memory import MemoryNetwork
 from departments.policy import PolicyConfig, Snapshot
 from environment import Outcome, Report, State, World
 from environment.observation import Observer

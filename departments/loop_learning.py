@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from departments.adam import Adam
+from departments.numerics.adam import Adam
 from departments.loop import LoopSlice, Role
-from departments.passes import taped
+from departments.numerics.passes import taped
 from departments.ppo import PPOConfig, UpdateStats, improve
 
 

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from departments.adam import Adam
+from departments.numerics.adam import Adam
 from departments.joint import JointPolicy
 from departments.policy import Snapshot
 from environment import Exogenous, State, World

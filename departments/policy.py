@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from departments.graph import AnyShapes, Graph, GraphConfig, GraphShapes
-from departments.memory import MemoryKind
-from departments.networks import Activation, Parameters, Shapes
+from departments.numerics.graph import AnyShapes, Graph, GraphConfig, GraphShapes
+from departments.numerics.memory import MemoryKind
+from departments.numerics.networks import Activation, Parameters, Shapes
 from environment.fields import Checked
 from environment.observation import ObservationSet, Observer
 

@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from departments.adam import Adam
-from departments.graph import AnyShapes
-from departments.native import Loops, loops_of
-from departments.networks import Activation
-from departments.passes import Evaluate, Pull, passes_of
+from departments.numerics.adam import Adam
+from departments.numerics.graph import AnyShapes
+from departments.numerics.native import Loops, loops_of
+from departments.numerics.networks import Activation
+from departments.numerics.passes import Evaluate, Pull, passes_of
 from environment.fields import Checked
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from departments.graph import AnyShapes
-from departments.native import Actors, actors
-from departments.networks import Shapes
+from departments.numerics.graph import AnyShapes
+from departments.numerics.native import Actors, actors
+from departments.numerics.networks import Shapes
 from departments.pathwise import Descent, worth_of_a_unit
 from departments.policy import Snapshot, is_idle, place_of, policy_shapes
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World

@@ -75,7 +75,7 @@ class Brief:
 class Network:
     """A multilayer perceptron, with a gated recurrent unit or stacked observations in front, on a flat vector.
 
-    The same numbers in the same places as `departments.memory.MemoryNetwork`, in numpy.
+    The same numbers in the same places as `departments.numerics.memory.MemoryNetwork`, in numpy.
     """
 
     def __init__(self, flat: Array, observed: int, outputs: int, log_stds: int, about: Mapping[str, Any]) -> None:

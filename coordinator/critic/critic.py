@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from coordinator.critic.value_function import Array, Lesson, ValueFunction, Values, values_of
-from departments.adam import Adam
-from departments.passes import passes_of
+from departments.numerics.adam import Adam
+from departments.numerics.passes import passes_of
 from departments.ppo import shuffled
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from departments.graph import AnyShapes, Graph, GraphConfig, GraphShapes
-from departments.native import Loops, loops_of
-from departments.networks import Activation, Shapes
+from departments.numerics.graph import AnyShapes, Graph, GraphConfig, GraphShapes
+from departments.numerics.native import Loops, loops_of
+from departments.numerics.networks import Activation, Shapes
 from departments.ppo import samples_first
 from departments.returns import generalised_advantage
 from environment.fields import Checked

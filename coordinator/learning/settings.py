@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from coordinator.critic.value_function import CriticConfig
-from departments.graph import GraphConfig
+from departments.numerics.graph import GraphConfig
 from departments.pathwise import PathwiseConfig
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig

@@ -22,7 +22,7 @@ from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.schemes.simultaneous import Together
 from coordinator.learning.iterations import Training
-from departments.native import why_not
+from departments.numerics.native import why_not
 from departments.policy import Snapshot
 from environment import Firm
 

@@ -18,10 +18,10 @@ from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
 from coordinator.critic.value_function import ValueFunction
 from departments.department import Charter, Department
-from departments.graph import Graph
+from departments.numerics.graph import Graph
 from departments.joint import widest_observation
 from departments.loop import JOINT, RECOMMENDATION, critic_features
-from departments.networks import Shapes
+from departments.numerics.networks import Shapes
 from departments.pathwise import window_of
 from departments.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules import benchmark_levels

@@ -3,7 +3,7 @@ import torch
 
 from departments.department import Charter, Department
 from departments.joint import JointPolicy, MessagePolicy, widest_observation
-from departments.networks import forward
+from departments.numerics.networks import forward
 from departments.policy import PolicyConfig, policy_shapes
 from departments.ppo import PPOConfig
 from departments.rollout import rollout

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from departments import loop_learning
-from departments.adam import Adam
-from departments.heads import Head
+from departments.numerics.adam import Adam
+from departments.numerics.heads import Head
 from departments.loop import LoopSlice, Role, chunk_length, loop_rollout
 from departments.loop_learning import sequences, update_role
 from departments.policy import PolicyConfig

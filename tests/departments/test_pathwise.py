@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.adam import Adam
+from departments.numerics.adam import Adam
 from departments.pathwise import PathwiseConfig, descend, take_step, window_of
 from departments.policy import PolicyConfig, Snapshot
 from environment import Exogenous, World, load_firm, parse_firm

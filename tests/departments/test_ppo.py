@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from departments.adam import Adam
-from departments.networks import Shapes, initial_parameters
+from departments.numerics.adam import Adam
+from departments.numerics.networks import Shapes, initial_parameters
 from departments.ppo import (
     PPOConfig,
     Slice,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from departments.networks import forward
+from departments.numerics.networks import forward
 from departments.policy import PolicyConfig, policy_shapes
 from departments.ppo import gaussian_log_prob
 from departments.rollout import exploration_noise, rollout

@@ -6,7 +6,7 @@ import torch
 
 from departments.episode import run_costs
 from departments.joint import JointPolicy
-from departments.networks import forward
+from departments.numerics.networks import forward
 from departments.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
 from departments.rollout import exploration_noise, rollout
 from departments.rollout_compiled import CompiledRollouts

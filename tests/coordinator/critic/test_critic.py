@@ -6,7 +6,7 @@ import torch
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, horizon, values_of
-from departments.networks import Shapes, forward
+from departments.numerics.networks import Shapes, forward
 from departments.returns import generalised_advantage
 
 

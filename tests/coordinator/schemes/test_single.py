@@ -13,7 +13,7 @@ from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.critic.value_function import values_of
-from departments.graph import GraphShapes
+from departments.numerics.graph import GraphShapes
 from departments.policy import FIRM
 from departments.ppo import samples_first
 from environment import load_firm, parse_firm

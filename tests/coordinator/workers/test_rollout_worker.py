@@ -8,7 +8,7 @@ import torch
 from coordinator.workers.rollout_worker import Collector
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
-from departments.native import why_not
+from departments.numerics.native import why_not
 from departments.policy import PolicyConfig
 from departments.ppo import samples_first
 from departments.rollout import rollout

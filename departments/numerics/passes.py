@@ -12,8 +12,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from departments.graph import AnyShapes, GraphShapes
-from departments.networks import Activation, Shapes
+from departments.numerics.graph import AnyShapes, GraphShapes
+from departments.numerics.networks import Activation, Shapes
 
 Pull: TypeAlias = Callable[[Tensor, float], Tensor]
 Evaluate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor, Pull]]

@@ -1,6 +1,6 @@
 """Learning loops of perceptrons in C++ (`perceptron.cpp`): whole updates in one call, a tile of samples at a time.
 
-They do what `departments.ppo` and the critic do with `departments.passes`, minibatch by minibatch on the same shuffles;
+They do what `departments.ppo` and the critic do with `departments.numerics.passes`, minibatch by minibatch on the same shuffles;
 sums are rounded in another order. A machine without a compiler, another device and other networks are left to those.
 """
 
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from departments.adam import Adam
-from departments.graph import AnyShapes
-from departments.networks import Activation, Shapes
+from departments.numerics.adam import Adam
+from departments.numerics.graph import AnyShapes
+from departments.numerics.networks import Activation, Shapes
 from environment.toolchain import NotCompiledError, kept
 
 _FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch.distributions import Categorical, Normal
 
-from departments.heads import Head, gaussian_log_density, ranked_log_prob
+from departments.numerics.heads import Head, gaussian_log_density, ranked_log_prob
 from environment.world import seeded_generator
 
 

@@ -7,8 +7,8 @@ import torch
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
 from departments import native
-from departments.adam import Adam
-from departments.networks import Shapes, forward
+from departments.numerics.adam import Adam
+from departments.numerics.networks import Shapes, forward
 from departments.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, kept

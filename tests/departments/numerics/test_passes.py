@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from departments.networks import Shapes, forward
-from departments.passes import Perceptron
+from departments.numerics.networks import Shapes, forward
+from departments.numerics.passes import Perceptron
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

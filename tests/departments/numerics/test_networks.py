@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.networks import Shapes, StackedNetworks, forward, initial_parameters
+from departments.numerics.networks import Shapes, StackedNetworks, forward, initial_parameters
 
 
 def _module(shapes, flat, activation):

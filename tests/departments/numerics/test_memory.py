@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.memory import MemoryNetwork
+from departments.numerics.memory import MemoryNetwork
 
 SIZES = {"none": 0, "stack": 4, "gru": 6}
 KINDS = tuple(SIZES)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.graph import Graph, GraphConfig, GraphShapes, graph_attention
+from departments.numerics.graph import Graph, GraphConfig, GraphShapes, graph_attention
 from departments.policy import FIRM, PolicyConfig, policy_shapes
 from environment.observation import Observer
 from tests import oracles

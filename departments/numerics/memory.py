@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from departments.networks import Activation, Parameters, Shapes, forward, initial_parameters
+from departments.numerics.networks import Activation, Parameters, Shapes, forward, initial_parameters
 
 MemoryKind = Literal["none", "stack", "gru"]
 

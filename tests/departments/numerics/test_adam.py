@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments import adam
-from departments.adam import Adam
+from departments.numerics.adam import Adam
 
 
 def _gradients(count=50, size=300):

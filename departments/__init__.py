@@ -1,0 +1,1 @@
+"""Departments: what they decide by, how they learn, how they are played and served."""

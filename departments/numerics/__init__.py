@@ -1,0 +1,1 @@
+"""Networks on flat parameter vectors, forward and backward, in PyTorch and in C++; Adam."""
