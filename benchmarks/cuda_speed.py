@@ -27,7 +27,7 @@ from coordinator.schemes.setup import plan_of
 from coordinator.workers.process import settle
 from coordinator.learning.settings import Settings
 from coordinator.learning.iterations import Training
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer
 

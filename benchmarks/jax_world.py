@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import Firm, Network
 from environment.laws import TABLE_SIZE, quantile_table
 
@@ -177,7 +177,7 @@ def play(world: JaxWorld, chance: JaxChance) -> Array:
 
 def disagreement(name: str, periods: int = 75, copies: int = 64) -> float:
     """The largest relative difference between costs here and in our world on the same draws, per period and point."""
-    from departments.rules import BaseStock
+    from departments.rules.ordering import BaseStock
     from environment import World, load_firm
 
     firm = load_firm(name)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from coordinator.envs.core import REACH, Form
 from departments.episode import Policy, run_costs, shards
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import State, World, load_firm
 from environment.observation import Observer, Scaling
 

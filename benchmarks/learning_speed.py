@@ -21,7 +21,7 @@ from departments.pathwise import descend
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.rollout_compiled import CompiledRollouts
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from world_speed import FIRMS, FixedLevels, episode
 
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import CompiledWorld, NotCompiledError, OrderUpTo, World, load_firm
 
 EAGER, COMPILED, IN_JAX = "our world", "our world, compiled", "the same in JAX"

@@ -14,7 +14,7 @@ import torch
 from departments.joint import JointPolicy
 from departments.numerics.networks import initial_parameters
 from departments.policy import PolicyConfig, Snapshot, policy_shapes
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer
 

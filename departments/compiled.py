@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from departments.closed_loop import ClosedLoopPolicy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.episode import Episodes, Policy, run_costs, run_episodes
-from departments.rules import BaseStock, EchelonBaseStock, Reorder, as_column
+from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, as_column
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World
 
 

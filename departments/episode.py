@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.closed_loop import ClosedLoopPolicy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from environment import Exogenous, Outcome, State, World
 
 Vector = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from departments.closed_loop import ClosedLoopPolicy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.episode import Policy
 from environment import World
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from departments.closed_loop import Memory
+from departments.rules.closed_loop import Memory
 from departments.numerics.heads import Head
-from departments.loop_rules import LoopRules
+from departments.rules.closed_loop_rules import LoopRules
 from departments.numerics.memory import MemoryNetwork
 from departments.policy import PolicyConfig, Snapshot
 from environment import Outcome, Report, State, World

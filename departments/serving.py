@@ -137,7 +137,7 @@ class Network:
 
 
 class _Forecast:
-    """The forecast-driven base-stock rule of one stock point; see `departments.forecast_rules`.
+    """The forecast-driven base-stock rule of one stock point; see `departments.rules.forecast`.
 
     Arrays: `forecast_start`, `forecast_safety`, `forecast_interval` [K]; `forecast_season` [3, C] amplitude, length and
     share of the season at each customer-facing point; `forecast_smoothing` [1].
@@ -177,7 +177,7 @@ class _Forecast:
 
 
 class _Offers:
-    """Expected margins of what a segment may be shown; see `departments.loop_rules` and `recommendation_rules`.
+    """Expected margins of what a segment may be shown; see `departments.rules.closed_loop_rules` and `recommendation_rules`.
 
     Arrays: `bought` [S, C, K] purchases by offer, `offers` [S, C, K] exposures, `unmoved` [S, K] purchases without a
     recommendation, `traffic` [3, S] mean, amplitude and frequency, `segment_point` [S], `price`, `margin` [N, K],

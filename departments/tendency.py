@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from departments.closed_loop import Memory
+from departments.rules.closed_loop import Memory
 from environment import Report, State, World
 
 _STREAM = 5  # of chance: episodes that nothing else is measured on

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from departments.compiled import CompiledEpisodes
 from departments.episode import run_costs
-from departments.rules import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
+from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from heuristics.search import TunedLevels, tune_levels
 

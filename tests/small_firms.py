@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from departments.policy import Snapshot, first_snapshot, policy_shapes
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import World, parse_firm
 from environment.observation import Observer
 

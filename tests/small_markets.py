@@ -7,7 +7,7 @@ from departments.department import Charter, Department
 from departments.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
 from departments.policy import PolicyConfig
 from departments.ppo import PPOConfig
-from departments.rules import delivered_cost
+from departments.rules.ordering import delivered_cost
 from environment import parse_firm
 from tests.small_firms import stirred, world_of
 

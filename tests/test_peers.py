@@ -52,7 +52,7 @@ def test_networks_order_in_our_evaluation_what_their_actions_order_in_the_enviro
 def test_the_judge_notes_when_the_benchmark_is_beaten_and_by_whom_best():
     from judging import Judge
 
-    from departments.rules import BaseStock
+    from departments.rules.ordering import BaseStock
 
     judge = Judge("residual", 1e9)
     better = BaseStock("better", judge.levels - np.array([[0], [1], [1], [1]]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.loop import RECOMMENDATION
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import Exogenous, Firm, Report, State, World, load_firm
 from environment.observation import Observer, Scaling
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import Firm, Network
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
-from departments.closed_loop import ClosedLoopPolicy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.compiled import CompiledEpisodes
 from departments.episode import Episodes, Policy, run_episodes, shards
 from departments.joint import JointPolicy
 from departments.loop import LearnedLoop, roles
-from departments.recommendation_rules import parse_policy
-from departments.rules import BaseStock, Levels, benchmark_levels
+from departments.rules.recommendation import parse_policy
+from departments.rules.ordering import BaseStock, Levels, benchmark_levels
 from departments.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
 from environment import Firm, World
 from environment.observation import Observer

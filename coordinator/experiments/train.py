@@ -18,7 +18,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import write_atomically
 from coordinator.runs.train import train
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from departments.tuning import quiet
 from environment import Firm, World, load_firm
 

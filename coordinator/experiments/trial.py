@@ -25,7 +25,7 @@ from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import Firm, World
 
 _TUNED = "base.json"  # of the rules: tuned base-stock levels, which trained policies start from

@@ -19,7 +19,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically
 from departments.loop import LearnedLoop, roles
-from departments.rules import benchmark_levels, delivered_cost
+from departments.rules.ordering import benchmark_levels, delivered_cost
 from departments.tendency import decisions, unchanged
 from environment import World
 from environment.observation import Observer

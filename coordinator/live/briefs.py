@@ -18,12 +18,12 @@ from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import load_policy
-from departments.closed_loop import Pair
-from departments.forecast_rules import ForecastBaseStock
+from departments.rules.closed_loop import Pair
+from departments.rules.forecast import ForecastBaseStock
 from departments.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policy import PolicyConfig, Snapshot
-from departments.recommendation_rules import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
-from departments.rules import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
+from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
+from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
 from departments.serving import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider
 from environment import Firm, World
 from environment.observation import Observer

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from coordinator.live.moment import Arrays, Moment
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from departments.serving import Array
 from environment import Exogenous, Report, State, World
 from environment.firm_file import parse_firm

@@ -20,12 +20,12 @@ from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_policy, save_policy
 from coordinator.learning.iterations import Training
-from departments.closed_loop import Pair
-from departments.forecast_rules import DEFAULT_SMOOTHING, ForecastBaseStock
+from departments.rules.closed_loop import Pair
+from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.loop import JOINT
 from departments.policy import Snapshot
-from departments.recommendation_rules import parse_policy
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.recommendation import parse_policy
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import Firm, World
 from environment.observation import Observer
 

@@ -24,7 +24,7 @@ from departments.loop import JOINT, RECOMMENDATION, critic_features
 from departments.numerics.networks import Shapes
 from departments.pathwise import window_of
 from departments.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from departments.tuning import quiet, tuned_base_stock
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling

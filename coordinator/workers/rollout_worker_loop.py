@@ -14,7 +14,7 @@ from coordinator.critic.value_function import ValueFunction
 from departments.episode import SHARD, run_costs
 from departments.loop import LearnedLoop, Payment, Role, loop_rollout, roles
 from departments.policy import PolicyConfig, Snapshot
-from departments.rules import delivered_cost
+from departments.rules.ordering import delivered_cost
 from environment import Firm, World
 from environment.observation import Observer, Scaling
 

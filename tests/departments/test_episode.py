@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments.episode import SHARD, Episodes, run_costs, run_episodes, shards
-from departments.rules import BaseStock, parse_rule
+from departments.rules.ordering import BaseStock, parse_rule
 from environment import World, load_firm
 from tests.oracles import SlowWorld, chain_of
 from tests.small_firms import pair, tree, world_of

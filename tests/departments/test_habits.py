@@ -3,8 +3,8 @@ from itertools import chain
 import numpy as np
 
 from departments.habits import habits
-from departments.recommendation_rules import parse_policy
-from departments.rules import parse_rule
+from departments.rules.recommendation import parse_policy
+from departments.rules.ordering import parse_rule
 from environment import World
 from tests.small_firms import pair
 from tests.small_markets import market

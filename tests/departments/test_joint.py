@@ -7,7 +7,7 @@ from departments.numerics.networks import forward
 from departments.policy import PolicyConfig, policy_shapes
 from departments.ppo import PPOConfig
 from departments.rollout import rollout
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import load_firm
 from tests.small_firms import after_some_periods, fresh, stirred, tree, world_of
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments.episode import run_costs
-from departments.forecast_rules import ForecastBaseStock
+from departments.rules.forecast import ForecastBaseStock
 from departments.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
 from departments.loop_learning import recomputed_log_prob
 from departments.policy import PolicyConfig, Snapshot

@@ -10,7 +10,7 @@ from departments.numerics.networks import forward
 from departments.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
 from departments.rollout import exploration_noise, rollout
 from departments.rollout_compiled import CompiledRollouts
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import NotCompiledError, World, load_firm
 from environment.observation import Observer
 from environment.toolchain import COMPILERS

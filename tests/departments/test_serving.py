@@ -9,7 +9,7 @@ from coordinator.live.briefs import Briefs, departments_of
 from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
-from departments.closed_loop import ClosedLoopPolicy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.policy import PolicyConfig
 from departments.serving import Decider
 from environment import load_firm

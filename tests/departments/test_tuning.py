@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import poisson
 
 from departments.episode import run_costs
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import load_firm, parse_firm
 from tests.small_firms import pair, tree, world_of

@@ -16,7 +16,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 from stable_baselines3.common.env_checker import check_env as check_env_for_stable_baselines
 
 from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
-from departments.rules import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import World
 from environment.observation import Observer
 from tests.small_firms import pair, tree

@@ -114,7 +114,7 @@ def test_a_silent_department_is_replaced_by_its_benchmark_for_that_tick_and_coun
     operation = resumed(tmp_path / "f", silent=["retailer-2"])
     tick = operation.tick()
     benchmark = load_firm("a1")
-    from departments.rules import benchmark_levels
+    from departments.rules.ordering import benchmark_levels
 
     level = benchmark_levels(benchmark)[benchmark.names.index("retailer-2"), 0]
     row = tick["departments"]["retailer-2"]

@@ -15,7 +15,7 @@ from coordinator.runs.train import train
 from coordinator.critic.value_function import CriticConfig
 from departments.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from environment import World
 from tests.small_firms import pair, tree
 from tests.small_markets import market

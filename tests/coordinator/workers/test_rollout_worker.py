@@ -12,7 +12,7 @@ from departments.numerics.native import why_not
 from departments.policy import PolicyConfig
 from departments.ppo import samples_first
 from departments.rollout import rollout
-from departments.rules import benchmark_levels
+from departments.rules.ordering import benchmark_levels
 from tests.small_firms import fresh, stirred, tree, world_of
 
 WEIGHTS = np.array([[1, 1, 1], [0, 2, 0], [0.5, 0, 3]], dtype=np.float32)

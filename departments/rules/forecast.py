@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.closed_loop import Memory
-from departments.rules import delivered_cost, echelon_weights
+from departments.rules.closed_loop import Memory
+from departments.rules.ordering import delivered_cost, echelon_weights
 from environment import Firm, Network, Report, State, World
 from environment.customers import Season
 from heuristics.forecast import forecast_level, season_over, seasonal_factor, smoothed_forecast

@@ -1,6 +1,6 @@
 """What the departments of a firm with customers start from, batched: forecast-driven orders, inventory-aware scores.
 
-The same rules as `departments.forecast_rules` and `departments.recommendation_rules` (tests compare them), in tensors
+The same rules as `departments.rules.forecast` and `departments.rules.recommendation` (tests compare them), in tensors
 and without a choice at the end, so that a learned policy can add to them.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from departments.forecast_rules import ForecastBaseStock
-from departments.recommendation_rules import DEFAULT_WEIGHT
-from departments.rules import delivered_cost
+from departments.rules.forecast import ForecastBaseStock
+from departments.rules.recommendation import DEFAULT_WEIGHT
+from departments.rules.ordering import delivered_cost
 from environment import Report, State, World
 
 

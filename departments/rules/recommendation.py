@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.closed_loop import Memory, Pair, Recommender, Replenisher
-from departments.forecast_rules import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.rules import Rule, delivered_cost, parse_rule
+from departments.rules.closed_loop import Memory, Pair, Recommender, Replenisher
+from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
+from departments.rules.ordering import Rule, delivered_cost, parse_rule
 from environment import Firm, Report, State, World
 from heuristics.recommendation import inventory_aware, margin_greedy, shadow_price
 

@@ -1,0 +1,1 @@
+"""Rules that decide without learning: base-stock, reorder, forecasts, recommendation."""
