@@ -18,7 +18,7 @@ from coordinator.runs.train import build_crew
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig, values_of
 from departments.pathwise import descend
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.rollout_compiled import CompiledRollouts
 from departments.rules.ordering import benchmark_levels

@@ -29,7 +29,7 @@ from coordinator.live.replay import replay
 from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 from environment import load_firm
 
 LEAST_ORDER = 3  # units of an override

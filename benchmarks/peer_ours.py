@@ -18,8 +18,8 @@ from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.train import build_crew
 from coordinator.learning.iterations import Iteration, Training
 from coordinator.critic.value_function import CriticConfig
-from departments.joint import JointPolicy
-from departments.policy import PolicyConfig
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm
 

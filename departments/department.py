@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes, acting_networks
-from departments.loop import LoopSlice, Role
+from departments.policies.loop import LoopSlice, Role
 from departments.loop_learning import update_role
 from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes
 from departments.pathwise import PathwiseConfig, take_step
-from departments.policy import PolicyConfig, Snapshot, first_snapshot
+from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
 from departments.rollout import exploration_noise
 from departments.timescale import StepLaw

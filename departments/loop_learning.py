@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from departments.numerics.adam import Adam
-from departments.loop import LoopSlice, Role
+from departments.policies.loop import LoopSlice, Role
 from departments.numerics.passes import taped
 from departments.ppo import PPOConfig, UpdateStats, improve
 

@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from departments.numerics.adam import Adam
-from departments.joint import JointPolicy
-from departments.policy import Snapshot
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import Snapshot
 from environment import Exogenous, State, World
 from environment.fields import Checked
 from environment.observation import Observer

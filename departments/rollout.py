@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from departments.joint import JointPolicy
-from departments.policy import Snapshot, place_of, policy_shapes
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import Snapshot, place_of, policy_shapes
 from departments.ppo import Slice
 from departments.rollout_compiled import CompiledRollouts
 from environment import Exogenous, State, World

@@ -16,7 +16,7 @@ from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Actors, actors
 from departments.numerics.networks import Shapes
 from departments.pathwise import Descent, worth_of_a_unit
-from departments.policy import Snapshot, is_idle, place_of, policy_shapes
+from departments.policies.policy import Snapshot, is_idle, place_of, policy_shapes
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import Looking, Seen
 from environment.observation import Observer

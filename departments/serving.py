@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _BLOCK = 256  # periods whose seasons are worked out at once
-_SCORE = 0.5  # money a customer: the unit of scores in observations, as in `departments.loop`
-_SHARPNESS = 5.0  # of the choice that a residual recommendation starts from, as in `departments.loop`
+_SCORE = 0.5  # money a customer: the unit of scores in observations, as in `departments.policies.loop`
+_SHARPNESS = 5.0  # of the choice that a residual recommendation starts from, as in `departments.policies.loop`
 
 ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = (
     "order-up-to",

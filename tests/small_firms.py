@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from departments.policy import Snapshot, first_snapshot, policy_shapes
+from departments.policies.policy import Snapshot, first_snapshot, policy_shapes
 from departments.rules.ordering import benchmark_levels
 from environment import World, parse_firm
 from environment.observation import Observer

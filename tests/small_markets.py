@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from departments.department import Charter, Department
-from departments.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
-from departments.policy import PolicyConfig
+from departments.policies.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.rules.ordering import delivered_cost
 from environment import parse_firm

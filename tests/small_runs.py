@@ -7,7 +7,7 @@ from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 
 LOCAL = Wiring(backend="local", threads=1)

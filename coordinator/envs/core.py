@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.loop import RECOMMENDATION
+from departments.policies.loop import RECOMMENDATION
 from departments.rules.ordering import benchmark_levels
 from environment import Exogenous, Firm, Report, State, World, load_firm
 from environment.observation import Observer, Scaling

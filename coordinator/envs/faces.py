@@ -24,7 +24,7 @@ except ModuleNotFoundError as missing:
 
 from coordinator.envs.core import Array, Form, Game, choose
 from coordinator.schemes.imarl import reward_weights
-from departments.loop import RECOMMENDATION
+from departments.policies.loop import RECOMMENDATION
 from environment import Firm
 from environment.observation import Scaling
 

@@ -16,8 +16,8 @@ from coordinator.learning.settings import LOOP_SCHEMES
 from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.compiled import CompiledEpisodes
 from departments.episode import Episodes, Policy, run_episodes, shards
-from departments.joint import JointPolicy
-from departments.loop import LearnedLoop, roles
+from departments.policies.joint import JointPolicy
+from departments.policies.loop import LearnedLoop, roles
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import BaseStock, Levels, benchmark_levels
 from departments.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock

@@ -18,7 +18,7 @@ from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically
-from departments.loop import LearnedLoop, roles
+from departments.policies.loop import LearnedLoop, roles
 from departments.rules.ordering import benchmark_levels, delivered_cost
 from departments.tendency import decisions, unchanged
 from environment import World

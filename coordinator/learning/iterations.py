@@ -19,7 +19,7 @@ from coordinator.learning.settings import Settings
 from coordinator.critic.value_function import values_of
 from departments.department import Arrays
 from departments.episode import SHARD
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 from departments.ppo import UpdateStats
 from environment import State
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from coordinator.critic.value_function import CriticConfig
 from departments.numerics.graph import GraphConfig
 from departments.pathwise import PathwiseConfig
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.timescale import FAST, SLOW, StepLaw
 from environment.fields import Checked

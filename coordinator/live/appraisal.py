@@ -16,7 +16,7 @@ from coordinator.live.frame import Frame
 from coordinator.live.moment import Arrays
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
-from departments.loop import RECOMMENDATION
+from departments.policies.loop import RECOMMENDATION
 from departments.serving import Array, Brief, Decider
 
 _EXAMINATION = 12  # stream of chance of shadow runs

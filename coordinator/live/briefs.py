@@ -20,8 +20,8 @@ from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import load_policy
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import ForecastBaseStock
-from departments.loop import JOINT, RECOMMENDATION, Role, roles
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
 from departments.serving import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider

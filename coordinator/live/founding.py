@@ -26,7 +26,7 @@ from coordinator.live.policies import keep_brief
 from coordinator.live.simulated import Simulated
 from coordinator.live.totals import new_totals
 from coordinator.runs.folder import RunFolder
-from departments.loop import RECOMMENDATION
+from departments.policies.loop import RECOMMENDATION
 from departments.serving import Decider
 from environment import Firm, World, load_firm
 

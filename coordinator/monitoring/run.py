@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from coordinator.monitoring.registry import Families
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
-from departments.loop import JOINT, RECOMMENDATION
-from departments.policy import FIRM
+from departments.policies.loop import JOINT, RECOMMENDATION
+from departments.policies.policy import FIRM
 from environment import Firm
 
 Row = Mapping[str, str]

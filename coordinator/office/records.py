@@ -84,7 +84,7 @@ def _timescale(department: str, asked: str | None) -> str | None:
         return None
     from coordinator.runs.folder import RunFolder
     from coordinator.learning.settings import LOOP_SCHEMES
-    from departments.loop import RECOMMENDATION
+    from departments.policies.loop import RECOMMENDATION
 
     try:
         settings = RunFolder(folder).settings()

@@ -35,7 +35,7 @@ from coordinator.report.page import (
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES, Settings
 from coordinator.experiments.trial import samples_of
-from departments.loop import JOINT, RECOMMENDATION
+from departments.policies.loop import JOINT, RECOMMENDATION
 from environment import Firm
 
 Rows = Sequence[Mapping[str, str]]

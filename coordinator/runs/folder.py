@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.department import Arrays
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Firm, load_firm
 
 METRICS = (

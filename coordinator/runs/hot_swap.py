@@ -22,8 +22,8 @@ from coordinator.storage.policies import load_policy, save_policy
 from coordinator.learning.iterations import Training
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.loop import JOINT
-from departments.policy import Snapshot
+from departments.policies.loop import JOINT
+from departments.policies.policy import Snapshot
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import Firm, World

@@ -23,7 +23,7 @@ from coordinator.learning.settings import Settings, Wiring
 from coordinator.schemes.simultaneous import Together
 from coordinator.learning.iterations import Training
 from departments.numerics.native import why_not
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 from environment import Firm
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Iteration, Training, paired_gain
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 from environment import Network
 
 

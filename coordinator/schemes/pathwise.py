@@ -13,7 +13,7 @@ from typing import Any, Self
 from coordinator.schemes.imarl import Progress
 from coordinator.schemes.simultaneous import Together, passed
 from coordinator.learning.iterations import Training
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 
 _EARLIEST = 16  # updates
 _LOST = 0.05  # of the best cost: who is further above it than this goes back

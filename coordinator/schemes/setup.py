@@ -19,11 +19,11 @@ from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
 from coordinator.critic.value_function import ValueFunction
 from departments.department import Charter, Department
 from departments.numerics.graph import Graph
-from departments.joint import widest_observation
-from departments.loop import JOINT, RECOMMENDATION, critic_features
+from departments.policies.joint import widest_observation
+from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
 from departments.numerics.networks import Shapes
 from departments.pathwise import window_of
-from departments.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
+from departments.policies.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules.ordering import benchmark_levels
 from departments.tuning import quiet, tuned_base_stock
 from environment import Firm, Network, World

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coordinator.schemes.imarl import Progress
 from coordinator.learning.iterations import Training
-from departments.policy import Snapshot
+from departments.policies.policy import Snapshot
 from environment import Network
 
 _SELECTIONS = 12  # times that the policies are tried on the selection episodes at least, evenly over a budget

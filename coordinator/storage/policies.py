@@ -16,7 +16,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from coordinator.storage.files import write_atomically
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 
 Arrays = Mapping[str, NDArray[Any]]
 __all__ = ["load_checkpoint", "load_policy", "save_checkpoint", "save_policy", "write_atomically"]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from coordinator.critic.value_function import ValueFunction, Values
 from departments.episode import SHARD, run_costs
-from departments.joint import JointPolicy, MessagePolicy
+from departments.policies.joint import JointPolicy, MessagePolicy
 from departments.pathwise import descend
-from departments.policy import Snapshot, place_of
+from departments.policies.policy import Snapshot, place_of
 from departments.rollout import rollout
 from departments.rollout_compiled import CompiledRollouts
 from environment import Firm, NotCompiledError, State, World

@@ -5,7 +5,7 @@ import pytest
 
 from departments.compiled import CompiledEpisodes
 from departments.episode import run_costs, run_episodes
-from departments.joint import JointPolicy
+from departments.policies.joint import JointPolicy
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import benchmark_levels
 from environment import World, load_firm, parse_firm

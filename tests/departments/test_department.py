@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments.department import Charter, Department
-from departments.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.ppo import PPOConfig
 from departments.rollout import rollout
 from tests.small_firms import fresh, stirred, tree, world_of

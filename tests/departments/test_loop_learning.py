@@ -7,9 +7,9 @@ import torch
 from departments import loop_learning
 from departments.numerics.adam import Adam
 from departments.numerics.heads import Head
-from departments.loop import LoopSlice, Role, chunk_length, loop_rollout
+from departments.policies.loop import LoopSlice, Role, chunk_length, loop_rollout
 from departments.loop_learning import sequences, update_role
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from departments.timescale import FAST, SLOW, StepLaw
 from environment.world import seeded_generator

@@ -6,7 +6,7 @@ import torch
 
 from departments.numerics.adam import Adam
 from departments.pathwise import PathwiseConfig, descend, take_step, window_of
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Exogenous, World, load_firm, parse_firm
 from environment.observation import Observer
 from tests.small_firms import fresh, stirred, tree, world_of

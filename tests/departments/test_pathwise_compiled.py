@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from departments.pathwise import descend
-from departments.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
+from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
 from departments.rollout_compiled import CompiledRollouts
 from environment import load_firm
 from environment.toolchain import COMPILERS

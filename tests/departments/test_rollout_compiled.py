@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from departments.episode import run_costs
-from departments.joint import JointPolicy
+from departments.policies.joint import JointPolicy
 from departments.numerics.networks import forward
-from departments.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
+from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
 from departments.rollout import exploration_noise, rollout
 from departments.rollout_compiled import CompiledRollouts
 from departments.rules.ordering import benchmark_levels

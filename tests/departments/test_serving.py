@@ -10,7 +10,7 @@ from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
 from departments.rules.closed_loop import ClosedLoopPolicy
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.serving import Decider
 from environment import load_firm
 

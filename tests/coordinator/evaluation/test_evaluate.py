@@ -4,7 +4,7 @@ import pytest
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments.episode import run_episodes, shards
-from departments.joint import JointPolicy
+from departments.policies.joint import JointPolicy
 from departments.rules.ordering import parse_rule
 from environment import parse_firm
 from tests.small_firms import fresh, pair, stirred, tree, world_of

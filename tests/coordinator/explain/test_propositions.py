@@ -15,8 +15,8 @@ from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
 from departments.rules.closed_loop import Pair
-from departments.loop import RECOMMENDATION, LearnedLoop, roles
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.recommendation import parse_policy
 from tests.small_firms import pair, stirred, world_of
 from tests.small_markets import market

@@ -5,8 +5,8 @@ from coordinator.workers.group import LocalCrew, WorkerLostError
 from coordinator.schemes.imarl import IMARL
 from coordinator.learning.iterations import paired_gain
 from departments.episode import run_costs, shards
-from departments.joint import JointPolicy
-from departments.policy import Snapshot
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import Snapshot
 from tests.small_firms import pair, stirred, tree, world_of
 from tests.small_runs import settings, training_of
 

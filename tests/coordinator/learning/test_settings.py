@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from coordinator import options
 from coordinator.experiments.options import checked, config_file
 from coordinator.learning.settings import DepartmentSettings, Settings
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 
 CONFIGS = Path(options.__file__).with_name("configs")

@@ -3,7 +3,7 @@ import pytest
 
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import pair, tree
 from tests.small_runs import settings

@@ -13,7 +13,7 @@ from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.storage.policies import load_policy
 from coordinator.runs.train import train
 from coordinator.critic.value_function import CriticConfig
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig
 from departments.rules.ordering import benchmark_levels
 from environment import World

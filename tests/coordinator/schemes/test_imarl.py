@@ -6,8 +6,8 @@ from scipy.stats import poisson
 from coordinator.schemes.imarl import IMARL, reward_weights
 from coordinator.learning.settings import IMARLSettings
 from departments.episode import run_costs
-from departments.joint import JointPolicy
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.ppo import PPOConfig
 from environment import Network, load_firm
 from tests.small_firms import pair, tree, world_of

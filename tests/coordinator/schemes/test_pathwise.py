@@ -5,9 +5,9 @@ import torch
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.runs.folder import RunFolder
 from departments.episode import run_costs
-from departments.joint import JointPolicy
+from departments.policies.joint import JointPolicy
 from departments.pathwise import PathwiseConfig
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import tree, world_of
 from tests.small_runs import Stop, final_policies, settings, training_of

@@ -3,7 +3,7 @@ import pytest
 
 from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import PPOConfig
 from environment import load_firm
 from tests.small_firms import pair

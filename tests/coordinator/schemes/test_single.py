@@ -14,7 +14,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.critic.value_function import values_of
 from departments.numerics.graph import GraphShapes
-from departments.policy import FIRM
+from departments.policies.policy import FIRM
 from departments.ppo import samples_first
 from environment import load_firm, parse_firm
 from tests.small_firms import tree

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save
 
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
-from departments.policy import PolicyConfig, Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 
 
 def _snapshot(version=3):

@@ -9,7 +9,7 @@ from coordinator.workers.rollout_worker import Collector
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
 from departments.numerics.native import why_not
-from departments.policy import PolicyConfig
+from departments.policies.policy import PolicyConfig
 from departments.ppo import samples_first
 from departments.rollout import rollout
 from departments.rules.ordering import benchmark_levels

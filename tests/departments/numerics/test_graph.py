@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from departments.numerics.graph import Graph, GraphConfig, GraphShapes, graph_attention
-from departments.policy import FIRM, PolicyConfig, policy_shapes
+from departments.policies.policy import FIRM, PolicyConfig, policy_shapes
 from environment.observation import Observer
 from tests import oracles
 from tests.small_firms import pair, tree, world_of

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from departments.numerics.graph import acting_networks
-from departments.policy import PolicyConfig, Snapshot, is_idle, place_of, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot, is_idle, place_of, policy_shapes
 from environment import State, World
 from environment.observation import Observer
 

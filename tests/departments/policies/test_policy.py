@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from departments.policy import PolicyConfig, Snapshot, first_snapshot, is_idle, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot, is_idle, policy_shapes
 from environment import load_firm
 from tests.small_firms import tree, world_of
 

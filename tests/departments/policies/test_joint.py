@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from departments.department import Charter, Department
-from departments.joint import JointPolicy, MessagePolicy, widest_observation
+from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
 from departments.numerics.networks import forward
-from departments.policy import PolicyConfig, policy_shapes
+from departments.policies.policy import PolicyConfig, policy_shapes
 from departments.ppo import PPOConfig
 from departments.rollout import rollout
 from departments.rules.ordering import BaseStock, benchmark_levels

@@ -1,0 +1,1 @@
+"""Learned policies: what they are, and all departments acting together."""
