@@ -17,9 +17,9 @@ from coordinator.learning.settings import LoopSettings, Settings, Wiring
 from coordinator.runs.train import build_crew
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig, values_of
-from departments.pathwise import descend
+from departments.learning.pathwise import descend
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from departments.rollout_compiled import CompiledRollouts
 from departments.rules.ordering import benchmark_levels
 from environment import World, load_firm

@@ -20,7 +20,7 @@ from coordinator.learning.iterations import Iteration, Training
 from coordinator.critic.value_function import CriticConfig
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from environment import load_firm
 
 BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192)}  # copies, and samples of a minibatch

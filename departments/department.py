@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes, acting_networks
 from departments.policies.loop import LoopSlice, Role
-from departments.loop_learning import update_role
+from departments.learning.loop_learning import update_role
 from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes
-from departments.pathwise import PathwiseConfig, take_step
+from departments.learning.pathwise import PathwiseConfig, take_step
 from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
-from departments.ppo import PPOConfig, Slice, UpdateStats, update_policy
+from departments.learning.ppo import PPOConfig, Slice, UpdateStats, update_policy
 from departments.rollout import exploration_noise
-from departments.timescale import StepLaw
+from departments.learning.timescale import StepLaw
 from environment.world import seeded_generator
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -1,7 +1,7 @@
 """Rollouts, evaluations and gradients in the compiled world: networks and world in C++, all periods in one call.
 
 The same as `departments.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
-rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `departments.pathwise`.
+rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `departments.learning.pathwise`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Actors, actors
 from departments.numerics.networks import Shapes
-from departments.pathwise import Descent, worth_of_a_unit
+from departments.learning.pathwise import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot, is_idle, place_of, policy_shapes
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import Looking, Seen
@@ -76,7 +76,7 @@ class CompiledRollouts:
         unit_bound: float = math.inf,
         others: Sequence[Snapshot] = (),
     ) -> Descent:
-        """See `departments.pathwise.descend`, whose gradients these are up to rounding."""
+        """See `departments.learning.pathwise.descend`, whose gradients these are up to rounding."""
         looking, _, together = self._looking([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)

@@ -8,7 +8,7 @@ from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 
 LOCAL = Wiring(backend="local", threads=1)
 

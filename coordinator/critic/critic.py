@@ -11,7 +11,7 @@ from torch import Tensor
 from coordinator.critic.value_function import Array, Lesson, ValueFunction, Values, values_of
 from departments.numerics.adam import Adam
 from departments.numerics.passes import passes_of
-from departments.ppo import shuffled
+from departments.learning.ppo import shuffled
 
 
 class Critic:

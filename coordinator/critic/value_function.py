@@ -14,8 +14,8 @@ from torch import Tensor
 from departments.numerics.graph import AnyShapes, Graph, GraphConfig, GraphShapes
 from departments.numerics.native import Loops, loops_of
 from departments.numerics.networks import Activation, Shapes
-from departments.ppo import samples_first
-from departments.returns import generalised_advantage
+from departments.learning.ppo import samples_first
+from departments.learning.returns import generalised_advantage
 from environment.fields import Checked
 
 Array = NDArray[np.float32]

@@ -20,7 +20,7 @@ from coordinator.critic.value_function import values_of
 from departments.department import Arrays
 from departments.episode import SHARD
 from departments.policies.policy import Snapshot
-from departments.ppo import UpdateStats
+from departments.learning.ppo import UpdateStats
 from environment import State
 
 Array = NDArray[np.float32]

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from coordinator.critic.value_function import CriticConfig
 from departments.numerics.graph import GraphConfig
-from departments.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
-from departments.timescale import FAST, SLOW, StepLaw
+from departments.learning.ppo import PPOConfig
+from departments.learning.timescale import FAST, SLOW, StepLaw
 from environment.fields import Checked
 from environment.observation import Scaling
 

@@ -22,7 +22,7 @@ from departments.numerics.graph import Graph
 from departments.policies.joint import widest_observation
 from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
 from departments.numerics.networks import Shapes
-from departments.pathwise import window_of
+from departments.learning.pathwise import window_of
 from departments.policies.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules.ordering import benchmark_levels
 from departments.tuning import quiet, tuned_base_stock

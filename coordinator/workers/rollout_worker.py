@@ -17,7 +17,7 @@ from torch import Tensor
 from coordinator.critic.value_function import ValueFunction, Values
 from departments.episode import SHARD, run_costs
 from departments.policies.joint import JointPolicy, MessagePolicy
-from departments.pathwise import descend
+from departments.learning.pathwise import descend
 from departments.policies.policy import Snapshot, place_of
 from departments.rollout import rollout
 from departments.rollout_compiled import CompiledRollouts

@@ -743,7 +743,7 @@ void advantages(const Valued *valued) {
     }
 }
 
-// The PPO update of a Gaussian policy whose log standard deviations end the parameters; see departments/ppo.py.
+// The PPO update of a Gaussian policy whose log standard deviations end the parameters; see departments/learning/ppo.py.
 // told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps taken.
 void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,
                     double clip_ratio, double entropy_coef, double target_kl, double *told) {

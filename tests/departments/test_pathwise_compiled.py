@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from departments.pathwise import descend
+from departments.learning.pathwise import descend
 from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
 from departments.rollout_compiled import CompiledRollouts
 from environment import load_firm

@@ -7,7 +7,7 @@ import torch
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, horizon, values_of
 from departments.numerics.networks import Shapes, forward
-from departments.returns import generalised_advantage
+from departments.learning.returns import generalised_advantage
 
 
 def _function(streams=3, **changes):

@@ -8,7 +8,7 @@ from coordinator import options
 from coordinator.experiments.options import checked, config_file
 from coordinator.learning.settings import DepartmentSettings, Settings
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 
 CONFIGS = Path(options.__file__).with_name("configs")
 

@@ -14,7 +14,7 @@ from coordinator.storage.policies import load_policy
 from coordinator.runs.train import train
 from coordinator.critic.value_function import CriticConfig
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from departments.rules.ordering import benchmark_levels
 from environment import World
 from tests.small_firms import pair, tree

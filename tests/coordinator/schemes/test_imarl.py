@@ -8,7 +8,7 @@ from coordinator.learning.settings import IMARLSettings
 from departments.episode import run_costs
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from environment import Network, load_firm
 from tests.small_firms import pair, tree, world_of
 from tests.small_runs import settings, training_of

@@ -6,7 +6,7 @@ from coordinator.schemes.pathwise import Pathwise
 from coordinator.runs.folder import RunFolder
 from departments.episode import run_costs
 from departments.policies.joint import JointPolicy
-from departments.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import tree, world_of

@@ -4,7 +4,7 @@ import pytest
 from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from environment import load_firm
 from tests.small_firms import pair
 from tests.small_runs import settings

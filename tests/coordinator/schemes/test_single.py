@@ -15,7 +15,7 @@ from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.critic.value_function import values_of
 from departments.numerics.graph import GraphShapes
 from departments.policies.policy import FIRM
-from departments.ppo import samples_first
+from departments.learning.ppo import samples_first
 from environment import load_firm, parse_firm
 from tests.small_firms import tree
 from tests.small_runs import Stop, final_policies, settings, training_of

@@ -7,7 +7,7 @@ import pytest
 
 from coordinator.workers.group import Blueprint, LocalCrew
 from coordinator.learning.settings import Wiring
-from departments.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, final_policies, settings
 

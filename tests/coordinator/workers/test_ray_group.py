@@ -12,7 +12,7 @@ from coordinator.schemes.setup import plan_of
 from coordinator.runs.mailbox import Mailbox, Request
 from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Wiring
-from departments.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings
 
@@ -139,7 +139,7 @@ import sys
 from pathlib import Path
 from coordinator import train
 from coordinator.learning.settings import Wiring
-from departments.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings
 

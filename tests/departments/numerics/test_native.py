@@ -9,7 +9,7 @@ from coordinator.critic.value_function import CriticConfig, ValueFunction, value
 from departments import native
 from departments.numerics.adam import Adam
 from departments.numerics.networks import Shapes, forward
-from departments.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
+from departments.learning.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, kept
 

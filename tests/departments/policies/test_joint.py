@@ -5,7 +5,7 @@ from departments.department import Charter, Department
 from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
 from departments.numerics.networks import forward
 from departments.policies.policy import PolicyConfig, policy_shapes
-from departments.ppo import PPOConfig
+from departments.learning.ppo import PPOConfig
 from departments.rollout import rollout
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import load_firm

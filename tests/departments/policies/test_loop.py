@@ -5,7 +5,7 @@ import torch
 from departments.episode import run_costs
 from departments.rules.forecast import ForecastBaseStock
 from departments.policies.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
-from departments.loop_learning import recomputed_log_prob
+from departments.learning.loop_learning import recomputed_log_prob
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import parse_firm
 from tests.small_markets import MEMORIES, Company, after_some_periods, market

@@ -8,10 +8,10 @@ from departments import loop_learning
 from departments.numerics.adam import Adam
 from departments.numerics.heads import Head
 from departments.policies.loop import LoopSlice, Role, chunk_length, loop_rollout
-from departments.loop_learning import sequences, update_role
+from departments.learning.loop_learning import sequences, update_role
 from departments.policies.policy import PolicyConfig
-from departments.ppo import PPOConfig
-from departments.timescale import FAST, SLOW, StepLaw
+from departments.learning.ppo import PPOConfig
+from departments.learning.timescale import FAST, SLOW, StepLaw
 from environment.world import seeded_generator
 from tests.small_markets import MEMORIES, Company, market
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.returns import generalised_advantage
+from departments.learning.returns import generalised_advantage
 
 
 def _random(periods=9, streams=2, copies=3):

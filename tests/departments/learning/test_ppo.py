@@ -6,7 +6,7 @@ import torch
 
 from departments.numerics.adam import Adam
 from departments.numerics.networks import Shapes, initial_parameters
-from departments.ppo import (
+from departments.learning.ppo import (
     PPOConfig,
     Slice,
     gaussian_entropy,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from departments.timescale import FAST, SLOW, StepLaw
+from departments.learning.timescale import FAST, SLOW, StepLaw
 
 LAWS = {"fast": FAST, "slow": SLOW, "own": StepLaw(initial=0.01, decay=0.6, delay=10)}
 

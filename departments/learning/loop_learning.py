@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from departments.numerics.adam import Adam
 from departments.policies.loop import LoopSlice, Role
 from departments.numerics.passes import taped
-from departments.ppo import PPOConfig, UpdateStats, improve
+from departments.learning.ppo import PPOConfig, UpdateStats, improve
 
 
 def sequences(value: Tensor, length: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""How a department learns: PPO, gradients through the simulator, step laws."""
