@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.envs.core import REACH, Form
-from departments.episode import Policy, run_costs, shards
+from departments.play.episode import Policy, run_costs, shards
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import State, World, load_firm
 from environment.observation import Observer, Scaling

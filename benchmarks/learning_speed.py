@@ -20,7 +20,7 @@ from coordinator.critic.value_function import CriticConfig, values_of
 from departments.learning.pathwise import descend
 from departments.policies.policy import PolicyConfig
 from departments.learning.ppo import PPOConfig
-from departments.rollout_compiled import CompiledRollouts
+from departments.play.compiled_rollouts import CompiledRollouts
 from departments.rules.ordering import benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer

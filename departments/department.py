@@ -19,7 +19,7 @@ from departments.numerics.networks import Shapes
 from departments.learning.pathwise import PathwiseConfig, take_step
 from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
 from departments.learning.ppo import PPOConfig, Slice, UpdateStats, update_policy
-from departments.rollout import exploration_noise
+from departments.play.rollout import exploration_noise
 from departments.learning.timescale import StepLaw
 from environment.world import seeded_generator
 

@@ -19,7 +19,7 @@ from coordinator.learning.settings import Settings, Wiring
 from coordinator.storage.policies import write_atomically
 from coordinator.runs.train import train
 from departments.rules.ordering import benchmark_levels
-from departments.tuning import quiet
+from departments.play.tuning import quiet
 from environment import Firm, World, load_firm
 
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on

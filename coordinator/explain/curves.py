@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.explain.propositions import Explanation, mean_and_half, segments_of
-from departments.tendency import Change, decisions, more_incoming, pushed, stock_of
+from departments.play.sensitivity import Change, decisions, more_incoming, pushed, stock_of
 from heuristics.smoothing import EXAMPLE_FIRM, adaptive_order, smoothing_exposure
 
 Kind = Callable[[int, dict[int, float]], Change]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.tendency import (
+from departments.play.sensitivity import (
     Change,
     Moment,
     Tendency,

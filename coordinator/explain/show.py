@@ -20,7 +20,7 @@ from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.storage.policies import write_atomically
 from departments.policies.loop import LearnedLoop, roles
 from departments.rules.ordering import benchmark_levels, delivered_cost
-from departments.tendency import decisions, unchanged
+from departments.play.sensitivity import decisions, unchanged
 from environment import World
 from environment.observation import Observer
 from heuristics.coordination import recommendation_regions, relative_effect

@@ -18,7 +18,7 @@ from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
 from coordinator.learning.settings import Settings
 from coordinator.critic.value_function import values_of
 from departments.department import Arrays
-from departments.episode import SHARD
+from departments.play.episode import SHARD
 from departments.policies.policy import Snapshot
 from departments.learning.ppo import UpdateStats
 from environment import State

@@ -12,7 +12,7 @@ from coordinator.evaluation.evaluate import trained_policy
 from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder
-from departments.habits import Habit, habits
+from departments.play.order_curves import Habit, habits
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import benchmark_levels
 from environment import World

@@ -25,7 +25,7 @@ from departments.numerics.networks import Shapes
 from departments.learning.pathwise import window_of
 from departments.policies.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules.ordering import benchmark_levels
-from departments.tuning import quiet, tuned_base_stock
+from departments.play.tuning import quiet, tuned_base_stock
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
 

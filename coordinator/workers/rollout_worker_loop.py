@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coordinator.workers.rollout_worker import Array, EnvironmentWorker, Message, Shard, as_array
 from coordinator.critic.value_function import ValueFunction
-from departments.episode import SHARD, run_costs
+from departments.play.episode import SHARD, run_costs
 from departments.policies.loop import LearnedLoop, Payment, Role, loop_rollout, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.ordering import delivered_cost

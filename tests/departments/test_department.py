@@ -5,7 +5,7 @@ import torch
 from departments.department import Charter, Department
 from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.learning.ppo import PPOConfig
-from departments.rollout import rollout
+from departments.play.rollout import rollout
 from tests.small_firms import fresh, stirred, tree, world_of
 
 

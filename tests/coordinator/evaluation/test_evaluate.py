@@ -3,7 +3,7 @@ import pytest
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
-from departments.episode import run_episodes, shards
+from departments.play.episode import run_episodes, shards
 from departments.policies.joint import JointPolicy
 from departments.rules.ordering import parse_rule
 from environment import parse_firm

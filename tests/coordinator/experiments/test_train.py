@@ -9,7 +9,7 @@ from coordinator.experiments.train import _REPORT_SEED
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments import tuning
-from departments.tuning import tuned_base_stock
+from departments.play.tuning import tuned_base_stock
 from environment import load_firm
 
 SMALL = """

@@ -4,7 +4,7 @@ import pytest
 from coordinator.workers.group import LocalCrew, WorkerLostError
 from coordinator.schemes.imarl import IMARL
 from coordinator.learning.iterations import paired_gain
-from departments.episode import run_costs, shards
+from departments.play.episode import run_costs, shards
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import Snapshot
 from tests.small_firms import pair, stirred, tree, world_of

@@ -5,7 +5,7 @@ from scipy.stats import poisson
 
 from coordinator.schemes.imarl import IMARL, reward_weights
 from coordinator.learning.settings import IMARLSettings
-from departments.episode import run_costs
+from departments.play.episode import run_costs
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.learning.ppo import PPOConfig

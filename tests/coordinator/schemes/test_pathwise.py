@@ -4,7 +4,7 @@ import torch
 
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.runs.folder import RunFolder
-from departments.episode import run_costs
+from departments.play.episode import run_costs
 from departments.policies.joint import JointPolicy
 from departments.learning.pathwise import PathwiseConfig
 from departments.policies.policy import PolicyConfig, Snapshot

@@ -11,7 +11,7 @@ from coordinator.critic.value_function import CriticConfig, ValueFunction, value
 from departments.numerics.native import why_not
 from departments.policies.policy import PolicyConfig
 from departments.learning.ppo import samples_first
-from departments.rollout import rollout
+from departments.play.rollout import rollout
 from departments.rules.ordering import benchmark_levels
 from tests.small_firms import fresh, stirred, tree, world_of
 

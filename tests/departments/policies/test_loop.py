@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.episode import run_costs
+from departments.play.episode import run_costs
 from departments.rules.forecast import ForecastBaseStock
 from departments.policies.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
 from departments.learning.loop_learning import recomputed_log_prob

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.episode import run_costs
+from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, benchmark_levels, echelon_weights, parse_rule, reorder_rule
 from environment import World, load_firm, parse_firm
 from heuristics.mass import lead_time_demand, point_mass

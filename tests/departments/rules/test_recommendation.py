@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.episode import Episodes, run_costs, run_episodes, shards
+from departments.play.episode import Episodes, run_costs, run_episodes, shards
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import delivered_cost
 from environment import World, load_firm

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from departments.compiled import CompiledEpisodes
-from departments.episode import run_costs
+from departments.play.compiled_episodes import CompiledEpisodes
+from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from heuristics.search import TunedLevels, tune_levels

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from departments.episode import run_costs
+from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, benchmark_levels
-from departments.tuning import tuned_base_stock, tuned_echelon_base_stock
+from departments.play.tuning import tuned_base_stock, tuned_echelon_base_stock
 from environment import load_firm, parse_firm
 from tests.small_firms import pair, tree, world_of
 

@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from departments.compiled import CompiledEpisodes
-from departments.episode import run_costs, run_episodes
+from departments.play.compiled_episodes import CompiledEpisodes
+from departments.play.episode import run_costs, run_episodes
 from departments.policies.joint import JointPolicy
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import benchmark_levels

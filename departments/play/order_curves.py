@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from departments.rules.closed_loop import ClosedLoopPolicy
-from departments.episode import Policy
+from departments.play.episode import Policy
 from environment import World
 
 _STREAM = 6  # of chance: episodes that nothing is chosen or reported on

@@ -1,6 +1,6 @@
 """Rollouts, evaluations and gradients in the compiled world: networks and world in C++, all periods in one call.
 
-The same as `departments.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
+The same as `departments.play.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
 rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `departments.learning.pathwise`.
 """
 
@@ -86,7 +86,7 @@ class CompiledRollouts:
         )
 
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
-        """See `departments.episode.run_costs`: [N, E] money, in double precision."""
+        """See `departments.play.episode.run_costs`: [N, E] money, in double precision."""
         world = self._world
         looking, _, _ = self._looking(snapshots, {}, chance)
         seen = self._compiled.look(world.reset(chance.demand.shape[-1]), looking, chance)

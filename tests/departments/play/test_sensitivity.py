@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.tendency import (
+from departments.play.sensitivity import (
     Moment,
     decisions,
     moments,

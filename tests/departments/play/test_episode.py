@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.episode import SHARD, Episodes, run_costs, run_episodes, shards
+from departments.play.episode import SHARD, Episodes, run_costs, run_episodes, shards
 from departments.rules.ordering import BaseStock, parse_rule
 from environment import World, load_firm
 from tests.oracles import SlowWorld, chain_of

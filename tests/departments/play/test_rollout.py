@@ -6,7 +6,7 @@ import torch
 from departments.numerics.networks import forward
 from departments.policies.policy import PolicyConfig, policy_shapes
 from departments.learning.ppo import gaussian_log_prob
-from departments.rollout import exploration_noise, rollout
+from departments.play.rollout import exploration_noise, rollout
 from tests.small_firms import fresh, stirred, tree, world_of
 
 

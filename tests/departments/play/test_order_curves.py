@@ -2,7 +2,7 @@ from itertools import chain
 
 import numpy as np
 
-from departments.habits import habits
+from departments.play.order_curves import habits
 from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import parse_rule
 from environment import World

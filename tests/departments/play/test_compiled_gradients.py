@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from departments.learning.pathwise import descend
 from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
-from departments.rollout_compiled import CompiledRollouts
+from departments.play.compiled_rollouts import CompiledRollouts
 from environment import load_firm
 from environment.toolchain import COMPILERS
 from tests.random_firms import firms

@@ -1,0 +1,1 @@
+"""Policies played in the simulated world: rollouts, evaluation episodes, searches, measurements."""
