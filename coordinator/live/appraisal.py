@@ -17,7 +17,7 @@ from coordinator.live.moment import Arrays
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
 from departments.policies.loop import RECOMMENDATION
-from departments.serving import Array, Brief, Decider
+from departments.serving.numpy_policy import Array, Brief, Decider
 
 _EXAMINATION = 12  # stream of chance of shadow runs
 _COPIES, _PERIODS = 64, 40  # of a shadow run before a policy is let in

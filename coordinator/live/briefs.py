@@ -1,6 +1,6 @@
 """Where rules and trained policies become briefs: everything that a department needs to decide, in numbers.
 
-`departments.serving` acts by them without torch; here, where firms, worlds and run folders are known, they are made.
+`departments.serving.numpy_policy` acts by them without torch; here, where firms, worlds and run folders are known, they are made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
-from departments.serving import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider
+from departments.serving.numpy_policy import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider
 from environment import Firm, World
 from environment.observation import Observer
 from heuristics.recommendation import exposure_candidates
@@ -172,7 +172,7 @@ class Briefs:
         }
 
     def _offers(self, offers: Array, weight: float) -> Arrays:
-        """The arrays of `departments.serving._Offers` from exposures [S, C, K]."""
+        """The arrays of `departments.serving.numpy_policy._Offers` from exposures [S, C, K]."""
         choice, firm = self.world.chosen(), self.firm
         bought = choice.probability(torch.as_tensor(offers, dtype=self.world.dtype).permute(0, 2, 1))  # [S, K, C]
         unmoved = choice.probability(torch.zeros_like(choice.preference))[..., 0]

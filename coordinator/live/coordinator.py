@@ -24,7 +24,7 @@ from coordinator.live.moment import Moment
 from coordinator.live.operation import Operation
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.staff import RayStaff
-from departments.serving import Brief
+from departments.serving.numpy_policy import Brief
 
 _REPORT_EVERY = 0.25  # s between two reports to the monitor
 _FOLLOW_EVERY = 0.25  # s between two calls of the critic, at most _BEHIND ticks

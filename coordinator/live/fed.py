@@ -15,7 +15,7 @@ from coordinator.live.feed_files import ARRIVALS, read_observations, read_traffi
 from coordinator.live.frame import Frame
 from coordinator.live.moment import Arrays, Moment
 from coordinator.live.simulated import LIVE, Simulated
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 from environment import Exogenous, Report, State
 
 AWAITED = "awaited"  # among a moment's arrays: the period whose observations have not come yet

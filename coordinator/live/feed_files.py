@@ -20,7 +20,7 @@ import numpy as np
 
 from coordinator.storage.files import write_atomically
 from coordinator.live.frame import Frame
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 
 MOST = 1_000_000_000  # units
 ARRIVALS = 6  # periods of arrival that are told apart, the last one and later together

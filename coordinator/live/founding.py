@@ -27,7 +27,7 @@ from coordinator.live.simulated import Simulated
 from coordinator.live.totals import new_totals
 from coordinator.runs.folder import RunFolder
 from departments.policies.loop import RECOMMENDATION
-from departments.serving import Decider
+from departments.serving.numpy_policy import Decider
 from environment import Firm, World, load_firm
 
 

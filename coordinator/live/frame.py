@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 
 
 @dataclass(frozen=True)

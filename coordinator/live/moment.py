@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 
 Arrays = dict[str, Array]
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from coordinator.storage.files import write_atomically
-from departments.serving import Brief, Decider
+from departments.serving.numpy_policy import Brief, Decider
 
 
 def keep_brief(folder: Path, brief: Brief, provenance: Mapping[str, Any]) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from coordinator.live.book import Book
 from coordinator.live.frame import Frame
 from coordinator.live.simulated import Simulated
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 
 _PAGE = 500  # ticks read at a time
 

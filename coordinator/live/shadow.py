@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from coordinator.live.book import Command
 from coordinator.live.moment import Arrays
-from departments.serving import Array, Brief
+from departments.serving.numpy_policy import Array, Brief
 
 
 class Play(NamedTuple):

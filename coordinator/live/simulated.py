@@ -11,7 +11,7 @@ import yaml
 
 from coordinator.live.moment import Arrays, Moment
 from departments.rules.ordering import benchmark_levels
-from departments.serving import Array
+from departments.serving.numpy_policy import Array
 from environment import Exogenous, Report, State, World
 from environment.firm_file import parse_firm
 from environment.observation import Observer

@@ -5,7 +5,7 @@ from coordinator.live.appraisal import Appraiser
 from coordinator.live.book import Command
 from coordinator.live.briefs import Briefs
 from coordinator.live.shadow import Canary, Play
-from departments.serving import Decider
+from departments.serving.numpy_policy import Decider
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun
 

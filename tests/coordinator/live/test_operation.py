@@ -9,7 +9,7 @@ from coordinator.live.founding import found, source_of
 from coordinator.live.operation import Operation, Reply
 from coordinator.live.replay import replay
 from coordinator.live.simulated import Simulated
-from departments.desk import Desk
+from departments.serving.policy_server import Desk
 from environment import load_firm
 
 

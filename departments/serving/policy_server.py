@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from departments.serving import Array, Brief, Decider
+from departments.serving.numpy_policy import Array, Brief, Decider
 
 
 class Answer(NamedTuple):

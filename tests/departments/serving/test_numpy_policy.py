@@ -11,7 +11,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
 from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.policies.policy import PolicyConfig
-from departments.serving import Decider
+from departments.serving.numpy_policy import Decider
 from environment import load_firm
 
 PERIODS, COPIES = 12, 5

@@ -1,0 +1,1 @@
+"""Departments in operation: decisions in plain numpy."""
