@@ -21,12 +21,12 @@ import torch
 from speed import machine
 from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
-from coordinator.workers.group import LocalCrew
 from coordinator.experiments.options import checked
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.process import settle
-from coordinator.learning.settings import Settings
 from coordinator.learning.iterations import Training
+from coordinator.learning.settings import Settings
+from coordinator.schemes.setup import plan_of
+from coordinator.workers.group import LocalCrew
+from coordinator.workers.process import settle
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer

@@ -10,17 +10,17 @@ from typing import Any
 
 from world_speed import seconds
 
-from coordinator.workers.group import Crew, LocalCrew
+from coordinator.critic.value_function import CriticConfig, values_of
 from coordinator.experiments.options import checked
-from coordinator.schemes.setup import plan_of
+from coordinator.learning.iterations import Training
 from coordinator.learning.settings import LoopSettings, Settings, Wiring
 from coordinator.runs.train import build_crew
-from coordinator.learning.iterations import Training
-from coordinator.critic.value_function import CriticConfig, values_of
+from coordinator.schemes.setup import plan_of
+from coordinator.workers.group import Crew, LocalCrew
 from departments.learning.pathwise import descend
-from departments.policies.policy import PolicyConfig
 from departments.learning.ppo import PPOConfig
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import benchmark_levels
 from environment import World, load_firm
 from environment.observation import Observer

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
+from coordinator.learning.settings import Settings
 from coordinator.live import RunningFirm
 from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
-from coordinator.schemes.setup import plan_of
 from coordinator.runs.folder import RunFolder
-from coordinator.learning.settings import Settings
+from coordinator.schemes.setup import plan_of
 from departments.policies.policy import Snapshot
 from environment import load_firm
 

@@ -9,18 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
-from coordinator.workers.group import Crew
+from coordinator.critic.value_function import CriticConfig
 from coordinator.envs.core import Form
-from coordinator.schemes.imarl import IMARL, Progress
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.process import settle
+from coordinator.learning.iterations import Iteration, Training
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.train import build_crew
-from coordinator.learning.iterations import Iteration, Training
-from coordinator.critic.value_function import CriticConfig
+from coordinator.schemes.imarl import IMARL, Progress
+from coordinator.schemes.setup import plan_of
+from coordinator.workers.group import Crew
+from coordinator.workers.process import settle
+from departments.learning.ppo import PPOConfig
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig
-from departments.learning.ppo import PPOConfig
 from environment import load_firm
 
 BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192)}  # copies, and samples of a minibatch

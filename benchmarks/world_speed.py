@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from departments.policies.joint import JointPolicy
 from departments.numerics.networks import initial_parameters
+from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import World, load_firm

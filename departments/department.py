@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from departments.learning.loop_learning import update_role
+from departments.learning.pathwise import PathwiseConfig, take_step
+from departments.learning.ppo import PPOConfig, Slice, UpdateStats, update_policy
+from departments.learning.timescale import StepLaw
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes, acting_networks
-from departments.policies.loop import LoopSlice, Role
-from departments.learning.loop_learning import update_role
 from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes
-from departments.learning.pathwise import PathwiseConfig, take_step
-from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
-from departments.learning.ppo import PPOConfig, Slice, UpdateStats, update_policy
 from departments.play.rollout import exploration_noise
-from departments.learning.timescale import StepLaw
+from departments.policies.loop import LoopSlice, Role
+from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
 from environment.world import seeded_generator
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from departments.department import Charter, Department
+from departments.learning.ppo import PPOConfig
 from departments.policies.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
 from departments.policies.policy import PolicyConfig
-from departments.learning.ppo import PPOConfig
 from departments.rules.ordering import delivered_cost
 from environment import parse_firm
 from tests.small_firms import stirred, world_of

@@ -1,14 +1,14 @@
 """Training runs small enough for a test, and watchers that write down what they see."""
 
-from coordinator.workers.group import LocalCrew
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.mailbox import Mailbox
-from coordinator.learning.settings import IMARLSettings, Settings, Wiring
-from coordinator.runs.train import train
-from coordinator.learning.iterations import Training
 from coordinator.critic.value_function import CriticConfig
-from departments.policies.policy import PolicyConfig
+from coordinator.learning.iterations import Training
+from coordinator.learning.settings import IMARLSettings, Settings, Wiring
+from coordinator.runs.mailbox import Mailbox
+from coordinator.runs.train import train
+from coordinator.schemes.setup import plan_of
+from coordinator.workers.group import LocalCrew
 from departments.learning.ppo import PPOConfig
+from departments.policies.policy import PolicyConfig
 
 LOCAL = Wiring(backend="local", threads=1)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from coordinator.critic.value_function import Array, Lesson, ValueFunction, Values, values_of
+from departments.learning.ppo import shuffled
 from departments.numerics.adam import Adam
 from departments.numerics.passes import passes_of
-from departments.learning.ppo import shuffled
 
 
 class Critic:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from departments.learning.ppo import samples_first
+from departments.learning.returns import generalised_advantage
 from departments.numerics.graph import AnyShapes, Graph, GraphConfig, GraphShapes
 from departments.numerics.native import Loops, loops_of
 from departments.numerics.networks import Activation, Shapes
-from departments.learning.ppo import samples_first
-from departments.learning.returns import generalised_advantage
 from environment.fields import Checked
 
 Array = NDArray[np.float32]

@@ -22,19 +22,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from coordinator.experiments.progress import BenchmarkDisplay
-from coordinator.experiments.folder import ASKED, read_json
 from coordinator.experiments.curves import learning_curves
-from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
-from coordinator.workers.ray_group import run_tasks, run_tasks_here
+from coordinator.experiments.folder import ASKED, read_json
 from coordinator.experiments.options import budget, checked, config_file
-from coordinator.schemes.setup import plan_of
+from coordinator.experiments.progress import BenchmarkDisplay
+from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
+from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
+from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
+from coordinator.report.page import program_version
 from coordinator.report.write import NAME as REPORT
 from coordinator.report.write import write_report
-from coordinator.report.page import program_version
-from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
+from coordinator.schemes.setup import plan_of
 from coordinator.storage.policies import write_atomically
-from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
+from coordinator.workers.ray_group import run_tasks, run_tasks_here
 from environment import Firm, load_firm
 from environment.grid import GRID
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.experiments.tables import mean_and_half
-from coordinator.storage.policies import write_atomically
 from coordinator.experiments.trial import RULES, Finished
+from coordinator.storage.policies import write_atomically
 
 _POINTS = 200  # of the common grid
 _STYLES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))

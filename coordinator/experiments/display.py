@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.schemes.imarl import Progress
 from coordinator.learning.iterations import Training
+from coordinator.schemes.imarl import Progress
 
 _BARS = "▁▂▃▄▅▆▇█"
 _EVERY = 10.0  # seconds between plain lines

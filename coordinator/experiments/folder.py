@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from coordinator.experiments.tables import SAVING, Row, mean_and_half, rows_of
-from coordinator.runs.folder import RunFolder
-from coordinator.learning.settings import Scheme
 from coordinator.experiments.trial import RULES, Finished, finished, samples_of
+from coordinator.learning.settings import Scheme
+from coordinator.runs.folder import RunFolder
 from environment.grid import GRID
 
 _NEEDED = ("firm", "scheme", "seed", "unit", "episodes", "policies", "seconds")  # of every result.json

@@ -15,8 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from coordinator.storage.policies import write_atomically
 from coordinator.experiments.trial import RULES, Finished
+from coordinator.storage.policies import write_atomically
 
 HEADINGS = ("policy", "trials", "{unit}", "difference to {base}", "%", "fill rate", "order variability", "seconds")
 CAPTION = (

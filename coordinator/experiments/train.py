@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coordinator.evaluation.evaluate import (
+    Evaluation,
+    benchmark_policies,
+    evaluate,
+    load_policy_or_rule,
+    trained_policy,
+)
 from coordinator.experiments.display import Display
-from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, load_policy_or_rule, trained_policy
-from coordinator.experiments.options import budget, checked, config_file
 from coordinator.experiments.learning_curve import learning_curve
-from coordinator.schemes.setup import plan_of, starting_levels
-from coordinator.runs.folder import RunFolder
+from coordinator.experiments.options import budget, checked, config_file
 from coordinator.learning.settings import Settings, Wiring
-from coordinator.storage.policies import write_atomically
+from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
-from departments.rules.ordering import benchmark_levels
+from coordinator.schemes.setup import plan_of, starting_levels
+from coordinator.storage.policies import write_atomically
 from departments.play.tuning import quiet
+from departments.rules.ordering import benchmark_levels
 from environment import Firm, World, load_firm
 
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
-from coordinator.schemes.imarl import Progress
-from coordinator.workers.process import settle
-from coordinator.runs.folder import RunFolder, read_levels, write_levels
-from coordinator.learning.settings import Settings, Wiring
-from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
-from coordinator.runs.train import train
 from coordinator.learning.iterations import Training
+from coordinator.learning.settings import Settings, Wiring
+from coordinator.runs.folder import RunFolder, read_levels, write_levels
+from coordinator.runs.train import train
+from coordinator.schemes.imarl import Progress
+from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
+from coordinator.workers.process import settle
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import Firm, World
 

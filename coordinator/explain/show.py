@@ -12,15 +12,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from coordinator.evaluation.evaluate import trained_policy
-from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.explain.curves import Panel, agent_panels, theory_panels
-from coordinator.schemes.setup import loop_policies, scaling_of
-from coordinator.runs.folder import RunFolder
+from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.learning.settings import LOOP_SCHEMES
+from coordinator.runs.folder import RunFolder
+from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.storage.policies import write_atomically
+from departments.play.sensitivity import decisions, unchanged
 from departments.policies.loop import LearnedLoop, roles
 from departments.rules.ordering import benchmark_levels, delivered_cost
-from departments.play.sensitivity import decisions, unchanged
 from environment import World
 from environment.observation import Observer
 from heuristics.coordination import recommendation_regions, relative_effect

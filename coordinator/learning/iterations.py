@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
-from coordinator.learning.settings import Settings
 from coordinator.critic.value_function import values_of
+from coordinator.learning.settings import Settings
+from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
 from departments.department import Arrays
+from departments.learning.ppo import UpdateStats
 from departments.play.episode import SHARD
 from departments.policies.policy import Snapshot
-from departments.learning.ppo import UpdateStats
 from environment import State
 
 Array = NDArray[np.float32]

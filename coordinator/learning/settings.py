@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from coordinator.critic.value_function import CriticConfig
-from departments.numerics.graph import GraphConfig
 from departments.learning.pathwise import PathwiseConfig
-from departments.policies.policy import PolicyConfig
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import FAST, SLOW, StepLaw
+from departments.numerics.graph import GraphConfig
+from departments.policies.policy import PolicyConfig
 from environment.fields import Checked
 from environment.observation import Scaling
 

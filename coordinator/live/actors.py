@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordinator.live.messages import read, written
-from departments.serving.policy_server import Desk
 from departments.serving.numpy_policy import Brief
+from departments.serving.policy_server import Desk
 
 _CRITIC_NICE = 5  # it follows when the ticks leave time for it
 

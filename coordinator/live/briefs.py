@@ -1,6 +1,6 @@
 """Where rules and trained policies become briefs: everything that a department needs to decide, in numbers.
 
-`departments.serving.numpy_policy` acts by them without torch; here, where firms, worlds and run folders are known, they are made.
+`numpy_policy` acts by them without torch; here, where firms, worlds and run folders are known, they are made.
 """
 
 from __future__ import annotations
@@ -14,17 +14,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordinator.schemes.setup import loop_policies, scaling_of
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LOOP_SCHEMES
+from coordinator.runs.folder import RunFolder
+from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.storage.policies import load_policy
-from departments.rules.closed_loop import Pair
-from departments.rules.forecast import ForecastBaseStock
 from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
+from departments.rules.closed_loop import Pair
+from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
-from departments.serving.numpy_policy import FORECAST, LOOP_NETWORK, LOOP_OFFERS, NETWORK, OFFERS, ORDER_UP_TO, Array, Brief, Decider
+from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
+from departments.serving.numpy_policy import (
+    FORECAST,
+    LOOP_NETWORK,
+    LOOP_OFFERS,
+    NETWORK,
+    OFFERS,
+    ORDER_UP_TO,
+    Array,
+    Brief,
+    Decider,
+)
 from environment import Firm, World
 from environment.observation import Observer
 from heuristics.recommendation import exposure_candidates

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.storage.files import write_atomically
 from coordinator.live.frame import Frame
+from coordinator.storage.files import write_atomically
 from departments.serving.numpy_policy import Array
 
 MOST = 1_000_000_000  # units

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.storage.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.briefs import Briefs, departments_of
 from coordinator.live.fed import first_awaiting
@@ -26,6 +25,7 @@ from coordinator.live.policies import keep_brief
 from coordinator.live.simulated import Simulated
 from coordinator.live.totals import new_totals
 from coordinator.runs.folder import RunFolder
+from coordinator.storage.files import write_atomically
 from departments.policies.loop import RECOMMENDATION
 from departments.serving.numpy_policy import Decider
 from environment import Firm, World, load_firm

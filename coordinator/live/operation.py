@@ -19,8 +19,8 @@ from coordinator.live.frame import Frame
 from coordinator.live.moment import Arrays, Moment, moment_in, packed, unpacked
 from coordinator.live.policies import keep_brief, read_brief, versions
 from coordinator.live.totals import LATENCY, TICK, Record, add_account, observe
-from departments.serving.policy_server import Answer
 from departments.serving.numpy_policy import Array, Brief, Decider
+from departments.serving.policy_server import Answer
 
 _SHORT = json.JSONEncoder(separators=(",", ":"))
 _PREVIOUS = 50  # versions that can be rolled back one after the other

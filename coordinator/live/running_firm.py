@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from coordinator.storage.files import write_atomically
 from coordinator.live.book import Book
 from coordinator.live.frame import Frame
 from coordinator.live.place import HOME, absolute, folder_of, leave, place_of
+from coordinator.storage.files import write_atomically
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
@@ -41,8 +41,8 @@ class RunningFirm:
         Raises:
             ValueError: one line; there is no such firm, or it does not run.
         """
-        from coordinator.workers.ray_group import connect
         from coordinator.live.actors import namespace_of
+        from coordinator.workers.ray_group import connect
 
         folder = folder_of(name, Path(home))
         place = place_of(folder)

@@ -12,8 +12,8 @@ from coordinator.live.book import Event
 from coordinator.live.messages import read, written
 from coordinator.live.moment import Arrays, Moment
 from coordinator.live.operation import Question, Reply
-from departments.serving.policy_server import Answer
 from departments.serving.numpy_policy import Array
+from departments.serving.policy_server import Answer
 
 _OTHERS = ("environment", "critic", "monitor")
 _EMPTY_TRIES = 2  # questions a tick: the second one brings the brief along

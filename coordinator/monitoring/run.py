@@ -13,9 +13,9 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.monitoring.registry import Families
 from coordinator.runs.folder import RunFolder
-from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from departments.policies.loop import JOINT, RECOMMENDATION
 from departments.policies.policy import FIRM
 from environment import Firm

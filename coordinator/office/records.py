@@ -82,8 +82,8 @@ def _timescale(department: str, asked: str | None) -> str | None:
         folder = folder.parent.parent.parent
     if not asked or not (folder / "settings.json").is_file():
         return None
-    from coordinator.runs.folder import RunFolder
     from coordinator.learning.settings import LOOP_SCHEMES
+    from coordinator.runs.folder import RunFolder
     from departments.policies.loop import RECOMMENDATION
 
     try:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from coordinator.experiments.folder import BenchmarkFolder, Saving
+from coordinator.experiments.trial import RULES
 from coordinator.report.charts import Dots, dots
 from coordinator.report.curves import information, learning_curves
+from coordinator.report.firm_section import scenario, time_table
 from coordinator.report.page import (
     COLOURS,
     Block,
@@ -31,8 +33,6 @@ from coordinator.report.page import (
     number,
     plus_minus,
 )
-from coordinator.report.firm_section import scenario, time_table
-from coordinator.experiments.trial import RULES
 
 
 def benchmark_page(found: BenchmarkFolder) -> Page:

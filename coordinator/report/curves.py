@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.experiments.folder import BenchmarkFolder
 from coordinator.experiments.curves import on_common_grid
+from coordinator.experiments.folder import BenchmarkFolder
+from coordinator.experiments.trial import RULES
 from coordinator.report.charts import Dots, Line, dots, lines
 from coordinator.report.page import Block, Entry, Figure, Grid, Legend, Section, Text, listed, number, plus_minus
-from coordinator.experiments.trial import RULES
 
 RULE_LINES = ("dashed", "dotted", "dashdot")
 OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much

@@ -9,9 +9,9 @@ import numpy as np
 
 from coordinator.experiments.folder import BenchmarkFolder
 from coordinator.experiments.tables import SAVING, Line, Row, lines_of
+from coordinator.experiments.trial import RULES
 from coordinator.report.order_curves import order_curves
 from coordinator.report.page import Block, Cell, Fold, Table, number, numeric
-from coordinator.experiments.trial import RULES
 
 _Z = 1.959963984540054  # standard errors to each side of a 95% interval
 

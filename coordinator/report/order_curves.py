@@ -13,8 +13,8 @@ from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder
 from departments.play.order_curves import Habit, habits
-from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import benchmark_levels
+from departments.rules.recommendation import parse_policy
 from environment import World
 
 _COPIES = 256  # episodes side by side

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from coordinator.experiments.folder import read_json
+from coordinator.experiments.trial import samples_of
+from coordinator.learning.settings import LOOP_SCHEMES, Settings
 from coordinator.report.charts import Line, lines
 from coordinator.report.order_curves import order_curves
 from coordinator.report.page import (
@@ -33,8 +35,6 @@ from coordinator.report.page import (
     plus_minus,
 )
 from coordinator.runs.folder import RunFolder
-from coordinator.learning.settings import LOOP_SCHEMES, Settings
-from coordinator.experiments.trial import samples_of
 from departments.policies.loop import JOINT, RECOMMENDATION
 from environment import Firm
 

@@ -11,17 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.workers.ray_group import RayCrew
-from coordinator.workers.group import Crew, LocalCrew
+from coordinator.learning.iterations import Training
+from coordinator.learning.settings import Settings, Wiring
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.runs.hot_swap import Replacements
+from coordinator.runs.mailbox import Mailbox, being_trained
 from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.schemes.setup import Plan, plan_of, starting_levels
-from coordinator.runs.hot_swap import Replacements
-from coordinator.runs.mailbox import Mailbox, being_trained
-from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
-from coordinator.learning.settings import Settings, Wiring
 from coordinator.schemes.simultaneous import Together
-from coordinator.learning.iterations import Training
+from coordinator.workers.group import Crew, LocalCrew
+from coordinator.workers.ray_group import RayCrew
 from departments.numerics.native import why_not
 from departments.policies.policy import Snapshot
 from environment import Firm

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from coordinator.learning.iterations import Training
 from coordinator.schemes.imarl import Progress
 from coordinator.schemes.simultaneous import Together, passed
-from coordinator.learning.iterations import Training
 from departments.policies.policy import Snapshot
 
 _EARLIEST = 16  # updates

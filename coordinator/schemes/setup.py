@@ -9,23 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.critic.critic import Critic
+from coordinator.critic.value_function import ValueFunction
+from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
+from coordinator.schemes.imarl import reward_weights
+from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
+from coordinator.workers.group import Blueprint
 from coordinator.workers.rollout_worker import Collector
 from coordinator.workers.rollout_worker_loop import LoopCollector, LoopWorld
-from coordinator.workers.group import Blueprint
-from coordinator.critic.critic import Critic
-from coordinator.schemes.imarl import reward_weights
-from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
-from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
-from coordinator.critic.value_function import ValueFunction
 from departments.department import Charter, Department
+from departments.learning.pathwise import window_of
 from departments.numerics.graph import Graph
+from departments.numerics.networks import Shapes
+from departments.play.tuning import quiet, tuned_base_stock
 from departments.policies.joint import widest_observation
 from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
-from departments.numerics.networks import Shapes
-from departments.learning.pathwise import window_of
 from departments.policies.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
 from departments.rules.ordering import benchmark_levels
-from departments.play.tuning import quiet, tuned_base_stock
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.schemes.imarl import Progress
 from coordinator.learning.iterations import Training
+from coordinator.schemes.imarl import Progress
 from departments.policies.policy import Snapshot
 from environment import Network
 

@@ -1,6 +1,6 @@
 """Workers as named Ray actors that are restarted when they die, and tasks side by side.
 
-This is the one file that knows how the actors of a training run are made; see `coordinator.workers.group` for what they are.
+This is the one file that knows how the actors of a training run are made; see `group.py` for what they are.
 """
 
 from __future__ import annotations

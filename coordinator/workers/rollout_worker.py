@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.critic.value_function import ValueFunction, Values
-from departments.play.episode import SHARD, run_costs
-from departments.policies.joint import JointPolicy, MessagePolicy
 from departments.learning.pathwise import descend
-from departments.policies.policy import Snapshot, place_of
-from departments.play.rollout import rollout
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.episode import SHARD, run_costs
+from departments.play.rollout import rollout
+from departments.policies.joint import JointPolicy, MessagePolicy
+from departments.policies.policy import Snapshot, place_of
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 

@@ -1,4 +1,4 @@
-"""The environment worker of a firm with customers: as `coordinator.workers.rollout_worker`, with recommendation and memory."""
+"""The environment worker of a firm with customers: as `rollout_worker`, with recommendation and memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coordinator.workers.rollout_worker import Array, EnvironmentWorker, Message, Shard, as_array
 from coordinator.critic.value_function import ValueFunction
+from coordinator.workers.rollout_worker import Array, EnvironmentWorker, Message, Shard, as_array
 from departments.play.episode import SHARD, run_costs
 from departments.policies.loop import LearnedLoop, Payment, Role, loop_rollout, roles
 from departments.policies.policy import PolicyConfig, Snapshot

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from departments.numerics.adam import Adam
-from departments.policies.loop import LoopSlice, Role
-from departments.numerics.passes import taped
 from departments.learning.ppo import PPOConfig, UpdateStats, improve
+from departments.numerics.adam import Adam
+from departments.numerics.passes import taped
+from departments.policies.loop import LoopSlice, Role
 
 
 def sequences(value: Tensor, length: int) -> Tensor:

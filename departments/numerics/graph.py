@@ -16,7 +16,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from departments.numerics.networks import Activation, Layers, Parameters, Shapes, StackedNetworks, forward, initial_parameters
+from departments.numerics.networks import (
+    Activation,
+    Layers,
+    Parameters,
+    Shapes,
+    StackedNetworks,
+    forward,
+    initial_parameters,
+)
 from environment.fields import Checked
 from environment.observation import Observer
 

@@ -1,6 +1,6 @@
 """Learning loops of perceptrons in C++ (`perceptron.cpp`): whole updates in one call, a tile of samples at a time.
 
-They do what `departments.learning.ppo` and the critic do with `departments.numerics.passes`, minibatch by minibatch on the same shuffles;
+They do what `departments.learning.ppo` and the critic do with `passes`, minibatch by minibatch on the same shuffles;
 sums are rounded in another order. A machine without a compiler, another device and other networks are left to those.
 """
 

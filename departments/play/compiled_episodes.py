@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.play.episode import Episodes, Policy, run_costs, run_episodes
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, as_column
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World
 

@@ -1,7 +1,7 @@
 """Rollouts, evaluations and gradients in the compiled world: networks and world in C++, all periods in one call.
 
-The same as `departments.play.rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
-rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `departments.learning.pathwise`.
+The same as `rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
+rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `pathwise`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from departments.learning.pathwise import Descent, worth_of_a_unit
 from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Actors, actors
 from departments.numerics.networks import Shapes
-from departments.learning.pathwise import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot, is_idle, place_of, policy_shapes
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import Looking, Seen

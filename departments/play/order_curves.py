@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.play.episode import Policy
+from departments.rules.closed_loop import ClosedLoopPolicy
 from environment import World
 
 _STREAM = 6  # of chance: episodes that nothing is chosen or reported on

@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from departments.policies.joint import JointPolicy
-from departments.policies.policy import Snapshot, place_of, policy_shapes
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import Snapshot, place_of, policy_shapes
 from environment import Exogenous, State, World
 from environment.observation import Observer
 from environment.world import seeded_generator

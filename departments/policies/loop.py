@@ -14,11 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from departments.rules.closed_loop import Memory
 from departments.numerics.heads import Head
-from departments.rules.closed_loop_rules import LoopRules
 from departments.numerics.memory import MemoryNetwork
 from departments.policies.policy import PolicyConfig, Snapshot
+from departments.rules.closed_loop import Memory
+from departments.rules.closed_loop_rules import LoopRules
 from environment import Outcome, Report, State, World
 from environment.observation import Observer
 from environment.world import seeded_generator

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from departments.rules.forecast import ForecastBaseStock
-from departments.rules.recommendation import DEFAULT_WEIGHT
 from departments.rules.ordering import delivered_cost
+from departments.rules.recommendation import DEFAULT_WEIGHT
 from environment import Report, State, World
 
 

@@ -186,7 +186,9 @@ def parse_rule(text: str, firm: Firm) -> Rule:
     if kind == "reorder":
         return reorder_rule(firm)
     if kind == "tuned-base-stock":
-        from departments.play.tuning import tuned_base_stock  # the search simulates, which rules themselves must not need
+        from departments.play.tuning import (
+            tuned_base_stock,  # the search simulates, which rules themselves must not need
+        )
 
         return tuned_base_stock(firm)
     raise ValueError(f"policy must be {RULES}, or a run folder, got {text!r}")

@@ -177,7 +177,7 @@ class _Forecast:
 
 
 class _Offers:
-    """Expected margins of what a segment may be shown; see `departments.rules.closed_loop_rules` and `recommendation_rules`.
+    """Expected margins of what a segment may be shown; see `closed_loop_rules` and `recommendation`.
 
     Arrays: `bought` [S, C, K] purchases by offer, `offers` [S, C, K] exposures, `unmoved` [S, K] purchases without a
     recommendation, `traffic` [3, S] mean, amplitude and frequency, `segment_point` [S], `price`, `margin` [N, K],

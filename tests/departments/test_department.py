@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from departments.department import Charter, Department
-from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.learning.ppo import PPOConfig
 from departments.play.rollout import rollout
+from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from tests.small_firms import fresh, stirred, tree, world_of
 
 

@@ -6,8 +6,8 @@ import torch
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, horizon, values_of
-from departments.numerics.networks import Shapes, forward
 from departments.learning.returns import generalised_advantage
+from departments.numerics.networks import Shapes, forward
 
 
 def _function(streams=3, **changes):

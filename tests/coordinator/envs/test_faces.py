@@ -195,7 +195,7 @@ def test_actions_that_are_none_are_refused_by_the_name_of_their_agent():
 
 
 def test_the_example_of_the_readme_runs(capsys):
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = (Path(__file__).parents[3] / "README.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     found = {}
     exec(example, found)

@@ -11,7 +11,7 @@ from environment import load_firm
 from tests.random_firms import run as run_episode
 from tests.traces import TRACES, firm_file_of, load_trace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=TRACES)
@@ -224,7 +224,7 @@ def test_the_columns_agree_with_the_world(tmp_path):
 
 
 def test_the_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    from coordinator import simulate as module
+    from coordinator.evaluation import simulate as module
 
     out = tmp_path / "states.csv"
     out.write_text("before")

@@ -9,18 +9,18 @@ import pytest
 import yaml
 from scipy import stats
 
-from coordinator import benchmark as module
-from coordinator import trial as trials_module
-from coordinator.experiments.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
-from coordinator.experiments.progress import Forecast
-from coordinator.experiments.curves import on_common_grid
-from coordinator.experiments.tables import lines_of, mean_and_half, paired
 from coordinator.cli import run
-from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
-from coordinator.runs.folder import METRICS, RunFolder
-from coordinator.learning.settings import Settings
-from coordinator.storage.policies import load_checkpoint
+from coordinator.experiments import benchmark as module
+from coordinator.experiments import trial as trials_module
+from coordinator.experiments.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
+from coordinator.experiments.curves import on_common_grid
+from coordinator.experiments.progress import Forecast
+from coordinator.experiments.tables import lines_of, mean_and_half, paired
 from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
+from coordinator.learning.settings import Settings
+from coordinator.runs.folder import METRICS, RunFolder
+from coordinator.storage.policies import load_checkpoint
+from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
 from environment import load_firm
 from environment.grid import GRID
 from tests.small_firms import pair

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from coordinator.cli import run
-from coordinator.experiments.train import _REPORT_SEED
 from coordinator.evaluation.evaluate import evaluate
+from coordinator.experiments.train import _REPORT_SEED
 from coordinator.runs.folder import RunFolder
-from departments import tuning
+from departments.play import tuning
 from departments.play.tuning import tuned_base_stock
 from environment import load_firm
 

@@ -8,15 +8,15 @@ import torch
 from rich.console import Console
 
 from coordinator.cli import run
-from coordinator.explain.propositions import CLAIMS, Finding, explain, mean_and_half
 from coordinator.explain.curves import agent_panels, theory_panels
+from coordinator.explain.propositions import CLAIMS, Finding, explain, mean_and_half
 from coordinator.explain.show import draw, findings_table, pairs
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
-from departments.rules.closed_loop import Pair
+from coordinator.runs.folder import RunFolder
+from coordinator.schemes.setup import plan_of
 from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
 from departments.policies.policy import PolicyConfig, Snapshot
+from departments.rules.closed_loop import Pair
 from departments.rules.recommendation import parse_policy
 from tests.small_firms import pair, stirred, world_of
 from tests.small_markets import market

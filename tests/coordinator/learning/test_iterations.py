@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from coordinator.workers.group import LocalCrew, WorkerLostError
-from coordinator.schemes.imarl import IMARL
 from coordinator.learning.iterations import paired_gain
+from coordinator.schemes.imarl import IMARL
+from coordinator.workers.group import LocalCrew, WorkerLostError
 from departments.play.episode import run_costs, shards
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import Snapshot

@@ -4,11 +4,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from coordinator import options
+from coordinator.experiments import options
 from coordinator.experiments.options import checked, config_file
 from coordinator.learning.settings import DepartmentSettings, Settings
-from departments.policies.policy import PolicyConfig
 from departments.learning.ppo import PPOConfig
+from departments.policies.policy import PolicyConfig
 
 CONFIGS = Path(options.__file__).with_name("configs")
 

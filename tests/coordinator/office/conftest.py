@@ -10,7 +10,7 @@ from coordinator.live.opening import Opening, open_firm
 @pytest.fixture(scope="module")
 def office(tmp_path_factory):
     """The office of a running firm, on a port of its own; it closes when the firm stops."""
-    from coordinator.office.command import listening_at, serve
+    from coordinator.office.serve import listening_at, serve
 
     home = tmp_path_factory.mktemp("live")
     with open_firm(Opening("a1", "shop", home, tick=0.2, deadline=5.0)) as firm:

@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from coordinator.cli import run
 from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.folder import in_order, read_benchmark
 from coordinator.experiments.tables import saving
-from coordinator.cli import run
+from coordinator.experiments.trial import samples_of
 from coordinator.report.write import write_report
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
-from coordinator.experiments.trial import samples_of
 from tests.small_firms import pair
 from tests.small_markets import market
 

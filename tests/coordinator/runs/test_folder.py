@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.learning.settings import Settings
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import pair, tree

@@ -6,15 +6,15 @@ import torch
 
 import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
-from coordinator.runs.folder import RunFolder
-from coordinator.learning.settings import IMARLSettings, LoopSettings
-from coordinator.storage.policies import load_policy
-from coordinator.runs.train import train
 from coordinator.critic.value_function import CriticConfig
-from departments.policies.policy import PolicyConfig, Snapshot
+from coordinator.learning.settings import IMARLSettings, LoopSettings
+from coordinator.runs.folder import RunFolder
+from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
+from coordinator.runs.train import train
+from coordinator.schemes.setup import plan_of
+from coordinator.storage.policies import load_policy
 from departments.learning.ppo import PPOConfig
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.ordering import benchmark_levels
 from environment import World
 from tests.small_firms import pair, tree

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Wiring
+from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, Record, Stop, final_policies, settings

@@ -3,12 +3,12 @@ import pytest
 import torch
 from scipy.stats import poisson
 
-from coordinator.schemes.imarl import IMARL, reward_weights
 from coordinator.learning.settings import IMARLSettings
+from coordinator.schemes.imarl import IMARL, reward_weights
+from departments.learning.ppo import PPOConfig
 from departments.play.episode import run_costs
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.learning.ppo import PPOConfig
 from environment import Network, load_firm
 from tests.small_firms import pair, tree, world_of
 from tests.small_runs import settings, training_of

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.schemes.pathwise import Pathwise
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.pathwise import Pathwise
+from departments.learning.pathwise import PathwiseConfig
 from departments.play.episode import run_costs
 from departments.policies.joint import JointPolicy
-from departments.learning.pathwise import PathwiseConfig
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import tree, world_of

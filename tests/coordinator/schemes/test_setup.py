@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from coordinator.schemes.setup import plan_of
 from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
-from departments.policies.policy import PolicyConfig
+from coordinator.schemes.setup import plan_of
 from departments.learning.ppo import PPOConfig
+from departments.policies.policy import PolicyConfig
 from environment import load_firm
 from tests.small_firms import pair
 from tests.small_runs import settings

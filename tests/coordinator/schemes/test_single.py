@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from coordinator.critic.value_function import values_of
 from coordinator.experiments.benchmark import fitting_schemes
 from coordinator.experiments.options import checked, config_file
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
-from coordinator.critic.value_function import values_of
+from coordinator.runs.folder import RunFolder
+from coordinator.schemes.setup import plan_of
+from departments.learning.ppo import samples_first
 from departments.numerics.graph import GraphShapes
 from departments.policies.policy import FIRM
-from departments.learning.ppo import samples_first
 from environment import load_firm, parse_firm
 from tests.small_firms import tree
 from tests.small_runs import Stop, final_policies, settings, training_of

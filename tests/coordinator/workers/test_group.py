@@ -5,8 +5,8 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
-from coordinator.workers.group import Blueprint, LocalCrew
 from coordinator.learning.settings import Wiring
+from coordinator.workers.group import Blueprint, LocalCrew
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, final_policies, settings

@@ -25,7 +25,7 @@ print(full - resident(), torch.get_num_threads())
 def _handed_back_and_threads(how):
     """Megabytes that go back to the system with a tensor of 95, and torch's threads."""
     command = [sys.executable, "-c", _CODE, how]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     return tuple(map(int, done.stdout.split()))
 
 

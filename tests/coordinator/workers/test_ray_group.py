@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.workers.ray_group import RayCrew, connect
-from coordinator.workers.group import LocalCrew, WorkerLostError, spread
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.mailbox import Mailbox, Request
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Wiring
+from coordinator.runs.folder import RunFolder
+from coordinator.runs.mailbox import Mailbox, Request
+from coordinator.schemes.setup import plan_of
+from coordinator.workers.group import LocalCrew, WorkerLostError, spread
+from coordinator.workers.ray_group import RayCrew, connect
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings
 
 RULE = Request("swap-1", "swap", "warehouse", "ann", "", "base-stock:warehouse=23,shop=11", tolerance=99.0)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GIVEN = settings(iterations=7)
 
 
@@ -137,7 +137,7 @@ def test_a_call_meant_for_a_process_that_died_is_not_answered_by_its_successor(r
 _DRIVER = """
 import sys
 from pathlib import Path
-from coordinator import train
+from coordinator.runs import train
 from coordinator.learning.settings import Wiring
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair

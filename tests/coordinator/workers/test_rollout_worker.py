@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.workers.rollout_worker import Collector
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
-from departments.numerics.native import why_not
-from departments.policies.policy import PolicyConfig
+from coordinator.workers.rollout_worker import Collector
 from departments.learning.ppo import samples_first
+from departments.numerics.native import why_not
 from departments.play.rollout import rollout
+from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import benchmark_levels
 from tests.small_firms import fresh, stirred, tree, world_of
 

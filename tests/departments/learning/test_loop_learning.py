@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from departments import loop_learning
+from departments.learning import loop_learning
+from departments.learning.loop_learning import sequences, update_role
+from departments.learning.ppo import PPOConfig
+from departments.learning.timescale import FAST, SLOW, StepLaw
 from departments.numerics.adam import Adam
 from departments.numerics.heads import Head
 from departments.policies.loop import LoopSlice, Role, chunk_length, loop_rollout
-from departments.learning.loop_learning import sequences, update_role
 from departments.policies.policy import PolicyConfig
-from departments.learning.ppo import PPOConfig
-from departments.learning.timescale import FAST, SLOW, StepLaw
 from environment.world import seeded_generator
 from tests.small_markets import MEMORIES, Company, market
 

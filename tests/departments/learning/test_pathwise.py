@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from departments.numerics.adam import Adam
 from departments.learning.pathwise import PathwiseConfig, descend, take_step, window_of
+from departments.numerics.adam import Adam
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Exogenous, World, load_firm, parse_firm
 from environment.observation import Observer

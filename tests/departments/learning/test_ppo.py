@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from departments.numerics.adam import Adam
-from departments.numerics.networks import Shapes, initial_parameters
 from departments.learning.ppo import (
     PPOConfig,
     Slice,
@@ -16,6 +14,8 @@ from departments.learning.ppo import (
     surrogate_weight,
     update_policy,
 )
+from departments.numerics.adam import Adam
+from departments.numerics.networks import Shapes, initial_parameters
 
 ONE_STEP = PPOConfig(epochs=1, minibatch=10_000, max_grad_norm=1e9, target_kl=1e9)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments import adam
+from departments.numerics import adam
 from departments.numerics.adam import Adam
 
 

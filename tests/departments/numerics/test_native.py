@@ -6,10 +6,10 @@ import torch
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
-from departments import native
+from departments.learning.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
+from departments.numerics import native
 from departments.numerics.adam import Adam
 from departments.numerics.networks import Shapes, forward
-from departments.learning.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, kept
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from departments.learning.pathwise import descend
-from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
 from environment import load_firm
 from environment.toolchain import COMPILERS
 from tests.random_firms import firms

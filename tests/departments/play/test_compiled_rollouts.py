@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from departments.play.episode import run_costs
-from departments.policies.joint import JointPolicy
 from departments.numerics.networks import forward
-from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
-from departments.play.rollout import exploration_noise, rollout
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.episode import run_costs
+from departments.play.rollout import exploration_noise, rollout
+from departments.policies.joint import JointPolicy
+from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
 from departments.rules.ordering import benchmark_levels
 from environment import NotCompiledError, World, load_firm
 from environment.observation import Observer

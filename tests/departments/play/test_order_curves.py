@@ -3,8 +3,8 @@ from itertools import chain
 import numpy as np
 
 from departments.play.order_curves import habits
-from departments.rules.recommendation import parse_policy
 from departments.rules.ordering import parse_rule
+from departments.rules.recommendation import parse_policy
 from environment import World
 from tests.small_firms import pair
 from tests.small_markets import market

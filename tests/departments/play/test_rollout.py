@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from departments.numerics.networks import forward
-from departments.policies.policy import PolicyConfig, policy_shapes
 from departments.learning.ppo import gaussian_log_prob
+from departments.numerics.networks import forward
 from departments.play.rollout import exploration_noise, rollout
+from departments.policies.policy import PolicyConfig, policy_shapes
 from tests.small_firms import fresh, stirred, tree, world_of
 
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import poisson
 
 from departments.play.episode import run_costs
-from departments.rules.ordering import BaseStock, benchmark_levels
 from departments.play.tuning import tuned_base_stock, tuned_echelon_base_stock
+from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import load_firm, parse_firm
 from tests.small_firms import pair, tree, world_of
 

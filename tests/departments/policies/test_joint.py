@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from departments.department import Charter, Department
-from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
-from departments.numerics.networks import forward
-from departments.policies.policy import PolicyConfig, policy_shapes
 from departments.learning.ppo import PPOConfig
+from departments.numerics.networks import forward
 from departments.play.rollout import rollout
+from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
+from departments.policies.policy import PolicyConfig, policy_shapes
 from departments.rules.ordering import BaseStock, benchmark_levels
 from environment import load_firm
 from tests.small_firms import after_some_periods, fresh, stirred, tree, world_of

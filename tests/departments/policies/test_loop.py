@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from departments.play.episode import run_costs
-from departments.rules.forecast import ForecastBaseStock
-from departments.policies.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
 from departments.learning.loop_learning import recomputed_log_prob
+from departments.play.episode import run_costs
+from departments.policies.loop import LearnedLoop, chunk_length, critic_features, loop_rollout, roles
 from departments.policies.policy import PolicyConfig, Snapshot
+from departments.rules.forecast import ForecastBaseStock
 from environment import parse_firm
 from tests.small_markets import MEMORIES, Company, after_some_periods, market
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from coordinator.evaluation.evaluate import load_policy_or_rule, trained_policy
-from coordinator.live.briefs import Briefs, departments_of
-from coordinator.schemes.setup import plan_of
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import LoopSettings, Settings
-from departments.rules.closed_loop import ClosedLoopPolicy
+from coordinator.live.briefs import Briefs, departments_of
+from coordinator.runs.folder import RunFolder
+from coordinator.schemes.setup import plan_of
 from departments.policies.policy import PolicyConfig
+from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.serving.numpy_policy import Decider
 from environment import load_firm
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from coordinator.cli import run
-from coordinator.runs.folder import RunFolder
 from coordinator.learning.settings import Settings
+from coordinator.runs.folder import RunFolder
 from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun
 

@@ -1,4 +1,4 @@
-"""The command `monitor`."""
+"""`firmwide monitor`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import typer
 
 from coordinator.live.place import HOME
 
-app = typer.Typer()
 
-
-@app.command()
 def monitor(
     source: Annotated[
         str | None,

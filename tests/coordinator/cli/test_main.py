@@ -11,7 +11,7 @@ import yaml
 from coordinator.cli import run
 from environment import built_in_firms, load_firm, parse_firm
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEADER = "period,stock_point,quantity\n"
 POINTS = ("warehouse", "retailer-1", "retailer-2", "retailer-3")
 ORDERS = HEADER + "".join(f"{t},{point},5\n" for t in range(3) for point in POINTS)

@@ -1,47 +1,19 @@
-"""`firmwide office`: open a running firm's office."""
+"""The office served: until the firm stops or the command is ended."""
 
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from coordinator.live.commands import HomeOption, NameArgument
-from coordinator.live.place import HOME, place_of
+from coordinator.live.place import place_of
 
 if TYPE_CHECKING:
     from coordinator.live.running_firm import RunningFirm
 
-app = typer.Typer()
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOOK = 1.0  # s between two looks whether the firm still runs
-
-
-@app.command()
-def office(
-    name: NameArgument,
-    host: Annotated[str, typer.Option(help="Address to listen at; the default is this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
-    home: HomeOption = HOME,
-) -> None:
-    """Open a running firm's office: a web page and an HTTP interface, until the firm stops or this command is ended."""
-    _must_be_installed()
-    from coordinator.live.running_firm import RunningFirm
-
-    with RunningFirm.connect(name, home) as firm:
-        serve(firm, listening_at(host, port), host, lambda line: sys.stderr.write(f"{line}\n"))
-
-
-def _must_be_installed() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"the office needs {error.name}: pip install 'firmwide[office]'") from None
 
 
 def listening_at(host: str, port: int) -> socket.socket:

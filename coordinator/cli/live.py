@@ -1,0 +1,126 @@
+"""`firmwide live`, `status`, `stop` and `history`: a firm in operation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coordinator.cli.options import HomeOption, JsonOption, NameArgument, WhoOption, WhyOption, seconds
+from coordinator.cli.show import show
+from coordinator.live.place import HOME
+
+
+def live(
+    source: Annotated[
+        str | None, typer.Argument(metavar="RUN|FIRM", show_default=False, help="Not needed to go on with --name.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Default: as RUN|FIRM.")] = None,
+    policies: Annotated[
+        str | None, typer.Option(metavar="RULE|RUN", show_default=False, help="Whom departments follow at first.")
+    ] = None,
+    tick: Annotated[str, typer.Option(metavar="1s|500ms|max", help="Time from one period to the next.")] = "1s",
+    ticks: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="Periods in all; default: no end.")
+    ] = None,
+    feed: Annotated[
+        Path | None, typer.Option(metavar="DIR", show_default=False, help="Real observations in, orders out, as csv.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", show_default=False, help="A standing Ray; default: one of its own."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated world.")] = 0,
+    deadline: Annotated[str, typer.Option(metavar="500ms", help="In which departments must answer.")] = "500ms",
+    home: HomeOption = HOME,
+) -> None:
+    """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
+    from coordinator.live.opening import Opening, open_firm
+
+    pace = 0.0 if tick == "max" else seconds("--tick", tick)
+    asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
+    with open_firm(asked, _say) as firm:
+        sys.stderr.write(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`\n")
+
+
+def status(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """How a running firm does."""
+    from coordinator.live.running_firm import RunningFirm
+
+    with RunningFirm.connect(name, home) as firm:
+        figures = firm.metrics()
+    if as_json:
+        sys.stdout.write(json.dumps(figures, indent=2).replace("Infinity", '"inf"') + "\n")
+        return
+    from coordinator.live.tables import status_table
+
+    show(status_table(figures))
+
+
+def stop(
+    name: NameArgument,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="End its processes, whatever they do; the book stays true.")
+    ] = False,
+    home: HomeOption = HOME,
+) -> None:
+    """Stop a running firm after the period at hand; `live --name NAME` goes on with it."""
+    from coordinator.live.running_firm import RunningFirm
+
+    with RunningFirm.connect(name, home) as firm:
+        if now:
+            firm.dismiss()
+            return
+        sys.stderr.write(f"{firm.stop(why=why, who=who)['message']}\n")
+
+
+def history(
+    name: NameArgument,
+    department: Annotated[str | None, typer.Option(show_default=False, help="Of this one alone.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="What was done to the firm, instead of decisions.")] = False,
+    since: Annotated[int, typer.Option(min=0, help="First period (event).")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", show_default=False, help="Write a file instead.")
+    ] = None,
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """What was decided and done, from the book; also of a firm that does not run."""
+    from coordinator.live.book import Book
+    from coordinator.live.place import folder_of
+
+    book = Book(folder_of(name, home) / "book.sqlite")
+    known = book.facts()["frame"]
+    names = [*known["points"], *([known["recommends"]] if known["recommends"] else [])]
+    if department is not None and department not in names:
+        raise ValueError(f"--department must be one of {', '.join(names)}, got {department!r}")
+    rows = book.events(since, limit) if events else book.decisions(department, since, limit)
+    if events and department is not None:
+        rows = [row for row in rows if row["department"] == department]
+    book.close()
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    elif out is not None:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            _write(file, rows)
+    else:
+        _write(sys.stdout, rows)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _write(file: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401
+    writer = csv.writer(file, lineterminator="\n")
+    if rows:
+        writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([json.dumps(v) if isinstance(v, (dict, list)) else v for v in row.values()])

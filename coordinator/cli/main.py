@@ -1,0 +1,89 @@
+"""The `firmwide` command: arguments in, text out; what a command does stands in a module of its own.
+
+Exit status: 0 done, 2 bad input (one line on stderr, nothing written), 1 a failure inside. What takes long to import is
+imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from coordinator.cli.benchmark import benchmark
+from coordinator.cli.check import check
+from coordinator.cli.evaluate import evaluate
+from coordinator.cli.explain import explain
+from coordinator.cli.interventions import override, pause, resume, rollback, swap
+from coordinator.cli.live import history, live, status, stop
+from coordinator.cli.monitor import monitor
+from coordinator.cli.office import office
+from coordinator.cli.report import report
+from coordinator.cli.scenarios import scenarios
+from coordinator.cli.show import complain
+from coordinator.cli.simulate import simulate
+from coordinator.cli.train import train
+
+COMMANDS = (
+    *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
+    *(live, status, swap, rollback, override, pause, resume, stop, history, office, monitor),
+)
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values
+
+app = typer.Typer(
+    name="firmwide",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point of the command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        status = app(list(arguments), prog_name="firmwide", standalone_mode=False)
+    except _UsageError as error:
+        return _refuse(f"{error.format_message()} (see `firmwide --help`)", 2)  # type: ignore[attr-defined]
+    except ValueError as error:
+        return _refuse(str(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return _refuse("interrupted", 130)
+    except (RuntimeError, OSError) as error:
+        return _refuse(str(error), 1)
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str, status: int) -> int:
+    complain(message)
+    return status
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            sys.stdout.write(f"firmwide {version('firmwide')}\n")
+        except PackageNotFoundError:
+            sys.stdout.write("firmwide (not installed)\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def firmwide(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The departments of a firm, learning together and running together."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(f"{context.get_help()}\n")

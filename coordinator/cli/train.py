@@ -1,0 +1,122 @@
+"""`firmwide train`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coordinator.cli.options import DeviceOption, JsonOption, SeedOption
+from coordinator.cli.show import settle_on, show, show_json
+
+
+def train(
+    firm: Annotated[
+        str | None,
+        typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm or a firm file (not with --resume)."),
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEME",
+            show_default=False,
+            help="imarl (default), marl, marl-gnn, sarl, sarl-gnn or pathwise; "
+            "with customers mtma (default), stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default=False, help="The run folder (default: a new one in runs/)."),
+    ] = None,
+    seed: SeedOption = 0,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="120s|1e7",
+            show_default=False,
+            help="Wall time, environment steps, quick or paper; default: until done.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
+    ] = None,
+    observation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            show_default=False,
+            help="Without customers: own, downstream (default), everything, pipeline.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="auto|HOST", show_default=False, help="A running Ray cluster; default: start one here."),
+    ] = None,
+    backend: Annotated[str, typer.Option(metavar="ray|local", help="Actors, or everything in this process.")] = "ray",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            show_default=False,
+            help="With --backend local, where departments learn in C++; default: one per core.",
+        ),
+    ] = None,
+    environments: Annotated[int, typer.Option(min=1, max=10_000, help="Environment actors.")] = 2,
+    departments_per_process: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Departments that share a process.")
+    ] = 1,
+    department_gpus: Annotated[
+        float,
+        typer.Option(min=0, help="Share of a GPU that each department process asks Ray for (with --device cuda)."),
+    ] = 0.0,
+    critic_gpus: Annotated[float, typer.Option(min=0, help="Share of a GPU that the critic asks Ray for.")] = 0.0,
+    execution: Annotated[
+        str, typer.Option(metavar="snapshot|message", help="How departments act in rollouts; the result is the same.")
+    ] = "snapshot",
+    episodes: Annotated[
+        int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the final comparison.")
+    ] = 4096,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", show_default=False, help="Another run in the final comparison; repeatable."),
+    ] = None,
+    device: DeviceOption = "cpu",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Say what compiling the world for the tuning of base-stock levels took."),
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a firm's departments, then compare them with the benchmarks on fresh episodes."""
+    started = time.monotonic()
+    from coordinator.experiments.train import TrainRequest, run_training
+
+    wiring = {
+        "backend": backend,
+        "address": address,
+        "environments": environments,
+        "departments_per_process": departments_per_process,
+        "execution": execution,
+        "department_gpus": department_gpus,
+        "critic_gpus": critic_gpus,
+    } | ({} if threads is None else {"threads": threads})
+    settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
+    settle_on(device)
+    others = tuple(beside or ())
+    request = TrainRequest(
+        firm, settings, config, order, observation, budget, wiring, run, resume, episodes, as_json, others, compiled
+    )
+    done = run_training(request, started)
+    if as_json:
+        return show_json(done.to_json())
+    from coordinator.evaluation.table import comparison
+
+    return show(comparison(done, next(iter(done.results))))
