@@ -55,12 +55,13 @@ def benchmark(
 ) -> int:
     """Scheme against scheme over many seeds: tables with 95% intervals, learning curves, every trial's results."""
     from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
+    from coordinator.report.write import write_report
 
     request = BenchmarkRequest(
         tuple(firms or ()), schemes, out, trials, seed, budget, config, episodes, address, workers, backend, as_json
     )
     settle_on("cpu")
-    done = run_benchmark(request)
+    done = run_benchmark(request, write_report)
     if as_json:
         show_json(done.to_json())
     else:

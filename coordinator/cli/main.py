@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -26,6 +25,7 @@ from coordinator.cli.scenarios import scenarios
 from coordinator.cli.show import complain
 from coordinator.cli.simulate import simulate
 from coordinator.cli.train import train
+from coordinator.version import program_version
 
 COMMANDS = (
     *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
@@ -70,10 +70,7 @@ def _refuse(message: str, status: int) -> int:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        try:
-            sys.stdout.write(f"firmwide {version('firmwide')}\n")
-        except PackageNotFoundError:
-            sys.stdout.write("firmwide (not installed)\n")
+        sys.stdout.write(f"firmwide {program_version()}\n")
         raise typer.Exit
 
 

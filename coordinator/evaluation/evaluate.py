@@ -13,6 +13,7 @@ import numpy as np
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import loop_policies, scaling_of
+from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import Episodes, Policy, run_episodes, shards
 from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
@@ -20,7 +21,6 @@ from departments.policies.joint import JointPolicy
 from departments.policies.loop import LearnedLoop, roles
 from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.rules.ordering import BaseStock, Levels, benchmark_levels
-from departments.rules.recommendation import parse_policy
 from environment import Firm, World
 from environment.observation import Observer
 

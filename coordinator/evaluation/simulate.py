@@ -25,7 +25,8 @@ from coordinator.evaluation.episode_files import (
     lead_time_of,
     supplier_rank,
 )
-from departments.rules.ordering import benchmark_levels, parse_rule
+from departments.named_policies import parse_rule
+from departments.rules.ordering import benchmark_levels
 from environment import Exogenous, Firm, Network, State, World
 
 Array = NDArray[np.float64]

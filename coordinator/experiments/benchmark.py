@@ -29,12 +29,11 @@ from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
-from coordinator.report.page import program_version
 from coordinator.report.write import NAME as REPORT
-from coordinator.report.write import write_report
 from coordinator.schemes.setup import plan_of
 from coordinator.storage.policies import write_atomically
-from coordinator.workers.ray_group import run_tasks, run_tasks_here
+from coordinator.version import program_version
+from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
 from environment import Firm, load_firm
 from environment.grid import GRID
 
@@ -82,6 +81,7 @@ class Benchmark:
     trials: list[Trial]
     results: dict[Path, Finished] = field(default_factory=dict)  # by folder
     failed: dict[str, str] = field(default_factory=dict)  # trial -> the last line of its error
+    report: Callable[[Path], object] = Path  # writes the html file about the folder
 
     def of(self, firm: str) -> list[Finished]:
         """The finished trials of a firm, in the order of the plan."""
@@ -113,17 +113,22 @@ class Benchmark:
             if trials := self.of(firm):
                 learning_curves(trials, schemes, self.out / f"learning-curves-{firm}.png")
         if pictures:
-            write_report(self.out)
+            self.report(self.out)
 
 
-def run_benchmark(request: BenchmarkRequest) -> Benchmark:
+def run_benchmark(request: BenchmarkRequest, report: Callable[[Path], object] = Path) -> Benchmark:
     """Do what is not done yet, and leave everything in the folder.
+
+    Args:
+        request: the options of the command.
+        report: writes the html file about the folder.
 
     Raises:
         ValueError: one line, whatever is wrong with the request; nothing has been written then.
         KeyboardInterrupt: the user has enough; the same command goes on from there.
     """
     benchmark, marks = _planned(request)
+    benchmark.report = report
     _check_folder(benchmark, marks)
     for trial in benchmark.trials:
         if (kept := finished(trial.folder)) is not None:

@@ -1,6 +1,6 @@
 """The running firm on Ray: named, detached actors.
 
-This, `coordinator.live.staff` and `coordinator.workers.ray_group` are the files that know Ray.
+This, `coordinator.live.staff`, `coordinator.workers.ray_group` and `ray_session` are the files that know Ray.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,16 @@ import torch
 
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
+from coordinator.runs.policy_source import fingerprint, must_be_built_alike, run_and_version
 from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.storage.policies import load_policy
+from departments.named_policies import parse_policy
 from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
-from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady, parse_policy
+from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady
 from departments.serving.numpy_policy import (
     FORECAST,
     LOOP_NETWORK,
@@ -45,55 +45,6 @@ Arrays = dict[str, Array]
 def departments_of(firm: Firm) -> tuple[str, ...]:
     """The departments of a running firm: one per stock point, and one that recommends where customers choose."""
     return (*firm.names, *[RECOMMENDATION][: bool(firm.customers)])
-
-
-def fingerprint(firm: Firm) -> str:
-    """Names a firm's structure: stock points, products, supply, order limits, customers. Costs and laws may differ."""
-    world = World(firm, np.zeros((len(firm.names), len(firm.products))))
-    structure = {
-        "stock_points": firm.names,
-        "products": firm.products,
-        "unmet": firm.unmet,
-        "edges": world.network.edge_names,
-        "slots": world.slots,
-        "max_order": firm.amounts("max_order").tolist(),
-        "segments": {name: sorted(firm.segments(name)) for name in firm.customers},
-    }
-    return hashlib.sha256(json.dumps(structure).encode()).hexdigest()[:16]
-
-
-def run_and_version(department: str, text: str) -> tuple[Path, int | None] | None:
-    """The run folder, and the version if one is asked for, of `RUN`, `RUN@VERSION` or a policy file; None: a rule.
-
-    Raises:
-        ValueError: one line; it names a file or folder that is none.
-    """
-    place, _, version = text.partition("@")
-    path = Path(place)
-    if path.suffix == ".safetensors":
-        if version or not path.stem.isdigit() or path.parent.name != department:
-            raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
-        return path.parents[2], int(path.stem)
-    if path.is_dir():
-        if version and not version.isdigit():
-            raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
-        return path, int(version) if version else None
-    if "/" in place:
-        raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
-    return None
-
-
-def must_be_built_alike(firm: Firm, trained: Firm, policy: str) -> None:
-    """Refuse a run's policy in a firm that is built otherwise than the one it was trained for.
-
-    Raises:
-        ValueError: one line.
-    """
-    if fingerprint(trained) != fingerprint(firm):
-        raise ValueError(
-            f"--policy {policy!r} was trained for firm {trained.name!r}, which is built otherwise than {firm.name!r}: "
-            "stock points, products, supply, order limits and segments must be the same"
-        )
 
 
 class Briefs:

@@ -39,7 +39,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
         ValueError: one line; nothing has been started.
     """
     from coordinator.live.actors import create, gone, namespace_of, taken
-    from coordinator.workers.ray_group import connect
+    from coordinator.workers.ray_session import connect
 
     folder = _founded(asked, report)
     _must_not_run(folder)
@@ -75,7 +75,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
 def _must_not_run(folder: Path) -> None:
     """Refuse a second coordinator for the same book; what only live.json remembers does not run."""
     from coordinator.live.actors import namespace_of, taken
-    from coordinator.workers.ray_group import connect
+    from coordinator.workers.ray_session import connect
 
     place = place_of(folder)
     if place is None:

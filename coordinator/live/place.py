@@ -108,7 +108,7 @@ def start_keeper(folder: Path) -> tuple[str, int]:
 
 def keep(folder: Path) -> None:
     """Start Ray and stay until told to end."""
-    from coordinator.workers.ray_group import connect
+    from coordinator.workers.ray_session import connect
 
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -42,7 +42,7 @@ class RunningFirm:
             ValueError: one line; there is no such firm, or it does not run.
         """
         from coordinator.live.actors import namespace_of
-        from coordinator.workers.ray_group import connect
+        from coordinator.workers.ray_session import connect
 
         folder = folder_of(name, Path(home))
         place = place_of(folder)

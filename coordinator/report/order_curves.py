@@ -12,9 +12,9 @@ from coordinator.evaluation.evaluate import trained_policy
 from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder
+from departments.named_policies import parse_policy
 from departments.play.order_curves import Habit, habits
 from departments.rules.ordering import benchmark_levels
-from departments.rules.recommendation import parse_policy
 from environment import World
 
 _COPIES = 256  # episodes side by side

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
+
+from coordinator.version import program_version
 
 COLOURS = 10  # of series, as the page names them: c0 to c9
 
@@ -154,14 +155,6 @@ class Svg(str):
     def __html__(self) -> str:
         """Jinja asks what may stand as it is."""
         return self
-
-
-def program_version() -> str:
-    """Of the installed package."""
-    try:
-        return version("firmwide")
-    except PackageNotFoundError:
-        return "run from its source"
 
 
 def number(value: float | None, digits: int = 1, sign: str = "") -> str:

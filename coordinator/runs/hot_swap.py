@@ -15,17 +15,17 @@ import torch
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
-from coordinator.live.briefs import must_be_built_alike, run_and_version
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Answer, Request
+from coordinator.runs.policy_source import must_be_built_alike, run_and_version
 from coordinator.schemes.setup import Plan, scaling_of
 from coordinator.storage.policies import load_policy, save_policy
+from departments.named_policies import parse_policy
 from departments.policies.loop import JOINT
 from departments.policies.policy import Snapshot
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, benchmark_levels
-from departments.rules.recommendation import parse_policy
 from environment import Firm, World
 from environment.observation import Observer
 

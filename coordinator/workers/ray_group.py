@@ -1,24 +1,17 @@
-"""Workers as named Ray actors that are restarted when they die, and tasks side by side.
+"""Workers as named Ray actors that are restarted when they die.
 
 This is the one file that knows how the actors of a training run are made; see `group.py` for what they are.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from coordinator.workers.group import Blueprint, Worker, WorkerLostError
 from coordinator.workers.process import settle
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
-_TASK_RETRIES = 3  # of a task whose process died
-_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+from coordinator.workers.ray_session import connect
 
 
 class _Host:
@@ -176,122 +169,3 @@ class RayCrew:
             self._ray.kill(host)
         if self._started:
             self._ray.shutdown()
-
-
-def connect(namespace: str, address: str | None, *, scratch: str | None = None) -> tuple[Any, bool]:
-    """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
-
-    Args:
-        namespace: of whatever is named from here.
-        address: of a standing Ray; None starts one.
-        scratch: folder of a Ray that is started here, for its sockets and logs; a short path.
-
-    Returns:
-        The module `ray`, which reads its environment when it is imported, so it must be imported here first; and
-        whether it was not connected before.
-
-    Raises:
-        ValueError: nothing answers at the address.
-    """
-    if address is not None:
-        _knock(address)
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
-    if address is None:
-        os.environ.update(_THREADS)  # the local Ray's processes inherit it, which costs nothing
-        where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
-        if scratch is not None:
-            where["_temp_dir"] = scratch
-    else:
-        where = {"address": address, "runtime_env": {"env_vars": _THREADS}}
-    import ray
-
-    if ray.is_initialized():
-        return ray, False
-    try:
-        ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
-    except ConnectionError as error:
-        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
-    return ray, True
-
-
-def _knock(address: str) -> None:
-    """Refuse an address where nobody listens; Ray would take minutes to say so."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # a name such as auto
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
-
-
-def run_tasks(
-    function: Callable[[Argument], Result],
-    arguments: Sequence[Argument],
-    *,
-    name: str,
-    address: str | None = None,
-    workers: int | None = None,
-    gpus: float = 0.0,
-    tick: Callable[[int], None] = lambda _: None,
-) -> Generator[tuple[Argument, Result | Exception], None, None]:
-    """One Ray task on one core per argument, side by side on whatever cluster there is.
-
-    A task whose process dies is started again; what it raises is handed over and stops nobody else. Whoever stops
-    iterating cancels what is left.
-
-    Args:
-        function: can be imported where the tasks run.
-        arguments: of the tasks, in the order in which they start.
-        name: namespace.
-        address: of a standing cluster; None starts a local one.
-        workers: tasks at a time; None leaves it to the cluster, which may grow for those that wait.
-        gpus: share of a GPU that a task needs.
-        tick: called about once a second with the number of tasks that can run at a time.
-
-    Returns:
-        Arguments with their results or errors as they come; Ray runs when this returns.
-
-    Raises:
-        ValueError: nothing answers at the address.
-    """
-    ray, started = connect(name, address)
-    task = ray.remote(function).options(num_cpus=1, num_gpus=gpus, max_retries=_TASK_RETRIES)
-
-    def results() -> Generator[tuple[Argument, Result | Exception], None, None]:
-        waiting = deque(arguments)
-        running: dict[Any, Argument] = {}
-        try:
-            while waiting or running:
-                while waiting and (workers is None or len(running) < workers):
-                    argument = waiting.popleft()
-                    running[task.remote(argument)] = argument
-                done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
-                for reference in done:
-                    try:
-                        result = ray.get(reference)
-                    except Exception as error:  # whatever it was, the other tasks go on
-                        result = error
-                    yield running.pop(reference), result
-                cores = int(ray.cluster_resources().get("CPU", 1))
-                tick(min(cores, workers or cores))
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-            if started:
-                ray.shutdown()
-
-    return results()
-
-
-def run_tasks_here(
-    function: Callable[[Argument], Result], arguments: Sequence[Argument]
-) -> Generator[tuple[Argument, Result | Exception], None, None]:
-    """The same, one after the other in this process."""
-    for argument in arguments:
-        try:
-            result: Result | Exception = function(argument)
-        except Exception as error:  # whatever it was, the other tasks go on
-            result = error
-        yield argument, result

@@ -1,12 +1,11 @@
-"""Rule-based policies by name, and the benchmark's base-stock levels of a firm.
+"""Rules of orders, and the benchmark's base-stock levels of a firm.
 
 This is where a firm meets the heuristics, which know only plain arrays.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +20,6 @@ from heuristics.mass import lead_time_demand, mixture, thinned, total
 from heuristics.reorder import best_order_up_to
 
 Levels = NDArray[np.float64]
-
-RULES = "decomposition-aggregation, base-stock, tuned-base-stock, echelon-base-stock or reorder"
 
 
 class Rule(Protocol):
@@ -164,55 +161,3 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
             )
             reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to
     return Reorder(name, reorder_points, levels)
-
-
-def parse_rule(text: str, firm: Firm) -> Rule:
-    """A rule from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
-
-    Levels that are not given are the benchmark's.
-
-    Raises:
-        ValueError: one line; unknown rule, stock point or level.
-    """
-    kind, _, given = text.partition(":")
-    if kind in ("base-stock", "echelon-base-stock"):
-        local = BaseStock(text, benchmark_levels(firm))
-        rule = local if kind == "base-stock" else echelon_base_stock(firm, local.levels, text)
-        return replace(rule, levels=_levels(given, rule.levels, firm, kind))
-    if given:
-        raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; base-stock and echelon-base-stock do")
-    if kind == "decomposition-aggregation":
-        return BaseStock(kind, benchmark_levels(firm))
-    if kind == "reorder":
-        return reorder_rule(firm)
-    if kind == "tuned-base-stock":
-        from departments.play.tuning import (
-            tuned_base_stock,  # the search simulates, which rules themselves must not need
-        )
-
-        return tuned_base_stock(firm)
-    raise ValueError(f"policy must be {RULES}, or a run folder, got {text!r}")
-
-
-def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
-    levels = start.copy()
-    seen: set[str] = set()
-    for item in filter(None, given.split(",")):
-        place, equals, value = item.partition("=")
-        place = place.strip()
-        point, _, product = place.partition("/")
-        example = f"{kind}:{firm.names[0]}=60"
-        if not equals:
-            raise ValueError(f"{kind}: a level is written as {example}, got {item!r}")
-        if point not in firm.names:
-            raise ValueError(f"{kind}: {point!r} is not a stock point of {firm.name}; it has {', '.join(firm.names)}")
-        if place in seen:
-            raise ValueError(f"{kind}: {place} is given twice; remove one of the two levels")
-        seen.add(place)
-        if product and product not in firm.products:
-            raise ValueError(f"{kind}: {product!r} is not a product of {firm.name}; it has {', '.join(firm.products)}")
-        if not re.fullmatch(r"-?[0-9]{1,6}", value.strip(), re.ASCII):
-            raise ValueError(f"{kind}: the level of {point} must be a whole number as in {example}, got {value!r}")
-        columns = slice(None) if not product else firm.products.index(product)
-        levels[firm.names.index(point), columns] = int(value)
-    return levels

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.rules.closed_loop import Memory, Pair, Recommender, Replenisher
-from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.rules.ordering import Rule, delivered_cost, parse_rule
+from departments.rules.closed_loop import Memory
+from departments.rules.ordering import Rule, delivered_cost
 from environment import Firm, Report, State, World
 from heuristics.recommendation import inventory_aware, margin_greedy, shadow_price
 
@@ -93,56 +92,6 @@ class Steady:
     ) -> tuple[Tensor, Memory]:
         """The rule's order."""
         return self.rule.order(world, state), None
-
-
-def parse_policy(text: str, firm: Firm) -> Rule | Pair:
-    """A rule by name, or RECOMMENDATION[+REPLENISHMENT] such as `inventory-aware:0.25+forecast-base-stock:0.2`.
-
-    RECOMMENDATION is `none`, `margin-greedy` or `inventory-aware[:weight]`; REPLENISHMENT is any rule of orders or
-    `forecast-base-stock[:smoothing]`, the default. `forecast-base-stock` alone recommends nothing.
-
-    Raises:
-        ValueError: one line; unknown rule or number, or a firm without customers.
-    """
-    first, plus, second = text.partition("+")
-    kind = first.partition(":")[0]
-    if kind == REPLENISHMENT and not plus:
-        first, second = "none", first
-    elif kind not in RECOMMENDATIONS:
-        if plus:
-            raise ValueError(f"policy: before '+' stands one of {', '.join(RECOMMENDATIONS)}, got {first!r}")
-        return parse_rule(text, firm)
-    elif plus and not second:
-        raise ValueError(f"policy: after '+' stands a replenishment rule such as {REPLENISHMENT}, got {text!r}")
-    if not firm.customers:
-        raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    return Pair(text, _recommender(first, firm), _replenisher(second or REPLENISHMENT, firm))
-
-
-def _recommender(text: str, firm: Firm) -> Recommender:
-    kind, colon, given = text.partition(":")
-    if kind == "inventory-aware":
-        return InventoryAware.of(text, firm, _number(text, given, 1000.0) if colon else DEFAULT_WEIGHT)
-    if colon:
-        raise ValueError(f"policy {kind!r} takes no number, got {given!r}")
-    return NoRecommendation() if kind == "none" else InventoryAware.of(kind, firm, 0.0)
-
-
-def _replenisher(text: str, firm: Firm) -> Replenisher:
-    kind, colon, given = text.partition(":")
-    if kind != REPLENISHMENT:
-        return Steady(parse_rule(text, firm))
-    return ForecastBaseStock(text, firm, _number(text, given, 1.0) if colon else DEFAULT_SMOOTHING)
-
-
-def _number(text: str, given: str, highest: float) -> float:
-    try:
-        value = float(given)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= highest:
-        raise ValueError(f"policy {text!r}: the number after ':' must be from 0 to {highest:g}, got {given!r}")
-    return value
 
 
 def _first_arrival(world: World, state: State) -> Tensor:

@@ -211,7 +211,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *rest, **named)
 
-    monkeypatch.delitem(sys.modules, "coordinator.envs")
+    monkeypatch.delitem(sys.modules, "coordinator.envs.faces")
     monkeypatch.setattr(builtins, "__import__", lacking)
     with pytest.raises(ImportError, match=r"needs gymnasium, .*: pip install 'firmwide\[envs\]'"):
-        importlib.import_module("coordinator.envs")
+        importlib.import_module("coordinator.envs.faces")

@@ -3,9 +3,9 @@ import pytest
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
+from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
 from departments.policies.joint import JointPolicy
-from departments.rules.ordering import parse_rule
 from environment import parse_firm
 from tests.small_firms import fresh, pair, stirred, tree, world_of
 from tests.small_runs import settings

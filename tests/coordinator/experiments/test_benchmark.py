@@ -20,7 +20,8 @@ from coordinator.experiments.trial import Finished, Trial, finished, keep, play,
 from coordinator.learning.settings import Settings
 from coordinator.runs.folder import METRICS, RunFolder
 from coordinator.storage.policies import load_checkpoint
-from coordinator.workers.ray_group import connect, run_tasks, run_tasks_here
+from coordinator.workers.ray_session import connect
+from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
 from environment import load_firm
 from environment.grid import GRID
 from tests.small_firms import pair

@@ -14,10 +14,10 @@ from coordinator.explain.show import draw, findings_table, pairs
 from coordinator.learning.settings import LoopSettings, Settings
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import plan_of
+from departments.named_policies import parse_policy
 from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.closed_loop import Pair
-from departments.rules.recommendation import parse_policy
 from tests.small_firms import pair, stirred, world_of
 from tests.small_markets import market
 

@@ -74,7 +74,7 @@ def test_departments_asked_by_message_have_forgotten_what_was_refused(tmp_path):
 def test_a_run_stopped_at_any_iteration_and_resumed_ends_as_if_it_had_not_been(
     share, iteration, undisturbed, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("coordinator.runs.train.CHECKPOINT_SHARE", share)
+    monkeypatch.setattr("coordinator.runs.diary.CHECKPOINT_SHARE", share)
     with pytest.raises(KeyboardInterrupt):
         final_policies(pair(), settings(), tmp_path, watcher=Stop(after=iteration))
     resumed = Record()

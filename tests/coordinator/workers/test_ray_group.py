@@ -11,7 +11,8 @@ from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Mailbox, Request
 from coordinator.schemes.setup import plan_of
 from coordinator.workers.group import LocalCrew, WorkerLostError, spread
-from coordinator.workers.ray_group import RayCrew, connect
+from coordinator.workers.ray_group import RayCrew
+from coordinator.workers.ray_session import connect
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
 from tests.small_runs import Asking, Record, final_policies, settings
@@ -137,7 +138,7 @@ def test_a_call_meant_for_a_process_that_died_is_not_answered_by_its_successor(r
 _DRIVER = """
 import sys
 from pathlib import Path
-from coordinator.runs import train
+from coordinator.runs import diary, train
 from coordinator.learning.settings import Wiring
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
@@ -149,7 +150,7 @@ class Loud(Record):
         print("done", len(self.turns), flush=True)
 
 if __name__ == "__main__":
-    train.CHECKPOINT_SHARE = float("inf")  # after every iteration, however long it takes
+    diary.CHECKPOINT_SHARE = float("inf")  # after every iteration, however long it takes
     wiring = Wiring(environments=1, departments_per_process=2)
     final_policies(pair(), settings(iterations=7), Path(sys.argv[1]), wiring, Loud())
 """

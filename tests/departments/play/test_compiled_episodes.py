@@ -3,11 +3,11 @@ import shutil
 import numpy as np
 import pytest
 
+from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs, run_episodes
 from departments.policies.joint import JointPolicy
 from departments.rules.ordering import benchmark_levels
-from departments.rules.recommendation import parse_policy
 from environment import World, load_firm, parse_firm
 from environment.toolchain import COMPILERS
 from tests.small_firms import fresh, pair, world_of

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from departments.named_policies import parse_rule
 from departments.play.episode import SHARD, Episodes, run_costs, run_episodes, shards
-from departments.rules.ordering import BaseStock, parse_rule
+from departments.rules.ordering import BaseStock
 from environment import World, load_firm
 from tests.oracles import SlowWorld, chain_of
 from tests.small_firms import pair, tree, world_of

@@ -2,9 +2,8 @@ from itertools import chain
 
 import numpy as np
 
+from departments.named_policies import parse_policy, parse_rule
 from departments.play.order_curves import habits
-from departments.rules.ordering import parse_rule
-from departments.rules.recommendation import parse_policy
 from environment import World
 from tests.small_firms import pair
 from tests.small_markets import market

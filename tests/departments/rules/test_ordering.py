@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from departments.named_policies import parse_rule
 from departments.play.episode import run_costs
-from departments.rules.ordering import BaseStock, benchmark_levels, echelon_weights, parse_rule, reorder_rule
+from departments.rules.ordering import BaseStock, benchmark_levels, echelon_weights, reorder_rule
 from environment import World, load_firm, parse_firm
 from heuristics.mass import lead_time_demand, point_mass
 from heuristics.reorder import order_up_to_cost

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from departments.named_policies import parse_policy
 from departments.play.episode import Episodes, run_costs, run_episodes, shards
 from departments.rules.ordering import delivered_cost
-from departments.rules.recommendation import parse_policy
 from environment import World, load_firm
 
 EPISODES = 512

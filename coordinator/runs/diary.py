@@ -1,0 +1,163 @@
+"""What a run writes down while a scheme teaches: metrics, events, checkpoints; and what it is asked meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.learning.iterations import Training
+from coordinator.learning.settings import Settings
+from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.runs.hot_swap import Replacements
+from coordinator.runs.mailbox import Mailbox
+from coordinator.schemes.imarl import IMARL, Progress
+from coordinator.schemes.pathwise import Pathwise
+from coordinator.schemes.setup import Plan
+from coordinator.schemes.simultaneous import Together
+from departments.policies.policy import Snapshot
+
+CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
+
+
+class Watcher(Protocol):
+    """Whoever shows how a run goes."""
+
+    def note(self, line: str) -> None:
+        """Something happened once: an actor is ready, a policy was accepted, a worker was restarted."""
+
+    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
+        """An iteration is done; `cost` is the last known cost of the firm on selection episodes."""
+
+
+def together(settings: Settings) -> type[Together]:
+    """The scheme that teaches all departments at once."""
+    return Pathwise if settings.scheme == "pathwise" else Together
+
+
+class Diary:
+    """Writes down what a scheme does, and shows it."""
+
+    def __init__(self, run: RunFolder, training: Training, watcher: Watcher, replacements: Replacements) -> None:
+        self.run, self.training, self.watcher = run, training, watcher
+        self.replacements, self.mailbox = replacements, Mailbox(run.path)
+        self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
+        self.events = 0
+        self.due = 0.0  # when the next checkpoint is
+
+    def resume(self, plan: Plan, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> IMARL | Together:
+        """Go on from a checkpoint."""
+        snapshots, states, critic = unpack(arrays, record["snapshots"])
+        training, mine = self.training, record["diary"]
+        training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
+        self.iteration, self.benchmark, self.cost = mine["iteration"], mine["benchmark"], mine["cost"]
+        published = (s for role, s in snapshots.items() if role.startswith("published/"))
+        training.published |= {snapshot.department: snapshot for snapshot in published}
+        training.bring_back(states, critic)
+        self.events = mine["events"]
+        self.run.go_back_to(self.iteration, self.events)
+        if "replacements" in record:
+            self.replacements.resume(record["replacements"])
+        self.watcher.note(f"resumed after iteration {self.iteration}")
+        plain = record["scheme"]
+        if training.settings.scheme == "imarl":
+            return IMARL.resume(plan.network, training, plain, snapshots)
+        return together(training.settings).resume(training, plain, snapshots)
+
+    def follow(self, scheme: IMARL | Together) -> None:
+        """Let a scheme teach until it is done, and write everything down."""
+        if self.iteration == 0:
+            self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
+        scheme.run(self._watch, self._accepted, lambda: self._keep(scheme))
+        self._keep(scheme, last=True)
+
+    def _base(self) -> list[Snapshot]:
+        return list(self.training.published.values())
+
+    def _watch(self, progress: Progress) -> None:
+        self.iteration += 1
+        if progress.cost is not None:
+            self.cost = progress.cost
+        common = {
+            "iteration": self.iteration,
+            "seconds": self.training.seconds,
+            "env_steps": self.training.env_steps,
+            "job": progress.job,
+            "benchmark_cost": self.benchmark,
+            "cost": progress.cost,
+            **progress.result.critic,
+        }
+        for name, update in progress.result.updates.items():
+            version = progress.result.snapshots[name].version
+            own = {"department": name, "version": version} | update._asdict()
+            self.run.append("metrics.csv", METRICS, common | own)
+        self.watcher.iteration(progress, self.training, self.cost, self.benchmark)
+
+    def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
+        settings = self.training.settings
+        provenance = {"run": self.run.path.name, "scheme": settings.scheme, "seed": settings.seed}
+        tested = {"gain": gain, "se": error} if gain == gain else {}
+        self.run.save_snapshot(snapshot, provenance | tested)
+        self._event("accepted", snapshot.department, snapshot.version, gain, error)
+        if gain == gain:
+            who = f"{snapshot.department} version {snapshot.version}"
+            self.watcher.note(f"{who} accepted: saves {gain:.1f} ± {error:.1f} an episode")
+
+    def _event(
+        self,
+        event: str,
+        department: str = "",
+        version: int | None = None,
+        gain: float = np.nan,
+        error: float = np.nan,
+        asked: dict[str, object] | None = None,
+    ) -> None:
+        row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
+        self.events += 1
+        self.run.append(
+            "events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error} | (asked or {})
+        )
+
+    def _take_up(self, scheme: IMARL | Together, last: bool) -> None:
+        """Carry out what was asked of the run; its effect and its answer stand in the next checkpoint."""
+        for request in self.mailbox.pending():
+            if request.id in self.replacements.answers:
+                continue
+            if last:
+                self.replacements.too_late(request, self.iteration)
+                continue
+            answer, version, details = self.replacements.carry_out(request, scheme, self.iteration)
+            event = {"swap": "swapped", "rollback": "rolled back"}[request.kind] if version is not None else "refused"
+            asked: dict[str, object] = {"who": request.who, "why": request.why, "details": details}
+            self._event(event, request.department, version, asked=asked)
+            self.watcher.note(answer["message"])
+
+    def _keep(self, scheme: IMARL | Together, last: bool = False) -> None:
+        """Write a checkpoint if one is due; whatever came after it is done again after a crash."""
+        start, training = time.monotonic(), self.training
+        if start < self.due and not last and not self.mailbox.pending():
+            return
+        self._take_up(scheme, last)
+        while self.restarts < training.crew.restarts:
+            self.restarts += 1
+            self._event("restarted")
+        plain, snapshots = scheme.record()
+        published = {f"published/{name}": snapshot for name, snapshot in training.published.items()}
+        arrays, about = pack(snapshots | published, *training.learner_states())
+        diary = {
+            "iteration": self.iteration,
+            "seconds": training.seconds,
+            "env_steps": training.env_steps,
+            "benchmark": self.benchmark,
+            "cost": self.cost,
+            "events": self.events,
+        }
+        swapped = self.replacements.record()
+        self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary, "replacements": swapped})
+        for request in self.mailbox.pending():
+            if request.id in self.replacements.answers:
+                self.mailbox.reply(self.replacements.answers[request.id])
+        now = time.monotonic()
+        self.due = now + (now - start) / CHECKPOINT_SHARE

@@ -1,0 +1,60 @@
+"""Where a policy may come from: a run, one version of it, or a policy file of a run; and whether it fits a firm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from environment import Firm, World
+
+
+def fingerprint(firm: Firm) -> str:
+    """Names a firm's structure: stock points, products, supply, order limits, customers. Costs and laws may differ."""
+    world = World(firm, np.zeros((len(firm.names), len(firm.products))))
+    structure = {
+        "stock_points": firm.names,
+        "products": firm.products,
+        "unmet": firm.unmet,
+        "edges": world.network.edge_names,
+        "slots": world.slots,
+        "max_order": firm.amounts("max_order").tolist(),
+        "segments": {name: sorted(firm.segments(name)) for name in firm.customers},
+    }
+    return hashlib.sha256(json.dumps(structure).encode()).hexdigest()[:16]
+
+
+def run_and_version(department: str, text: str) -> tuple[Path, int | None] | None:
+    """The run folder, and the version if one is asked for, of `RUN`, `RUN@VERSION` or a policy file; None: a rule.
+
+    Raises:
+        ValueError: one line; it names a file or folder that is none.
+    """
+    place, _, version = text.partition("@")
+    path = Path(place)
+    if path.suffix == ".safetensors":
+        if version or not path.stem.isdigit() or path.parent.name != department:
+            raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
+        return path.parents[2], int(path.stem)
+    if path.is_dir():
+        if version and not version.isdigit():
+            raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
+        return path, int(version) if version else None
+    if "/" in place:
+        raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
+    return None
+
+
+def must_be_built_alike(firm: Firm, trained: Firm, policy: str) -> None:
+    """Refuse a run's policy in a firm that is built otherwise than the one it was trained for.
+
+    Raises:
+        ValueError: one line.
+    """
+    if fingerprint(trained) != fingerprint(firm):
+        raise ValueError(
+            f"--policy {policy!r} was trained for firm {trained.name!r}, which is built otherwise than {firm.name!r}: "
+            "stock points, products, supply, order limits and segments must be the same"
+        )

@@ -1,0 +1,58 @@
+"""How a process starts a local Ray or joins a standing one, with token authentication."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def connect(namespace: str, address: str | None, *, scratch: str | None = None) -> tuple[Any, bool]:
+    """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
+
+    Args:
+        namespace: of whatever is named from here.
+        address: of a standing Ray; None starts one.
+        scratch: folder of a Ray that is started here, for its sockets and logs; a short path.
+
+    Returns:
+        The module `ray`, which reads its environment when it is imported, so it must be imported here first; and
+        whether it was not connected before.
+
+    Raises:
+        ValueError: nothing answers at the address.
+    """
+    if address is not None:
+        _knock(address)
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
+    if address is None:
+        os.environ.update(_THREADS)  # the local Ray's processes inherit it, which costs nothing
+        where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        if scratch is not None:
+            where["_temp_dir"] = scratch
+    else:
+        where = {"address": address, "runtime_env": {"env_vars": _THREADS}}
+    import ray
+
+    if ray.is_initialized():
+        return ray, False
+    try:
+        ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
+    except ConnectionError as error:
+        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
+    return ray, True
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens; Ray would take minutes to say so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # a name such as auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
