@@ -25,8 +25,8 @@ import numpy as np
 
 from coordinator.learning.settings import Settings
 from coordinator.live import RunningFirm
-from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
+from coordinator.live.start import Opening, open_firm
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import plan_of
 from departments.policies.policy import Snapshot

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from coordinator.live.opening import Opening, open_firm
+from coordinator.live.start import Opening, open_firm
 
 _LOOK = 0.2  # s between two looks; more often, and looking takes time from the ticks
 

@@ -12,6 +12,14 @@ MAY_IMPORT = {
     "departments": {"environment", "heuristics"},
     "coordinator": {"environment", "heuristics", "departments"},
 }
+# Folders of a package from the ground up: a file may import from its own folder and from those before it.
+FLOORS = {
+    "coordinator": (
+        *("version", "storage", "critic", "workers", "learning", "schemes", "envs", "runs", "evaluation", "live"),
+        *("monitoring", "office", "explain", "experiments", "report", "cli"),
+    ),
+    "departments": ("numerics", "rules", "policies", "learning", "play", "serving", "named_policies", "department"),
+}
 FILES = {str(path.relative_to(ROOT)): path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}
 
 
@@ -44,10 +52,53 @@ def test_a_package_imports_only_what_lies_below_it(name):
     assert ours <= MAY_IMPORT[package] | {package}
 
 
+def _modules():
+    """Our modules by dotted name."""
+    return {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in FILES}
+
+
+def _edges():
+    """Which of our modules each of our modules imports."""
+    modules = _modules()
+    for module, name in modules.items():
+        for found in _imported(FILES[name]):
+            owner = found if found in modules else found.rpartition(".")[0]
+            if owner in modules and owner != module:
+                yield module, owner
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_folder_imports_from_a_floor_above(package):
+    floors = FLOORS[package]
+    upward = []
+    for module, imported in _edges():
+        (top, *rest), (other, *below) = module.split("."), imported.split(".")
+        if top == other == package and rest and below and floors.index(below[0]) > floors.index(rest[0]):
+            upward.append(f"{module} -> {imported}")
+    assert upward == []
+
+
+def test_imports_run_in_no_circle():
+    below = {}
+    for module, imported in _edges():
+        below.setdefault(module, set()).add(imported)
+    done = set()
+
+    def walk(module, way):
+        assert module not in way, f"circle: {' -> '.join([*way, module])}"
+        if module not in done:
+            for imported in sorted(below.get(module, ())):
+                walk(imported, [*way, module])
+            done.add(module)
+
+    for module in sorted(below):
+        walk(module, [])
+
+
 def test_only_the_files_that_make_actors_know_ray():
     assert [name for name, path in FILES.items() if any(m.split(".")[0] == "ray" for m in _imported(path))] == [
         "coordinator/live/actors.py",
-        "coordinator/live/staff.py",
+        "coordinator/live/actor_clients.py",
         "coordinator/workers/ray_session.py",
     ]
 

@@ -18,7 +18,7 @@ from coordinator.cli.options import (
     WhoOption,
     WhyOption,
 )
-from coordinator.live.place import HOME
+from coordinator.live.home import HOME
 
 
 def swap(
@@ -86,7 +86,7 @@ def override(
 ) -> int:
     """Give a stock point's order, or what is recommended, by hand for some periods."""
     from coordinator.live.book import Book
-    from coordinator.live.place import folder_of
+    from coordinator.live.home import folder_of
 
     book = Book(folder_of(name, home) / "book.sqlite")
     frame = book.facts()["frame"]
@@ -139,7 +139,7 @@ def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noq
     import time
     import uuid
 
-    from coordinator.live.place import absolute
+    from coordinator.live.home import absolute
     from coordinator.runs.folder import RunFolder
     from coordinator.runs.hot_swap import must_have_departments
     from coordinator.runs.mailbox import Request, ask

@@ -12,7 +12,7 @@ import typer
 
 from coordinator.cli.options import HomeOption, JsonOption, NameArgument, WhoOption, WhyOption, seconds
 from coordinator.cli.show import show
-from coordinator.live.place import HOME
+from coordinator.live.home import HOME
 
 
 def live(
@@ -39,7 +39,7 @@ def live(
     home: HomeOption = HOME,
 ) -> None:
     """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
-    from coordinator.live.opening import Opening, open_firm
+    from coordinator.live.start import Opening, open_firm
 
     pace = 0.0 if tick == "max" else seconds("--tick", tick)
     asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
@@ -94,7 +94,7 @@ def history(
 ) -> None:
     """What was decided and done, from the book; also of a firm that does not run."""
     from coordinator.live.book import Book
-    from coordinator.live.place import folder_of
+    from coordinator.live.home import folder_of
 
     book = Book(folder_of(name, home) / "book.sqlite")
     known = book.facts()["frame"]

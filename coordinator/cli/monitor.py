@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.live.place import HOME
+from coordinator.live.home import HOME
 
 
 def monitor(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.options import HomeOption, NameArgument
-from coordinator.live.place import HOME
+from coordinator.live.home import HOME
 
 
 def office(

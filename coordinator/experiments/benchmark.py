@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from coordinator.experiments.curves import learning_curves
-from coordinator.experiments.folder import ASKED, read_json
+from coordinator.experiments.folder import ASKED, REPORT, read_json
 from coordinator.experiments.options import budget, checked, config_file
 from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
-from coordinator.report.write import NAME as REPORT
 from coordinator.schemes.setup import plan_of
 from coordinator.storage.policies import write_atomically
 from coordinator.version import program_version

@@ -19,6 +19,7 @@ from coordinator.learning.settings import Scheme
 from coordinator.runs.folder import RunFolder
 from environment.grid import GRID
 
+REPORT = "report.html"
 _NEEDED = ("firm", "scheme", "seed", "unit", "episodes", "policies", "seconds")  # of every result.json
 ASKED = "asked.json"
 

@@ -1,6 +1,6 @@
 """The running firm on Ray: named, detached actors.
 
-This, `coordinator.live.staff`, `coordinator.workers.ray_group` and `ray_session` are the files that know Ray.
+This, `coordinator.live.actor_clients`, `coordinator.workers.ray_group` and `ray_session` are the files that know Ray.
 """
 
 from __future__ import annotations
@@ -8,71 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from coordinator.live.messages import read, written
+from coordinator.live.process_info import Place, here
 from departments.serving.numpy_policy import Brief
 from departments.serving.policy_server import Desk
 
 _CRITIC_NICE = 5  # it follows when the ticks leave time for it
-
-
-def namespace_of(name: str) -> str:
-    """The Ray namespace of a running firm."""
-    return f"firmwide-live-{name}"
-
-
-def taken(namespace: str) -> bool:
-    """Whether a coordinator is there already."""
-    import ray
-
-    try:
-        ray.get_actor("coordinator", namespace=namespace)
-    except ValueError:
-        return False
-    return True
-
-
-def gone(reference: Any) -> str | None:  # noqa: ANN401
-    """Why a call that has ended failed, one line; None if it did not."""
-    import ray
-
-    try:
-        ray.get(reference)
-    except ray.exceptions.RayError as error:
-        return _last_line(error)
-    return None
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "Error: " in line]
-    return (told or lines)[-1]
-
-
-class Place(NamedTuple):
-    """Where an actor is."""
-
-    pid: int
-    node: str
-    restarts: int  # times that Ray has started it again
-
-
-def here() -> Place:
-    """The place of the actor that asks."""
-    import ray
-    from ray._private.state import actors  # what was_current_actor_reconstructed asks; it drops the number
-
-    context = ray.get_runtime_context()
-    about = actors(actor_id=context.get_actor_id())
-    return Place(os.getpid(), str(context.get_node_id()), int(about["NumRestarts"]))
-
-
-def session() -> str:
-    """Names the actor that asks, through all its restarts."""
-    import ray
-
-    return str(ray.get_runtime_context().get_actor_id())
 
 
 class DepartmentActor:
@@ -134,7 +77,7 @@ def _build(kind: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         from coordinator.live.fed import Fed
 
         return Fed(*arguments)
-    from coordinator.live.appraisal import Appraiser
+    from coordinator.live.examiner import Appraiser
 
     os.nice(_CRITIC_NICE)
     return Appraiser(*arguments)
@@ -148,7 +91,7 @@ def create(firm: Path, namespace: str, firm_text: str, seed: int, frame: Any, op
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from coordinator.live.coordinator import Coordinator
+    from coordinator.live.tick_process import Coordinator
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {

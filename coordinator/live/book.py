@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from coordinator.live.moment import Arrays
+from coordinator.live.period_start import Arrays
 
 _TABLES = """
 create table if not exists firm (key text primary key, value text not null);

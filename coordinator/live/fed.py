@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from coordinator.live.feed_files import ARRIVALS, read_observations, read_traffic
-from coordinator.live.frame import Frame
-from coordinator.live.moment import Arrays, Moment
+from coordinator.live.layout import Frame
+from coordinator.live.period_start import Arrays, Moment
 from coordinator.live.simulated import LIVE, Simulated
 from departments.serving.numpy_policy import Array
 from environment import Exogenous, Report, State

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from coordinator.storage.files import write_atomically
 from departments.serving.numpy_policy import Array
 

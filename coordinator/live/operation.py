@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from coordinator.live.book import Book, Command, Event
-from coordinator.live.by_hand import checked_override, given_decision
-from coordinator.live.frame import Frame
-from coordinator.live.moment import Arrays, Moment, moment_in, packed, unpacked
+from coordinator.live.counters import LATENCY, TICK, Record, add_account, observe
+from coordinator.live.layout import Frame
+from coordinator.live.overrides import checked_override, given_decision
+from coordinator.live.period_start import Arrays, Moment, moment_in, packed, unpacked
 from coordinator.live.policies import keep_brief, read_brief, versions
-from coordinator.live.totals import LATENCY, TICK, Record, add_account, observe
 from departments.serving.numpy_policy import Array, Brief, Decider
 from departments.serving.policy_server import Answer
 

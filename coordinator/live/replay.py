@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.book import Book
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from coordinator.live.simulated import Simulated
 from departments.serving.numpy_policy import Array
 

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from coordinator.live.book import Book
-from coordinator.live.frame import Frame
-from coordinator.live.place import HOME, absolute, folder_of, leave, place_of
+from coordinator.live.home import HOME, absolute, folder_of, leave, place_of
+from coordinator.live.layout import Frame
 from coordinator.storage.files import write_atomically
 
 Answer = dict[str, Any]
@@ -25,7 +25,7 @@ class RunningFirm:
 
     def __init__(self, name: str, folder: Path, ray: Any, started: bool) -> None:  # noqa: ANN401
         """Use `connect`."""
-        from coordinator.live.actors import namespace_of
+        from coordinator.live.process_info import namespace_of
 
         self.name, self.folder = name, folder
         self._ray, self._started, self._namespace = ray, started, namespace_of(name)
@@ -41,7 +41,7 @@ class RunningFirm:
         Raises:
             ValueError: one line; there is no such firm, or it does not run.
         """
-        from coordinator.live.actors import namespace_of
+        from coordinator.live.process_info import namespace_of
         from coordinator.workers.ray_session import connect
 
         folder = folder_of(name, Path(home))

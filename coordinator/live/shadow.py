@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from coordinator.live.book import Command
-from coordinator.live.moment import Arrays
+from coordinator.live.period_start import Arrays
 from departments.serving.numpy_policy import Array, Brief
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 
-from coordinator.live.moment import Arrays, Moment
+from coordinator.live.period_start import Arrays, Moment
 from departments.rules.ordering import benchmark_levels
 from departments.serving.numpy_policy import Array
 from environment import Exogenous, Report, State, World

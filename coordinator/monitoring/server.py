@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from coordinator.live.place import folder_of, place_of
+from coordinator.live.home import folder_of, place_of
 from coordinator.live.running_firm import RunningFirm
 from coordinator.monitoring.firm import Figures, FirmCollector
 from coordinator.monitoring.run import RunCollector

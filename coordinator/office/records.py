@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from coordinator.live.policies import read_brief, versions
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from coordinator.live.place import place_of
+from coordinator.live.home import place_of
 
 if TYPE_CHECKING:
     from coordinator.live.running_firm import RunningFirm

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coordinator.experiments.folder import read_benchmark
+from coordinator.experiments.folder import REPORT, read_benchmark
 from coordinator.report.benchmark_page import benchmark_page
 from coordinator.report.run_page import run_page
 from coordinator.storage.policies import write_atomically
-
-NAME = "report.html"
 
 
 def write_report(path: Path, out: Path | None = None) -> Path:
@@ -25,7 +23,7 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     Raises:
         ValueError: one line; the folder is neither, or a file of it is damaged, or `out` is a folder.
     """
-    target = path / NAME if out is None else out
+    target = path / REPORT if out is None else out
     if target.is_dir():
         raise ValueError(f"--out must be a file, got the folder {str(target)!r}")
     if (path / "benchmark.json").is_file():

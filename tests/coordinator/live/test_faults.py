@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.live_faults import a_run, malformed, run_faults
-from coordinator.live.briefs import Briefs
+from coordinator.live.policy_bundles import Briefs
 from environment import load_firm
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from coordinator.live.book import Book
+from coordinator.live.create import found, source_of
 from coordinator.live.fed import Fed, Shadow
 from coordinator.live.feed_files import observation_columns, write_decisions
-from coordinator.live.founding import found, source_of
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from coordinator.live.operation import Operation
 from tests.coordinator.live.test_operation import Office, begun
 

@@ -4,8 +4,8 @@ import time
 import pytest
 
 from coordinator.live import RunningFirm
-from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
+from coordinator.live.start import Opening, open_firm
 
 QUICK = {
     "health_check_initial_delay_ms": 500,

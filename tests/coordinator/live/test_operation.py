@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from coordinator.live.attendance import Attendance
 from coordinator.live.book import Book, Command, OvertakenError
-from coordinator.live.founding import found, source_of
+from coordinator.live.create import found, source_of
 from coordinator.live.operation import Operation, Reply
 from coordinator.live.replay import replay
+from coordinator.live.restarts import Attendance
 from coordinator.live.simulated import Simulated
 from departments.serving.policy_server import Desk
 from environment import load_firm
@@ -209,7 +209,7 @@ def test_what_cannot_be_carried_out_is_refused_in_one_line_and_changes_nothing(
 
 
 def test_a_swap_is_in_force_with_the_next_tick_survives_a_successor_and_can_be_rolled_back(tmp_path):
-    from coordinator.live.briefs import Briefs
+    from coordinator.live.policy_bundles import Briefs
 
     operation = begun(tmp_path / "f", "a1")
     operation.tick()
@@ -257,7 +257,7 @@ def test_a_book_that_was_tampered_with_is_found_out(tmp_path):
     ],
 )
 def test_a_replay_finds_a_swap_or_an_override_that_was_not_wholly_in_effect(change, tmp_path):
-    from coordinator.live.briefs import Briefs
+    from coordinator.live.policy_bundles import Briefs
 
     operation = begun(tmp_path / "f", "a1")
     for tick in range(6):

@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator.live.figures import figures
-from coordinator.live.place import settle_at
+from coordinator.live.home import settle_at
+from coordinator.live.metrics import figures
 from coordinator.monitoring.firm import FirmCollector
 from coordinator.monitoring.registry import REGISTRY, SAMPLES
 from coordinator.monitoring.run import RunCollector, Tail

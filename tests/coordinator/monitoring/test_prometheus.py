@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 
 from coordinator.cli import run
-from coordinator.live.opening import Opening, open_firm
+from coordinator.live.start import Opening, open_firm
 from coordinator.monitoring.registry import SAMPLES
 from coordinator.runs.train import train
 from tests.coordinator.monitoring.tools import WORDS, needs_prometheus, panels, promtool, rules

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from coordinator.live.opening import Opening, open_firm
+from coordinator.live.start import Opening, open_firm
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 
 from coordinator.evaluation.evaluate import load_policy_or_rule, trained_policy
 from coordinator.learning.settings import LoopSettings, Settings
-from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.policy_bundles import Briefs, departments_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import plan_of
 from departments.policies.policy import PolicyConfig

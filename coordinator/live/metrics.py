@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.live.counters import COUNTED, LATENCY, TICK, fill_rate, shown
 from coordinator.live.operation import Operation
-from coordinator.live.totals import COUNTED, LATENCY, TICK, fill_rate, shown
 
 Record = dict[str, Any]
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.actors import here, session
+from coordinator.live.actor_clients import RayStaff
 from coordinator.live.book import Book, Command, Event, OvertakenError
 from coordinator.live.feed_files import write_decisions
-from coordinator.live.figures import canary_figures, figures
-from coordinator.live.frame import Frame
-from coordinator.live.moment import Moment
+from coordinator.live.layout import Frame
+from coordinator.live.metrics import canary_figures, figures
 from coordinator.live.operation import Operation
+from coordinator.live.period_start import Moment
+from coordinator.live.process_info import here, session
 from coordinator.live.shadow import Canary, Play
-from coordinator.live.staff import RayStaff
 from departments.serving.numpy_policy import Brief
 
 _REPORT_EVERY = 0.25  # s between two reports to the monitor

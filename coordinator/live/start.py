@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.live.book import Book
-from coordinator.live.frame import Frame
-from coordinator.live.place import leave, place_of, settle_at, start_keeper
+from coordinator.live.home import leave, place_of, settle_at
+from coordinator.live.keeper import start_keeper
+from coordinator.live.layout import Frame
 from coordinator.live.running_firm import RunningFirm
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -38,7 +39,8 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     Raises:
         ValueError: one line; nothing has been started.
     """
-    from coordinator.live.actors import create, gone, namespace_of, taken
+    from coordinator.live.actors import create
+    from coordinator.live.process_info import gone, namespace_of, taken
     from coordinator.workers.ray_session import connect
 
     folder = _founded(asked, report)
@@ -74,7 +76,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
 
 def _must_not_run(folder: Path) -> None:
     """Refuse a second coordinator for the same book; what only live.json remembers does not run."""
-    from coordinator.live.actors import namespace_of, taken
+    from coordinator.live.process_info import namespace_of, taken
     from coordinator.workers.ray_session import connect
 
     place = place_of(folder)
@@ -110,7 +112,7 @@ def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
         return folder
     if asked.source is None:
         raise ValueError(f"--name {name!r} is no firm in {asked.home} yet: say which RUN|FIRM it shall be")
-    from coordinator.live.founding import found, source_of
+    from coordinator.live.create import found, source_of
 
     firm, policies = source_of(asked.source, asked.policies)
     feed = None if asked.feed is None else str(asked.feed.resolve())

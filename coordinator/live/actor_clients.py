@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coordinator.live.actors import Place
-from coordinator.live.attendance import Attendance
 from coordinator.live.book import Event
 from coordinator.live.messages import read, written
-from coordinator.live.moment import Arrays, Moment
 from coordinator.live.operation import Question, Reply
+from coordinator.live.period_start import Arrays, Moment
+from coordinator.live.process_info import Place
+from coordinator.live.restarts import Attendance
 from departments.serving.numpy_policy import Array
 from departments.serving.policy_server import Answer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from departments.serving.numpy_policy import Array
 
 _SHARE = 1e-9  # by which exposures that are written with decimals may exceed the slots

@@ -3,9 +3,9 @@ import signal
 
 import pytest
 
-from coordinator.live.attendance import Attendance
-from coordinator.live.opening import Opening, open_firm
 from coordinator.live.replay import replay
+from coordinator.live.restarts import Attendance
+from coordinator.live.start import Opening, open_firm
 from tests.coordinator.live.test_nodes import until
 
 

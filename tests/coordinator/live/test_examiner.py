@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from coordinator.live.appraisal import Appraiser
 from coordinator.live.book import Command
-from coordinator.live.briefs import Briefs
+from coordinator.live.examiner import Appraiser
+from coordinator.live.policy_bundles import Briefs
 from coordinator.live.shadow import Canary, Play
 from departments.serving.numpy_policy import Decider
 from environment import load_firm

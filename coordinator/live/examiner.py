@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.briefs import Briefs, departments_of
 from coordinator.live.fed import Shadow
-from coordinator.live.frame import Frame
-from coordinator.live.moment import Arrays
+from coordinator.live.layout import Frame
+from coordinator.live.period_start import Arrays
+from coordinator.live.policy_bundles import Briefs, departments_of
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
 from departments.policies.loop import RECOMMENDATION

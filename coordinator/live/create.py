@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.book import Book
-from coordinator.live.briefs import Briefs, departments_of
+from coordinator.live.counters import new_totals
 from coordinator.live.fed import first_awaiting
-from coordinator.live.frame import Frame
-from coordinator.live.moment import packed
+from coordinator.live.layout import Frame
+from coordinator.live.period_start import packed
 from coordinator.live.policies import keep_brief
+from coordinator.live.policy_bundles import Briefs, departments_of
 from coordinator.live.simulated import Simulated
-from coordinator.live.totals import new_totals
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.files import write_atomically
 from departments.policies.loop import RECOMMENDATION

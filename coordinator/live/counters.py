@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coordinator.live.frame import Frame
+from coordinator.live.layout import Frame
 from departments.serving.numpy_policy import Array
 
 LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)  # s, upper ends of buckets
