@@ -24,10 +24,10 @@ from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 from coordinator.experiments.options import checked
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.group import LocalCrew
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import LocalGroup
 from coordinator.workers.process import settle
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World, load_firm
 from environment.observation import Observer
 
@@ -38,7 +38,7 @@ _PERIODS, _REPEATS = 75, 5
 def acting(name: str, copies: int, device: str) -> dict[str, dict[str, float]]:
     """Steps per second of the world by base-stock, and with networks."""
     firm = load_firm(name)
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels, device=device)
     policies = {
         "world": FixedLevels(BaseStock("base-stock", levels), world),
@@ -57,8 +57,8 @@ def learning(name: str, copies: int, device: str) -> dict[str, float]:
     wide = {"minibatch": copies * firm.periods.train // 8}
     given = {"device": device, "copies": copies, "ppo": wide, "critic": wide, "imarl": {"base_policy": "benchmark"}}
     settings = checked(Settings, given)
-    plan = plan_of(firm, settings)
-    training = Training(LocalCrew(plan.blueprint), settings, plan.base(settings), plan.streams, firm.periods.train)
+    plan = setup_of(firm, settings)
+    training = Training(LocalGroup(plan.factories), settings, plan.base(settings), plan.streams, firm.periods.train)
     numbers = itertools.count()
 
     def iterate() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import Firm, Network
 from environment.laws import TABLE_SIZE, quantile_table
 
@@ -71,7 +71,7 @@ class JaxWorld:
         self.edges = list(zip(network.edge_target.tolist(), network.supplier_rank.tolist(), strict=True))
         self.inside, self.supplier_of_line = inside, network.line_supplier.tolist()
         self.supplier_count = network.supplier_count
-        self.level = (benchmark_levels(firm) if levels is None else levels)[:, 0]
+        self.level = (baseline_levels(firm) if levels is None else levels)[:, 0]
         self.start = self.level
         self.max_order = firm.amounts("max_order")[:, 0]
         self.holding, self.penalty = firm.amounts("holding_cost")[:, 0], firm.amounts("backorder_cost")[:, 0]
@@ -181,7 +181,7 @@ def disagreement(name: str, periods: int = 75, copies: int = 64) -> float:
     from environment import World, load_firm
 
     firm = load_firm(name)
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     ours = World(firm, levels)
     chance = ours.draw(periods, copies, ours.generator(1))
     supplier = None if chance.supplier is None else jnp.asarray(chance.supplier[:, :, 0].numpy())

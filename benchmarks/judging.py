@@ -15,7 +15,7 @@ from torch import Tensor
 
 from coordinator.envs.core import REACH, Form
 from departments.play.episode import Policy, run_costs, shards
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import State, World, load_firm
 from environment.observation import Observer, Scaling
 
@@ -69,7 +69,7 @@ class Judge:
     def __init__(self, form: Form, budget: float) -> None:
         """Prepare the episodes; `budget` is in seconds of training."""
         firm = load_firm(FIRM)
-        self.levels, self.form, self.budget = benchmark_levels(firm), form, budget
+        self.levels, self.form, self.budget = baseline_levels(firm), form, budget
         self.world = World(firm, self.levels)
         self.observer = Observer(self.world, self.levels, SCALINGS[form])
         self.unit = float((firm.amounts("holding_cost") * self.levels).sum())  # money: rewards are -cost / unit

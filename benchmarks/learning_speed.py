@@ -14,14 +14,14 @@ from coordinator.critic.value_function import CriticConfig, values_of
 from coordinator.experiments.options import checked
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import LoopSettings, Settings, Wiring
-from coordinator.runs.train import build_crew
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.group import Crew, LocalCrew
+from coordinator.runs.train import build_workers
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import LocalGroup, WorkerGroup
 from departments.learning.pathwise import descend
 from departments.learning.ppo import PPOConfig
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.policies.policy import PolicyConfig
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import World, load_firm
 from environment.observation import Observer
 
@@ -32,17 +32,17 @@ def update_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     """Passes over samples per second of the PPO update and of the critic's, on one rollout of `Settings()`."""
     settings = Settings(device=device)
     firm = load_firm(_FIRM)
-    plan = plan_of(firm, settings)
-    crew = LocalCrew(plan.blueprint)
+    plan = setup_of(firm, settings)
+    workers = LocalGroup(plan.factories)
     samples = settings.copies * firm.periods.train
-    (world,), department = crew.environments, crew.departments[_LEARNING]
+    (world,), department = workers.environments, workers.departments[_LEARNING]
     world.call("publish", *plan.base(settings).values())
     streams, shard = [plan.streams[_LEARNING]], ([_LEARNING], settings.copies, (0,))
-    values = values_of(crew.critic.call("calibrate", streams, world.call("rewards", *shard)))
+    values = values_of(workers.critic.call("calibrate", streams, world.call("rewards", *shard)))
     seen, lesson = world.call("rollout", [_LEARNING], streams, values, *shard[1:], returns=2)
 
     def criticise() -> None:
-        crew.critic.call("learn", streams, lesson)
+        workers.critic.call("learn", streams, lesson)
 
     def learn() -> None:
         department.call("learn", (0,), seen)
@@ -70,9 +70,9 @@ def gradient_speed(report: Callable[[str], None], repeats: int = 9) -> dict[str,
     for name, observation in itertools.product(("a1", "d1"), ("downstream", "pipeline")):
         settings = Settings(scheme="pathwise", policy=PolicyConfig(observation=observation))  # type: ignore[arg-type]
         firm = load_firm(name)
-        plan = plan_of(firm, settings)
-        world = World(firm, benchmark_levels(firm))
-        observer = Observer(world, benchmark_levels(firm), "standard")
+        plan = setup_of(firm, settings)
+        world = World(firm, baseline_levels(firm))
+        observer = Observer(world, baseline_levels(firm), "standard")
         policies, compiled = list(plan.base(settings).values()), CompiledRollouts(world, observer)
         start, chance = world.reset(128), world.draw(plan.window, 128, world.generator(0))
         ways: dict[str, Callable[[], object]] = {
@@ -101,9 +101,9 @@ def memory_speed(report: Callable[[str], None], iterations: int = 5) -> dict[str
     for kind in ("none", "stack", "gru"):
         loop = LoopSettings(policy=PolicyConfig(memory=kind))  # type: ignore[arg-type]
         settings = checked(Settings, {"scheme": "mtma", "loop": loop})
-        plan = plan_of(firm, settings)
-        crew = LocalCrew(plan.blueprint)
-        learners[kind] = Training(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
+        plan = setup_of(firm, settings)
+        workers = LocalGroup(plan.factories)
+        learners[kind] = Training(workers, settings, plan.base(settings), plan.streams, firm.periods.train)
     taken: dict[str, list[float]] = {kind: [] for kind in learners}
     for number in range(iterations + 2):
         for kind, training in learners.items():
@@ -134,10 +134,10 @@ def _steps_per_second(wiring: Wiring, iterations: int) -> dict[str, float]:
     settings = Settings(copies=256, ppo=PPOConfig(minibatch=4096), critic=CriticConfig(minibatch=4096))
     firm = load_firm(_FIRM)
     start = time.perf_counter()
-    plan = plan_of(firm, settings)
-    crew: Crew = build_crew(plan, wiring, "benchmark", lambda _: None)
+    plan = setup_of(firm, settings)
+    workers: WorkerGroup = build_workers(plan, wiring, "benchmark", lambda _: None)
     try:
-        training = Training(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
+        training = Training(workers, settings, plan.base(settings), plan.streams, firm.periods.train)
         began = time.perf_counter() - start
         taken = []
         for number in range(iterations + 3):
@@ -145,7 +145,7 @@ def _steps_per_second(wiring: Wiring, iterations: int) -> dict[str, float]:
             training.iterate([_LEARNING], (0, 1, number), (0, 1, number + 1))
             taken.append(time.perf_counter() - start)
     finally:
-        crew.close()
+        workers.close()
     steps = settings.copies * firm.periods.train
     middle = statistics.median(taken[3:])
     return {

@@ -28,7 +28,7 @@ from coordinator.live import RunningFirm
 from coordinator.live.replay import replay
 from coordinator.live.start import Opening, open_firm
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from departments.policies.policy import Snapshot
 from environment import load_firm
 
@@ -42,7 +42,7 @@ def a_run(folder: Path, firm: str) -> RunFolder:
     run = RunFolder(folder)
     run.create(loaded, settings)
     rng = np.random.default_rng(0)
-    for snapshot in plan_of(loaded, settings).base(settings).values():
+    for snapshot in setup_of(loaded, settings).base(settings).values():
         noise = 0.005 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
         run.save_snapshot(replace(snapshot, parameters=snapshot.parameters + noise, version=1), {})
     return run
@@ -83,9 +83,9 @@ def throw(firm: RunningFirm, run: RunFolder, rng: random.Random, number: int) ->
         )
         return f"malformed {answer['state']}"
     if kind == "override":
-        given = dict.fromkeys(firm.frame.products, float(LEAST_ORDER))
-        if department == firm.frame.recommends:
-            given = {f"{segment}/{firm.frame.products[0]}": 0.5 for segment in firm.frame.segments}
+        given = dict.fromkeys(firm.layout.products, float(LEAST_ORDER))
+        if department == firm.layout.recommends:
+            given = {f"{segment}/{firm.layout.products[0]}": 0.5 for segment in firm.layout.segments}
         return f"override {firm.override(department, given, rng.randint(1, 5), **asked)['state']}"
     if kind == "rollback":
         return f"rollback {firm.rollback(department, **asked)['state']}"

@@ -36,7 +36,7 @@ def measure(source: str, ticks: int, swaps: int, home: Path) -> dict[str, object
             split["ray"] = split["departments"] - split["policy"] / len(firm.departments)
             seconds = after["tick_seconds"]["sum"] - before["tick_seconds"]["sum"]
             department, first = firm.departments[0], firm.committed()
-            rule = "forecast-base-stock" if firm.frame.recommends else "decomposition-aggregation"
+            rule = "forecast-base-stock" if firm.layout.recommends else "decomposition-aggregation"
             swapped = [firm.swap(department, rule)["tick"] for _ in range(swaps)]
             while firm.metrics()["tick"] < max(swapped) + 5:
                 waiting.wait(_LOOK)

@@ -13,10 +13,10 @@ from coordinator.critic.value_function import CriticConfig
 from coordinator.envs.core import Form
 from coordinator.learning.iterations import Iteration, Training
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
-from coordinator.runs.train import build_crew
+from coordinator.runs.train import build_workers
 from coordinator.schemes.imarl import IMARL, Progress
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.group import Crew
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import WorkerGroup
 from coordinator.workers.process import settle
 from departments.learning.ppo import PPOConfig
 from departments.policies.joint import JointPolicy
@@ -64,10 +64,10 @@ def train(
     )
     settle()
     started = time.perf_counter()
-    plan = plan_of(firm, settings)
-    crew: Crew = build_crew(plan, Wiring(backend=backend), "peers", lambda _: None)
+    plan = setup_of(firm, settings)
+    workers: WorkerGroup = build_workers(plan, Wiring(backend=backend), "peers", lambda _: None)
     try:
-        training = _Timed(crew, settings, plan.base(settings), plan.streams, firm.periods.train)
+        training = _Timed(workers, settings, plan.base(settings), plan.streams, firm.periods.train)
         start_up, training.started = time.perf_counter() - started, time.monotonic()
 
         def watch(progress: Progress) -> None:
@@ -82,7 +82,7 @@ def train(
         scheme.run(watch, lambda *_: None, lambda: None)
         seconds = training.seconds
     finally:
-        crew.close()
+        workers.close()
     saved = JointPolicy(judge.world, judge.observer, list(scheme.saved.values()))
     judge.best = (judge.cost(saved)[0], saved)
     steps = settings.copies * firm.periods.train

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from world_speed import FIRMS, FixedLevels, episode
 
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import CompiledWorld, NotCompiledError, OrderUpTo, World, load_firm
 
 EAGER, COMPILED, IN_JAX = "our world", "our world, compiled", "the same in JAX"
@@ -82,7 +82,7 @@ def _worlds() -> dict[str, Any]:
 def _world(name: str) -> tuple[World, FixedLevels, OrderUpTo]:
     """A firm's world and the base-stock rule, as the eager and as the compiled world know it."""
     firm = load_firm(name)
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels)
     return world, FixedLevels(BaseStock("base-stock", levels), world), OrderUpTo(torch.as_tensor(levels)[:, :, None])
 

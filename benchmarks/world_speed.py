@@ -14,7 +14,7 @@ import torch
 from departments.numerics.networks import initial_parameters
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World, load_firm
 from environment.observation import Observer
 
@@ -66,7 +66,7 @@ def world_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in FIRMS:
         firm = load_firm(name)
-        levels = benchmark_levels(firm)
+        levels = baseline_levels(firm)
         world = World(firm, levels, device=device)
         acting = networks(world, Observer(world, levels))
         rule = FixedLevels(BaseStock("base-stock", levels), world)

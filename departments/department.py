@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Charter:
+class DepartmentSpec:
     """What defines a department: who it is, how it decides and how it learns."""
 
     name: str
@@ -68,14 +68,14 @@ class Charter:
 class Department:
     """Acts on its own observation and learns from its own slice of a rollout."""
 
-    def __init__(self, charter: Charter) -> None:
+    def __init__(self, spec: DepartmentSpec) -> None:
         """Start from version 0 of the policy."""
-        self.charter = charter
-        self._install(charter.first_snapshot())
+        self.spec = spec
+        self._install(spec.first_snapshot())
 
     def _install(self, snapshot: Snapshot) -> None:
         self.version = snapshot.version
-        self._parameters = torch.tensor(snapshot.parameters, device=self.charter.device)
+        self._parameters = torch.tensor(snapshot.parameters, device=self.spec.device)
         self._optimiser = Adam.like(self._parameters)
         self._networks: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._episodes = 0  # learned from, since it was adopted
@@ -83,7 +83,7 @@ class Department:
     def snapshot(self) -> Snapshot:
         """The policy as it is now."""
         parameters = self._parameters.cpu().numpy().copy()
-        return Snapshot(self.charter.name, self.version, self.charter.policy, parameters)
+        return Snapshot(self.spec.name, self.version, self.spec.policy, parameters)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Go on from another policy with a fresh optimiser.
@@ -91,7 +91,7 @@ class Department:
         Raises:
             ValueError: the snapshot's network has another shape or holds a number that is not finite.
         """
-        self.charter.must_fit(snapshot)
+        self.spec.must_fit(snapshot)
         self._install(snapshot)
 
     def learn(
@@ -106,31 +106,31 @@ class Department:
         Returns:
             The new snapshot, the state to go on from, and what the update did.
         """
-        charter = self.charter
-        generator = seeded_generator(charter.device, *seed, charter.point)
+        spec = self.spec
+        generator = seeded_generator(spec.device, *seed, spec.point)
         *fields, advantage = (
             torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
         )
-        if charter.role is None:
+        if spec.role is None:
             stats = update_policy(
                 self._parameters,
                 self._optimiser,
-                charter.shapes,
+                spec.shapes,
                 Slice(*fields),
                 advantage,
-                config=charter.ppo,
-                activation=charter.policy.activation,
+                config=spec.ppo,
+                activation=spec.policy.activation,
                 generator=generator,
-                compiled=charter.compiled,
+                compiled=spec.compiled,
             )
         else:
             stats = update_role(
                 self._parameters,
                 self._optimiser,
-                charter.role,
+                spec.role,
                 LoopSlice(*fields),
                 advantage,
-                config=charter.ppo,
+                config=spec.ppo,
                 learning_rate=self.learning_rate,
                 generator=generator,
             )
@@ -161,45 +161,45 @@ class Department:
     @property
     def learning_rate(self) -> float:
         """Of the next update."""
-        law = self.charter.law
-        return self.charter.ppo.learning_rate if law is None else law.at(self._episodes)
+        law = self.spec.law
+        return self.spec.ppo.learning_rate if law is None else law.at(self._episodes)
 
     def _tensor(self, value: object) -> torch.Tensor:
-        return torch.as_tensor(value, device=self.charter.device)
+        return torch.as_tensor(value, device=self.spec.device)
 
     def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool, compiled: bool = False) -> None:
         """Prepare to act by message for an episode: draw this department's exploration; `compiled`: act in C++."""
-        charter = self.charter
+        spec = self.spec
         self._networks = self._compiled_network() if compiled else self._stacked_network()
         self._noise = None
         if explores:
-            log_std = charter.shapes.split(self._parameters)[1]
-            self._noise, _ = exploration_noise(charter.point, log_std, periods, copies, seed)
+            log_std = spec.shapes.split(self._parameters)[1]
+            self._noise, _ = exploration_noise(spec.point, log_std, periods, copies, seed)
         self._period = 0
 
     def _stacked_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        charter = self.charter
+        spec = self.spec
         return acting_networks(
             [self.snapshot().parameters],
-            [charter.shapes],
-            charter.policy.activation,
-            width=charter.width,
-            device=charter.device,
+            [spec.shapes],
+            spec.policy.activation,
+            width=spec.width,
+            device=spec.device,
         )
 
     def _compiled_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The same from one observation [1, width, E] to [1, outputs, E], rounded as in the compiled world."""
-        shapes = self.charter.shapes
-        loops = loops_of(shapes, self._parameters, self.charter.policy.activation)
+        shapes = self.spec.shapes
+        loops = loops_of(shapes, self._parameters, self.spec.policy.activation)
         if loops is None or not isinstance(shapes, Shapes):
-            raise RuntimeError(f"{self.charter.name} was asked to act in C++, which it cannot")
+            raise RuntimeError(f"{self.spec.name} was asked to act in C++, which it cannot")
         return lambda seen: loops.values(seen[0, : shapes.inputs].T).T.unsqueeze(0)
 
     @torch.inference_mode()
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The action [K, E] on one observation [width, E]; call `begin` first."""
         if self._networks is None:
-            raise RuntimeError(f"{self.charter.name} is asked to act before begin")
+            raise RuntimeError(f"{self.spec.name} is asked to act before begin")
         action = self._networks(self._tensor(observation).unsqueeze(0))[0]
         if self._noise is not None:
             action += self._noise[self._period]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from departments.rules.closed_loop import Pair, Recommender, Replenisher
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.rules.ordering import BaseStock, Levels, Rule, benchmark_levels, echelon_base_stock, reorder_rule
+from departments.rules.ordering import BaseStock, Levels, Rule, baseline_levels, echelon_base_stock, reorder_rule
 from departments.rules.recommendation import (
     DEFAULT_WEIGHT,
     RECOMMENDATIONS,
@@ -81,13 +81,13 @@ def parse_rule(text: str, firm: Firm) -> Rule:
     """
     kind, _, given = text.partition(":")
     if kind in ("base-stock", "echelon-base-stock"):
-        local = BaseStock(text, benchmark_levels(firm))
+        local = BaseStock(text, baseline_levels(firm))
         rule = local if kind == "base-stock" else echelon_base_stock(firm, local.levels, text)
         return replace(rule, levels=_levels(given, rule.levels, firm, kind))
     if given:
         raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; base-stock and echelon-base-stock do")
     if kind == "decomposition-aggregation":
-        return BaseStock(kind, benchmark_levels(firm))
+        return BaseStock(kind, baseline_levels(firm))
     if kind == "reorder":
         return reorder_rule(firm)
     if kind == "tuned-base-stock":

@@ -4,19 +4,19 @@ from environment.compiled import CompiledWorld, OrderUpTo
 from environment.firm import Firm
 from environment.firm_file import built_in_firms, load_firm, parse_firm
 from environment.network import Network
-from environment.state import Exogenous, Outcome, Report, State
+from environment.state import Exogenous, Feedback, Outcome, State
 from environment.toolchain import NotCompiledError
 from environment.world import World
 
 __all__ = [
     "CompiledWorld",
     "Exogenous",
+    "Feedback",
     "Firm",
     "Network",
     "NotCompiledError",
     "OrderUpTo",
     "Outcome",
-    "Report",
     "State",
     "World",
     "built_in_firms",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from environment.state import Exogenous, State
 from environment.straight_line import MEASURES, SERVICE, Form, StraightLine
-from environment.toolchain import NotCompiledError, built, kept
+from environment.toolchain import NotCompiledError, compile_cached, compile_source
 from environment.world import World
 
 _FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no branches and knows its vectors
@@ -45,7 +45,7 @@ class Played(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looking:
+class NetworkControl:
     """Networks that decide on features, [G] of them as `Observer` counts them, and what each of J outputs decides."""
 
     level: Tensor  # [N, K, 1] units; what is wished is level - position before the outputs come to it
@@ -62,7 +62,7 @@ class Looking:
     back: int  # and of the one that takes gradients back: (actors, features, by outputs [J][16], by features [G][16])
 
 
-class Seen(NamedTuple):
+class Recording(NamedTuple):
     """What `look` recorded."""
 
     state: State
@@ -136,7 +136,7 @@ class CompiledWorld:
         function(copies, periods, counted_from, shared, places)
         return Played(State(*held), cost, None if sums is None else self._measures(sums))
 
-    def look(self, state: State, decide: Looking, chance: Exogenous) -> Seen:
+    def look(self, state: State, decide: NetworkControl, chance: Exogenous) -> Recording:
         """Run the periods of `chance` with networks that decide, and record what they saw and did.
 
         Raises:
@@ -148,14 +148,14 @@ class CompiledWorld:
         features = state.on_hand.new_empty(periods + 1, len(decide.centre), copies)
         cost, actions = state.on_hand.new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
         recorded = features, cost, decide.noise.contiguous(), actions
-        return Seen(self._decided(state, decide, chance, recorded).state, features, actions, cost)
+        return Recording(self._decided(state, decide, chance, recorded).state, features, actions, cost)
 
-    def descend(self, state: State, decide: Looking, chance: Exogenous, bound: float) -> Played:
+    def descend(self, state: State, decide: NetworkControl, chance: Exogenous, bound: float) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
 
         Args:
             state: where the periods begin; it counts as given.
-            decide: who decides; the noise is not used. Gradients are added up by the networks, see `Looking.back`.
+            decide: who decides; the noise is not used. Gradients are added up by the networks, `NetworkControl.back`.
             chance: [T] periods of `World.draw`.
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
 
@@ -168,7 +168,7 @@ class CompiledWorld:
     def _decided(
         self,
         state: State,
-        decide: Looking,
+        decide: NetworkControl,
         chance: Exogenous,
         recorded: tuple[Tensor, ...] | None,
         bounds: Tensor | None = None,
@@ -218,7 +218,10 @@ class CompiledWorld:
         if form not in self._functions:
             code = self._code(form)
             start = time.perf_counter()
-            self._functions[form] = _function(code.source(), kept if form.looks or form.follows else built), code
+            self._functions[form] = (
+                _function(code.source(), compile_cached if form.looks or form.follows else compile_source),
+                code,
+            )
             self.seconds += time.perf_counter() - start
         return self._functions[form]
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from environment.state import Report, State
+from environment.state import Feedback, State
 from environment.world import World
 
 ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
@@ -117,10 +117,10 @@ class Observer:
     def _cut(self, features: Tensor) -> Tensor:
         return features.clamp(-1.0, 1.0) if self.bounded else features
 
-    def units(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
+    def units(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
         seen = self._of_state_units(state)
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period, False)))
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period, False)))
 
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
@@ -145,16 +145,16 @@ class Observer:
         before: int = 3 * self.positions + segments if what == "exposure" else blocks[what] * self.positions
         return int(self._of_state) + before
 
-    def all_features(self, state: State, report: Report | None = None, period: int = 0) -> Tensor:
+    def all_features(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see, [features, E].
 
         Args:
             state: after event 2 of period t.
-            report: of the step that led there; None before the first. Only firms with customers need it.
+            feedback: of the step that led there; None before the first. Only firms with customers need it.
             period: t, for the season.
         """
         seen = self._cut(self._of_state_units(state).sub_(self.centre).mul_(self.factor))
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, report, period)))
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period)))
 
     def _of_state_units(self, state: State) -> Tensor:
         """What the state tells, [., E] units."""
@@ -172,16 +172,16 @@ class Observer:
         )
         return torch.cat(units)
 
-    def _told(self, state: State, report: Report | None, period: int, scaled: bool = True) -> tuple[Tensor, ...]:
+    def _told(self, state: State, feedback: Feedback | None, period: int, scaled: bool = True) -> tuple[Tensor, ...]:
         """What only a firm with customers has to see."""
         world, copies = self.world, state.on_hand.shape[-1]
-        report, choice = world.no_report(copies) if report is None else report, world.chosen()
+        feedback, choice = world.no_feedback(copies) if feedback is None else feedback, world.chosen()
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
-        units = (report.asked, report.handed, world.in_transit(state))
+        units = (feedback.asked, feedback.handed, world.in_transit(state))
         return (
             *(value.view(self.positions, copies) / (self.spread if scaled else 1.0) for value in units),
-            report.traffic / (choice.traffic if scaled else 1.0),
-            report.exposure.reshape(-1, copies),
+            feedback.traffic / (choice.traffic if scaled else 1.0),
+            feedback.exposure.reshape(-1, copies),
             state.on_hand.new_tensor(phases).view(-1, 1).expand(-1, copies),
         )
 

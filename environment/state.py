@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     demand: Tensor  # [C, K, E] units that external customers asked for
 
 
-class Report(NamedTuple):
+class Feedback(NamedTuple):
     """What the departments of a firm with customers are told of the last step; zero before the first."""
 
     asked: Tensor  # [N, K, E] units ordered from each point, by customers of both kinds, backlog not included

@@ -20,7 +20,7 @@ class NotCompiledError(Exception):
     """The firm, the device or the machine is not one that can be compiled for; says why."""
 
 
-def built(source: str, flags: Sequence[str]) -> ctypes.CDLL:
+def compile_source(source: str, flags: Sequence[str]) -> ctypes.CDLL:
     """The library of a C++ text, built in a folder that is gone when the process has loaded it.
 
     Raises:
@@ -33,7 +33,7 @@ def built(source: str, flags: Sequence[str]) -> ctypes.CDLL:
         return _loaded(library)
 
 
-def kept(source: str, flags: Sequence[str]) -> ctypes.CDLL:
+def compile_cached(source: str, flags: Sequence[str]) -> ctypes.CDLL:
     """The same, kept for this user's other processes in $XDG_CACHE_HOME/firmwide or ~/.cache/firmwide.
 
     Raises:
@@ -42,7 +42,7 @@ def kept(source: str, flags: Sequence[str]) -> ctypes.CDLL:
     compiler = _compiler()
     folder = _shelf()
     if folder is None:
-        return built(source, flags)
+        return compile_source(source, flags)
     told = "\n".join((source, *flags, compiler, str(Path(compiler).stat().st_mtime), _processor()))
     library = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.so"
     if not library.is_file():

@@ -16,7 +16,7 @@ from environment.events import Incidence, dispatch, feasible, fulfil, route
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_table
 from environment.network import Network
-from environment.state import Exogenous, Outcome, Report, State
+from environment.state import Exogenous, Feedback, Outcome, State
 
 
 class LawTable:
@@ -238,7 +238,7 @@ class World:
         cost = self.account(after.on_hand, sales, unserved, order, chance)
         return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand)
 
-    def report(
+    def feedback(
         self,
         before: State,
         order: Tensor,
@@ -246,7 +246,7 @@ class World:
         exposure: Tensor | None,
         after: State,
         outcome: Outcome,
-    ) -> Report:
+    ) -> Feedback:
         """What the departments of a firm with customers learn from a step beside the state after it.
 
         Args:
@@ -257,14 +257,14 @@ class World:
             after: the state the step led to.
             outcome: of the step.
         """
-        choice, nothing = self.chosen(), self.no_report(order.shape[-1])
+        choice, nothing = self.chosen(), self.no_feedback(order.shape[-1])
         asked = before.inventory_position + order - after.inventory_position
         if self._lost:
             asked = self.incidence.facing.add_to(asked, outcome.unserved)
         arrived = (self.incidence.incoming @ before.pipeline[0].view(self.edges, -1)).view(order.shape)
         traffic = nothing.traffic if chance.traffic is None else chance.traffic
         shown = choice.standing if exposure is None else exposure
-        return Report(asked, before.on_hand + arrived - after.on_hand, traffic, nothing.exposure + shown)
+        return Feedback(asked, before.on_hand + arrived - after.on_hand, traffic, nothing.exposure + shown)
 
     def chosen(self) -> Choice:
         """The customers' choice, in a firm that has it.
@@ -276,11 +276,11 @@ class World:
             raise RuntimeError(f"firm {self.firm.name} has no customers who choose; give it `customers` for reports")
         return self.choice
 
-    def no_report(self, copies: int) -> Report:
+    def no_feedback(self, copies: int) -> Feedback:
         """What a department knows of the period before period 0: nothing."""
         zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
         exposure = zeros.new_zeros(len(self.chosen().names), self.products, copies)
-        return Report(zeros, zeros, exposure[:, 0], exposure)
+        return Feedback(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
         lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from departments.policies.policy import Snapshot, first_snapshot, policy_shapes
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import World, parse_firm
 from environment.observation import Observer
 
@@ -61,7 +61,7 @@ def tree(products=("unit",), unmet="backorder"):
 
 def world_of(firm, scaling="benchmark", **options):
     """The world of a firm that starts at the benchmark's levels, and its observer."""
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels, **options)
     return world, Observer(world, levels, scaling)
 

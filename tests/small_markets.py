@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from departments.department import Charter, Department
+from departments.department import Department, DepartmentSpec
 from departments.learning.ppo import PPOConfig
 from departments.policies.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
 from departments.policies.policy import PolicyConfig
@@ -101,22 +101,22 @@ class Company:
 
     def department(self, name, law=None, **ppo):
         number, role = self.names.index(name), self.role[name]
-        charter = Charter(
+        spec = DepartmentSpec(
             name, number, role.config, PPOConfig(minibatch=64, **ppo), None, 0, number, role=role, law=law
         )
-        department = Department(charter)
+        department = Department(spec)
         department.adopt(self.snapshots[name])
         return department
 
 
 def after_some_periods(world, copies=4, periods=5, seed=3):
     """A state and a report in the middle of an episode of random decisions."""
-    state, report = world.reset(copies), world.no_report(copies)
+    state, feedback = world.reset(copies), world.no_feedback(copies)
     chance, rng = world.draw(periods, copies, world.generator(seed)), np.random.default_rng(seed)
     for t in range(periods):
         order = torch.as_tensor(rng.integers(0, 9, tuple(state.on_hand.shape)), dtype=world.dtype)
-        exposure = world.choice.feasible(torch.as_tensor(rng.random(tuple(report.exposure.shape)), dtype=world.dtype))
+        exposure = world.choice.feasible(torch.as_tensor(rng.random(tuple(feedback.exposure.shape)), dtype=world.dtype))
         after, outcome = world.step(state, order, chance.at(t), exposure)
-        report = world.report(state, order, chance.at(t), exposure, after, outcome)
+        feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
         state = after
-    return state, report
+    return state, feedback

@@ -5,8 +5,8 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.mailbox import Mailbox
 from coordinator.runs.train import train
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.group import LocalCrew
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import LocalGroup
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
 
@@ -80,11 +80,11 @@ class Asking(Record):
             raise KeyboardInterrupt
 
 
-def training_of(firm, given, crew=None, **wiring):
+def training_of(firm, given, workers=None, **wiring):
     """The plan of a run and its workers, in this process."""
-    plan = plan_of(firm, given)
+    plan = setup_of(firm, given)
     training = Training(
-        crew(plan.blueprint) if crew else LocalCrew(plan.blueprint, **wiring),
+        workers(plan.factories) if workers else LocalGroup(plan.factories, **wiring),
         given,
         published=plan.base(given),
         streams=plan.streams,

@@ -97,8 +97,10 @@ def test_imports_run_in_no_circle():
 
 def test_only_the_files_that_make_actors_know_ray():
     assert [name for name, path in FILES.items() if any(m.split(".")[0] == "ray" for m in _imported(path))] == [
-        "coordinator/live/actors.py",
         "coordinator/live/actor_clients.py",
+        "coordinator/live/actors.py",
+        "coordinator/live/process_info.py",
+        "coordinator/workers/ray_group.py",
         "coordinator/workers/ray_session.py",
     ]
 

@@ -89,9 +89,9 @@ def override(
     from coordinator.live.home import folder_of
 
     book = Book(folder_of(name, home) / "book.sqlite")
-    frame = book.facts()["frame"]
+    layout = book.facts()["frame"]
     book.close()
-    if department == frame["recommends"]:
+    if department == layout["recommends"]:
         if exposure is None or order is not None:
             raise ValueError(f"{department} orders nothing: give --exposure POINT/SEGMENT/PRODUCT=1,... and no --order")
         given = _exposure(exposure)
@@ -100,7 +100,7 @@ def override(
             f"--order is needed for {department}, and --exposure is for the recommendation department alone"
         )
     else:
-        given = _order(order, frame["products"])
+        given = _order(order, layout["products"])
     return _ask(home, name, "override", department, given, periods, why=why, who=who, command=command)
 
 

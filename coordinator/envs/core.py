@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.policies.loop import RECOMMENDATION
-from departments.rules.ordering import benchmark_levels
-from environment import Exogenous, Firm, Report, State, World, load_firm
+from departments.rules.ordering import baseline_levels
+from environment import Exogenous, Feedback, Firm, State, World, load_firm
 from environment.observation import Observer, Scaling
 
 Form = Literal["plain", "residual"]
@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 REACH = 2.0  # mean demands that a residual action can be away from the benchmark's order, either way
 
 
-class Game:
+class FirmCore:
     """Training episodes of a firm: chance of a whole episode is drawn when it begins, so it can be replayed.
 
     An action is one number in [-1, 1] for each stock point and product, then one for each segment and product of a
@@ -62,7 +62,7 @@ class Game:
         for name, count in (("periods", self.periods), ("copies", copies)):
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
-        levels = benchmark_levels(self.firm)
+        levels = baseline_levels(self.firm)
         self.world, self.copies = World(self.firm, levels), copies
         self.observer = Observer(self.world, levels, scaling)
         self.orders = self.world.points * self.world.products  # numbers of an action that are orders
@@ -70,7 +70,7 @@ class Game:
         self.period = self.periods  # no episode has begun
         self.chance: Exogenous  # of the episode, [T] periods
         self.state: State
-        self._report: Report | None = None
+        self._report: Feedback | None = None
         self._residual = form == "residual"
         size = (self.world.points, self.world.products, 1)
         self._level = self.observer.level.view(size)
@@ -81,7 +81,7 @@ class Game:
         """Period 0 of an episode whose chance `seed` decides."""
         self.chance = self.world.draw(self.periods, self.copies, self.world.generator(seed))
         self.state, self.period = self.world.reset(self.copies), 0
-        self._report = None if self.world.choice is None else self.world.no_report(self.copies)
+        self._report = None if self.world.choice is None else self.world.no_feedback(self.copies)
 
     @torch.inference_mode()
     def features(self, positions_only: bool = False) -> Array:
@@ -117,7 +117,7 @@ class Game:
         order, exposure = self._decisions(torch.from_numpy(action))
         after, outcome = world.step(self.state, order, now, exposure)
         if self._report is not None:
-            self._report = world.report(self.state, order, now, exposure, after, outcome)
+            self._report = world.feedback(self.state, order, now, exposure, after, outcome)
         self.state, self.period = after, self.period + 1
         cost = outcome.cost
         if self.over and (salvage := world.salvage(after)) is not None:

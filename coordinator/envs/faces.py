@@ -22,13 +22,13 @@ except ModuleNotFoundError as missing:
         f"coordinator.envs needs {missing.name}, which is not installed: pip install 'firmwide[envs]'"
     ) from missing
 
-from coordinator.envs.core import Array, Form, Game, choose
+from coordinator.envs.core import Array, FirmCore, Form, choose
 from coordinator.schemes.imarl import reward_weights
 from departments.policies.loop import RECOMMENDATION
 from environment import Firm
 from environment.observation import Scaling
 
-Seen = Literal["own", "downstream", "everything", "pipeline", "replenishment"]
+Recording = Literal["own", "downstream", "everything", "pipeline", "replenishment"]
 SeenByOne = Literal["everything", "pipeline"]
 Paid = Literal["own", "downstream", "network"]
 REWARD_SCALE = 1e-3  # rewards are money times this ([I]: reward = -cost / 1000)
@@ -61,7 +61,7 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
         self,
         firm: Firm | str = "a1",
         *,
-        observation: Seen | None = None,
+        observation: Recording | None = None,
         reward: Paid | None = None,
         form: Form = "plain",
         scaling: Scaling = "bounds",
@@ -74,7 +74,7 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
             firm: a checked firm, the name of a built-in one, or a firm file.
             observation: what stock points see; by default `downstream` ([I]), with customers `replenishment` ([M]).
             reward: whose costs a stock point pays; by default `downstream` ([I]), with customers `network` ([M]).
-            form: what actions mean; see `Game`.
+            form: what actions mean; see `FirmCore`.
             scaling: of observations; see `Observer`.
             periods: of an episode; the firm's training periods by default.
             reward_scale: rewards are money times this.
@@ -92,11 +92,11 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
             periods=periods,
             reward_scale=reward_scale,
         )
-        self.game = Game(firm, form=form, scaling=scaling, periods=periods)
+        self.game = FirmCore(firm, form=form, scaling=scaling, periods=periods)
         customers, names = bool(self.game.firm.customers), self.game.firm.names
-        seen: Seen = observation or ("replenishment" if customers else "downstream")
+        seen: Recording = observation or ("replenishment" if customers else "downstream")
         paid: Paid = reward or ("network" if customers else "downstream")
-        choose("observation", seen, get_args(Seen))
+        choose("observation", seen, get_args(Recording))
         choose("reward", paid, get_args(Paid))
         if seen == "replenishment" and not customers:
             raise ValueError(
@@ -185,7 +185,7 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
         return {name: features[seat.rows] for name, seat in self._seats.items()}
 
 
-def _seats(game: Game, seen: Seen, paid: Paid) -> dict[str, _Seat]:
+def _seats(game: FirmCore, seen: Recording, paid: Paid) -> dict[str, _Seat]:
     weights, products = reward_weights(game.world.network, paid).astype(np.float64), game.world.products
     seats = {
         name: _Seat(
@@ -200,7 +200,7 @@ def _seats(game: Game, seen: Seen, paid: Paid) -> dict[str, _Seat]:
     return seats
 
 
-def _one_agent(game: Game, observation: SeenByOne) -> int:
+def _one_agent(game: FirmCore, observation: SeenByOne) -> int:
     """How many features the one agent of a whole firm sees: all positions, or all there is (always with customers)."""
     choose("observation", observation, get_args(SeenByOne))
     everything = observation == "pipeline" or bool(game.firm.customers)
@@ -227,7 +227,7 @@ class FirmEnv(gymnasium.Env[Array, Array], EzPickle):
         Args:
             firm: a checked firm, the name of a built-in one, or a firm file.
             observation: `everything` is all positions, `pipeline` all there is, as always in a firm with customers.
-            form: what actions mean; see `Game`.
+            form: what actions mean; see `FirmCore`.
             scaling: of observations.
             periods: of an episode.
             reward_scale: rewards are money times this.
@@ -237,7 +237,7 @@ class FirmEnv(gymnasium.Env[Array, Array], EzPickle):
         """
         settings: dict[str, Any] = {"form": form, "scaling": scaling, "periods": periods}
         EzPickle.__init__(self, firm, observation=observation, reward_scale=reward_scale, **settings)
-        self.game = Game(firm, **settings)
+        self.game = FirmCore(firm, **settings)
         self._seen, self._scale = _one_agent(self.game, observation), reward_scale
         self.observation_space = _box(-np.inf, np.inf, self._seen)
         self.action_space = _box(-1.0, 1.0, self.game.orders + self.game.exposures)
@@ -278,7 +278,7 @@ class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         reward_scale: float = REWARD_SCALE,
     ) -> None:
         """Prepare `num_envs` copies of a firm; see `FirmEnv`."""
-        self.game = Game(firm, copies=num_envs, form=form, scaling=scaling, periods=periods)
+        self.game = FirmCore(firm, copies=num_envs, form=form, scaling=scaling, periods=periods)
         self._seen, self._scale, self.num_envs = _one_agent(self.game, observation), reward_scale, num_envs
         self.single_observation_space = _box(-np.inf, np.inf, self._seen)
         self.single_action_space = _box(-1.0, 1.0, self.game.orders + self.game.exposures)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import Firm, Network
 
 
@@ -21,7 +21,7 @@ def facts(firm: Firm) -> dict[str, Any]:
     A protection interval is the lead time + 1 period: what an order must last for. Its mean takes the suppliers of a
     point as equally likely, its range covers all of them.
     """
-    network, levels = Network.of(firm), benchmark_levels(firm)
+    network, levels = Network.of(firm), baseline_levels(firm)
     flow, echelons = network.mean_flow(), network.echelons()
     holding, backorder, max_order = (firm.amounts(f) for f in ("holding_cost", "backorder_cost", "max_order"))
     points: list[dict[str, Any]] = [

@@ -20,7 +20,7 @@ from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_
 from departments.policies.joint import JointPolicy
 from departments.policies.loop import LearnedLoop, roles
 from departments.rules.closed_loop import ClosedLoopPolicy
-from departments.rules.ordering import BaseStock, Levels, benchmark_levels
+from departments.rules.ordering import BaseStock, Levels, baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
 
@@ -120,7 +120,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
     """
     trained, settings = run.firm(), run.settings()
     base = run.base_levels()
-    levels = benchmark_levels(trained) if base is None else base
+    levels = baseline_levels(trained) if base is None else base
     observer = Observer(world, levels, scaling_of(trained, settings))
     snapshots = run.policies() if run.current_versions() else []
     if settings.scheme not in LOOP_SCHEMES:
@@ -129,7 +129,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
     return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
 
 
-def benchmark_policies(
+def baseline_policies(
     firm: Firm, device: str = "cpu", note: Callable[[str], None] = quiet, tuned: Levels | None = None
 ) -> dict[str, Policy | ClosedLoopPolicy]:
     """The rules that learned policies stand beside, by their names in tables.
@@ -175,7 +175,7 @@ def evaluate(
     Raises:
         ValueError: a policy cannot be read.
     """
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels, device=device)
     if not isinstance(policies, Mapping):
         policies = {name: load_policy_or_rule(name, world, compiled) for name in policies}

@@ -26,7 +26,7 @@ from coordinator.evaluation.episode_files import (
     supplier_rank,
 )
 from departments.named_policies import parse_rule
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Firm, Network, State, World
 
 Array = NDArray[np.float64]
@@ -185,9 +185,7 @@ def world_of(firm: Firm, given: Given) -> World:
     """A world in double precision, so that money is exact, with pipeline slots for the longest given lead time."""
     named = all(None not in point.initial_on_hand_per(firm.products) for point in firm.stock_points.values())
     levels = (
-        np.zeros((len(firm.names), len(firm.products)))
-        if named or given.initial is not None
-        else benchmark_levels(firm)
+        np.zeros((len(firm.names), len(firm.products))) if named or given.initial is not None else baseline_levels(firm)
     )
     slots = 1 if given.lead_times is None else int(given.lead_times.max())
     return World(firm, levels, dtype=torch.float64, slots=slots)

@@ -29,7 +29,7 @@ from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from coordinator.storage.policies import write_atomically
 from coordinator.version import program_version
 from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
@@ -227,9 +227,9 @@ def _settings(given: Mapping[str, Any], name: str, seed: int) -> Settings:
 
 def _check_plan(firm: Firm, name: str, settings: Settings) -> None:
     """Refuse what a firm cannot learn by; the device may be one that only the cluster has."""
-    plan = plan_of(firm, settings.model_copy(update={"device": "cpu"}))
+    plan = setup_of(firm, settings.model_copy(update={"device": "cpu"}))
     seen = _parsed(name)[1]
-    if seen and any(charter.policy.observation != seen for charter in plan.charters.values()):
+    if seen and any(spec.policy.observation != seen for spec in plan.specs.values()):
         raise ValueError(
             f"--schemes: {name} cannot be, as {settings.scheme} or the settings of a department say what is observed"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from coordinator.evaluation.evaluate import (
     Evaluation,
-    benchmark_policies,
+    baseline_policies,
     evaluate,
     load_policy_or_rule,
     trained_policy,
@@ -22,10 +22,10 @@ from coordinator.experiments.options import budget, checked, config_file
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
-from coordinator.schemes.setup import plan_of, starting_levels
+from coordinator.schemes.setup import setup_of, starting_levels
 from coordinator.storage.policies import write_atomically
 from departments.play.tuning import quiet
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import Firm, World, load_firm
 
 _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episodes that nothing was chosen on
@@ -69,20 +69,20 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         firm = load_firm(request.firm)
         settings = _settings(request, "mtma" if firm.customers else "imarl")
         _check_runs(firm, request.beside)
-        plan_of(firm, settings)  # refuses what does not fit before anything is written
+        setup_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
         note = display.note if request.compiled else quiet
         base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
         train(firm, settings, wiring, run.path, display, resume=request.resume, started=started, base=base)
         display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
-        done = compare_with_benchmarks(firm, run, settings, request.episodes, request.beside, note)
+        done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, note)
         write_atomically(run.path / "result.json", json.dumps(done.to_json(), indent=1) + "\n")
         display.note(f"learning curve in {learning_curve(run)}")
     return done
 
 
-def compare_with_benchmarks(
+def compare_with_baselines(
     firm: Firm,
     run: RunFolder,
     settings: Settings,
@@ -90,9 +90,9 @@ def compare_with_benchmarks(
     beside: Sequence[Path] = (),
     note: Callable[[str], None] = quiet,
 ) -> Evaluation:
-    """The benchmarks, other runs and what was trained, on the same episodes; `note` as in `benchmark_policies`."""
-    world = World(firm, benchmark_levels(firm), device=settings.device)
-    policies = benchmark_policies(firm, settings.device, note, run.base_levels())
+    """The benchmarks, other runs and what was trained, on the same episodes; `note` as in `baseline_policies`."""
+    world = World(firm, baseline_levels(firm), device=settings.device)
+    policies = baseline_policies(firm, settings.device, note, run.base_levels())
     policies |= {other.name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed + _REPORT_SEED
@@ -104,7 +104,7 @@ def _check_runs(firm: Firm, runs: Sequence[Path]) -> None:
     for path in runs:
         if not path.is_dir():
             raise ValueError(f"--beside must be a run folder, got {str(path)!r}")
-        load_policy_or_rule(str(path), World(firm, benchmark_levels(firm)))
+        load_policy_or_rule(str(path), World(firm, baseline_levels(firm)))
 
 
 def _settings(request: TrainRequest, scheme: str) -> Settings:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.evaluation.evaluate import Evaluation, benchmark_policies, evaluate, trained_policy
+from coordinator.evaluation.evaluate import Evaluation, baseline_policies, evaluate, trained_policy
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
@@ -25,7 +25,7 @@ from coordinator.runs.train import train
 from coordinator.schemes.imarl import Progress
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import Firm, World
 
 _TUNED = "base.json"  # of the rules: tuned base-stock levels, which trained policies start from
@@ -92,10 +92,10 @@ def play(trial: Trial) -> Finished:
     trained = time.monotonic()
     device = settings.device if settings else "cpu"
     if settings:
-        world = World(firm, benchmark_levels(firm), device=device)
+        world = World(firm, baseline_levels(firm), device=device)
         policies = {trial.scheme: trained_policy(RunFolder(trial.folder), world)}
     else:
-        policies = benchmark_policies(firm, device)
+        policies = baseline_policies(firm, device)
         if isinstance(tuned := policies.get("tuned base-stock"), BaseStock):
             write_levels(trial.folder / _TUNED, firm, tuned.levels)
         trained = time.monotonic()

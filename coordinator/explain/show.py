@@ -20,7 +20,7 @@ from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.storage.policies import write_atomically
 from departments.play.sensitivity import decisions, unchanged
 from departments.policies.loop import LearnedLoop, roles
-from departments.rules.ordering import benchmark_levels, delivered_cost
+from departments.rules.ordering import baseline_levels, delivered_cost
 from environment import World
 from environment.observation import Observer
 from heuristics.coordination import recommendation_regions, relative_effect
@@ -47,7 +47,7 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     trained = run.current_versions()
     if not trained:
         raise ValueError(f"{str(path)!r} holds no policy yet: train longer, or resume it")
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels)
     policy = trained_policy(run, world)
     if not isinstance(policy, LearnedLoop):

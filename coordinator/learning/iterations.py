@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coordinator.critic.value_function import values_of
 from coordinator.learning.settings import Settings
-from coordinator.workers.group import Crew, Worker, WorkerLostError, spread
+from coordinator.workers.group import Worker, WorkerGroup, WorkerLostError, spread
 from departments.department import Arrays
 from departments.learning.ppo import UpdateStats
 from departments.play.episode import SHARD
@@ -58,7 +58,7 @@ class _Ahead:
 class Training:
     """The workers of a run and all that they would have to be given back."""
 
-    crew: Crew
+    workers: WorkerGroup
     settings: Settings
     published: dict[str, Snapshot]
     streams: Mapping[str, int]  # reward stream of each department
@@ -79,7 +79,7 @@ class Training:
     def __post_init__(self) -> None:
         """Bring the workers into the state that is held here."""
         if not self._critic:
-            self._critic = self._safely(lambda: self.crew.get(self.crew.critic.call("state")))
+            self._critic = self._safely(lambda: self.workers.get(self.workers.critic.call("state")))
         self._safely(self._reinstall)
 
     @property
@@ -108,12 +108,12 @@ class Training:
 
     def adopt(self, *snapshots: Snapshot) -> None:
         """Let departments start learning from policies, with fresh optimisers."""
-        workers = [self.crew.departments[snapshot.department] for snapshot in snapshots]
+        workers = [self.workers.departments[snapshot.department] for snapshot in snapshots]
 
         def step() -> list[Arrays]:
             pairs = zip(workers, snapshots, strict=True)
-            self.crew.get([worker.call("adopt", snapshot) for worker, snapshot in pairs])
-            states: list[Arrays] = self.crew.get([worker.call("state") for worker in workers])
+            self.workers.get([worker.call("adopt", snapshot) for worker, snapshot in pairs])
+            states: list[Arrays] = self.workers.get([worker.call("state") for worker in workers])
             return states
 
         states = self._safely(step)
@@ -165,7 +165,7 @@ class Training:
 
     def costs(self, episodes: int, stream: int, *candidates: Snapshot) -> NDArray[np.float32]:
         """Cost of each evaluation episode, [E]; chance is the same for all, `candidates` stand in for the published."""
-        environments = self.crew.environments
+        environments = self.workers.environments
 
         def step() -> NDArray[np.float32]:
             shards = range(-(-episodes // SHARD))
@@ -175,7 +175,7 @@ class Training:
                 for worker, some in zip(environments, dealt, strict=False)
             ]
             costs = np.empty(episodes, dtype=np.float32)
-            for some, part in zip(dealt, self.crew.get(calls), strict=True):
+            for some, part in zip(dealt, self.workers.get(calls), strict=True):
                 sizes = [min(SHARD, episodes - shard * SHARD) for shard in some]
                 for shard, piece in zip(some, np.split(part, np.cumsum(sizes)[:-1]), strict=True):
                     costs[shard * SHARD : shard * SHARD + len(piece)] = piece
@@ -207,27 +207,27 @@ class Training:
     def _iterate(
         self, learning: list[str], seed: Sequence[int], following: Sequence[int] | None
     ) -> tuple[Iteration, dict[str, Arrays], Arrays, _Ahead | None]:
-        crew = self.crew
+        workers = self.workers
         streams = [self.streams[name] for name in learning]
         ahead, self._ahead = self._ahead, None
         if ahead is not None and (ahead.learning, ahead.seed) == (learning, tuple(seed)):
             parts = ahead.parts
         else:
             parts = self._rollouts(learning, seed, values_of(self._calibrated(learning, seed)))
-        fitted = crew.critic.call("learn", streams, *(part[-1] for part in parts), returns=3)
+        fitted = workers.critic.call("learn", streams, *(part[-1] for part in parts), returns=3)
         updates: dict[str, list[Any]] = {}
         for owner in dict.fromkeys(self.owner.get(name, name) for name in learning):
             shared = [i for i, name in enumerate(learning) if self.owner.get(name, name) == owner]
             slices = [part[i] for i in shared for part in parts]
-            updates[owner] = crew.departments[owner].call("learn", tuple(seed), *slices, returns=3)
+            updates[owner] = workers.departments[owner].call("learn", tuple(seed), *slices, returns=3)
         sent, ahead = self._sent, None
-        if following is not None and crew.concurrent and not self.by_message and not self.owner:
+        if following is not None and workers.concurrent and not self.by_message and not self.owner:
             news = [update[0] for update in updates.values()]
             ahead = _Ahead(learning, tuple(following), self._rollouts(learning, following, fitted[2], news))
-            self._send(news, crew.environments[self.settings.shards :])  # the others hear it with the question
-        results = {owner: crew.get(update) for owner, update in updates.items()}
-        critic_stats, critic_state = crew.get(fitted[:2])
-        crew.get(sent)
+            self._send(news, workers.environments[self.settings.shards :])  # the others hear it with the question
+        results = {owner: workers.get(update) for owner, update in updates.items()}
+        critic_stats, critic_state = workers.get(fitted[:2])
+        workers.get(sent)
         snapshots = {}
         for name in learning:
             snapshot = results[self.owner.get(name, name)][0]
@@ -255,8 +255,8 @@ class Training:
 
         By message all are played by one: a department acts in one episode at a time.
         """
-        environments, shards = self.crew.environments[: 1 if self.by_message else None], self.settings.shards
-        message = self.crew.message() if self.by_message else None
+        environments, shards = self.workers.environments[: 1 if self.by_message else None], self.settings.shards
+        message = self.workers.message() if self.by_message else None
         copies = self.settings.copies // shards
         return [(environments[i % len(environments)], (copies, (*seed, i), message)) for i in range(shards)]
 
@@ -266,18 +266,18 @@ class Training:
         if self._critic["std"][streams].all():
             return self._critic
         rewards = [worker.call("rewards", learning, *shard) for worker, shard in self._shards(seed)]
-        state: Arrays = self.crew.get(self.crew.critic.call("calibrate", streams, *rewards))
+        state: Arrays = self.workers.get(self.workers.critic.call("calibrate", streams, *rewards))
         return state
 
     def _descend(
         self, learning: Sequence[str], seed: Sequence[int], progress: float, pace: float
     ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
-        crew, settings, count = self.crew, self.settings, len(learning)
+        workers, settings, count = self.workers, self.settings, len(learning)
         rate = {"learning_rate": settings.pathwise.learning_rate * pace}
         teaching = settings.pathwise.model_copy(update=rate)
-        shards, environments = settings.shards, crew.environments
+        shards, environments = settings.shards, workers.environments
         copies = settings.pathwise.copies // shards
-        starts = self._worlds or crew.get([environments[0].call("start", copies)] * shards)
+        starts = self._worlds or workers.get([environments[0].call("start", copies)] * shards)
         parts = [
             environments[i % len(environments)].call(
                 "descend",
@@ -291,30 +291,30 @@ class Training:
             for i in range(shards)
         ]
         updates = {
-            name: crew.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
+            name: workers.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
             for i, name in enumerate(learning)
         }
-        results = dict(zip(updates, crew.get(list(updates.values())), strict=True))
-        ends = crew.get([part[count + 1] for part in parts])
-        crew.get(self._sent)
+        results = dict(zip(updates, workers.get(list(updates.values())), strict=True))
+        ends = workers.get([part[count + 1] for part in parts])
+        workers.get(self._sent)
         snapshots = {name: result[0] for name, result in results.items()}
         stats = {name: result[2] for name, result in results.items()}
         return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
 
     def _send(self, snapshots: Sequence[Any], environments: Sequence[Worker] | None = None) -> None:
         """Tell all or some environments, by value or reference; they hear it before what they are asked next."""
-        some = self.crew.environments if environments is None else environments
+        some = self.workers.environments if environments is None else environments
         self._sent = [worker.call("publish", *snapshots) for worker in some]
 
     def _reinstall(self) -> None:
         self._ahead = None
         calls: list[Any] = []
-        for name, worker in self.crew.departments.items():
+        for name, worker in self.workers.departments.items():
             state = self._states.get(name)
             calls.append(worker.call("adopt", self.published[name]) if state is None else worker.call("restore", state))
         if self._critic:
-            calls.append(self.crew.critic.call("restore", self._critic))
-        self.crew.get(calls)
+            calls.append(self.workers.critic.call("restore", self._critic))
+        self.workers.get(calls)
         self._send(list(self.published.values()))
 
     def _safely(self, step: Callable[[], Result]) -> Result:
@@ -330,7 +330,7 @@ class Training:
     def _recover(self) -> None:
         for _ in range(_TRIES):
             try:
-                self.crew.recover()
+                self.workers.recover()
                 self._reinstall()
             except WorkerLostError:
                 continue

@@ -9,9 +9,9 @@ from typing import Any
 from coordinator.live.book import Event
 from coordinator.live.messages import read, written
 from coordinator.live.operation import Question, Reply
-from coordinator.live.period_start import Arrays, Moment
-from coordinator.live.process_info import Place
-from coordinator.live.restarts import Attendance
+from coordinator.live.period_start import Arrays, PeriodStart
+from coordinator.live.process_info import ProcessInfo
+from coordinator.live.restarts import Restarts
 from departments.serving.numpy_policy import Array
 from departments.serving.policy_server import Answer
 
@@ -25,13 +25,13 @@ class _Department:
 
     def __init__(self, actor: Any) -> None:  # noqa: ANN401
         self.actor = actor
-        self.place: Place | None = None
+        self.place: ProcessInfo | None = None
         self.up = True
         self.knows: tuple[int, int] | None = None  # version and tick that it can be asked without its brief
         self.late: Any = None  # a question that has not been answered yet
 
 
-class RayStaff:
+class ActorClients:
     """Departments and environment of one firm."""
 
     def __init__(self, namespace: str, departments: list[str], deadline: float) -> None:
@@ -44,7 +44,7 @@ class RayStaff:
         """
         import ray
 
-        self._ray, self._deadline, self.attendance = ray, deadline, Attendance()
+        self._ray, self._deadline, self.restarts_seen = ray, deadline, Restarts()
         find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
         self._departments = {name: _Department(actor) for name, actor in find.items()}
         self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
@@ -66,16 +66,16 @@ class RayStaff:
             if asked[reference] in self._departments:
                 self._met(asked[reference], place)
             else:
-                self.attendance.heard(asked[reference], place.restarts)
+                self.restarts_seen.heard(asked[reference], place.restarts)
 
-    def _met(self, name: str, place: Place) -> None:
+    def _met(self, name: str, place: ProcessInfo) -> None:
         department = self._departments[name]
         if place == department.place:
             return
         details: dict[str, Any] = {"node": place.node}
         if department.place is not None:
             details["moved"] = place.node != department.place.node
-        self.attendance.heard(name, place.restarts, details)
+        self.restarts_seen.heard(name, place.restarts, details)
         department.place = place
 
     def workers(self) -> dict[str, dict[str, Any]]:
@@ -83,8 +83,8 @@ class RayStaff:
         return {n: {"up": d.up, "node": d.place.node if d.place else ""} for n, d in self._departments.items()}
 
     def noticed(self) -> tuple[list[Event], dict[str, int]]:
-        """See `Attendance.noticed`."""
-        return self.attendance.noticed()
+        """See `Restarts.noticed`."""
+        return self.restarts_seen.noticed()
 
     def decide(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
         """Answers by department; those that did not come in time are left out."""
@@ -103,7 +103,7 @@ class RayStaff:
                 answer = self._heard(name, value)
                 if answer is not None:
                     replies[name] = Reply(answer, time.perf_counter() - started)
-                    self._departments[name].knows = (questions[name].brief.version, questions[name].tick + 1)
+                    self._departments[name].knows = (questions[name].bundle.version, questions[name].tick + 1)
                 elif not isinstance(value, Exception) and tries[name] < _EMPTY_TRIES:
                     tries[name] += 1
                     asked[self._ask(name, questions[name])] = name
@@ -127,10 +127,10 @@ class RayStaff:
         return department.late is None
 
     def _ask(self, name: str, question: Question) -> Any:  # noqa: ANN401
-        department, brief = self._departments[name], question.brief
-        knows = department.knows == (brief.version, question.tick)
-        bring = None if knows else (brief.about, brief.arrays, question.memory)
-        return department.actor.decide.remote(written((question.tick, brief.version, question.observation, bring)))
+        department, bundle = self._departments[name], question.bundle
+        knows = department.knows == (bundle.version, question.tick)
+        bring = None if knows else (bundle.about, bundle.arrays, question.memory)
+        return department.actor.decide.remote(written((question.tick, bundle.version, question.observation, bring)))
 
     def _values(self, done: list[Any]) -> list[tuple[Any, Any]]:
         """Values of references, or the errors of those whose worker died."""
@@ -152,21 +152,21 @@ class RayStaff:
             department.knows = None
             return None
         place, answer = read(value)
-        self._met(name, Place(*place))
+        self._met(name, ProcessInfo(*place))
         if answer is None:
             department.knows = None
             return None
         return Answer(*answer)
 
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], Moment]:
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], PeriodStart]:
         """Begin the step to the next moment; what is returned waits for it, and until the environment is there."""
         waiting = self._insist("step", tick, arrays, order, exposure)
-        return lambda: Moment(*waiting())
+        return lambda: PeriodStart(*waiting())
 
-    def observe(self, tick: int, arrays: Arrays) -> Moment | str | None:
+    def observe(self, tick: int, arrays: Arrays) -> PeriodStart | str | None:
         """A fed firm's awaited period: its moment, nothing yet, or why its files cannot be read."""
         found: str | list[Any] | None = self._insist("observe", tick, arrays)()
-        return Moment(*found) if isinstance(found, list) else found
+        return PeriodStart(*found) if isinstance(found, list) else found
 
     def _insist(self, method: str, *arguments: Any) -> Callable[[], Any]:  # noqa: ANN401
         """Ask the environment; what is returned waits for the answer, and asks again whenever its process has died."""
@@ -180,7 +180,7 @@ class RayStaff:
                 self._value(environment.ready.options(max_task_retries=-1).remote())
                 value = self._value(environment.call_written.remote(method, message))
             place, result = read(value)
-            return self.heard("environment", (Place(*place), result))
+            return self.heard("environment", (ProcessInfo(*place), result))
 
         return answer
 
@@ -204,10 +204,10 @@ class RayStaff:
             return None
         return self.heard(name, value)
 
-    def heard(self, name: str, value: tuple[Place, Any]) -> Any:  # noqa: ANN401
+    def heard(self, name: str, value: tuple[ProcessInfo, Any]) -> Any:  # noqa: ANN401
         """An answer, after a look at whose it is."""
         place, result = value
-        self.attendance.heard(name, place.restarts)
+        self.restarts_seen.heard(name, place.restarts)
         return result
 
     def _must_be_death(self, error: Exception) -> None:

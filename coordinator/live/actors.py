@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.live.messages import read, written
-from coordinator.live.process_info import Place, here
-from departments.serving.numpy_policy import Brief
-from departments.serving.policy_server import Desk
+from coordinator.live.process_info import ProcessInfo, here
+from departments.serving.numpy_policy import PolicyBundle
+from departments.serving.policy_server import PolicyServer
 
 _CRITIC_NICE = 5  # it follows when the ticks leave time for it
 
@@ -22,11 +22,11 @@ class DepartmentActor:
     """A department's process."""
 
     def __init__(self) -> None:
-        self._desk, self._place = Desk(), here()
+        self._server, self._info = PolicyServer(), here()
 
-    def ready(self) -> Place:
+    def ready(self) -> ProcessInfo:
         """Where it is."""
-        return self._place
+        return self._info
 
     def decide(self, message: bytes) -> bytes:
         """Where it is and its answer; None: the brief is needed.
@@ -37,8 +37,8 @@ class DepartmentActor:
         tick, version, observation, bring = read(message)
         if bring is not None:
             about, arrays, memory = bring
-            self._desk.follow(Brief(about, arrays), tick, memory)
-        return written((self._place, self._desk.decide(tick, version, observation)))
+            self._server.follow(PolicyBundle(about, arrays), tick, memory)
+        return written((self._info, self._server.decide(tick, version, observation)))
 
 
 class PlainActor:
@@ -46,15 +46,15 @@ class PlainActor:
 
     def __init__(self, kind: str, *arguments: Any) -> None:  # noqa: ANN401
         self._plain = _build(kind, arguments)
-        self._place = here()
+        self._info = here()
 
-    def ready(self) -> Place:
+    def ready(self) -> ProcessInfo:
         """Where it is."""
-        return self._place
+        return self._info
 
-    def call(self, method: str, *arguments: Any) -> tuple[Place, Any]:  # noqa: ANN401
+    def call(self, method: str, *arguments: Any) -> tuple[ProcessInfo, Any]:  # noqa: ANN401
         """Where it is, and the result."""
-        return self._place, getattr(self._plain, method)(*arguments)
+        return self._info, getattr(self._plain, method)(*arguments)
 
     def call_written(self, method: str, message: bytes) -> bytes:
         """The same with arguments and result as messages, for what is called every period."""
@@ -77,13 +77,13 @@ def _build(kind: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         from coordinator.live.fed import Fed
 
         return Fed(*arguments)
-    from coordinator.live.examiner import Appraiser
+    from coordinator.live.examiner import Examiner
 
     os.nice(_CRITIC_NICE)
-    return Appraiser(*arguments)
+    return Examiner(*arguments)
 
 
-def create(firm: Path, namespace: str, firm_text: str, seed: int, frame: Any, options: Mapping[str, Any]) -> list[Any]:  # noqa: ANN401
+def create(firm: Path, namespace: str, firm_text: str, seed: int, layout: Any, options: Mapping[str, Any]) -> list[Any]:  # noqa: ANN401
     """Make all actors of a firm, detached, and return what says that each is ready.
 
     The coordinator, and what it must reach quickly, stay on this node, where the folder is; departments are spread.
@@ -91,7 +91,7 @@ def create(firm: Path, namespace: str, firm_text: str, seed: int, frame: Any, op
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from coordinator.live.tick_process import Coordinator
+    from coordinator.live.tick_process import TickProcess
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {
@@ -108,11 +108,11 @@ def create(firm: Path, namespace: str, firm_text: str, seed: int, frame: Any, op
         options = common | {"name": name, "scheduling_strategy": where} | more
         return ray.remote(kind).options(**options).remote(*arguments)
 
-    made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in frame.departments]
+    made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in layout.departments]
     made += [make(PlainActor, "monitor", here, "monitor")]
     feed = options.get("feed")
-    environment = ("environment", firm_text, seed) if feed is None else ("feed", firm_text, seed, frame, feed)
+    environment = ("environment", firm_text, seed) if feed is None else ("feed", firm_text, seed, layout, feed)
     made += [make(PlainActor, "environment", here, *environment)]
-    made += [make(PlainActor, "critic", here, "critic", firm_text, seed, frame, feed)]
-    made += [make(Coordinator, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
+    made += [make(PlainActor, "critic", here, "critic", firm_text, seed, layout, feed)]
+    made += [make(TickProcess, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
     return made

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from departments.serving.numpy_policy import Array
 
 LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)  # s, upper ends of buckets
@@ -35,18 +35,18 @@ def shown(histogram: Record, ends: Sequence[float]) -> Record:
     return {"buckets": buckets, "sum": histogram["sum"], "count": total}
 
 
-def new_totals(frame: Frame) -> Record:
+def new_totals(layout: FirmLayout) -> Record:
     """All zero."""
-    facing = len(frame.customer_facing)
+    facing = len(layout.customer_facing)
     return {
-        "cost": [0.0] * len(frame.points),
+        "cost": [0.0] * len(layout.points),
         "demand": [0.0] * facing,
         "served": [0.0] * facing,
         "tick_seconds": new_histogram(TICK),
         "split": {"departments": 0.0, "environment": 0.0, "policy": 0.0, "log": 0.0},
         "departments": {
             name: {"decisions": 0, "latency": new_histogram(LATENCY)} | dict.fromkeys(COUNTED, 0)
-            for name in frame.departments
+            for name in layout.departments
         },
         "actors": {name: 0 for name in ("coordinator", "environment", "critic", "monitor")},
     }

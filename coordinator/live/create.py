@@ -19,23 +19,23 @@ import numpy as np
 from coordinator.live.book import Book
 from coordinator.live.counters import new_totals
 from coordinator.live.fed import first_awaiting
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import packed
-from coordinator.live.policies import keep_brief
-from coordinator.live.policy_bundles import Briefs, departments_of
+from coordinator.live.policies import keep_bundle
+from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.simulated import Simulated
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.files import write_atomically
 from departments.policies.loop import RECOMMENDATION
-from departments.serving.numpy_policy import Decider
+from departments.serving.numpy_policy import NumpyPolicy
 from environment import Firm, World, load_firm
 
 
-def frame_of(world: World) -> Frame:
+def frame_of(world: World) -> FirmLayout:
     """Names and bounds of a world's firm."""
     firm, choice = world.firm, world.choice
     shape = (0, len(firm.products))
-    return Frame(
+    return FirmLayout(
         firm=firm.name,
         points=list(firm.names),
         products=list(firm.products),
@@ -73,7 +73,7 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     Raises:
         ValueError: one line; a policy cannot be followed, and nothing has been written.
     """
-    makes = Briefs(firm)
+    makes = PolicyBundles(firm)
     names = departments_of(firm)
     benchmarks = {name: makes.benchmark(name).numbered(1) for name in names}
     begun = {name: makes.policy(name, policies).numbered(1) if policies else benchmarks[name] for name in names}
@@ -81,21 +81,21 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     world = Simulated(text, seed)
     start = world.start()
     moment = start if settings.get("feed") is None else first_awaiting(world, start)
-    frame = frame_of(makes.world)
+    layout = frame_of(makes.world)
     for name in names:
-        keep_brief(folder / "benchmark", benchmarks[name], {"why": "stands in"})
-        keep_brief(folder / "policies", begun[name], {"why": "the beginning", "policy": policies, "seed": seed})
+        keep_bundle(folder / "benchmark", benchmarks[name], {"why": "stands in"})
+        keep_bundle(folder / "policies", begun[name], {"why": "the beginning", "policy": policies, "seed": seed})
     write_atomically(folder / "firm.yaml", text)
-    memories = {name: Decider(brief).start() for name, brief in begun.items()}
-    standins = {name: Decider(brief).start() for name, brief in benchmarks.items()}
+    memories = {name: NumpyPolicy(bundle).start() for name, bundle in begun.items()}
+    standins = {name: NumpyPolicy(bundle).start() for name, bundle in benchmarks.items()}
     post = {"version": 1, "previous": [], "paused": False, "override": None}
     first = start.account["cost"][:, 0].tolist()
     record = {
         "posts": {name: dict(post) for name in names},
-        "totals": new_totals(frame),
+        "totals": new_totals(layout),
         "shadow": {"tick": 0, "cost": first, "firm_cost": first},
     }
-    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(frame).items()}
+    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(layout).items()}
     book = Book(folder / "book.sqlite")
     facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
     book.found(facts, packed(moment, memories, standins, start.arrays, standins), record)

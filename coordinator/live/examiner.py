@@ -11,35 +11,37 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.fed import Shadow
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import Arrays
-from coordinator.live.policy_bundles import Briefs, departments_of
+from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
 from departments.policies.loop import RECOMMENDATION
-from departments.serving.numpy_policy import Array, Brief, Decider
+from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 
 _EXAMINATION = 12  # stream of chance of shadow runs
 _COPIES, _PERIODS = 64, 40  # of a shadow run before a policy is let in
 _STRIDE = 64  # ticks followed in one call at most
 
 
-class Appraiser:
+class Examiner:
     """Knows the firm, its benchmark and how to play it."""
 
-    def __init__(self, firm: str, seed: int, frame: Frame, feed: str | None = None) -> None:
+    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str | None = None) -> None:
         """Prepare `firm`, the text of a firm file that stands by itself; `feed`: where its observations come from."""
-        self._simulated = Simulated(firm, seed) if feed is None else Shadow(firm, seed, frame, feed)
-        self._frame, self._fed = frame, feed is not None
-        self._briefs = Briefs(self._simulated.firm)
-        self._benchmark = {name: Decider(self._briefs.benchmark(name)) for name in departments_of(self._simulated.firm)}
+        self._simulated = Simulated(firm, seed) if feed is None else Shadow(firm, seed, layout, feed)
+        self._layout, self._fed = layout, feed is not None
+        self._bundles = PolicyBundles(self._simulated.firm)
+        self._benchmark = {
+            name: NumpyPolicy(self._bundles.benchmark(name)) for name in departments_of(self._simulated.firm)
+        }
 
     def follow(self, shadow: Play, canaries: list[Canary], upto: int) -> tuple[Play, list[Canary]]:
         """Play the benchmark and the canaries on, to tick `upto` or as far as one call goes."""
         followed = []
         for canary in canaries:
-            office = {name: Decider(brief) for name, brief in canary.briefs.items()}
-            tried = office | {canary.department: Decider(canary.candidate)}
+            office = {name: NumpyPolicy(bundle) for name, bundle in canary.bundles.items()}
+            tried = office | {canary.department: NumpyPolicy(canary.candidate)}
             end = min(upto, canary.until)
             followed.append(
                 canary._replace(
@@ -49,18 +51,18 @@ class Appraiser:
             )
         return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
 
-    def play(self, play: Play, deciders: Mapping[str, Decider], upto: int, stream: int | None = None) -> Play:
+    def play(self, play: Play, deciders: Mapping[str, NumpyPolicy], upto: int, stream: int | None = None) -> Play:
         """Let departments decide period by period; the cost of every period after the first is counted."""
         tick, arrays, memories, cost = play
-        frame, memories, cost = self._frame, dict(memories), cost.copy()
+        layout, memories, cost = self._layout, dict(memories), cost.copy()
         chance = {} if stream is None else {"stream": stream}
         features = self._simulated.features(tick, arrays) if tick < upto else None
         while features is not None and tick < upto:
             wishes = {}
             for name, decider in deciders.items():
                 wishes[name], memories[name] = decider.decide(features[decider.rows], memories[name], tick)
-            order = np.stack([frame.feasible_order(n, wishes[name]) for n, name in enumerate(frame.points)])
-            exposure = frame.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
+            order = np.stack([layout.feasible_order(n, wishes[name]) for n, name in enumerate(layout.points)])
+            exposure = layout.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
             moment = self._simulated.step(tick, arrays, order, exposure, **chance)
             tick, arrays, features = tick + 1, moment.arrays, moment.features
             cost += moment.account["cost"].mean(-1)
@@ -73,9 +75,9 @@ class Appraiser:
         tick: int,
         arrays: Arrays,
         memories: Mapping[str, Array],
-        briefs: Mapping[str, Brief],
+        bundles: Mapping[str, PolicyBundle],
         tolerance: float,
-    ) -> tuple[Brief, dict[str, Any]]:
+    ) -> tuple[PolicyBundle, dict[str, Any]]:
         """Read a policy, check it, and let it run in shadow beside the benchmark from the firm's state of now.
 
         Args:
@@ -84,7 +86,7 @@ class Appraiser:
             tick: the period of `arrays`.
             arrays: of the firm, one copy.
             memories: of all departments.
-            briefs: in office.
+            bundles: in office.
             tolerance: share of the benchmark's cost by which the firm may do worse.
 
         Returns:
@@ -93,18 +95,18 @@ class Appraiser:
         Raises:
             ValueError: one line; the policy is refused.
         """
-        brief = self._briefs.policy(department, policy)
-        lines = self._briefs.observer.lines
-        if self._fed and any(row in lines for row in brief.arrays["rows"].tolist()):
+        bundle = self._bundles.policy(department, policy)
+        lines = self._bundles.observer.lines
+        if self._fed and any(row in lines for row in bundle.arrays["rows"].tolist()):
             raise ValueError(
                 f"--policy {policy!r} observes what is owed on every line, which no feed tells; take another"
             )
-        office = {name: Decider(each) for name, each in briefs.items()}
+        office = {name: NumpyPolicy(each) for name, each in bundles.items()}
         start = {name: np.repeat(memory, _COPIES, -1) for name, memory in memories.items()}
         many = {key: np.repeat(value, _COPIES, -1) for key, value in arrays.items()}
-        nothing = np.zeros(len(self._frame.points))
+        nothing = np.zeros(len(self._layout.points))
         costs = {}
-        for name, decider in (("policy", Decider(brief)), ("benchmark", self._benchmark[department])):
+        for name, decider in (("policy", NumpyPolicy(bundle)), ("benchmark", self._benchmark[department])):
             with_it = start | {department: decider.start(_COPIES)}
             played = self.play(
                 Play(tick, many, with_it, nothing), office | {department: decider}, tick + _PERIODS, _EXAMINATION
@@ -120,11 +122,11 @@ class Appraiser:
             "periods": _PERIODS,
         }
         if costs["policy"] > allowed:
-            sign, word = (-1.0, "profit") if self._frame.earns else (1.0, "cost")
+            sign, word = (-1.0, "profit") if self._layout.earns else (1.0, "cost")
             raise ValueError(
                 f"--policy {policy!r} brings the firm a {word} of {sign * costs['policy']:,.0f} in a shadow run of "
                 f"{_PERIODS} periods, the benchmark in its place {sign * costs['benchmark']:,.0f}: more than "
                 f"{tolerance:.0%} worse; "
                 "take another, or raise --tolerance"
             )
-        return brief, figures
+        return bundle, figures

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.storage.files import write_atomically
 from departments.serving.numpy_policy import Array
 
@@ -34,23 +34,23 @@ def observation_columns(arrivals: int) -> list[str]:
     return ["on_hand", "inventory_position", *arriving, "backlog", "asked", "handed", "demand", "sales"]
 
 
-def read_observations(path: Path, frame: Frame, arrivals: int) -> dict[str, Array]:
+def read_observations(path: Path, layout: FirmLayout, arrivals: int) -> dict[str, Array]:
     """A period's observations by column, [N, K] units each.
 
     Raises:
         FileNotFoundError: it has not come yet.
         ValueError: one line that names file, row and cure.
     """
-    several = len(frame.products) > 1
-    names = {"stock_point": frame.points} | ({"product": frame.products} if several else {})
+    several = len(layout.products) > 1
+    names = {"stock_point": layout.points} | ({"product": layout.products} if several else {})
     columns = observation_columns(arrivals)
     cells = _cells(path, names, columns)
-    keys = [(point, product) if several else (point,) for point in frame.points for product in frame.products]
-    shape = (len(frame.points), len(frame.products))
+    keys = [(point, product) if several else (point,) for point in layout.points for product in layout.products]
+    shape = (len(layout.points), len(layout.products))
     found = {column: np.array([cells[key][column] for key in keys]).reshape(shape) for column in columns}
     for key, row in cells.items():
         place = f"{path.name}, {' '.join(key)}"
-        if row["sales"] > row["demand"] and row["backlog"] == 0 and key[0] not in frame.customer_facing:
+        if row["sales"] > row["demand"] and row["backlog"] == 0 and key[0] not in layout.customer_facing:
             raise ValueError(f"{place}: sales {row['sales']:g} where no customers buy; leave 0")
         for column in columns:
             if column != "inventory_position" and row[column] < 0:
@@ -58,14 +58,14 @@ def read_observations(path: Path, frame: Frame, arrivals: int) -> dict[str, Arra
     return found
 
 
-def read_traffic(path: Path, frame: Frame) -> Array:
+def read_traffic(path: Path, layout: FirmLayout) -> Array:
     """Customers who came, by segment, [S].
 
     Raises:
         FileNotFoundError: it has not come yet.
         ValueError: one line that names file, row and cure.
     """
-    pairs = [tuple(segment.split("/")) for segment in frame.segments]
+    pairs = [tuple(segment.split("/")) for segment in layout.segments]
     names = {"stock_point": [point for point, _ in pairs], "segment": [segment for _, segment in pairs]}
     cells = _cells(path, names, ["traffic"], pairs)
     return np.array([cells[pair]["traffic"] for pair in pairs])
@@ -121,16 +121,16 @@ def _whole(text: str, where: str) -> float:
     return value
 
 
-def write_decisions(feed: Path, tick: int, frame: Frame, decisions: Mapping[str, Mapping[str, float]]) -> None:
+def write_decisions(feed: Path, tick: int, layout: FirmLayout, decisions: Mapping[str, Mapping[str, float]]) -> None:
     """Orders and recommendations of a period; written again after a death, the same."""
-    orders = [(name, product, f"{decisions[name][product]:g}") for name in frame.points for product in frame.products]
+    orders = [(name, product, f"{decisions[name][product]:g}") for name in layout.points for product in layout.products]
     write_atomically(feed / "out" / f"orders-{tick}.csv", _text(("stock_point", "product", "quantity"), orders))
-    if frame.recommends is None:
+    if layout.recommends is None:
         return
     shown = []
-    for segment in frame.segments:
-        for product in frame.products:
-            share = decisions[frame.recommends].get(f"{segment}/{product}", 0.0)
+    for segment in layout.segments:
+        for product in layout.products:
+            share = decisions[layout.recommends].get(f"{segment}/{product}", 0.0)
             shown.append((*segment.split("/"), product, f"{share:g}"))
     columns = ("stock_point", "segment", "product", "exposure")
     write_atomically(feed / "out" / f"shown-{tick}.csv", _text(columns, shown))

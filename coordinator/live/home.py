@@ -37,7 +37,7 @@ def absolute(policy: str) -> str:
     return str(Path(path).resolve()) + at + version if Path(path).exists() else policy
 
 
-def place_of(folder: Path) -> dict[str, Any] | None:
+def running_at(folder: Path) -> dict[str, Any] | None:
     """What live.json says; None if the firm does not run."""
     try:
         found: dict[str, Any] = json.loads((folder / "live.json").read_text())
@@ -47,14 +47,14 @@ def place_of(folder: Path) -> dict[str, Any] | None:
     return found if keeper is None or _keeps(keeper, folder) else None
 
 
-def settle_at(folder: Path, address: str, keeper: int | None) -> None:
+def write_home(folder: Path, address: str, keeper: int | None) -> None:
     """Write live.json."""
     write_atomically(folder / "live.json", json.dumps({"address": address, "keeper": keeper}) + "\n")
 
 
 def leave(folder: Path) -> None:
     """The firm does not run any more: end its keeper, if it has one, and with it its Ray."""
-    found = place_of(folder)
+    found = running_at(folder)
     (folder / "live.json").unlink(missing_ok=True)
     if found and found["keeper"] is not None:
         os.kill(found["keeper"], signal.SIGTERM)

@@ -12,7 +12,7 @@ from departments.serving.numpy_policy import Array
 
 
 @dataclass(frozen=True)
-class Frame:
+class FirmLayout:
     """A firm's names and bounds."""
 
     firm: str  # its name
@@ -32,7 +32,7 @@ class Frame:
         return [*self.points, *([self.recommends] if self.recommends else [])]
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Frame:
+    def of(cls, facts: Mapping[str, Any]) -> FirmLayout:
         """From what the book keeps."""
         arrays = {key: np.array(facts[key], dtype=float) for key in ("max_order", "sold", "slots")}
         return cls(**{**facts, **arrays})

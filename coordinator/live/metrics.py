@@ -24,17 +24,17 @@ def figures(
         workers: of each department, `up` and `node`.
         canaries: under way.
     """
-    frame, totals, shadow = operation.frame, operation.totals, operation.record["shadow"]
-    sign = -1.0 if frame.earns else 1.0
-    departments = {name: _department(operation, name, workers[name]) for name in frame.departments}
+    layout, totals, shadow = operation.layout, operation.totals, operation.record["shadow"]
+    sign = -1.0 if layout.earns else 1.0
+    departments = {name: _department(operation, name, workers[name]) for name in layout.departments}
     demand, served = sum(totals["demand"]), sum(totals["served"])
     return {
         **firm,
-        "firm": frame.firm,
+        "firm": layout.firm,
         "tick": operation.now.tick,
         "tick_seconds": shown(totals["tick_seconds"], TICK),
         "split": dict(totals["split"]),
-        "earns": frame.earns,
+        "earns": layout.earns,
         "money": sign * sum(totals["cost"]),
         "benchmark": {
             "tick": shadow["tick"],
@@ -54,14 +54,14 @@ def figures(
 
 
 def _department(operation: Operation, name: str, worker: Record) -> Record:
-    frame, totals, shadow = operation.frame, operation.totals, operation.record["shadow"]
-    counted, brief = totals["departments"][name], operation.now.briefs[name]
+    layout, totals, shadow = operation.layout, operation.totals, operation.record["shadow"]
+    counted, bundle = totals["departments"][name], operation.now.bundles[name]
     last = operation.last.get(name, {"mode": "policy", "decision": {}})
-    recommends = name == frame.recommends
-    point = None if recommends else frame.points.index(name)
+    recommends = name == layout.recommends
+    point = None if recommends else layout.points.index(name)
     demand = served = None
-    if name in frame.customer_facing:
-        facing = frame.customer_facing.index(name)
+    if name in layout.customer_facing:
+        facing = layout.customer_facing.index(name)
         demand, served = totals["demand"][facing], totals["served"][facing]
     stock = operation.stock(name, operation.now.moment.account)
     return {
@@ -69,8 +69,8 @@ def _department(operation: Operation, name: str, worker: Record) -> Record:
         **worker,
         "mode": last["mode"],
         "paused": operation.posts[name]["paused"],
-        "version": brief.version,
-        "policy": brief.label,
+        "version": bundle.version,
+        "policy": bundle.label,
         "order": {} if recommends else last["decision"],
         "exposure": last["decision"] if recommends else {},
         **{key: stock[key] for key in ("on_hand", "inventory_position", "backlog")},

@@ -15,11 +15,11 @@ import numpy as np
 
 from coordinator.live.book import Book, Command, Event
 from coordinator.live.counters import LATENCY, TICK, Record, add_account, observe
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import checked_override, given_decision
-from coordinator.live.period_start import Arrays, Moment, moment_in, packed, unpacked
-from coordinator.live.policies import keep_brief, read_brief, versions
-from departments.serving.numpy_policy import Array, Brief, Decider
+from coordinator.live.period_start import Arrays, PeriodStart, moment_in, packed, unpacked
+from coordinator.live.policies import keep_bundle, read_bundle, versions
+from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 from departments.serving.policy_server import Answer
 
 _SHORT = json.JSONEncoder(separators=(",", ":"))
@@ -31,7 +31,7 @@ class Question(NamedTuple):
 
     tick: int
     observation: Array  # its own rows, units
-    brief: Brief
+    bundle: PolicyBundle
     memory: Array
 
 
@@ -48,8 +48,8 @@ class Staff(Protocol):
     def decide(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
         """Answers by department; those that did not come in time are left out."""
 
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], Moment]:
-        """Begin the step to the next `Moment`; what is returned waits for it, and until the environment is there."""
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], PeriodStart]:
+        """Begin the step to the next period; what is returned waits for it, and until the environment is there."""
 
     def noticed(self) -> tuple[list[Event], dict[str, int]]:
         """Restarts of workers since the last call, and how often each was started again, these included."""
@@ -62,36 +62,38 @@ class Now(NamedTuple):
     """The firm before tick `tick`; replaced as a whole, so that other threads may read it."""
 
     tick: int
-    moment: Moment
+    moment: PeriodStart
     memories: dict[str, Array]
     standins: dict[str, Array]  # memories of the benchmark's rules, which follow all along
-    briefs: dict[str, Brief]
+    bundles: dict[str, PolicyBundle]
 
 
 class Operation:
     """One firm in operation."""
 
-    def __init__(self, folder: Path, book: Book, staff: Staff) -> None:
+    def __init__(self, folder: Path, book: Book, clients: Staff) -> None:
         """Open the book and go on where it stands.
 
         Args:
             folder: of the firm; policies lie in it.
             book: the firm's.
-            staff: departments and environment.
+            clients: departments and environment.
         """
-        self.folder, self.book, self.staff = folder, book, staff
+        self.folder, self.book, self.clients = folder, book, clients
         facts = book.facts()
-        self.frame = Frame.of(facts["frame"])
+        self.layout = FirmLayout.of(facts["frame"])
         tick, arrays, self.record = book.take_over()
         self.posts: dict[str, Record] = self.record["posts"]
         self.totals: Record = self.record["totals"]
         self.record.setdefault("attendance", {"session": "", "restarts": {}})
         policies = folder / "policies"
-        briefs = {name: read_brief(policies, name, post["version"]) for name, post in self.posts.items()}
-        self._benchmarks = {name: Decider(read_brief(folder / "benchmark", name, 1)) for name in self.frame.departments}
+        bundles = {name: read_bundle(policies, name, post["version"]) for name, post in self.posts.items()}
+        self._benchmarks = {
+            name: NumpyPolicy(read_bundle(folder / "benchmark", name, 1)) for name in self.layout.departments
+        }
         parts = unpacked(arrays)
         self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
-        self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], briefs)
+        self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], bundles)
         self.last: Record = {}  # decisions of the last tick, by department
         self._events: list[Event] = []
 
@@ -110,7 +112,7 @@ class Operation:
         """Whether a fed firm's observations have not come yet."""
         return "awaited" in self.now.moment.arrays
 
-    def arrive(self, moment: Moment) -> None:
+    def arrive(self, moment: PeriodStart) -> None:
         """Take the awaited observations; shadow firms start from the first ones."""
         self.now = self.now._replace(moment=moment)
         if not self.now.tick:
@@ -120,7 +122,7 @@ class Operation:
 
     def _listen(self) -> None:
         """Take restarts and their numbers at once: they get into the book in the same commit."""
-        events, self.record["attendance"]["restarts"] = self.staff.noticed()
+        events, self.record["attendance"]["restarts"] = self.clients.noticed()
         self.note(*events)
 
     def flush(self) -> None:
@@ -136,30 +138,30 @@ class Operation:
             The account of the tick, as `ticks` in docs/live.md.
         """
         started = time.perf_counter()
-        now, frame = self.now, self.frame
+        now, layout = self.now, self.layout
         questions = {
-            name: Question(now.tick, now.moment.features[brief.arrays["rows"]], brief, now.memories[name])
-            for name, brief in now.briefs.items()
+            name: Question(now.tick, now.moment.features[bundle.arrays["rows"]], bundle, now.memories[name])
+            for name, bundle in now.bundles.items()
         }
-        replies = self.staff.decide(questions)
+        replies = self.clients.decide(questions)
         asked = time.perf_counter()
-        order = np.zeros((*frame.max_order.shape, 1))
+        order = np.zeros((*layout.max_order.shape, 1))
         exposure, wishes = None, dict[str, Array]()
         memories, standins, decided = dict(now.memories), dict(now.standins), dict[str, Record]()
-        for name in frame.departments:
+        for name in layout.departments:
             wish, mode, reply = self._settle(name, questions[name], replies.get(name), memories, standins)
-            if name == frame.recommends:
-                exposure = frame.feasible_exposure(wish)
-                decision = frame.shown(exposure[..., 0])
+            if name == layout.recommends:
+                exposure = layout.feasible_exposure(wish)
+                decision = layout.shown(exposure[..., 0])
             else:
-                point = frame.points.index(name)
-                order[point] = frame.feasible_order(point, wish)
-                decision = frame.by_product(order[point, :, 0])
+                point = layout.points.index(name)
+                order[point] = layout.feasible_order(point, wish)
+                decision = layout.by_product(order[point, :, 0])
             seconds = None if reply is None else reply.seconds
             decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
             wishes[name] = wish
         before_step = time.perf_counter()
-        stepping = self.staff.step(now.tick, now.moment.arrays, order, exposure)
+        stepping = self.clients.step(now.tick, now.moment.arrays, order, exposure)
         rows = [self._row(name, questions[name], wishes[name], entry) for name, entry in decided.items()]  # meanwhile
         add_account(self.totals, now.moment.account)
         account = self._account(now, decided)
@@ -167,7 +169,7 @@ class Operation:
         stepped = time.perf_counter()
         self._listen()
         self._count(replies, asked - started, stepped - before_step)
-        self.now = Now(now.tick + 1, moment, memories, standins, now.briefs)
+        self.now = Now(now.tick + 1, moment, memories, standins, now.bundles)
         self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
         self._events, self.last = [], decided
         done = time.perf_counter()
@@ -200,7 +202,7 @@ class Operation:
         if override and question.tick >= override["until"]:
             post["override"] = override = None
         if override:
-            return given_decision(self.frame, name, override), "override", reply
+            return given_decision(self.layout, name, override), "override", reply
         if post["paused"]:
             return rule, "paused", reply
         if reply is not None and good:
@@ -221,29 +223,29 @@ class Operation:
 
     def _account(self, now: Now, decided: Mapping[str, Record]) -> Record:
         """A period as the book and the stream have it."""
-        frame, account = self.frame, now.moment.account
+        layout, account = self.layout, now.moment.account
         departments = {}
         for name, entry in decided.items():
             shown = {"mode": entry["mode"], "version": self.posts[name]["version"], "latency": entry["latency"]}
-            orders = name != frame.recommends
+            orders = name != layout.recommends
             shown |= {"order": entry["decision"] if orders else {}, "exposure": {} if orders else entry["decision"]}
             shown |= self.stock(name, account)
             departments[name] = shown
         cost = float(account["cost"].sum())
-        return {"money": -cost if frame.earns else cost, "departments": departments}
+        return {"money": -cost if layout.earns else cost, "departments": departments}
 
     def stock(self, name: str, account: Mapping[str, Array]) -> Record:
         """A department's stock and cost of a period, by product."""
-        frame = self.frame
-        if name == frame.recommends:
+        layout = self.layout
+        if name == layout.recommends:
             return {"on_hand": {}, "inventory_position": {}, "backlog": {}, "cost": 0.0}
-        point = frame.points.index(name)
-        backlog = dict.fromkeys(frame.products, 0.0)
-        if name in frame.customer_facing:
-            backlog = frame.by_product(account["backlog"][frame.customer_facing.index(name), :, 0])
+        point = layout.points.index(name)
+        backlog = dict.fromkeys(layout.products, 0.0)
+        if name in layout.customer_facing:
+            backlog = layout.by_product(account["backlog"][layout.customer_facing.index(name), :, 0])
         return {
-            "on_hand": frame.by_product(account["on_hand"][point, :, 0]),
-            "inventory_position": frame.by_product(account["inventory_position"][point, :, 0]),
+            "on_hand": layout.by_product(account["on_hand"][point, :, 0]),
+            "inventory_position": layout.by_product(account["inventory_position"][point, :, 0]),
             "backlog": backlog,
             "cost": float(account["cost"][point, 0]),
         }
@@ -252,12 +254,12 @@ class Operation:
         now = self.now
         return packed(now.moment, now.memories, now.standins, self.shadow["arrays"], self.shadow["memories"])
 
-    def carry_out(self, command: Command, brief: Brief | None = None, refusal: str | None = None) -> Command:
+    def carry_out(self, command: Command, bundle: PolicyBundle | None = None, refusal: str | None = None) -> Command:
         """Carry out a command between two ticks, and let it stand in the book.
 
         Args:
             command: what was asked for.
-            brief: of a swap, examined.
+            bundle: of a swap, examined.
             refusal: why a swap was refused.
 
         Returns:
@@ -266,7 +268,7 @@ class Operation:
         try:
             if refusal is not None:
                 raise ValueError(refusal)
-            message, details = getattr(self, f"_{command.kind}")(command, brief)
+            message, details = getattr(self, f"_{command.kind}")(command, bundle)
             state, kind = "done", command.kind
         except ValueError as error:
             state, kind, message, details = "refused", "refusal", " ".join(str(error).split()), {}
@@ -288,27 +290,27 @@ class Operation:
             raise ValueError(f"DEPARTMENT must be one of {known}, got {command.department!r}")
         return self.posts[command.department]
 
-    def fresh_memory(self, brief: Brief) -> Array:
+    def fresh_memory(self, bundle: PolicyBundle) -> Array:
         """The memory of one who begins to follow a brief now: nothing but the forecasts."""
-        name = brief.department
-        return Decider(brief).start(1, self._benchmarks[name].forecast_in(self.now.standins[name]))
+        name = bundle.department
+        return NumpyPolicy(bundle).start(1, self._benchmarks[name].forecast_in(self.now.standins[name]))
 
-    def _follow(self, name: str, brief: Brief) -> None:
+    def _follow(self, name: str, bundle: PolicyBundle) -> None:
         """Let a department follow a brief from the next tick on, with a fresh memory; forecasts are taken over."""
-        memory = self.fresh_memory(brief)
-        self.posts[name]["version"] = brief.version
+        memory = self.fresh_memory(bundle)
+        self.posts[name]["version"] = bundle.version
         self.now = self.now._replace(
-            briefs=self.now.briefs | {name: brief}, memories=self.now.memories | {name: memory}
+            bundles=self.now.bundles | {name: bundle}, memories=self.now.memories | {name: memory}
         )
 
-    def _swap(self, command: Command, brief: Brief | None) -> tuple[str, Record]:
+    def _swap(self, command: Command, bundle: PolicyBundle | None) -> tuple[str, Record]:
         post, name = self._post(command), command.department
-        if brief is None:
+        if bundle is None:
             raise ValueError(f"{name} was offered no policy")
         folder = self.folder / "policies"
-        kept = brief.numbered(max(versions(folder, name), default=0) + 1)
+        kept = bundle.numbered(max(versions(folder, name), default=0) + 1)
         provenance = {"who": command.who, "why": command.why, "command": command.id, "tick": self.now.tick}
-        keep_brief(folder, kept, provenance | command.arguments)
+        keep_bundle(folder, kept, provenance | command.arguments)
         before = post["version"]
         post["previous"] = [*post["previous"], before][-_PREVIOUS:]
         self._follow(name, kept)
@@ -316,34 +318,34 @@ class Operation:
         figures = command.arguments.get("figures", {})
         return message, {"from": before, "to": kept.version, "policy": kept.label, **figures}
 
-    def _rollback(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+    def _rollback(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         post, name = self._post(command), command.department
         if not post["previous"]:
             raise ValueError(f"{name} has followed nothing before version {post['version']}; there is no way back")
-        back = read_brief(self.folder / "policies", name, post["previous"][-1])
+        back = read_bundle(self.folder / "policies", name, post["previous"][-1])
         before, post["previous"] = post["version"], post["previous"][:-1]
         self._follow(name, back)
         message = f"{name} follows version {back.version} ({back.label}) again from period {self.now.tick} on"
         return message, {"from": before, "to": back.version, "policy": back.label}
 
-    def _override(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+    def _override(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         post, name = self._post(command), command.department
-        given, periods = checked_override(self.frame, name, command.arguments)
+        given, periods = checked_override(self.layout, name, command.arguments)
         until = self.now.tick + periods
         post["override"] = given | {"until": until}
         message = f"{name} does what was given in periods {self.now.tick} to {until - 1}"
         return message, given | {"until": until}
 
-    def _pause(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+    def _pause(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         self._post(command)["paused"] = True
         return f"the benchmark's rule decides for {command.department} from period {self.now.tick} on", {}
 
-    def _resume(self, command: Command, _: Brief | None) -> tuple[str, Record]:
+    def _resume(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         self._post(command)["paused"] = False
         return f"{command.department} decides by itself again from period {self.now.tick} on", {}
 
-    def _stop(self, command: Command, _: Brief | None) -> tuple[str, Record]:
-        self.staff.roll_call()
+    def _stop(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+        self.clients.roll_call()
         return f"stopped after {self.now.tick} periods", {}
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from departments.serving.numpy_policy import Array
 
 _SHARE = 1e-9  # by which exposures that are written with decimals may exceed the slots
 
 
-def checked_override(frame: Frame, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def checked_override(layout: FirmLayout, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """What an override gives, `order` or `exposure`, and for how many periods.
 
     Raises:
@@ -23,19 +23,19 @@ def checked_override(frame: Frame, name: str, arguments: Mapping[str, Any]) -> t
     if not isinstance(periods, int) or isinstance(periods, bool) or periods < 1:
         raise ValueError(f"--periods must be a whole number of at least 1, got {periods!r}")
     order, exposure = arguments.get("order"), arguments.get("exposure")
-    if name == frame.recommends:
+    if name == layout.recommends:
         if order is not None:
             raise ValueError(f"{name} orders nothing: give --exposure SEGMENT/PRODUCT=SHARE,...")
-        return {"exposure": _exposure(frame, exposure)}, periods
+        return {"exposure": _exposure(layout, exposure)}, periods
     if exposure is not None:
         raise ValueError(f"{name} recommends nothing: give --order")
-    return {"order": _order(frame, name, order)}, periods
+    return {"order": _order(layout, name, order)}, periods
 
 
-def _order(frame: Frame, name: str, order: Any) -> dict[str, float]:  # noqa: ANN401
-    if not isinstance(order, dict) or set(order) != set(frame.products):
-        raise ValueError(f"--order must give a quantity for {', '.join(frame.products)}, got {order!r}")
-    most = frame.by_product(frame.max_order[frame.points.index(name)])
+def _order(layout: FirmLayout, name: str, order: Any) -> dict[str, float]:  # noqa: ANN401
+    if not isinstance(order, dict) or set(order) != set(layout.products):
+        raise ValueError(f"--order must give a quantity for {', '.join(layout.products)}, got {order!r}")
+    most = layout.by_product(layout.max_order[layout.points.index(name)])
     for product, units in order.items():
         if not _number(units) or not 0 <= units <= most[product] or units != int(units):
             raise ValueError(
@@ -44,24 +44,24 @@ def _order(frame: Frame, name: str, order: Any) -> dict[str, float]:  # noqa: AN
     return {product: float(units) for product, units in order.items()}
 
 
-def _exposure(frame: Frame, exposure: Any) -> dict[str, float]:  # noqa: ANN401
+def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: ANN401
     """Shares by SEGMENT/PRODUCT: within 0..1, of what is sold there, a segment's sum within its slots."""
     if not isinstance(exposure, dict):
         raise ValueError(f"--exposure must give shares by SEGMENT/PRODUCT, got {exposure!r}")
     known = {
         f"{segment}/{product}": s
-        for s, segment in enumerate(frame.segments)
-        for k, product in enumerate(frame.products)
-        if frame.sold[s, k]
+        for s, segment in enumerate(layout.segments)
+        for k, product in enumerate(layout.products)
+        if layout.sold[s, k]
     }
-    total = np.zeros(len(frame.segments))
+    total = np.zeros(len(layout.segments))
     for key, share in exposure.items():
         if key not in known:
             raise ValueError(f"--exposure must be of {', '.join(known)}; got {key!r}")
         if not _number(share) or not 0 <= share <= 1:
             raise ValueError(f"--exposure of {key} must be a share from 0 to 1, got {share!r}")
         total[known[key]] += share
-    for segment, given, slots in zip(frame.segments, total, frame.slots, strict=True):
+    for segment, given, slots in zip(layout.segments, total, layout.slots, strict=True):
         if given > slots + _SHARE:
             raise ValueError(f"--exposure of {segment} must sum to at most its {slots:g} slots, got {given:g}")
     return {key: float(share) for key, share in exposure.items() if share > 0}
@@ -71,12 +71,12 @@ def _number(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
-def given_decision(frame: Frame, name: str, override: Mapping[str, Any]) -> Array:
+def given_decision(layout: FirmLayout, name: str, override: Mapping[str, Any]) -> Array:
     """A checked override as a decision: orders [K, 1] units, or exposures [S, K, 1] where what is not given is 0."""
-    if name != frame.recommends:
-        return np.array([override["order"][product] for product in frame.products], dtype=float)[:, None]
-    exposure = np.zeros((*frame.sold.shape, 1))
+    if name != layout.recommends:
+        return np.array([override["order"][product] for product in layout.products], dtype=float)[:, None]
+    exposure = np.zeros((*layout.sold.shape, 1))
     for key, share in override["exposure"].items():
         segment, _, product = key.rpartition("/")
-        exposure[frame.segments.index(segment), frame.products.index(product)] = share
+        exposure[layout.segments.index(segment), layout.products.index(product)] = share
     return exposure

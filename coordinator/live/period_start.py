@@ -12,7 +12,7 @@ from departments.serving.numpy_policy import Array
 Arrays = dict[str, Array]
 
 
-class Moment(NamedTuple):
+class PeriodStart(NamedTuple):
     """A period after event 2, before anybody decides; E copies, in operation one."""
 
     arrays: Arrays  # everything that the next step needs
@@ -20,7 +20,7 @@ class Moment(NamedTuple):
     account: Arrays  # cost [N, E], demand, served [C, K, E], on_hand, inventory_position [N, K, E], backlog [C, K, E]
 
 
-def packed(moment: Moment, memories: Arrays, standins: Arrays, shadow: Arrays, shadow_memories: Arrays) -> Arrays:
+def packed(moment: PeriodStart, memories: Arrays, standins: Arrays, shadow: Arrays, shadow_memories: Arrays) -> Arrays:
     """Everything a successor needs, as one mapping with flat names."""
     parts = {
         "world": moment.arrays,
@@ -44,6 +44,6 @@ def unpacked(arrays: Arrays) -> dict[str, Arrays]:
     return parts
 
 
-def moment_in(parts: Mapping[str, Arrays]) -> Moment:
+def moment_in(parts: Mapping[str, Arrays]) -> PeriodStart:
     """The moment among the parts of `packed`."""
-    return Moment(parts["world"], parts["seen"]["features"], parts["account"])
+    return PeriodStart(parts["world"], parts["seen"]["features"], parts["account"])

@@ -14,15 +14,15 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from coordinator.storage.files import write_atomically
-from departments.serving.numpy_policy import Brief, Decider
+from departments.serving.numpy_policy import NumpyPolicy, PolicyBundle
 
 
-def keep_brief(folder: Path, brief: Brief, provenance: Mapping[str, Any]) -> Path:
+def keep_bundle(folder: Path, bundle: PolicyBundle, provenance: Mapping[str, Any]) -> Path:
     """Keep a brief as `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json."""
-    place = folder / brief.department / f"{brief.version}.safetensors"
-    content = save_tensors({name: np.ascontiguousarray(array) for name, array in brief.arrays.items()})
+    place = folder / bundle.department / f"{bundle.version}.safetensors"
+    content = save_tensors({name: np.ascontiguousarray(array) for name, array in bundle.arrays.items()})
     about = {
-        "about": dict(brief.about),
+        "about": dict(bundle.about),
         "sha256": hashlib.sha256(content).hexdigest(),
         "provenance": dict(provenance),
     }
@@ -31,7 +31,7 @@ def keep_brief(folder: Path, brief: Brief, provenance: Mapping[str, Any]) -> Pat
     return place
 
 
-def read_brief(folder: Path, department: str, version: int) -> Brief:
+def read_bundle(folder: Path, department: str, version: int) -> PolicyBundle:
     """A kept brief, ready to act by.
 
     Raises:
@@ -43,13 +43,13 @@ def read_brief(folder: Path, department: str, version: int) -> Brief:
         content = place.read_bytes()
         if hashlib.sha256(content).hexdigest() != kept["sha256"]:
             raise ValueError("its sha256 is not the one in its json")
-        brief = Brief(kept["about"], load_tensors(content))
-        if (brief.department, brief.version) != (department, version):
-            raise ValueError(f"its json names {brief.department} and version {brief.version}")
-        Decider(brief)
+        bundle = PolicyBundle(kept["about"], load_tensors(content))
+        if (bundle.department, bundle.version) != (department, version):
+            raise ValueError(f"its json names {bundle.department} and version {bundle.version}")
+        NumpyPolicy(bundle)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{place} cannot be followed: {str(error).splitlines()[0]}") from None
-    return brief
+    return bundle
 
 
 def versions(folder: Path, department: str) -> list[int]:

@@ -22,7 +22,7 @@ from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import ForecastBaseStock
-from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, benchmark_levels, delivered_cost
+from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, baseline_levels, delivered_cost
 from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady
 from departments.serving.numpy_policy import (
     FORECAST,
@@ -32,8 +32,8 @@ from departments.serving.numpy_policy import (
     OFFERS,
     ORDER_UP_TO,
     Array,
-    Brief,
-    Decider,
+    NumpyPolicy,
+    PolicyBundle,
 )
 from environment import Firm, World
 from environment.observation import Observer
@@ -47,24 +47,24 @@ def departments_of(firm: Firm) -> tuple[str, ...]:
     return (*firm.names, *[RECOMMENDATION][: bool(firm.customers)])
 
 
-class Briefs:
+class PolicyBundles:
     """Makes the briefs of one firm's departments."""
 
     def __init__(self, firm: Firm) -> None:
         """Prepare for a checked firm."""
         self.firm, self.fingerprint = firm, fingerprint(firm)
-        self.levels = benchmark_levels(firm)
+        self.levels = baseline_levels(firm)
         self.world = World(firm, self.levels)
         self.observer = Observer(self.world, self.levels)
         self._rules: dict[str, object] = {}  # by their text; some search for levels a while
 
-    def benchmark(self, department: str) -> Brief:
+    def benchmark(self, department: str) -> PolicyBundle:
         """The rule that stands in for a department: base-stock, or the coordinated rules where customers choose."""
         if department == RECOMMENDATION:
             return self.rule(department, f"inventory-aware:{DEFAULT_WEIGHT}")
         return self.rule(department, "forecast-base-stock" if self.firm.customers else "decomposition-aggregation")
 
-    def policy(self, department: str, text: str) -> Brief:
+    def policy(self, department: str, text: str) -> PolicyBundle:
         """A department's brief from `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run.
 
         Raises:
@@ -77,7 +77,7 @@ class Briefs:
         about = {"department": department, "version": 0, "kind": kind, "label": label, "firm": self.fingerprint}
         return about | more
 
-    def rule(self, department: str, text: str) -> Brief:
+    def rule(self, department: str, text: str) -> PolicyBundle:
         """A department's part of a rule by name.
 
         Raises:
@@ -95,7 +95,7 @@ class Briefs:
         point, products = self.firm.names.index(department), len(self.firm.products)
         own = np.arange(point * products, (point + 1) * products)
         if isinstance(rule, ForecastBaseStock):
-            return Brief(self._about(department, FORECAST, text), self._forecast(rule, point))
+            return PolicyBundle(self._about(department, FORECAST, text), self._forecast(rule, point))
         weights, rows = np.eye(products), own
         reorder = np.full(products, 1e12)
         if isinstance(rule, EchelonBaseStock):
@@ -108,7 +108,7 @@ class Briefs:
         elif not isinstance(rule, BaseStock):
             raise ValueError(f"policy {text!r} cannot be followed by one department")
         arrays = {"rows": rows, "level": rule.levels[point], "weights": weights, "reorder_point": reorder}
-        return Brief(self._about(department, ORDER_UP_TO, text), arrays)
+        return PolicyBundle(self._about(department, ORDER_UP_TO, text), arrays)
 
     def _forecast(self, rule: ForecastBaseStock, point: int) -> Arrays:
         """Own position first, then what was asked."""
@@ -160,7 +160,7 @@ class Briefs:
             "first": np.array([place[2 * positions + i] for i in range(positions)]),
         }
 
-    def _recommending(self, text: str, rule: object) -> Brief:
+    def _recommending(self, text: str, rule: object) -> PolicyBundle:
         choice, products = self.world.chosen(), len(self.firm.products)
         slots = [int(slot) for slot in choice.slots.flatten()]
         weight, candidates = 0.0, [np.zeros((1, products)) for _ in slots]
@@ -172,9 +172,9 @@ class Briefs:
         offers = np.stack([np.vstack((some, np.repeat(some[:1], most - len(some), 0))) for some in candidates])
         rows = self.observer.rows("recommendation", 0)
         arrays = {"rows": np.array(rows), **self._stock_rows(rows), **self._offers(offers, weight)}
-        return Brief(self._about(RECOMMENDATION, OFFERS, text), arrays)
+        return PolicyBundle(self._about(RECOMMENDATION, OFFERS, text), arrays)
 
-    def trained(self, department: str, folder: Path, version: int | None = None) -> Brief:
+    def trained(self, department: str, folder: Path, version: int | None = None) -> PolicyBundle:
         """A department's policy of a run: that version, or the one that counts, or the benchmark where it has none.
 
         Raises:
@@ -194,7 +194,7 @@ class Briefs:
             return self.benchmark(department)
         snapshot = load_policy(run.path / "policies", department, version)
         base = run.base_levels()
-        base = benchmark_levels(firm) if base is None else base
+        base = baseline_levels(firm) if base is None else base
         world = World(firm, base)
         observer = Observer(world, base, scaling_of(firm, settings))
         label = f"{run.path.name}@{version}"
@@ -206,7 +206,7 @@ class Briefs:
             found = self._loop_brief(role, snapshot, observer, label)
         else:
             found = self._network_brief(snapshot, observer, base, label)
-        Decider(found)  # refuses what does not fit
+        NumpyPolicy(found)  # refuses what does not fit
         return found
 
     @staticmethod
@@ -229,7 +229,7 @@ class Briefs:
     def _scaling(observer: Observer, rows: list[int]) -> Arrays:
         return {"rows": np.array(rows), "scales": observer.scales()[:, rows].double().numpy()}
 
-    def _network_brief(self, snapshot: Snapshot, observer: Observer, base: Array, label: str) -> Brief:
+    def _network_brief(self, snapshot: Snapshot, observer: Observer, base: Array, label: str) -> PolicyBundle:
         point, config = self.firm.names.index(snapshot.department), snapshot.config
         without_memory = config.model_copy(update={"memory": "none"})  # these schemes have none, whatever is set
         arrays = {
@@ -238,9 +238,9 @@ class Briefs:
             "parameters": snapshot.parameters,
             **self._scaling(observer, observer.rows(config.observation, point)),
         }
-        return Brief(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
+        return PolicyBundle(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
 
-    def _loop_brief(self, role: Role, snapshot: Snapshot, observer: Observer, label: str) -> Brief:
+    def _loop_brief(self, role: Role, snapshot: Snapshot, observer: Observer, label: str) -> PolicyBundle:
         rows, parameters = list(role.rows), {"parameters": snapshot.parameters}
         about = self._learned(role.config)
         if role.recommends:
@@ -250,7 +250,7 @@ class Briefs:
             seen = self._stock_rows(rows) if role.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
             scored = self._offers(everyone, DEFAULT_WEIGHT if role.aware else 0.0)
             arrays = parameters | self._scaling(observer, rows) | seen | scored
-            return Brief(self._about(role.name, LOOP_OFFERS, label, **about, slots=role.head.slots), arrays)
+            return PolicyBundle(self._about(role.name, LOOP_OFFERS, label, **about, slots=role.head.slots), arrays)
         (point,), products = role.points, len(self.firm.products)
         asked = [rows.index(observer.told_at("asked") + point * products + k) for k in range(products)]
         arrays = {
@@ -260,10 +260,10 @@ class Briefs:
             **self._season(ForecastBaseStock("forecast-base-stock", self.firm), point),
             **self._scaling(observer, rows),
         }
-        return Brief(self._about(role.name, LOOP_NETWORK, label, **about), arrays | parameters)
+        return PolicyBundle(self._about(role.name, LOOP_NETWORK, label, **about), arrays | parameters)
 
 
-def benchmarks(firm: Firm) -> Mapping[str, Brief]:
+def benchmarks(firm: Firm) -> Mapping[str, PolicyBundle]:
     """The benchmark's brief of every department."""
-    made = Briefs(firm)
+    made = PolicyBundles(firm)
     return {name: made.benchmark(name) for name in departments_of(firm)}

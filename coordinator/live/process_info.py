@@ -39,7 +39,7 @@ def _last_line(error: Exception) -> str:
     return (told or lines)[-1]
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """Where an actor is."""
 
     pid: int
@@ -47,14 +47,14 @@ class Place(NamedTuple):
     restarts: int  # times that Ray has started it again
 
 
-def here() -> Place:
+def here() -> ProcessInfo:
     """The place of the actor that asks."""
     import ray
     from ray._private.state import actors  # what was_current_actor_reconstructed asks; it drops the number
 
     context = ray.get_runtime_context()
     about = actors(actor_id=context.get_actor_id())
-    return Place(os.getpid(), str(context.get_node_id()), int(about["NumRestarts"]))
+    return ProcessInfo(os.getpid(), str(context.get_node_id()), int(about["NumRestarts"]))
 
 
 def session() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.book import Book
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.simulated import Simulated
 from departments.serving.numpy_policy import Array
 
@@ -30,7 +30,7 @@ def replay(folder: Path) -> dict[str, Any]:
     """
     book = Book(folder / "book.sqlite")
     facts = book.facts()
-    frame = Frame.of(facts["frame"])
+    layout = FirmLayout.of(facts["frame"])
     world = Simulated((folder / "firm.yaml").read_text(), facts["seed"])
     moment, tick, faults, decisions = world.start(), 0, [], 0
     until, arrays, _ = book.now()
@@ -38,18 +38,18 @@ def replay(folder: Path) -> dict[str, Any]:
     orders = _Orders(events)
     while tick < until:
         page = book.ticks(tick, _PAGE)
-        rows = book.decisions(None, tick, _PAGE * len(frame.departments))
+        rows = book.decisions(None, tick, _PAGE * len(layout.departments))
         made = {(row["tick"], row["department"]): row for row in rows}
         for kept in page:
             if kept["tick"] != tick:
                 faults.append(f"tick {tick} is missing")
                 break
-            faults += _differences(frame, kept, moment.account)
-            faults += [fault for n in frame.departments if (tick, n) in made for fault in orders.faults(made[tick, n])]
-            wrong = [n for n in frame.departments if (tick, n) not in made]
+            faults += _differences(layout, kept, moment.account)
+            faults += [fault for n in layout.departments if (tick, n) in made for fault in orders.faults(made[tick, n])]
+            wrong = [n for n in layout.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
-            decisions += len(frame.departments) - len(wrong)
-            moment = world.step(tick, moment.arrays, *_decided(frame, kept["departments"]))
+            decisions += len(layout.departments) - len(wrong)
+            moment = world.step(tick, moment.arrays, *_decided(layout, kept["departments"]))
             tick += 1
         if not page:
             faults.append(f"the book says {until} ticks and holds {tick}")
@@ -95,25 +95,25 @@ def _same(decision: dict[str, float], given: dict[str, float]) -> bool:
     return decision.keys() == given.keys() and all(abs(decision[key] - value) < 1e-6 for key, value in given.items())
 
 
-def _decided(frame: Frame, departments: dict[str, Any]) -> tuple[Array, Array | None]:
-    order = np.array([[departments[name]["order"][p] for p in frame.products] for name in frame.points])[..., None]
-    if frame.recommends is None:
+def _decided(layout: FirmLayout, departments: dict[str, Any]) -> tuple[Array, Array | None]:
+    order = np.array([[departments[name]["order"][p] for p in layout.products] for name in layout.points])[..., None]
+    if layout.recommends is None:
         return order, None
-    exposure = np.zeros((*frame.sold.shape, 1))
-    for key, share in departments[frame.recommends]["exposure"].items():
+    exposure = np.zeros((*layout.sold.shape, 1))
+    for key, share in departments[layout.recommends]["exposure"].items():
         segment, _, product = key.rpartition("/")
-        exposure[frame.segments.index(segment), frame.products.index(product)] = share
+        exposure[layout.segments.index(segment), layout.products.index(product)] = share
     return order, exposure
 
 
-def _differences(frame: Frame, kept: dict[str, Any], account: dict[str, Array]) -> list[str]:
+def _differences(layout: FirmLayout, kept: dict[str, Any], account: dict[str, Array]) -> list[str]:
     cost = float(account["cost"].sum())
     wrong = []
-    if abs(kept["money"] - (-cost if frame.earns else cost)) > 1e-3 * max(1.0, abs(cost)):
+    if abs(kept["money"] - (-cost if layout.earns else cost)) > 1e-3 * max(1.0, abs(cost)):
         wrong.append(f"tick {kept['tick']}: money {kept['money']} is not {cost}")
-    for n, name in enumerate(frame.points):
+    for n, name in enumerate(layout.points):
         for field in ("on_hand", "inventory_position"):
-            there = [kept["departments"][name][field][product] for product in frame.products]
+            there = [kept["departments"][name][field][product] for product in layout.products]
             if there != account[field][n, :, 0].tolist():
                 wrong.append(f"tick {kept['tick']}: {field} of {name} is {there}, must be {account[field][n, :, 0]}")
     return wrong

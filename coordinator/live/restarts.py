@@ -13,7 +13,7 @@ from typing import Any
 from coordinator.live.book import Event
 
 
-class Attendance:
+class Restarts:
     """Restarts by process, and those that nobody has been told of yet; several threads may use it."""
 
     def __init__(self) -> None:

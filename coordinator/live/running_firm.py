@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from coordinator.live.book import Book
-from coordinator.live.home import HOME, absolute, folder_of, leave, place_of
-from coordinator.live.layout import Frame
+from coordinator.live.home import HOME, absolute, folder_of, leave, running_at
+from coordinator.live.layout import FirmLayout
 from coordinator.storage.files import write_atomically
 
 Answer = dict[str, Any]
@@ -31,7 +31,7 @@ class RunningFirm:
         self._ray, self._started, self._namespace = ray, started, namespace_of(name)
         self._book = Book(folder / "book.sqlite")
         facts = self._book.facts()
-        self.frame = Frame.of(facts["frame"])
+        self.layout = FirmLayout.of(facts["frame"])
         self.settings: dict[str, Any] = facts["settings"]
 
     @classmethod
@@ -45,7 +45,7 @@ class RunningFirm:
         from coordinator.workers.ray_session import connect
 
         folder = folder_of(name, Path(home))
-        place = place_of(folder)
+        place = running_at(folder)
         if place is None:
             raise ValueError(f"firm {name!r} does not run; start it again with `firmwide live --name {name}`")
         ray, started = connect(namespace_of(name), place["address"])
@@ -70,7 +70,7 @@ class RunningFirm:
     @property
     def departments(self) -> list[str]:
         """Names, stock points first."""
-        return self.frame.departments
+        return self.layout.departments
 
     def metrics(self) -> dict[str, Any]:
         """All figures of now, as the monitor was last told; see docs/live.md."""
@@ -90,7 +90,7 @@ class RunningFirm:
         """Ticks as they come, from `since` (default: the next one) until the firm stops."""
         at = self._book.now()[0] if since is None else since
         waiting = threading.Event()
-        while place_of(self.folder) is not None:
+        while running_at(self.folder) is not None:
             found = self.ticks(at)
             yield from found
             at = found[-1]["tick"] + 1 if found else at
@@ -164,7 +164,7 @@ class RunningFirm:
             periods: how long.
             asked: as everywhere.
         """
-        what = "exposure" if department == self.frame.recommends else "order"
+        what = "exposure" if department == self.layout.recommends else "order"
         return self._command("override", department, {what: dict(given), "periods": periods}, **asked)
 
     def pause(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from coordinator.live.book import Command
 from coordinator.live.period_start import Arrays
-from departments.serving.numpy_policy import Array, Brief
+from departments.serving.numpy_policy import Array, PolicyBundle
 
 
 class Play(NamedTuple):
@@ -25,8 +25,8 @@ class Canary(NamedTuple):
     command: Command
     department: str
     until: int  # tick
-    candidate: Brief
-    briefs: Mapping[str, Brief]  # those in office
+    candidate: PolicyBundle
+    bundles: Mapping[str, PolicyBundle]  # those in office
     incumbent_play: Play
     candidate_play: Play
     since: int  # tick

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 import yaml
 
-from coordinator.live.period_start import Arrays, Moment
-from departments.rules.ordering import benchmark_levels
+from coordinator.live.period_start import Arrays, PeriodStart
+from departments.rules.ordering import baseline_levels
 from departments.serving.numpy_policy import Array
-from environment import Exogenous, Report, State, World
+from environment import Exogenous, Feedback, State, World
 from environment.firm_file import parse_firm
 from environment.observation import Observer
 
 LIVE = 11  # stream of chance: training and evaluation use others
-_STATE, _REPORT = State._fields, Report._fields
+_STATE, _REPORT = State._fields, Feedback._fields
 
 
 class Simulated:
@@ -26,19 +26,19 @@ class Simulated:
     def __init__(self, firm: str, seed: int) -> None:
         """Prepare `firm`, the text of a firm file that stands by itself."""
         self.firm, self.seed = parse_firm(yaml.safe_load(firm)), seed
-        levels = benchmark_levels(self.firm)
+        levels = baseline_levels(self.firm)
         self.world = World(self.firm, levels)
         self.observer = Observer(self.world, levels)
 
     @torch.inference_mode()
-    def start(self, copies: int = 1) -> Moment:
+    def start(self, copies: int = 1) -> PeriodStart:
         """Before tick 0."""
         state = self.world.reset(copies)
         zeros = torch.zeros(len(self.world.network.customer_facing), self.world.products, copies)
-        report = self.world.no_report(copies) if self.world.choice is not None else None
+        feedback = self.world.no_feedback(copies) if self.world.choice is not None else None
         regime = torch.zeros(len(self.world.choice.names), copies) if self.world.choice is not None else None
         cost = self.world.holding(state)
-        return self._moment(0, state, report, regime, cost, zeros, zeros)
+        return self._moment(0, state, feedback, regime, cost, zeros, zeros)
 
     @torch.inference_mode()
     def chance(self, tick: int, arrays: Arrays, stream: int = LIVE) -> Exogenous:
@@ -49,7 +49,7 @@ class Simulated:
         return self.world.draw(1, copies, generator, start=tick, regime=regime).at(0)
 
     @torch.inference_mode()
-    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = LIVE) -> Moment:
+    def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = LIVE) -> PeriodStart:
         """From period `tick` to the next one.
 
         Args:
@@ -64,29 +64,29 @@ class Simulated:
         now, placed = self.chance(tick, arrays, stream), torch.as_tensor(order, dtype=world.dtype)
         shown = None if exposure is None else torch.as_tensor(exposure, dtype=world.dtype)
         after, outcome = world.step(state, placed, now, shown)
-        report = None
+        feedback = None
         if world.choice is not None:
-            report = world.report(state, placed, now, shown, after, outcome)
+            feedback = world.feedback(state, placed, now, shown, after, outcome)
         backlog = state.owed[world.network.internal :] if self.firm.unmet == "backorder" else 0.0 * outcome.sales
         served = (outcome.sales - backlog).clamp_min(0.0)
-        return self._moment(tick + 1, after, report, now.regime, outcome.cost, outcome.demand, served)
+        return self._moment(tick + 1, after, feedback, now.regime, outcome.cost, outcome.demand, served)
 
     def _moment(
         self,
         tick: int,
         state: State,
-        report: Report | None,
+        feedback: Feedback | None,
         regime: torch.Tensor | None,
         cost: torch.Tensor,
         demand: torch.Tensor,
         served: torch.Tensor,
-    ) -> Moment:
+    ) -> PeriodStart:
         arrays = {field: value.numpy() for field, value in zip(_STATE, state, strict=True)}
-        if report is not None and regime is not None:
-            arrays |= {f"told_{field}": value.numpy() for field, value in zip(_REPORT, report, strict=True)}
+        if feedback is not None and regime is not None:
+            arrays |= {f"told_{field}": value.numpy() for field, value in zip(_REPORT, feedback, strict=True)}
             arrays["regime"] = regime.numpy()
         arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-        features = self.observer.units(state, report, tick).double().numpy()
+        features = self.observer.units(state, feedback, tick).double().numpy()
         account = {
             "cost": cost,
             "demand": demand,
@@ -95,13 +95,13 @@ class Simulated:
             "inventory_position": state.inventory_position,
             "backlog": state.owed[self.world.network.internal :],
         }
-        return Moment(arrays, features, {key: value.numpy() for key, value in account.items()})
+        return PeriodStart(arrays, features, {key: value.numpy() for key, value in account.items()})
 
     def features(self, tick: int, arrays: Arrays) -> Array:
         """What there is to see in arrays, [G, E] units."""
         state = State(*(torch.as_tensor(arrays[field]) for field in _STATE))
-        report = None
+        feedback = None
         if self.world.choice is not None:
-            report = Report(*(torch.as_tensor(arrays[f"told_{field}"]) for field in _REPORT))
-        seen: Array = self.observer.units(state, report, tick).double().numpy()
+            feedback = Feedback(*(torch.as_tensor(arrays[f"told_{field}"]) for field in _REPORT))
+        seen: Array = self.observer.units(state, feedback, tick).double().numpy()
         return seen

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.live.book import Book
-from coordinator.live.home import leave, place_of, settle_at
+from coordinator.live.home import leave, running_at, write_home
 from coordinator.live.keeper import start_keeper
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.running_firm import RunningFirm
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -50,7 +50,7 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     report("starting Ray" if address is None else f"joining Ray at {address}")
     if address is None:
         address, keeper = start_keeper(folder)
-    settle_at(folder, address, keeper)
+    write_home(folder, address, keeper)
     try:
         ray, started = connect(namespace, address)
         if taken(namespace):
@@ -60,8 +60,8 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
         book.close()
         options = facts["settings"] | {"tick": asked.tick, "ticks": asked.ticks, "deadline": asked.deadline}
         text = (folder / "firm.yaml").read_text()
-        frame = Frame.of(facts["frame"])
-        made = create(folder.resolve(), namespace, text, facts["seed"], frame, options)
+        layout = FirmLayout.of(facts["frame"])
+        made = create(folder.resolve(), namespace, text, facts["seed"], layout, options)
         waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
         while waiting:
             (done,), waiting = ray.wait(waiting, num_returns=1)
@@ -79,7 +79,7 @@ def _must_not_run(folder: Path) -> None:
     from coordinator.live.process_info import namespace_of, taken
     from coordinator.workers.ray_session import connect
 
-    place = place_of(folder)
+    place = running_at(folder)
     if place is None:
         return
     try:

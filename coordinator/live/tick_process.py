@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.actor_clients import RayStaff
+from coordinator.live.actor_clients import ActorClients
 from coordinator.live.book import Book, Command, Event, OvertakenError
 from coordinator.live.feed_files import write_decisions
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.metrics import canary_figures, figures
 from coordinator.live.operation import Operation
-from coordinator.live.period_start import Moment
+from coordinator.live.period_start import PeriodStart
 from coordinator.live.process_info import here, session
 from coordinator.live.shadow import Canary, Play
-from departments.serving.numpy_policy import Brief
+from departments.serving.numpy_policy import PolicyBundle
 
 _REPORT_EVERY = 0.25  # s between two reports to the monitor
 _FOLLOW_EVERY = 0.25  # s between two calls of the critic, at most _BEHIND ticks
@@ -35,7 +35,7 @@ _CRITIC_TRIES = 5
 _RATE = 10.0  # s over which the tick rate is measured
 
 
-class Coordinator:
+class TickProcess:
     """Runs one firm. Commands come in on other threads and are carried out between two ticks."""
 
     def __init__(self, folder: str, namespace: str, options: dict[str, Any]) -> None:
@@ -50,11 +50,11 @@ class Coordinator:
         self._options, self._folder = options, Path(folder)
         self._book = Book(self._folder / "book.sqlite", durable=bool(options.get("feed")))
         facts = self._book.facts()
-        self._staff = RayStaff(namespace, Frame.of(facts["frame"]).departments, options["deadline"])
-        self._operation = Operation(self._folder, self._book, self._staff)
+        self._clients = ActorClients(namespace, FirmLayout.of(facts["frame"]).departments, options["deadline"])
+        self._operation = Operation(self._folder, self._book, self._clients)
         self._name, self._state, self._reason = facts["name"], "running", ""
         self._turn = threading.Condition()
-        self._ready: deque[tuple[Command, Brief | None, str | None]] = deque()
+        self._ready: deque[tuple[Command, PolicyBundle | None, str | None]] = deque()
         self._preparing: set[str] = set()
         self._canaries: list[Canary] = []
         self._told: list[dict[str, Any]] = []
@@ -77,12 +77,12 @@ class Coordinator:
         """Begin, or go on from a predecessor that died; the deaths of all others in between are noticed too."""
         kept = self._operation.record["attendance"]
         if kept["session"] == session():
-            self._staff.attendance.recall(kept["restarts"])
+            self._clients.restarts_seen.recall(kept["restarts"])
         else:
             kept["session"] = session()
             self._operation.note(Event("start", why="begins"))
-        self._staff.attendance.heard("coordinator", here().restarts)
-        self._staff.meet()
+        self._clients.restarts_seen.heard("coordinator", here().restarts)
+        self._clients.meet()
         self._operation.flush()
 
     def ready(self) -> tuple[int, int]:
@@ -121,9 +121,9 @@ class Coordinator:
         else:
             self._hand_over(command, None, None)
 
-    def _hand_over(self, command: Command, brief: Brief | None, refusal: str | None) -> None:
+    def _hand_over(self, command: Command, bundle: PolicyBundle | None, refusal: str | None) -> None:
         with self._turn:
-            self._ready.append((command, brief, refusal))
+            self._ready.append((command, bundle, refusal))
             self._turn.notify_all()
 
     def _examine(self, command: Command) -> None:
@@ -134,7 +134,7 @@ class Coordinator:
             return
         for _ in range(_CRITIC_TRIES):
             now = operation.now
-            reference = self._staff.ask(
+            reference = self._clients.ask(
                 "critic",
                 "examine",
                 command.department,
@@ -142,11 +142,11 @@ class Coordinator:
                 now.tick,
                 now.moment.arrays,
                 now.memories,
-                now.briefs,
+                now.bundles,
                 given.get("tolerance", 0.2),
             )
             try:
-                found = self._staff.result("critic", reference)
+                found = self._clients.result("critic", reference)
             except ValueError as error:
                 self._hand_over(command, None, str(error))
                 return
@@ -155,9 +155,9 @@ class Coordinator:
                 self._hand_over(command, None, f"the critic failed over it: {reason[-500:]}")
                 return
             if found is not None:
-                brief, shown = found
+                bundle, shown = found
                 command = command._replace(arguments=given | {"figures": shown})
-                self._hand_over(command, brief, None)
+                self._hand_over(command, bundle, None)
                 return
         self._hand_over(command, None, "the critic died again and again; try later")
 
@@ -200,8 +200,8 @@ class Coordinator:
     def _arrived(self) -> bool:
         """Look for the awaited observations of a fed firm; what cannot be read is written down once."""
         operation = self._operation
-        found = self._staff.observe(operation.now.tick, operation.now.moment.arrays)
-        if isinstance(found, Moment):
+        found = self._clients.observe(operation.now.tick, operation.now.moment.arrays)
+        if isinstance(found, PeriodStart):
             operation.arrive(found)
             self._state, self._reason = "running", ""
             return True
@@ -217,7 +217,7 @@ class Coordinator:
         feed, last = self._options.get("feed"), self._operation.now.tick - 1
         if feed is not None and last >= 0:
             rows = self._book.decisions(None, last, len(self._operation.posts))
-            write_decisions(Path(feed), last, self._operation.frame, {r["department"]: r["decision"] for r in rows})
+            write_decisions(Path(feed), last, self._operation.layout, {r["department"]: r["decision"] for r in rows})
 
     def _idle(self, seconds: float) -> None:
         with self._turn:
@@ -238,38 +238,38 @@ class Coordinator:
     def _carry_out(self) -> None:
         while self._ready:
             with self._turn:
-                command, brief, refusal = self._ready.popleft()
+                command, bundle, refusal = self._ready.popleft()
             canary = command.arguments.get("canary", 0)
-            if brief is not None and canary and "verdict" not in command.arguments:
-                self._begin_canary(command, brief, canary)
+            if bundle is not None and canary and "verdict" not in command.arguments:
+                self._begin_canary(command, bundle, canary)
                 continue
-            answered = self._operation.carry_out(command, brief, refusal)
+            answered = self._operation.carry_out(command, bundle, refusal)
             with self._turn:
                 self._preparing.discard(command.id)
                 self._turn.notify_all()
             if answered.kind == "stop" and answered.state == "done":
                 self._state, self._reason = "stopped", answered.message
 
-    def _begin_canary(self, command: Command, brief: Brief, periods: int) -> None:
+    def _begin_canary(self, command: Command, bundle: PolicyBundle, periods: int) -> None:
         now = self._operation.now
-        zero = np.zeros(len(self._operation.frame.points))
-        fresh = self._operation.fresh_memory(brief)
+        zero = np.zeros(len(self._operation.layout.points))
+        fresh = self._operation.fresh_memory(bundle)
         incumbent = Play(now.tick, now.moment.arrays, now.memories, zero)
         candidate = incumbent._replace(memories=now.memories | {command.department: fresh})
         until = now.tick + periods
         self._canaries.append(
-            Canary(command, command.department, until, brief, now.briefs, incumbent, candidate, now.tick)
+            Canary(command, command.department, until, bundle, now.bundles, incumbent, candidate, now.tick)
         )
-        details = {"until": until, "policy": brief.label}
+        details = {"until": until, "policy": bundle.label}
         self._operation.note(Event("canary", command.department, command.who, command.why, command.id, details))
 
     def _follow(self) -> None:
         """Let the critic play on, and take its verdicts."""
         operation = self._operation
         if self._following is not None:
-            if not self._staff.answered(self._following):
+            if not self._clients.answered(self._following):
                 return
-            found, self._following = self._staff.result("critic", self._following), None
+            found, self._following = self._clients.result("critic", self._following), None
             if found is not None:
                 self._take(*found)
         shadow, committed = operation.record["shadow"], operation.now.tick - 1
@@ -278,7 +278,7 @@ class Coordinator:
             play = Play(
                 shadow["tick"], operation.shadow["arrays"], operation.shadow["memories"], np.array(shadow["cost"])
             )
-            self._following = self._staff.ask("critic", "follow", play, self._canaries, committed)
+            self._following = self._clients.ask("critic", "follow", play, self._canaries, committed)
             self._followed = time.monotonic()
 
     def _take(self, play: Play, canaries: list[Canary]) -> None:
@@ -298,7 +298,7 @@ class Coordinator:
             verdict = {"cost": tried, "incumbent_cost": office, "periods": canary.until - canary.since}
             command = canary.command._replace(arguments=canary.command.arguments | {"verdict": verdict})
             refusal = None
-            sign, word = (-1.0, "profit") if operation.frame.earns else (1.0, "cost")
+            sign, word = (-1.0, "profit") if operation.layout.earns else (1.0, "cost")
             if tried > office:
                 refusal = (
                     f"the canary would have brought a {word} of {sign * tried:,.0f} in {verdict['periods']} periods, "
@@ -310,7 +310,7 @@ class Coordinator:
         """Costs so far after each tick that the critic has not followed yet, from the book."""
         costs = list(self._operation.totals["cost"])
         since = self._operation.record["shadow"]["tick"] + 1
-        points = self._operation.frame.points
+        points = self._operation.layout.points
         for tick in reversed(self._book.ticks(since, 1_000_000)):
             self._costs[tick["tick"]] = list(costs)
             costs = [cost - tick["departments"][name]["cost"] for cost, name in zip(costs, points, strict=True)]
@@ -319,15 +319,15 @@ class Coordinator:
         """Tell the monitor, now and then."""
         if not now and time.monotonic() - self._reported < _REPORT_EVERY:
             return
-        if self._reporting is not None and (now or self._staff.answered(self._reporting)):
-            self._staff.result("monitor", self._reporting)
+        if self._reporting is not None and (now or self._clients.answered(self._reporting)):
+            self._clients.result("monitor", self._reporting)
             self._reporting = None
         if self._reporting is None:
             told, self._told = self._told, []
-            self._reporting = self._staff.ask("monitor", "report", self.metrics(), told)
+            self._reporting = self._clients.ask("monitor", "report", self.metrics(), told)
             self._reported = time.monotonic()
         if now:
-            self._staff.result("monitor", self._reporting)
+            self._clients.result("monitor", self._reporting)
 
     def metrics(self) -> dict[str, Any]:
         """The figures of now; the monitor has them for everyone else."""
@@ -344,6 +344,6 @@ class Coordinator:
             "tick_rate": (len(recent) - 1) / span if span else 0.0,
             "lag": max(self._lag, 0.0),
         }
-        sign = -1.0 if operation.frame.earns else 1.0
+        sign = -1.0 if operation.layout.earns else 1.0
         canaries = [canary_figures(canary, sign) for canary in self._canaries]
-        return figures(operation, firm, self._staff.workers(), canaries)
+        return figures(operation, firm, self._clients.workers(), canaries)

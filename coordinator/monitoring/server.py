@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from coordinator.live.home import folder_of, place_of
+from coordinator.live.home import folder_of, running_at
 from coordinator.live.running_firm import RunningFirm
 from coordinator.monitoring.firm import Figures, FirmCollector
 from coordinator.monitoring.run import RunCollector
@@ -46,7 +46,7 @@ class FirmSource:
         """
         self.name, self._home, self._folder = name, home, folder_of(name, home)
         self._firm: RunningFirm | None = None
-        self._place: dict[str, Any] | None = None
+        self._info: dict[str, Any] | None = None
         self._turn = threading.Lock()
 
     def figures(self) -> Figures:
@@ -59,14 +59,14 @@ class FirmSource:
         if not self._turn.acquire(timeout=_PATIENCE):
             raise RuntimeError(f"firm {self.name!r} does not answer: it has been asked and says nothing")
         try:
-            place = place_of(self._folder)
-            if place != self._place:
+            place = running_at(self._folder)
+            if place != self._info:
                 self._leave()
             try:
                 if place is not None and not _reached(place["address"]):
                     raise ConnectionError(f"its Ray at {place['address']} cannot be reached")
                 if self._firm is None:
-                    self._firm, self._place = RunningFirm.connect(self.name, self._home), place
+                    self._firm, self._info = RunningFirm.connect(self.name, self._home), place
                 return self._firm.metrics()
             except ValueError:
                 raise
@@ -81,8 +81,8 @@ class FirmSource:
         if not self._turn.acquire(blocking=False):
             return  # it is being asked just now
         try:
-            place = place_of(self._folder)
-            if self._firm is not None and (place != self._place or place is None or not _reached(place["address"])):
+            place = running_at(self._folder)
+            if self._firm is not None and (place != self._info or place is None or not _reached(place["address"])):
                 self._leave()
         finally:
             self._turn.release()
@@ -97,7 +97,7 @@ class FirmSource:
                 self._turn.release()
 
     def _leave(self) -> None:
-        firm, self._firm, self._place = self._firm, None, None
+        firm, self._firm, self._info = self._firm, None, None
         if firm is not None:
             firm.close()
 

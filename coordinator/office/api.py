@@ -16,7 +16,7 @@ from coordinator.live.running_firm import RunningFirm
 from coordinator.office import bodies
 from coordinator.office.guard import Guard
 from coordinator.office.records import network_of, policies_of
-from coordinator.office.uploads import NAME, keep_upload, place_of
+from coordinator.office.uploads import NAME, keep_upload, where_uploaded
 
 Json = dict[str, Any]
 Since = Annotated[int, Query(ge=0, le=bodies.MOST, description="First period (or number of event).")]
@@ -83,7 +83,7 @@ def _known(firm: RunningFirm, department: str) -> str:
 
 def _firm(firm: RunningFirm) -> APIRouter:
     router = APIRouter(tags=["look"])
-    network = network_of(firm.folder, firm.frame)
+    network = network_of(firm.folder, firm.layout)
 
     @router.get("/status", response_model=Json)
     def status() -> Response:
@@ -119,7 +119,7 @@ def _records(firm: RunningFirm) -> APIRouter:
     @router.get("/departments/{department}/policies", response_model=list[Json])
     def policies(department: str) -> Response:
         """Every policy that a department has followed, oldest first: whence, by whom, why, its base-stock level."""
-        return _answer(policies_of(firm.folder, _known(firm, department), firm.frame.products))
+        return _answer(policies_of(firm.folder, _known(firm, department), firm.layout.products))
 
     @router.get("/ticks", response_model=list[Json])
     def ticks(since: Since = 0, limit: Limit = 1000) -> Response:
@@ -150,7 +150,7 @@ def _commands(firm: RunningFirm) -> APIRouter:
         """Let a department follow another policy, after it was examined."""
         given = {"canary": body.canary, "tolerance": body.tolerance, **tagged(body)}
         given["wait"] = _CANARY_WAIT if body.canary else _WAIT
-        return _carried(firm.swap(_known(firm, department), place_of(firm.folder, body.policy), **given))
+        return _carried(firm.swap(_known(firm, department), where_uploaded(firm.folder, body.policy), **given))
 
     @router.post("/departments/{department}/rollback", response_model=bodies.Answer)
     def rollback(department: str, body: bodies.Asked) -> Response:

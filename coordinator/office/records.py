@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from coordinator.live.layout import Frame
-from coordinator.live.policies import read_brief, versions
+from coordinator.live.layout import FirmLayout
+from coordinator.live.policies import read_bundle, versions
 
 Json = dict[str, Any]
 
 
-def network_of(folder: Path, frame: Frame) -> Json:
+def network_of(folder: Path, layout: FirmLayout) -> Json:
     """Stock points and departments, products, who supplies whom, and order limits.
 
     Returns:
@@ -26,17 +26,19 @@ def network_of(folder: Path, frame: Frame) -> Json:
     written = yaml.safe_load((folder / "firm.yaml").read_text())
     edges = [{"lead_time": 1, **edge} for edge in written.get("supply", [])]
     supplied = {edge["to"] for edge in edges}
-    edges += [{"from": "outside", "to": name, "lead_time": 1} for name in frame.points if name not in supplied]
+    edges += [{"from": "outside", "to": name, "lead_time": 1} for name in layout.points if name not in supplied]
     return {
-        "firm": frame.firm,
-        "departments": frame.departments,
-        "points": frame.points,
-        "products": frame.products,
-        "customer_facing": frame.customer_facing,
-        "segments": frame.segments,
-        "recommends": frame.recommends,
-        "earns": frame.earns,
-        "max_order": {name: frame.by_product(most) for name, most in zip(frame.points, frame.max_order, strict=True)},
+        "firm": layout.firm,
+        "departments": layout.departments,
+        "points": layout.points,
+        "products": layout.products,
+        "customer_facing": layout.customer_facing,
+        "segments": layout.segments,
+        "recommends": layout.recommends,
+        "earns": layout.earns,
+        "max_order": {
+            name: layout.by_product(most) for name, most in zip(layout.points, layout.max_order, strict=True)
+        },
         "edges": [{"from": edge["from"], "to": edge["to"], "lead_time": edge["lead_time"]} for edge in edges],
     }
 
@@ -57,14 +59,14 @@ def policies_of(folder: Path, department: str, products: list[str]) -> list[Json
 @lru_cache(maxsize=4096)
 def _policy(folder: Path, department: str, version: int, products: tuple[str, ...]) -> Json:
     """A version never changes."""
-    brief = read_brief(folder / "policies", department, version)
+    bundle = read_bundle(folder / "policies", department, version)
     came = json.loads((folder / "policies" / department / f"{version}.json").read_text())["provenance"]
-    level = brief.arrays.get("level")
+    level = bundle.arrays.get("level")
     asked = came.get("policy")
     return {
         "version": version,
-        "policy": brief.label,
-        "kind": brief.kind,
+        "policy": bundle.label,
+        "kind": bundle.kind,
         "level": None if level is None else dict(zip(products, map(float, level.reshape(-1)), strict=False)),
         "timescale": _timescale(department, asked),
         "who": came.get("who", ""),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from coordinator.live.home import place_of
+from coordinator.live.home import running_at
 
 if TYPE_CHECKING:
     from coordinator.live.running_firm import RunningFirm
@@ -64,7 +64,7 @@ def serve(firm: RunningFirm, listening: socket.socket, host: str, say: Callable[
 
     def close_with_the_firm() -> None:
         while not over.wait(_LOOK):
-            if place_of(firm.folder) is None:
+            if running_at(firm.folder) is None:
                 say(f"{firm.name} has stopped; its office closes")
                 server.should_exit = True
                 return

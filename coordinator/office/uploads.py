@@ -80,7 +80,7 @@ def keep_upload(folder: Path, name: str, content: bytes) -> str:
     return PREFIX + kept
 
 
-def place_of(folder: Path, policy: str) -> str:
+def where_uploaded(folder: Path, policy: str) -> str:
     """A swap's policy with an upload's name replaced by where it is kept.
 
     Raises:

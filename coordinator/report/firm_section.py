@@ -10,7 +10,7 @@ import numpy as np
 from coordinator.experiments.folder import BenchmarkFolder
 from coordinator.experiments.tables import SAVING, Line, Row, lines_of
 from coordinator.experiments.trial import RULES
-from coordinator.report.order_curves import order_curves
+from coordinator.report.order_curves import order_blocks
 from coordinator.report.page import Block, Cell, Fold, Table, number, numeric
 
 _Z = 1.959963984540054  # standard errors to each side of a 95% interval
@@ -22,7 +22,7 @@ def scenario(found: BenchmarkFolder, firm: str) -> list[Block]:
     blocks: list[Block] = [_policies(found, firm), Fold(f"{firm}: every trial", [_trials(found, firm)])]
     if best is not None:
         title = f"{firm}: order curves of the best trial ({best['scheme']}, seed {best['seed']})"
-        blocks.append(Fold(title, order_curves(found.run(best))))
+        blocks.append(Fold(title, order_blocks(found.run(best))))
     return blocks
 
 

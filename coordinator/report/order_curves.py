@@ -13,14 +13,14 @@ from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Block, Entry, Figure, Grid, Legend, Text, number
 from coordinator.runs.folder import RunFolder
 from departments.named_policies import parse_policy
-from departments.play.order_curves import Habit, habits
-from departments.rules.ordering import benchmark_levels
+from departments.play.order_curves import OrderCurve, order_curves
+from departments.rules.ordering import baseline_levels
 from environment import World
 
 _COPIES = 256  # episodes side by side
 
 
-def order_curves(path: Path) -> list[Block]:
+def order_blocks(path: Path) -> list[Block]:
     """What each department of a run orders, over its inventory position.
 
     Raises:
@@ -32,10 +32,10 @@ def order_curves(path: Path) -> list[Block]:
             Text("No policy has been accepted yet, so every department still follows the rule it started from.", "note")
         ]
     firm = run.firm()
-    world = World(firm, benchmark_levels(firm))
+    world = World(firm, baseline_levels(firm))
     benchmark = "inventory-aware" if firm.customers else "decomposition-aggregation"
-    learned = habits(world, trained_policy(run, world), copies=_COPIES)
-    rule = habits(world, parse_policy(benchmark, firm), copies=_COPIES)
+    learned = order_curves(world, trained_policy(run, world), copies=_COPIES)
+    rule = order_curves(world, parse_policy(benchmark, firm), copies=_COPIES)
     figures = [
         _department(f"{firm.name}, {name}", learned[n], rule[n], firm.products) for n, name in enumerate(firm.names)
     ]
@@ -50,7 +50,9 @@ def order_curves(path: Path) -> list[Block]:
     return [Legend([*entries, mark]), Grid(figures), Text(note, "note")]
 
 
-def _department(title: str, learned: Sequence[Habit], rule: Sequence[Habit], products: Sequence[str]) -> Figure:
+def _department(
+    title: str, learned: Sequence[OrderCurve], rule: Sequence[OrderCurve], products: Sequence[str]
+) -> Figure:
     many = len(products) > 1
     series = []
     for k, (own, other) in enumerate(zip(learned, rule, strict=True)):
@@ -67,7 +69,7 @@ def _department(title: str, learned: Sequence[Habit], rule: Sequence[Habit], pro
     return Figure(title, reading, svg)
 
 
-def _reading(own: Habit, other: Habit, name: str) -> str:
+def _reading(own: OrderCurve, other: OrderCurve, name: str) -> str:
     if not len(own.position):
         return f"{name or 'It meets '}too few states."
     middle = float(np.median(own.position))

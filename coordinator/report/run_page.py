@@ -15,7 +15,7 @@ from coordinator.experiments.folder import read_json
 from coordinator.experiments.trial import samples_of
 from coordinator.learning.settings import LOOP_SCHEMES, Settings
 from coordinator.report.charts import Line, lines
-from coordinator.report.order_curves import order_curves
+from coordinator.report.order_curves import order_blocks
 from coordinator.report.page import (
     COLOURS,
     Block,
@@ -67,7 +67,7 @@ def run_page(path: Path) -> Page:
         Section("Department by department", _departments(firm, settings, metrics)),
         Section("Accepted policies", _accepted(firm, events)),
         Section("Final comparison", _comparison(firm, settings, result, path)),
-        Section("What the departments order", order_curves(path)),
+        Section("What the departments order", order_blocks(path)),
         Section("Settings", _settings(settings)),
     ]
     return Page(f"Run: {title}", _lead(firm, settings, metrics, result), sections)

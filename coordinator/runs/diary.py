@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
-from coordinator.runs.hot_swap import Replacements
+from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import Mailbox
 from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.pathwise import Pathwise
-from coordinator.schemes.setup import Plan
-from coordinator.schemes.simultaneous import Together
+from coordinator.schemes.setup import TrainingSetup
+from coordinator.schemes.simultaneous import Simultaneous
 from departments.policies.policy import Snapshot
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
@@ -32,22 +32,24 @@ class Watcher(Protocol):
         """An iteration is done; `cost` is the last known cost of the firm on selection episodes."""
 
 
-def together(settings: Settings) -> type[Together]:
+def together(settings: Settings) -> type[Simultaneous]:
     """The scheme that teaches all departments at once."""
-    return Pathwise if settings.scheme == "pathwise" else Together
+    return Pathwise if settings.scheme == "pathwise" else Simultaneous
 
 
 class Diary:
     """Writes down what a scheme does, and shows it."""
 
-    def __init__(self, run: RunFolder, training: Training, watcher: Watcher, replacements: Replacements) -> None:
+    def __init__(self, run: RunFolder, training: Training, watcher: Watcher, replacements: HotSwap) -> None:
         self.run, self.training, self.watcher = run, training, watcher
         self.replacements, self.mailbox = replacements, Mailbox(run.path)
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
         self.due = 0.0  # when the next checkpoint is
 
-    def resume(self, plan: Plan, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> IMARL | Together:
+    def resume(
+        self, plan: TrainingSetup, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]
+    ) -> IMARL | Simultaneous:
         """Go on from a checkpoint."""
         snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
@@ -66,7 +68,7 @@ class Diary:
             return IMARL.resume(plan.network, training, plain, snapshots)
         return together(training.settings).resume(training, plain, snapshots)
 
-    def follow(self, scheme: IMARL | Together) -> None:
+    def follow(self, scheme: IMARL | Simultaneous) -> None:
         """Let a scheme teach until it is done, and write everything down."""
         if self.iteration == 0:
             self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
@@ -120,7 +122,7 @@ class Diary:
             "events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error} | (asked or {})
         )
 
-    def _take_up(self, scheme: IMARL | Together, last: bool) -> None:
+    def _take_up(self, scheme: IMARL | Simultaneous, last: bool) -> None:
         """Carry out what was asked of the run; its effect and its answer stand in the next checkpoint."""
         for request in self.mailbox.pending():
             if request.id in self.replacements.answers:
@@ -134,13 +136,13 @@ class Diary:
             self._event(event, request.department, version, asked=asked)
             self.watcher.note(answer["message"])
 
-    def _keep(self, scheme: IMARL | Together, last: bool = False) -> None:
+    def _keep(self, scheme: IMARL | Simultaneous, last: bool = False) -> None:
         """Write a checkpoint if one is due; whatever came after it is done again after a crash."""
         start, training = time.monotonic(), self.training
         if start < self.due and not last and not self.mailbox.pending():
             return
         self._take_up(scheme, last)
-        while self.restarts < training.crew.restarts:
+        while self.restarts < training.workers.restarts:
             self.restarts += 1
             self._event("restarted")
         plain, snapshots = scheme.record()

@@ -18,14 +18,14 @@ from coordinator.learning.settings import Settings
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Answer, Request
 from coordinator.runs.policy_source import must_be_built_alike, run_and_version
-from coordinator.schemes.setup import Plan, scaling_of
+from coordinator.schemes.setup import TrainingSetup, scaling_of
 from coordinator.storage.policies import load_policy, save_policy
 from departments.named_policies import parse_policy
 from departments.policies.loop import JOINT
 from departments.policies.policy import Snapshot
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
 
@@ -45,10 +45,10 @@ class Scheme(Protocol):
         """Let a department follow another policy from the next iteration on."""
 
 
-class Replacements:
+class HotSwap:
     """Carries requests out, each once; what it remembers goes into the checkpoint."""
 
-    def __init__(self, run: RunFolder, plan: Plan, training: Training) -> None:
+    def __init__(self, run: RunFolder, plan: TrainingSetup, training: Training) -> None:
         """Of a run with its plan and workers."""
         self._run, self._plan, self._training = run, plan, training
         self.answers: dict[str, Answer] = {}  # by request
@@ -116,8 +116,8 @@ class Replacements:
         must_have_departments(settings)
         if request.kind not in _KINDS:
             raise ValueError(f"a run under training takes {' and '.join(_KINDS)}, got {request.kind!r}")
-        if name not in self._plan.charters:
-            raise ValueError(f"DEPARTMENT must be one of {', '.join(self._plan.charters)}, got {name!r}")
+        if name not in self._plan.specs:
+            raise ValueError(f"DEPARTMENT must be one of {', '.join(self._plan.specs)}, got {name!r}")
         sharing = [other for other, owner in self._plan.owner.items() if owner == self._plan.owner.get(name)]
         if len(sharing) > 1:
             raise ValueError(
@@ -132,7 +132,7 @@ class Replacements:
         else:
             found, held, details = self._asked(request)
             self._examine(found, request)
-        if held and scheme.held | {name} >= set(self._plan.charters):
+        if held and scheme.held | {name} >= set(self._plan.specs):
             raise ValueError("nobody would be left to learn: all other departments are held; leave --hold out")
         known = (self._training.published[name].version, scheme.in_office(name).version, self._highest.get(name, 0))
         details += ", held" if held else ""
@@ -154,7 +154,7 @@ class Replacements:
         version = run.current_versions().get(name) if version is None else version
         if version is None:
             raise ValueError(f"--policy {str(folder)!r} holds no policy of {name} yet: train it longer")
-        found, own = load_policy(run.path / "policies", name, version), self._plan.charters[name].policy
+        found, own = load_policy(run.path / "policies", name, version), self._plan.specs[name].policy
         for field, mine in own.model_dump().items():
             other = getattr(found.config, field)
             if field != "initial_std" and other != getattr(own, field):
@@ -172,38 +172,36 @@ class Replacements:
 
     def _rule(self, name: str, text: str) -> Snapshot:
         """A base-stock rule as the residual policy that it is."""
-        charter, firm = self._plan.charters[name], self._plan.firm
+        spec, firm = self._plan.specs[name], self._plan.firm
         rule: object = parse_policy(text, firm)
-        if charter.policy.form != "residual" or name not in firm.names:
+        if spec.policy.form != "residual" or name not in firm.names:
             raise ValueError(f"--policy {text!r}: {name} of a run under training follows policies of runs only")
-        first = charter.first_snapshot()
+        first = spec.first_snapshot()
         if isinstance(rule, Pair):
             rule = rule.replenisher
         if isinstance(rule, ForecastBaseStock) and rule.smoothing == DEFAULT_SMOOTHING:
             return first  # what a residual policy with memory adds to
-        if charter.role is not None or not isinstance(rule, BaseStock):
-            allowed = "forecast-base-stock" if charter.role else "base-stock:..., decomposition-aggregation"
+        if spec.role is not None or not isinstance(rule, BaseStock):
+            allowed = "forecast-base-stock" if spec.role else "base-stock:..., decomposition-aggregation"
             raise ValueError(
                 f"--policy {text!r} cannot be followed in training, where a rule must be what a policy can learn on "
                 f"from: {allowed}, or a run"
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
         base = _base(self._run, firm)
-        observer = Observer(World(firm, benchmark_levels(firm)), base)
+        observer = Observer(World(firm, baseline_levels(firm)), base)
         unit = observer.spread.view(len(firm.names), -1)[point]
-        layers, _ = charter.shapes.split(parameters)
+        layers, _ = spec.shapes.split(parameters)
         layers[-1][1].copy_(torch.as_tensor(rule.levels[point] - base[point]) / unit)
         return Snapshot(name, 0, first.config, parameters.numpy())
 
     def _examine(self, candidate: Snapshot, request: Request) -> None:
         """Refuse what has wrong numbers, or costs the firm much more than the rule that policies start from."""
         name, training = request.department, self._training
-        charter = self._plan.charters[name]
-        charter.must_fit(candidate)
-        plain = charter.policy.form == "plain"  # its start is no rule, so what is in office must do
-        stand_in, what = (
-            (training.published[name], "what acts now") if plain else (charter.first_snapshot(), "the rule")
-        )
+        spec = self._plan.specs[name]
+        spec.must_fit(candidate)
+        plain = spec.policy.form == "plain"  # its start is no rule, so what is in office must do
+        stand_in, what = (training.published[name], "what acts now") if plain else (spec.first_snapshot(), "the rule")
         tried, before = (float(training.selection_costs(one).mean()) for one in (candidate, stand_in))
         if not tried <= before + request.tolerance * abs(before):
             sign, word = (-1.0, "profit") if self._plan.firm.earns else (1.0, "cost")
@@ -230,4 +228,4 @@ def must_have_departments(settings: Settings) -> None:
 def _base(run: RunFolder, firm: Firm) -> Any:  # noqa: ANN401
     """[N, K] base-stock levels that a run's policies start from."""
     kept = run.base_levels()
-    return benchmark_levels(firm) if kept is None else kept
+    return baseline_levels(firm) if kept is None else kept

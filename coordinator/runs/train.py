@@ -14,27 +14,27 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.diary import Diary, Watcher, together
 from coordinator.runs.folder import RunFolder
-from coordinator.runs.hot_swap import Replacements
+from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
 from coordinator.schemes.imarl import IMARL
-from coordinator.schemes.setup import Plan, plan_of, starting_levels
-from coordinator.workers.group import Crew, LocalCrew
-from coordinator.workers.ray_group import RayCrew
+from coordinator.schemes.setup import TrainingSetup, setup_of, starting_levels
+from coordinator.workers.group import LocalGroup, WorkerGroup
+from coordinator.workers.ray_group import RayGroup
 from departments.numerics.native import why_not
 from departments.policies.policy import Snapshot
 from environment import Firm
 
 
-def build_crew(plan: Plan, wiring: Wiring, name: str, report: Callable[[str], None]) -> Crew:
+def build_workers(plan: TrainingSetup, wiring: Wiring, name: str, report: Callable[[str], None]) -> WorkerGroup:
     """The workers of a run, in this process or as Ray actors."""
     reason = why_not() if plan.compiles else None
     if reason is not None:
         report(f"not compiled, so at less than half the speed: {reason}")
     if wiring.backend == "local":
         threads = wiring.threads if plan.compiles and reason is None else 1  # Python itself runs on one at a time
-        return LocalCrew(plan.blueprint, wiring.environments, threads)
-    return RayCrew(
-        plan.blueprint,
+        return LocalGroup(plan.factories, wiring.environments, threads)
+    return RayGroup(
+        plan.factories,
         namespace=f"firmwide-{name}-{os.getpid()}",
         address=wiring.address,
         environments=wiring.environments,
@@ -101,11 +101,11 @@ def _train(
         run.go_back_to(0, 0)
     if kept is None and (base := starting_levels(firm, settings, base)) is not None:
         run.save_base_levels(base)
-    plan = plan_of(firm, settings, run.base_levels())
-    crew = build_crew(plan, wiring, firm.name, watcher.note)
+    plan = setup_of(firm, settings, run.base_levels())
+    workers = build_workers(plan, wiring, firm.name, watcher.note)
     try:
         training = Training(
-            crew,
+            workers,
             settings,
             published=plan.base(settings),
             streams=plan.streams,
@@ -116,7 +116,7 @@ def _train(
             window=plan.window,
             started=started or time.monotonic(),
         )
-        diary = Diary(run, training, watcher, Replacements(run, plan, training))
+        diary = Diary(run, training, watcher, HotSwap(run, plan, training))
         if kept is not None:
             scheme = diary.resume(plan, *kept)
         elif settings.scheme == "imarl":
@@ -126,4 +126,4 @@ def _train(
         diary.follow(scheme)
         return list(scheme.saved.values()) if isinstance(scheme, IMARL) else list(scheme.best.values())
     finally:
-        crew.close()
+        workers.close()

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from coordinator.learning.iterations import Training
 from coordinator.schemes.imarl import Progress
-from coordinator.schemes.simultaneous import Together, passed
+from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.policies.policy import Snapshot
 
 _EARLIEST = 16  # updates
@@ -20,7 +20,7 @@ _LOST = 0.05  # of the best cost: who is further above it than this goes back
 
 
 @dataclass
-class Pathwise(Together):
+class Pathwise(Simultaneous):
     """Everybody's best policies so far."""
 
     pace: float = 1.0  # times the learning rate of the settings
@@ -31,7 +31,7 @@ class Pathwise(Together):
         accepted: Callable[[Snapshot, float, float], None],
         keep: Callable[[], None],
     ) -> None:
-        """See `Together.run`; the learning rate falls to 0 as the budget is used up.
+        """See `Simultaneous.run`; the learning rate falls to 0 as the budget is used up.
 
         Policies that watch each other may lose their way for good, in b3 within ten updates. So they are also tried
         after 16, 32, 64, ... updates, and where they cost more than the best so far, all go back to those and to the

@@ -14,30 +14,30 @@ from coordinator.critic.value_function import ValueFunction
 from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.schemes.imarl import reward_weights
 from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
-from coordinator.workers.group import Blueprint
-from coordinator.workers.rollout_worker import Collector
-from coordinator.workers.rollout_worker_loop import LoopCollector, LoopWorld
-from departments.department import Charter, Department
+from coordinator.workers.group import WorkerFactories
+from coordinator.workers.rollout_worker import RolloutWorker
+from coordinator.workers.rollout_worker_loop import LoopRolloutWorker, LoopWorld
+from departments.department import Department, DepartmentSpec
 from departments.learning.pathwise import window_of
 from departments.numerics.graph import Graph
 from departments.numerics.networks import Shapes
 from departments.play.tuning import quiet, tuned_base_stock
 from departments.policies.joint import widest_observation
 from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
-from departments.policies.policy import FIRM, PolicyConfig, Snapshot, place_of, policy_shapes
-from departments.rules.ordering import benchmark_levels
+from departments.policies.policy import FIRM, PolicyConfig, Snapshot, point_of, policy_shapes
+from departments.rules.ordering import baseline_levels
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingSetup:
     """Who learns what, and how to build every worker."""
 
     firm: Firm
     network: Network
-    charters: Mapping[str, Charter]
-    blueprint: Blueprint
+    specs: Mapping[str, DepartmentSpec]
+    factories: WorkerFactories
     owner: Mapping[str, str]  # department -> the one whose policy it shares
     streams: Mapping[str, int]  # reward stream of each department
     window: int = 0  # periods that a gradient through the simulator reaches back
@@ -45,13 +45,13 @@ class Plan:
     @property
     def compiles(self) -> bool:
         """Whether departments learn and roll out in C++ where the machine has a compiler."""
-        return any(c.compiled and c.device == "cpu" and c.role is None for c in self.charters.values())
+        return any(c.compiled and c.device == "cpu" and c.role is None for c in self.specs.values())
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: base-stock at the levels of the plan, or at random."""
-        snapshots = {name: charter.first_snapshot() for name, charter in self.charters.items()}
+        snapshots = {name: spec.first_snapshot() for name, spec in self.specs.items()}
         if settings.imarl.base_policy == "random":
-            return {name: _randomised(snapshot, self.charters[name].seed) for name, snapshot in snapshots.items()}
+            return {name: _randomised(snapshot, self.specs[name].seed) for name, snapshot in snapshots.items()}
         return snapshots
 
 
@@ -77,7 +77,7 @@ def scaling_of(firm: Firm, settings: Settings) -> Scaling:
     return settings.scaling or ("benchmark" if firm.customers else "standard")
 
 
-def plan_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = None) -> Plan:
+def setup_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = None) -> TrainingSetup:
     """The plan of a firm under a scheme.
 
     Args:
@@ -96,8 +96,8 @@ def plan_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = N
     if settings.train_periods is not None:
         firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})
     plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings, base)
-    if unknown := sorted(set(settings.departments) - set(plan.charters)):
-        known = ", ".join(plan.charters)
+    if unknown := sorted(set(settings.departments) - set(plan.specs)):
+        known = ", ".join(plan.specs)
         raise ValueError(
             f"departments.{unknown[0]} is not a department of {firm.name} under {settings.scheme}; it has {known}"
         )
@@ -125,9 +125,9 @@ def _network_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]
     return {FIRM: policy.model_copy(update=changes)}
 
 
-def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> Plan:
+def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> TrainingSetup:
     """One replenishment department per stock point, or one for all, without memory: the schemes of [I]."""
-    network, levels = Network.of(firm), benchmark_levels(firm)
+    network, levels = Network.of(firm), baseline_levels(firm)
     world = World(firm, levels, device=settings.device)
     base = levels if base is None else base
     observer = Observer(world, base, scaling_of(firm, settings))
@@ -143,15 +143,15 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
     if settings.scheme.endswith("-gnn") or settings.critic.graph is not None:
         graph = Graph.of(observer, observer.size)
     width = widest_observation(observer, policies, firm.names)
-    charters = {
-        name: Charter(
+    specs = {
+        name: DepartmentSpec(
             name=name,
-            point=place_of(name, firm.names),
+            point=point_of(name, firm.names),
             policy=policy,
             ppo=settings.ppo_of(name),
-            shapes=policy_shapes(observer, policy, place_of(name, firm.names), world.products),
+            shapes=policy_shapes(observer, policy, point_of(name, firm.names), world.products),
             width=width,
-            seed=settings.seed * 1_000 + place_of(owner.get(name, name), firm.names),
+            seed=settings.seed * 1_000 + point_of(owner.get(name, name), firm.names),
             device=settings.device,
             compiled=settings.compiled,
         )
@@ -160,18 +160,18 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
     values = functools.partial(
         ValueFunction,
         observer.size,
-        len(charters),
+        len(specs),
         settings.critic,
         settings.device,
         graph=graph,
         time_through=network.time_through(),
         compiled=settings.compiled,
     )
-    blueprint = Blueprint(
-        departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
+    factories = WorkerFactories(
+        departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),
         environment=functools.partial(
-            Collector,
+            RolloutWorker,
             firm,
             levels,
             base,
@@ -182,8 +182,8 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
             settings.compiled,
         ),
     )
-    streams = {name: number for number, name in enumerate(charters)}
-    return Plan(firm, network, charters, blueprint, owner, streams, settings.pathwise.window or window_of(world))
+    streams = {name: number for number, name in enumerate(specs)}
+    return TrainingSetup(firm, network, specs, factories, owner, streams, settings.pathwise.window or window_of(world))
 
 
 def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
@@ -201,19 +201,19 @@ def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
     }
 
 
-def _loop_plan(firm: Firm, settings: Settings) -> Plan:
+def _loop_plan(firm: Firm, settings: Settings) -> TrainingSetup:
     """Replenishment departments and a recommendation department, with memory and timescales: the schemes of [M]."""
     if RECOMMENDATION in firm.names or JOINT in firm.names:
         raise ValueError(
             f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point"
         )
-    network, levels = Network.of(firm), benchmark_levels(firm)
+    network, levels = Network.of(firm), baseline_levels(firm)
     policies = loop_policies(firm, settings)
     build = functools.partial(LoopWorld.of, firm, levels, policies, scaling_of(firm, settings), settings.device)
     loop = build()
     siloed = settings.scheme == "siloed"
-    charters = {
-        role.name: Charter(
+    specs = {
+        role.name: DepartmentSpec(
             name=role.name,
             point=number,
             policy=role.config,
@@ -227,7 +227,7 @@ def _loop_plan(firm: Firm, settings: Settings) -> Plan:
         )
         for number, role in enumerate(loop.roles)
     }
-    streams = {name: number if siloed else 0 for number, name in enumerate(charters)}
+    streams = {name: number if siloed else 0 for number, name in enumerate(specs)}
     values = functools.partial(
         ValueFunction,
         critic_features(loop.world, loop.observer),
@@ -237,12 +237,12 @@ def _loop_plan(firm: Firm, settings: Settings) -> Plan:
         terminated=True,
         compiled=settings.compiled,
     )
-    blueprint = Blueprint(
-        departments={name: functools.partial(Department, charter) for name, charter in charters.items()},
+    factories = WorkerFactories(
+        departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),
-        environment=functools.partial(LoopCollector, build, reward_weights(network, "downstream"), siloed, values),
+        environment=functools.partial(LoopRolloutWorker, build, reward_weights(network, "downstream"), siloed, values),
     )
-    return Plan(firm, network, charters, blueprint, {}, streams)
+    return TrainingSetup(firm, network, specs, factories, {}, streams)
 
 
 def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:

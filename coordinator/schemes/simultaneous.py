@@ -27,7 +27,7 @@ def passed(before: float, now: float) -> bool:
 
 
 @dataclass
-class Together:
+class Simultaneous:
     """Everybody's best policies so far."""
 
     training: Training

@@ -1,6 +1,6 @@
 """Workers of a run, and those that work in this process, one after the other or on threads.
 
-The schemes see only `Worker.call` and `Crew.get`; references travel between workers, never through the driver.
+The schemes see only `Worker.call` and `WorkerGroup.get`; references travel between workers, never through the driver.
 `coordinator.workers.ray_group` makes Ray actors of the same workers.
 """
 
@@ -24,7 +24,7 @@ class Worker(Protocol):
         """A reference to the result, or a list of `returns` references."""
 
 
-class Crew(Protocol):
+class WorkerGroup(Protocol):
     """All workers of a run."""
 
     departments: Mapping[str, Worker]
@@ -51,7 +51,7 @@ class Crew(Protocol):
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class WorkerFactories:
     """How to build each worker: plain classes and their arguments."""
 
     departments: Mapping[str, Callable[[], Any]]
@@ -121,23 +121,23 @@ class _LocalMessages:
         return {name: self(name, method, *args) for name, args in arguments.items()}
 
 
-class LocalCrew:
+class LocalGroup:
     """All workers in this process: the fastest way on one machine, and the one without Ray.
 
     With several threads every worker has one of its own; what takes long is done in C++ and PyTorch, side by side.
     """
 
-    def __init__(self, blueprint: Blueprint, environments: int = 1, threads: int = 1) -> None:
+    def __init__(self, factories: WorkerFactories, environments: int = 1, threads: int = 1) -> None:
         """Build every worker; `threads` is how many work at a time."""
         cores = Semaphore(threads)
 
         def worker(build: Callable[[], Any]) -> _LocalWorker:
             return _LocalWorker(build) if threads == 1 else _ThreadWorker(build, cores)
 
-        self._departments = {name: worker(build) for name, build in blueprint.departments.items()}
+        self._departments = {name: worker(build) for name, build in factories.departments.items()}
         self.departments: Mapping[str, Worker] = self._departments
-        self.critic: Worker = worker(blueprint.critic)
-        self.environments: Sequence[Worker] = [worker(blueprint.environment) for _ in range(environments)]
+        self.critic: Worker = worker(factories.critic)
+        self.environments: Sequence[Worker] = [worker(factories.environment) for _ in range(environments)]
         self.restarts, self.concurrent = 0, threads > 1
 
     def get(self, references: Any) -> Any:  # noqa: ANN401

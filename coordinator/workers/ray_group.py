@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from coordinator.workers.group import Blueprint, Worker, WorkerLostError
+from coordinator.workers.group import Worker, WorkerFactories, WorkerLostError
 from coordinator.workers.process import settle
 from coordinator.workers.ray_session import connect
 
@@ -66,14 +66,14 @@ class _RayMessages:
         return dict(zip(arguments, ray.get(references), strict=True))
 
 
-class RayCrew:
+class RayGroup:
     """Every worker a named Ray actor in the run's namespace, restarted by Ray when it dies."""
 
     concurrent = True
 
     def __init__(
         self,
-        blueprint: Blueprint,
+        factories: WorkerFactories,
         *,
         namespace: str,
         address: str | None = None,
@@ -87,18 +87,18 @@ class RayCrew:
         report("starting Ray" if address is None else f"joining Ray at {address}")
         ray, self._started = connect(namespace, address)
         self._ray, self._namespace, self.restarts = ray, namespace, 0
-        names = list(blueprint.departments)
+        names = list(factories.departments)
         groups = [names[i : i + departments_per_process] for i in range(0, len(names), departments_per_process)]
         self._hosts: dict[str, Any] = {}
         self._pids: dict[str, int] = {}
         self._host_of: dict[str, str] = {}
         for group in groups:
-            builds = {name: blueprint.departments[name] for name in group}
+            builds = {name: factories.departments[name] for name in group}
             self._host_of |= dict.fromkeys(
                 group, self._create("department-" + "+".join(group), builds, department_gpus)
             )
-        critic = self._create("critic", {"critic": blueprint.critic}, critic_gpus)
-        worlds = [self._create(f"environment-{i}", {"world": blueprint.environment}, 0.0) for i in range(environments)]
+        critic = self._create("critic", {"critic": factories.critic}, critic_gpus)
+        worlds = [self._create(f"environment-{i}", {"world": factories.environment}, 0.0) for i in range(environments)]
         self.departments: Mapping[str, Worker] = {
             name: self._worker(host, name) for name, host in self._host_of.items()
         }

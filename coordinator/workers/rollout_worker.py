@@ -20,7 +20,7 @@ from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import SHARD, run_costs
 from departments.play.rollout import rollout
 from departments.policies.joint import JointPolicy, MessagePolicy
-from departments.policies.policy import Snapshot, place_of
+from departments.policies.policy import Snapshot, point_of
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 
@@ -84,7 +84,7 @@ class EnvironmentWorker(ABC):
         """One training episode per copy."""
 
 
-class Collector(EnvironmentWorker):
+class RolloutWorker(EnvironmentWorker):
     """Runs the world for the learners."""
 
     def __init__(
@@ -138,7 +138,7 @@ class Collector(EnvironmentWorker):
             actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
         stage = self._world, self._observer, snapshots, learning
         result = rollout(*stage, copies=copies, seed=seed, actor=actor, compiled=compiled)
-        weights = self._weights[[place_of(name, names) for name in learning]]
+        weights = self._weights[[point_of(name, names) for name in learning]]
         periods, points, _ = result.cost.shape
         reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
         return result.slices, result.features, reward

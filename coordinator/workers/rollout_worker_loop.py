@@ -54,7 +54,7 @@ class LoopWorld:
         return LearnedLoop(self.world, self.observer, self.roles, snapshots)
 
 
-class LoopCollector(EnvironmentWorker):
+class LoopRolloutWorker(EnvironmentWorker):
     """Runs the world for the learners."""
 
     def __init__(
@@ -97,7 +97,7 @@ class LoopCollector(EnvironmentWorker):
         return result.slices, result.features, result.reward
 
     def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
-        """Cost of every episode of some evaluation shards; see `Collector.costs`."""
+        """Cost of every episode of some evaluation shards; see `RolloutWorker.costs`."""
         world = self._loop.world
         policy = self._loop.policy(self._snapshots | {snapshot.department: snapshot for snapshot in candidates})
         parts = []

@@ -19,7 +19,7 @@ from torch import Tensor
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes
 from departments.numerics.networks import Activation, Shapes
-from environment.toolchain import NotCompiledError, kept
+from environment.toolchain import NotCompiledError, compile_cached
 
 _FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
 _EPS = 1e-5  # of Adam, as in `Adam.step`
@@ -68,7 +68,7 @@ class Learned(NamedTuple):
 def _library() -> ctypes.CDLL | str:
     """The compiled loops, or why there are none."""
     try:
-        library = kept(Path(__file__).with_name("perceptron.cpp").read_text(), _FLAGS)
+        library = compile_cached(Path(__file__).with_name("perceptron.cpp").read_text(), _FLAGS)
     except NotCompiledError as reason:
         return str(reason)
     fit, pointer, number, real = ctypes.POINTER(_Fit), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double

@@ -16,9 +16,9 @@ from departments.learning.pathwise import Descent, worth_of_a_unit
 from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Actors, actors
 from departments.numerics.networks import Shapes
-from departments.policies.policy import Snapshot, is_idle, place_of, policy_shapes
+from departments.policies.policy import Snapshot, is_idle, point_of, policy_shapes
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
-from environment.compiled import Looking, Seen
+from environment.compiled import NetworkControl, Recording
 from environment.observation import Observer
 
 _LONGEST = 1_000  # as `CompiledWorld` counts; ten seconds of compiling, the first time
@@ -48,12 +48,12 @@ class CompiledRollouts:
         return all(acts_natively(snapshot, self._shapes(snapshot)) for snapshot in snapshots)
 
     def _shapes(self, snapshot: Snapshot) -> AnyShapes:
-        point = place_of(snapshot.department, self._world.firm.names)
+        point = point_of(snapshot.department, self._world.firm.names)
         return policy_shapes(self._observer, snapshot.config, point, self._world.products)
 
     def play(
         self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
-    ) -> tuple[Seen, dict[str, Tensor]]:
+    ) -> tuple[Recording, dict[str, Tensor]]:
         """The periods of `chance`, from where episodes start.
 
         Args:
@@ -99,7 +99,7 @@ class CompiledRollouts:
 
     def _looking(
         self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous, learn: Sequence[str] = ()
-    ) -> tuple[Looking, dict[str, slice], Actors]:
+    ) -> tuple[NetworkControl, dict[str, slice], Actors]:
         """Who decides, which actions are whose, and the networks; if some learn, gradients go back through all."""
         world, observer = self._world, self._observer
         periods, copies = len(chance.demand), chance.demand.shape[-1]
@@ -110,7 +110,7 @@ class CompiledRollouts:
             matters = name in noise or name in learn
             if not isinstance(shapes, Shapes) or (not matters and is_idle(snapshot, shapes)):
                 continue
-            point = place_of(name, world.firm.names)
+            point = point_of(name, world.firm.names)
             rows = observer.rows(snapshot.config.observation, point)
             together.add(shapes, torch.tensor(snapshot.parameters), rows, bool(learn))
             first = 0 if point == world.points else point * world.products
@@ -122,7 +122,7 @@ class CompiledRollouts:
             reach = observer.spread if keeps else world.max_order / 2.0
             unit.append(reach.reshape(-1)[own.start : own.stop])
             residual += [keeps] * len(own)
-        looking = Looking(
+        looking = NetworkControl(
             level=observer.level.view(world.points, world.products, 1),
             centre=observer.centre,
             factor=observer.factor,

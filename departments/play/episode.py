@@ -124,13 +124,13 @@ def _play(
             yield state, order, after, outcome
             state = after
         return
-    choice, memory, report = world.chosen(), None, world.no_report(chance.demand.shape[-1])
+    choice, memory, feedback = world.chosen(), None, world.no_feedback(chance.demand.shape[-1])
     for t in range(chance.demand.shape[0]):
         now = chance.at(t)
-        wished, shown, memory = policy.decide(world, state, report, t, memory)
+        wished, shown, memory = policy.decide(world, state, feedback, t, memory)
         order, exposure = world.feasible(wished), choice.feasible(shown)
         after, outcome = world.step(state, order, now, exposure)
-        report = world.report(state, order, now, exposure, after, outcome)
+        feedback = world.feedback(state, order, now, exposure, after, outcome)
         yield state, order, after, outcome
         state = after
 

@@ -18,7 +18,7 @@ _LEAST = 20  # states that a bin must hold
 
 
 @dataclass(frozen=True)
-class Habit:
+class OrderCurve:
     """Orders of one product at one stock point over its inventory position, [B] each: bins in ascending order."""
 
     position: NDArray[np.float64]  # mean of the bin, units
@@ -39,7 +39,9 @@ class Habit:
 
 
 @torch.inference_mode()
-def habits(world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256, seed: int = 0) -> list[list[Habit]]:
+def order_curves(
+    world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256, seed: int = 0
+) -> list[list[OrderCurve]]:
     """Play evaluation episodes, and sort the orders of the periods after the warm-up by inventory position.
 
     Args:
@@ -54,12 +56,12 @@ def habits(world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256
     length, warm_up = world.firm.periods.evaluate - 1, world.firm.periods.warm_up
     chance = world.draw(length, copies, world.generator(seed, _STREAM, 0))
     state, memory = world.reset(copies), None
-    report = world.no_report(copies) if isinstance(policy, ClosedLoopPolicy) else None
+    feedback = world.no_feedback(copies) if isinstance(policy, ClosedLoopPolicy) else None
     positions, orders = [], []
     for t in range(length):
         now, exposure = chance.at(t), None
-        if isinstance(policy, ClosedLoopPolicy) and report is not None:
-            wished, shown, memory = policy.decide(world, state, report, t, memory)
+        if isinstance(policy, ClosedLoopPolicy) and feedback is not None:
+            wished, shown, memory = policy.decide(world, state, feedback, t, memory)
             exposure = world.chosen().feasible(shown)
         elif not isinstance(policy, ClosedLoopPolicy):
             wished = policy.order(world, state)
@@ -68,17 +70,17 @@ def habits(world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256
             positions.append(state.inventory_position)
             orders.append(order)
         after, outcome = world.step(state, order, now, exposure)
-        if report is not None:
-            report = world.report(state, order, now, exposure, after, outcome)
+        if feedback is not None:
+            feedback = world.feedback(state, order, now, exposure, after, outcome)
         state = after
     met, did = (torch.cat(parts, -1).double().cpu().numpy() for parts in (positions, orders))
-    return [[_habit(met[n, k], did[n, k]) for k in range(world.products)] for n in range(world.points)]
+    return [[_order_curve(met[n, k], did[n, k]) for k in range(world.products)] for n in range(world.points)]
 
 
-def _habit(position: NDArray[np.float64], order: NDArray[np.float64]) -> Habit:
+def _order_curve(position: NDArray[np.float64], order: NDArray[np.float64]) -> OrderCurve:
     """Bins of about equally many states; equal positions stay together."""
     edges = np.unique(np.quantile(position, np.linspace(0.0, 1.0, _BINS + 1)))
     bins = np.searchsorted(edges[1:-1], position, side="right")
     found = [inside for number in range(len(edges)) if (inside := bins == number).sum() >= _LEAST]
     rows = [(position[i].mean(), order[i].mean(), *np.quantile(order[i], [0.1, 0.9])) for i in found]
-    return Habit(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
+    return OrderCurve(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)

@@ -12,7 +12,7 @@ from torch import Tensor
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.policies.joint import JointPolicy
-from departments.policies.policy import Snapshot, place_of, policy_shapes
+from departments.policies.policy import Snapshot, point_of, policy_shapes
 from environment import Exogenous, State, World
 from environment.observation import Observer
 from environment.world import seeded_generator
@@ -69,7 +69,7 @@ def rollout(
         compiled: of that world and observer; where all the networks fit, everything happens there.
     """
     periods = world.firm.periods.train
-    points = [place_of(name, world.firm.names) for name in learning]
+    points = [point_of(name, world.firm.names) for name in learning]
     of = {snapshot.department: snapshot for snapshot in snapshots}
     rows = [observer.rows(of[name].config.observation, point) for name, point in zip(learning, points, strict=True)]
     drawn = []

@@ -1,8 +1,8 @@
 """How decisions of a firm with customers move when one thing that departments see is changed: states, changes, effects.
 
 States come from a policy's own evaluation episodes, with the memory it had there. A change is made to the state and the
-report as the world would hold them, so that everything seen of it moves together: a unit more on hand is a unit more in
-the inventory position too.
+feedback as the world would hold them, so that everything seen of it moves together: a unit more on hand is a unit more
+in the inventory position too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from departments.rules.closed_loop import Memory
-from environment import Report, State, World
+from environment import Feedback, State, World
 
 _STREAM = 5  # of chance: episodes that nothing else is measured on
 
@@ -24,12 +24,12 @@ class Tendency(Protocol):
     """A policy that can say how probable each of its recommendations is."""
 
     def decide(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor, Memory]:
         """See `ClosedLoopPolicy`."""
 
     def tendency(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor]:
         """Wished orders [N, K, E] units and the chance that each product is shown in the first slot, [S, K, E]."""
 
@@ -38,7 +38,7 @@ class Moment(NamedTuple):
     """What a policy decided on in one period of some episodes."""
 
     state: State
-    report: Report
+    feedback: Feedback
     period: int
     memory: Memory  # before the decision
 
@@ -64,14 +64,14 @@ def moments(world: World, policy: Tendency, *, states: int, seed: int, groups: i
     for group, period in enumerate(np.linspace(0.1 * length, 0.9 * length, groups).round().astype(int).clip(1)):
         copies = states // groups
         chance = world.draw(int(period), copies, world.generator(seed, _STREAM, group))
-        state, report, memory = world.reset(copies), world.no_report(copies), None
+        state, feedback, memory = world.reset(copies), world.no_feedback(copies), None
         for t in range(int(period)):
-            wished, shown, memory = policy.decide(world, state, report, t, memory)
+            wished, shown, memory = policy.decide(world, state, feedback, t, memory)
             order, exposure = world.feasible(wished), world.chosen().feasible(shown)
             after, outcome = world.step(state, order, chance.at(t), exposure)
-            report = world.report(state, order, chance.at(t), exposure, after, outcome)
+            feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
             state = after
-        found.append(Moment(state, report, int(period), memory))
+        found.append(Moment(state, feedback, int(period), memory))
     return found
 
 
@@ -138,17 +138,17 @@ def pushed(world: World, point: int, product: int, exposure: float) -> Change:
     here = torch.as_tensor(world.network.customer_facing, device=world.device)[choice.facing] == point
 
     def change(moment: Moment) -> Moment:
-        report, on_hand = moment.report, moment.state.on_hand[point]
-        shown = report.exposure.clone()
+        feedback, on_hand = moment.feedback, moment.state.on_hand[point]
+        shown = feedback.exposure.clone()
         shown[here] = 0.0
         shown[here, product] = exposure
         shown = choice.feasible(shown)
-        share = choice.probability(shown) - choice.probability(report.exposure)
-        moved = (share * report.traffic[:, None])[here].sum(0)
-        asked, handed = report.asked.clone(), report.handed.clone()
+        share = choice.probability(shown) - choice.probability(feedback.exposure)
+        moved = (share * feedback.traffic[:, None])[here].sum(0)
+        asked, handed = feedback.asked.clone(), feedback.handed.clone()
         asked[point] = (asked[point] + moved).clamp_min(0.0)
         handed[point] = torch.minimum(asked[point], handed[point] + on_hand)
-        return moment._replace(report=report._replace(asked=asked, handed=handed, exposure=shown))
+        return moment._replace(feedback=feedback._replace(asked=asked, handed=handed, exposure=shown))
 
     return change
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs
-from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, benchmark_levels, echelon_weights
+from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from heuristics.search import TunedLevels, tune_levels
 
@@ -54,7 +54,7 @@ def tuned_base_stock(
             precision.
         note: told what compiling took, or why that cannot be.
     """
-    found = _search(firm, benchmark_levels(firm), None, seed, device, None if eager else note)
+    found = _search(firm, baseline_levels(firm), None, seed, device, None if eager else note)
     return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
 
 
@@ -68,7 +68,7 @@ def tuned_echelon_base_stock(
 ) -> EchelonBaseStock:
     """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
     weights = echelon_weights(firm)
-    found = _search(firm, np.rint(weights @ benchmark_levels(firm)), weights, seed, device, None if eager else note)
+    found = _search(firm, np.rint(weights @ baseline_levels(firm)), weights, seed, device, None if eager else note)
     return EchelonBaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
@@ -80,7 +80,7 @@ def _search(
     device: str,
     note: Callable[[str], None] | None,
 ) -> TunedLevels:
-    world = World(firm, benchmark_levels(firm), device=device)
+    world = World(firm, baseline_levels(firm), device=device)
     run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
     products = len(firm.products)
     periods = firm.periods.evaluate - 1

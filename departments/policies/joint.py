@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from departments.numerics.graph import acting_networks
-from departments.policies.policy import PolicyConfig, Snapshot, is_idle, place_of, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot, is_idle, point_of, policy_shapes
 from environment import State, World
 from environment.observation import Observer
 
 
 def widest_observation(observer: Observer, configs: Mapping[str, PolicyConfig], names: Sequence[str]) -> int:
     """The width that all observations of a firm are padded to."""
-    return max(len(observer.rows(configs[name].observation, place_of(name, names))) for name in configs)
+    return max(len(observer.rows(configs[name].observation, point_of(name, names))) for name in configs)
 
 
 class _Group:
@@ -73,8 +73,8 @@ class JointPolicy:
         names = world.firm.names
         width = widest_observation(observer, {s.department: s.config for s in snapshots}, names) if snapshots else 0
         kinds: dict[tuple[object, ...], list[tuple[int, Snapshot]]] = defaultdict(list)
-        for snapshot in sorted(snapshots, key=lambda snapshot: place_of(snapshot.department, names)):
-            point, config = place_of(snapshot.department, names), snapshot.config
+        for snapshot in sorted(snapshots, key=lambda snapshot: point_of(snapshot.department, names)):
+            point, config = point_of(snapshot.department, names), snapshot.config
             if (
                 point in always
                 or snapshot.department in parameters
@@ -144,9 +144,9 @@ class MessagePolicy:
         self._ask, self._level = ask, observer.level.view(world.points, world.products, 1)
         self._rows, self._groups = {}, {}
         for name, config in configs.items():
-            own = observer.rows(config.observation, place_of(name, names))
+            own = observer.rows(config.observation, point_of(name, names))
             self._rows[name] = torch.tensor([*own, *[own[0]] * (width - len(own))], device=world.device)
-            self._groups[name] = _Group(world, observer, [place_of(name, names)], config)
+            self._groups[name] = _Group(world, observer, [point_of(name, names)], config)
 
     def act(self, state: State, features: Tensor, exploration: dict[int, Tensor]) -> Tensor:
         """As `JointPolicy.act`, except that each department explores by itself, from the same streams."""

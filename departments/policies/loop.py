@@ -19,7 +19,7 @@ from departments.numerics.memory import MemoryNetwork
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.closed_loop import Memory
 from departments.rules.closed_loop_rules import LoopRules
-from environment import Outcome, Report, State, World
+from environment import Feedback, Outcome, State, World
 from environment.observation import Observer
 from environment.world import seeded_generator
 
@@ -131,18 +131,18 @@ class LearnedLoop:
         self._rows = {role.name: torch.tensor(role.rows, device=world.device) for role in self._members}
 
     def decide(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor, Memory]:
         """Decisions without exploration; see `ClosedLoopPolicy`."""
-        features = self._observer.all_features(state, report, period)
-        order, exposure, memory, _ = self.act(world, state, report, features, period, memory, {})
+        features = self._observer.all_features(state, feedback, period)
+        order, exposure, memory, _ = self.act(world, state, feedback, features, period, memory, {})
         return order, exposure, memory
 
     def act(
         self,
         world: World,
         state: State,
-        report: Report,
+        feedback: Feedback,
         features: Tensor,
         period: int,
         memory: Memory,
@@ -153,7 +153,7 @@ class LearnedLoop:
         Args:
             world: of the firm.
             state: after event 2.
-            report: of the step that led there.
+            feedback: of the step that led there.
             features: [G, E] all features of both.
             period: t.
             memory: each department's, and the forecasts; None at the start of an episode.
@@ -165,7 +165,7 @@ class LearnedLoop:
         """
         copies = features.shape[-1]
         before = memory or {role.name: self._networks[role.name].start(copies) for role in self._members}
-        after, seen = {FORECAST: self._rules.forecast(before.get(FORECAST), report, period)}, {}
+        after, seen = {FORECAST: self._rules.forecast(before.get(FORECAST), feedback, period)}, {}
         order = self._rules.order(state, after[FORECAST], period)
         exposure = features.new_zeros(len(world.chosen().names), world.products, copies)
         wished = order / self._spread
@@ -186,11 +186,11 @@ class LearnedLoop:
         return order, exposure, after, seen
 
     def tendency(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor]:
         """Wished orders [N, K, E], and the chance that each product is drawn for the first slot, [S, K, E]."""
-        features = self._observer.all_features(state, report, period)
-        order, exposure, _, seen = self.act(world, state, report, features, period, memory, {})
+        features = self._observer.all_features(state, feedback, period)
+        order, exposure, _, seen = self.act(world, state, feedback, features, period, memory, {})
         for role in self._members:
             if role.recommends:
                 recorded = seen[role.name][0]
@@ -318,7 +318,7 @@ def loop_rollout(
         if role.name in learning
     }
     chance, state, memory = world.draw(periods, copies, world.generator(*seed, 0)), world.reset(copies), None
-    choice, report, length = world.chosen(), world.no_report(copies), chunk_length(periods)
+    choice, feedback, length = world.chosen(), world.no_feedback(copies), chunk_length(periods)
     new = state.on_hand.new_empty
     features = new(periods + 1, critic_features(world, observer), copies)
     reward = new(periods, len(learning), copies)
@@ -334,22 +334,22 @@ def loop_rollout(
     seen = observer.size
     for t in range(periods):
         now = chance.at(t)
-        features[t, :seen] = observer.all_features(state, report, t)
+        features[t, :seen] = observer.all_features(state, feedback, t)
         features[t, seen:-1] = 0.0 if now.regime is None else now.regime
         features[t, -1] = min(periods - t, _CHUNK) / _CHUNK
         before = memory
         wished, shown, memory, acts = policy.act(
-            world, state, report, features[t, :seen], t, memory, {name: drawn[t] for name, drawn in noise.items()}
+            world, state, feedback, features[t, :seen], t, memory, {name: drawn[t] for name, drawn in noise.items()}
         )
         order, exposure = world.feasible(wished), choice.feasible(shown)
         after, outcome = world.step(state, order, now, exposure)
-        report = world.report(state, order, now, exposure, after, outcome)
+        feedback = world.feedback(state, order, now, exposure, after, outcome)
         reward[t] = payment.reward(explorers, state, after, outcome, last=t == periods - 1)
         for role, part in zip(explorers, recorded, strict=True):
             part.observation[t], part.action[t], part.log_prob[t] = acts[role.name]
             if t % length == 0:
                 part.memory[t // length] = 0.0 if before is None else before[role.name]
         state = after
-    features[periods, :seen] = observer.all_features(state, report, periods)
+    features[periods, :seen] = observer.all_features(state, feedback, periods)
     features[periods, seen:] = 0.0
     return LoopRollout(recorded, reward, features)

@@ -46,7 +46,7 @@ class Snapshot:
     parameters: Parameters  # flat, see Shapes
 
 
-def place_of(department: str, names: Sequence[str]) -> int:
+def point_of(department: str, names: Sequence[str]) -> int:
     """Index of a department's stock point; the whole firm's comes after the last one."""
     return len(names) if department == FIRM and FIRM not in names else names.index(department)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from environment import Report, State, World
+from environment import Feedback, State, World
 
 Memory = Any  # whatever a policy wants to keep from one period to the next; None at the start of an episode
 
@@ -21,14 +21,14 @@ class ClosedLoopPolicy(Protocol):
     """What decides all orders and exposures of a firm with customers."""
 
     def decide(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor, Memory]:
         """Wished orders [N, K, E] units, exposure [S, K, E] and the memory to be handed back in the next period.
 
         Args:
             world: of the firm.
             state: after event 2 of period t.
-            report: of the step that led there; zero before the first.
+            feedback: of the step that led there; zero before the first.
             period: t.
             memory: what the last call returned; None in period 0.
         """
@@ -37,7 +37,7 @@ class ClosedLoopPolicy(Protocol):
 class Recommender(Protocol):
     """A rule of the recommendation department."""
 
-    def recommend(self, world: World, state: State, report: Report, period: int) -> Tensor:
+    def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
         """Exposure [S, K, E] or broadcastable."""
 
 
@@ -45,7 +45,7 @@ class Replenisher(Protocol):
     """A rule of the replenishment departments."""
 
     def replenish(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """Wished orders [N, K, E] units, and the memory for the next period."""
 
@@ -59,8 +59,8 @@ class Pair:
     replenisher: Replenisher
 
     def decide(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor, Memory]:
         """Both decisions; see `ClosedLoopPolicy`."""
-        order, memory = self.replenisher.replenish(world, state, report, period, memory)
-        return order, self.recommender.recommend(world, state, report, period), memory
+        order, memory = self.replenisher.replenish(world, state, feedback, period, memory)
+        return order, self.recommender.recommend(world, state, feedback, period), memory

@@ -13,7 +13,7 @@ from torch import Tensor
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import delivered_cost
 from departments.rules.recommendation import DEFAULT_WEIGHT
-from environment import Report, State, World
+from environment import Feedback, State, World
 
 
 class LoopRules:
@@ -46,12 +46,12 @@ class LoopRules:
             self._seasons[period] = (self._column(factor[:, None]), self._column(sums))
         return self._seasons[period]
 
-    def forecast(self, forecast: Tensor | None, report: Report, period: int) -> Tensor:
+    def forecast(self, forecast: Tensor | None, feedback: Feedback, period: int) -> Tensor:
         """Mean demand per period of factor 1 as each point sees it, [N, K, E]; None: of the period before the first."""
         if forecast is None:
-            return self._mean_flow + torch.zeros_like(report.asked)
+            return self._mean_flow + torch.zeros_like(feedback.asked)
         factor, _ = self._season(period - 1)
-        return torch.lerp(forecast, report.asked / factor, self._forecast.smoothing)
+        return torch.lerp(forecast, feedback.asked / factor, self._forecast.smoothing)
 
     def order(self, state: State, forecast: Tensor, period: int) -> Tensor:
         """Level less position, [N, K, E] units."""

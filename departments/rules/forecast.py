@@ -12,7 +12,7 @@ from torch import Tensor
 
 from departments.rules.closed_loop import Memory
 from departments.rules.ordering import delivered_cost, echelon_weights
-from environment import Firm, Network, Report, State, World
+from environment import Feedback, Firm, Network, State, World
 from environment.customers import Season
 from heuristics.forecast import forecast_level, season_over, seasonal_factor, smoothed_forecast
 
@@ -52,13 +52,13 @@ class ForecastBaseStock:
         self.share = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)  # [N, C]
 
     def replenish(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """Level less position; the memory is the forecast, [N, K, E] units a period of factor 1."""
         if memory is None:
             forecast = np.broadcast_to(self.start[..., None], tuple(state.on_hand.shape))
         else:
-            asked, factor = report.asked.double().cpu().numpy(), self._factor(period - 1)
+            asked, factor = feedback.asked.double().cpu().numpy(), self._factor(period - 1)
             forecast = smoothed_forecast(memory, asked, factor[:, None, None], self.smoothing)
         level = np.stack([self._level(point, forecast[point], period) for point in range(world.points)])
         wanted = torch.as_tensor(level, dtype=state.on_hand.dtype, device=state.on_hand.device)

@@ -96,7 +96,7 @@ def delivered_cost(firm: Firm) -> Levels:
     return cost
 
 
-def benchmark_levels(firm: Firm) -> Levels:
+def baseline_levels(firm: Firm) -> Levels:
     """Base-stock levels by decomposition-aggregation, product by product, [N, K] units.
 
     Where sales are lost, a unit short costs the penalty and the margin missed (our reading).

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from departments.rules.closed_loop import Memory
 from departments.rules.ordering import Rule, delivered_cost
-from environment import Firm, Report, State, World
+from environment import Feedback, Firm, State, World
 from heuristics.recommendation import inventory_aware, margin_greedy, shadow_price
 
 DEFAULT_WEIGHT = 0.25
@@ -28,9 +28,9 @@ class NoRecommendation:
 
     name: str = "none"
 
-    def recommend(self, world: World, state: State, report: Report, period: int) -> Tensor:
+    def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
         """Zeros."""
-        return torch.zeros_like(report.exposure)
+        return torch.zeros_like(feedback.exposure)
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class InventoryAware:
         price = firm.amounts("price")
         return cls(name, weight, price, price - delivered_cost(firm))
 
-    def recommend(self, world: World, state: State, report: Report, period: int) -> Tensor:
+    def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
         """Exposure of the segments of one stock point after the other."""
         choice = world.chosen()
         traffic = choice.traffic * choice.season(period)  # [S, 1]
         bought = choice.probability(torch.zeros_like(choice.preference)) * traffic.unsqueeze(1)  # [S, K, 1]
-        exposure = torch.zeros_like(report.exposure)
+        exposure = torch.zeros_like(feedback.exposure)
         for facing, point in enumerate(world.network.customer_facing):
             here = choice.facing == facing
             if not bool(here.any()):
@@ -88,7 +88,7 @@ class Steady:
         return self.rule.name
 
     def replenish(
-        self, world: World, state: State, report: Report, period: int, memory: Memory
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """The rule's order."""
         return self.rule.order(world, state), None

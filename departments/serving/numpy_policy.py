@@ -35,7 +35,7 @@ LEARNED = (NETWORK, LOOP_NETWORK, LOOP_OFFERS)
 
 
 @dataclass(frozen=True)
-class Brief:
+class PolicyBundle:
     """How a department decides: `about` in words and whole numbers, `arrays` in numbers.
 
     about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
@@ -67,7 +67,7 @@ class Brief:
         """Which way of deciding."""
         return str(self.about["kind"])
 
-    def numbered(self, version: int) -> Brief:
+    def numbered(self, version: int) -> PolicyBundle:
         """The same under another version."""
         return replace(self, about={**self.about, "version": version})
 
@@ -204,26 +204,26 @@ class _Offers:
         return np.asarray(self.bought @ worth[self._point])
 
 
-class Decider:
+class NumpyPolicy:
     """A brief at work: observations in, decisions and memory out; nothing is kept here."""
 
-    def __init__(self, brief: Brief) -> None:
+    def __init__(self, bundle: PolicyBundle) -> None:
         """Prepare.
 
         Raises:
             ValueError: one line; an array is missing, has another shape or holds a number that is not finite.
         """
-        self.brief = brief
-        about, arrays = brief.about, brief.arrays
-        if brief.kind not in KINDS:
-            raise ValueError(f"a policy's kind must be one of {', '.join(KINDS)}, got {brief.kind!r}")
+        self.bundle = bundle
+        about, arrays = bundle.about, bundle.arrays
+        if bundle.kind not in KINDS:
+            raise ValueError(f"a policy's kind must be one of {', '.join(KINDS)}, got {bundle.kind!r}")
         try:
             self._prepare(about, arrays)
         except (KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"the policy for {brief.department} is incomplete or misshapen: {error}") from None
+            raise ValueError(f"the policy for {bundle.department} is incomplete or misshapen: {error}") from None
 
     def _prepare(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        kind, name = self.brief.kind, self.brief.department
+        kind, name = self.bundle.kind, self.bundle.department
         for key, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"the policy for {name} holds numbers that are not finite in {key!r}")
@@ -256,7 +256,7 @@ class Decider:
             segments, choices, _ = self._offers.bought.shape
             hints = outputs = segments * choices
             self._mask, self._slots = arrays["sold"].astype(bool), int(about["slots"])
-        if about["form"] != "residual" or self.brief.kind == NETWORK:
+        if about["form"] != "residual" or self.bundle.kind == NETWORK:
             hints = 0
         self._hints = hints
         return Network(arrays["parameters"], len(self.rows) + hints, outputs, log_stds, about)
@@ -288,12 +288,12 @@ class Decider:
         Returns:
             Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them.
         """
-        if self.brief.kind == ORDER_UP_TO:
+        if self.bundle.kind == ORDER_UP_TO:
             position = self._weights @ observation
             return (self._level - position) * (position <= self._reorder), memory
         if self._offers:
             return self._recommend(observation, memory, period)
-        if self.brief.kind == NETWORK:
+        if self.bundle.kind == NETWORK:
             return self._order(observation, self._level - observation[: len(self._level)], memory)
         return self._loop_order(observation, memory, period)
 
@@ -304,19 +304,19 @@ class Decider:
     def _order(self, observation: Array, wished: Array, memory: Array, hints: Array | None = None) -> tuple[Any, Array]:
         network = self._network
         if network is None:
-            raise RuntimeError(f"{self.brief.department} has no network")
+            raise RuntimeError(f"{self.bundle.department} has no network")
         seen = self._scaled(observation)
         if hints is not None:
             seen = np.concatenate((seen, hints.astype(np.float32)))
         action, memory = network(seen, memory.astype(np.float32))
-        if self.brief.about["form"] == "residual":
+        if self.bundle.about["form"] == "residual":
             return wished + self._unit * action, memory
         return (action + 1.0) * self._unit, memory  # the unit is half the largest order
 
     def _loop_order(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
         products, rule = self._forecasts, self._forecast
         if rule is None:
-            raise RuntimeError(f"{self.brief.department} has no forecast")
+            raise RuntimeError(f"{self.bundle.department} has no forecast")
         asked = observation[self._asked]
         wished, forecast = rule.order(observation[:products], asked, memory[-products:], period)
         if self._network is None:
@@ -328,8 +328,8 @@ class Decider:
     def _recommend(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
         offers = self._offers
         if offers is None:
-            raise RuntimeError(f"{self.brief.department} does not recommend")
-        copies, arrays = observation.shape[-1], self.brief.arrays
+            raise RuntimeError(f"{self.bundle.department} does not recommend")
+        copies, arrays = observation.shape[-1], self.bundle.arrays
         stock, first = arrays["on_hand"].astype(int), arrays["first"].astype(int)
         available = observation[stock] + observation[first] if len(stock) else None
         scores = offers.scores(available, period, copies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from departments.serving.numpy_policy import Array, Brief, Decider
+from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 
 
 class Answer(NamedTuple):
@@ -16,22 +16,22 @@ class Answer(NamedTuple):
     seconds: float  # that the decision itself took
 
 
-class Desk:
+class PolicyServer:
     """Decides tick by tick; asked twice for the same tick, it answers twice the same."""
 
     def __init__(self) -> None:
         """Without a brief yet."""
-        self._decider: Decider | None = None
+        self._decider: NumpyPolicy | None = None
         self._memories: dict[int, Array] = {}  # memory before a tick, of the last tick that was decided and the next
 
-    def follow(self, brief: Brief, tick: int, memory: Array) -> None:
-        """From `tick` on decide by `brief`, with the memory before that tick.
+    def follow(self, bundle: PolicyBundle, tick: int, memory: Array) -> None:
+        """From `tick` on decide by `bundle`, with the memory before that tick.
 
         Raises:
             ValueError: the brief is misshapen.
         """
-        if self._decider is None or self._decider.brief.about != brief.about:
-            self._decider = Decider(brief)
+        if self._decider is None or self._decider.bundle.about != bundle.about:
+            self._decider = NumpyPolicy(bundle)
         self._memories = {tick: memory}
 
     def decide(self, tick: int, version: int, observation: Array) -> Answer | None:
@@ -42,7 +42,7 @@ class Desk:
             version: of the brief that must be followed.
             observation: [F, E] the rows that the brief observes, in units.
         """
-        if self._decider is None or self._decider.brief.version != version or tick not in self._memories:
+        if self._decider is None or self._decider.bundle.version != version or tick not in self._memories:
             return None
         started = time.perf_counter()
         wish, memory = self._decider.decide(observation, self._memories[tick], tick)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from departments.department import Charter, Department
+from departments.department import Department, DepartmentSpec
 from departments.learning.ppo import PPOConfig
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
@@ -14,7 +14,7 @@ def _department(point=1, **ppo):
     config = PolicyConfig(hidden=(8,), observation="downstream")
     shapes = policy_shapes(observer, config, point, world.products)
     name = world.firm.names[point]
-    return Department(Charter(name, point, config, PPOConfig(minibatch=16, **ppo), shapes, width=3, seed=5))
+    return Department(DepartmentSpec(name, point, config, PPOConfig(minibatch=16, **ppo), shapes, width=3, seed=5))
 
 
 def _parts(seed=0, copies=4, shards=2):

@@ -54,7 +54,7 @@ def play(firm, copies, seed, periods=8, stock=15):
     world = World(firm, np.full((len(firm.names), len(firm.products)), stock), dtype=torch.float64)
     rng = np.random.default_rng(seed)
     orders = torch.tensor(rng.integers(0, 16, (periods, *world.reset(copies).on_hand.shape)), dtype=torch.float64)
-    wished = torch.tensor(rng.uniform(-0.5, 1.5, (periods, *world.no_report(copies).exposure.shape)))
+    wished = torch.tensor(rng.uniform(-0.5, 1.5, (periods, *world.no_feedback(copies).exposure.shape)))
     exposures = torch.stack([world.choice.feasible(exposure) for exposure in wished])
     return world, orders, exposures, world.draw(periods, copies, world.generator(seed))
 
@@ -126,11 +126,11 @@ def test_units_are_conserved_between_supply_and_customers(firm, seed):
         before, (state, outcome) = state, world.step(state, orders[t], chance.at(t), exposures[t])
         units = units + orders[t][bought_outside].sum(0) - outcome.sales.sum(0)
         assert torch.equal(units, state.on_hand.sum(0) + state.pipeline.sum((0, 1)))
-        report = world.report(before, orders[t], chance.at(t), exposures[t], state, outcome)
+        feedback = world.feedback(before, orders[t], chance.at(t), exposures[t], state, outcome)
         facing = world.network.customer_facing
-        assert torch.equal(report.asked[facing], outcome.demand)
-        assert torch.equal(report.handed[facing], outcome.sales)
-        assert torch.equal(report.traffic, chance.traffic[t])
+        assert torch.equal(feedback.asked[facing], outcome.demand)
+        assert torch.equal(feedback.handed[facing], outcome.sales)
+        assert torch.equal(feedback.traffic, chance.traffic[t])
         if firm.unmet == "lost":
             assert torch.equal(outcome.demand, outcome.sales + outcome.unserved)
     held = (state.on_hand + world.in_transit(state))[0].sum(0)
@@ -153,7 +153,7 @@ def test_permuting_the_copies_permutes_what_customers_buy(firm, seed):
 def test_pushing_a_product_never_loses_it_a_customer_and_sends_nobody_away(firm, seed, data):
     world, _, _, chance = play(firm, 4, seed)
     product = data.draw(st.integers(0, world.products - 1))
-    nothing = torch.zeros_like(world.no_report(4).exposure)
+    nothing = torch.zeros_like(world.no_feedback(4).exposure)
     pushed = nothing.clone()
     pushed[:, product] = 1.0
     for t in range(len(chance.customers)):
@@ -238,7 +238,7 @@ def test_a_firm_without_customers_has_no_reports():
     world = World(load_firm("toy"), np.zeros((1, 1)))
     assert world.choice is None
     with pytest.raises(RuntimeError, match="firm toy has no customers who choose"):
-        world.no_report(3)
+        world.no_feedback(3)
 
 
 @pytest.mark.gpu

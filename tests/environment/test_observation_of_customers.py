@@ -18,8 +18,8 @@ def seen():
     exposure = torch.zeros(6, 3, 5, dtype=torch.float64)
     exposure[:, 1] = 1.0
     after, outcome = world.step(state, order, chance, exposure)
-    report = world.report(state, order, chance, exposure, after, outcome)
-    return world, observer, order, after, outcome, report
+    feedback = world.feedback(state, order, chance, exposure, after, outcome)
+    return world, observer, order, after, outcome, feedback
 
 
 def part(observer, kind, point, *view):
@@ -27,8 +27,8 @@ def part(observer, kind, point, *view):
 
 
 def test_a_store_sees_its_position_stock_arrivals_last_demand_and_sales_and_the_season(seen):
-    world, observer, _, after, outcome, report = seen
-    rows = part(observer, "replenishment", 2, after, report, 1)
+    world, observer, _, after, outcome, feedback = seen
+    rows = part(observer, "replenishment", 2, after, feedback, 1)
     spread = observer.spread.view(4, 3, 1)[2]
     assert torch.allclose(rows[:3], (after.inventory_position[2] - 20) / spread)
     assert torch.allclose(rows[3:6], after.on_hand[2] / spread)
@@ -42,37 +42,37 @@ def test_a_store_sees_its_position_stock_arrivals_last_demand_and_sales_and_the_
 
 
 def test_a_warehouse_sees_what_its_stores_have_ordered(seen):
-    _, observer, order, after, _, report = seen
-    rows = part(observer, "replenishment", 0, after, report, 1)
+    _, observer, order, after, _, feedback = seen
+    rows = part(observer, "replenishment", 0, after, feedback, 1)
     spread = observer.spread.view(4, 3, 1)[0]
     assert torch.allclose(rows[-8:-5] * spread, order[1:].sum(0))
 
 
 def test_replenishment_sees_neither_exposure_nor_traffic(seen):
-    _, observer, _, after, _, report = seen
-    hidden = report._replace(exposure=report.exposure + 1, traffic=report.traffic + 1)
+    _, observer, _, after, _, feedback = seen
+    hidden = feedback._replace(exposure=feedback.exposure + 1, traffic=feedback.traffic + 1)
     for point in range(4):
-        one, other = (part(observer, "replenishment", point, after, told, 1) for told in (report, hidden))
+        one, other = (part(observer, "replenishment", point, after, told, 1) for told in (feedback, hidden))
         assert torch.equal(one, other)
 
 
 def test_recommendation_sees_stock_arrivals_totals_traffic_and_its_exposure_but_no_orders(seen):
-    world, observer, _, after, _, report = seen
-    rows = part(observer, "recommendation", 0, after, report, 1)
+    world, observer, _, after, _, feedback = seen
+    rows = part(observer, "recommendation", 0, after, feedback, 1)
     assert len(rows) == 3 * 12 + 6 + 18 + 2
     spread = observer.spread.view(4, 3, 1)
     assert torch.allclose(rows[:12].view(4, 3, 5), after.on_hand / spread)
     assert torch.allclose(rows[24:36].view(4, 3, 5), world.in_transit(after) / spread)
-    assert torch.allclose(rows[36:42], report.traffic / world.choice.traffic)
-    assert torch.equal(rows[42:60].view(6, 3, 5), report.exposure)
-    hidden = report._replace(asked=report.asked + 1, handed=report.handed + 1)
+    assert torch.allclose(rows[36:42], feedback.traffic / world.choice.traffic)
+    assert torch.equal(rows[42:60].view(6, 3, 5), feedback.exposure)
+    hidden = feedback._replace(asked=feedback.asked + 1, handed=feedback.handed + 1)
     moved = after._replace(inventory_position=after.inventory_position + 1, owed=after.owed + 1)
     assert torch.equal(rows, part(observer, "recommendation", 0, moved, hidden, 1))
 
 
 def test_all_features_are_finite_and_as_many_as_announced(seen):
-    _, observer, _, after, _, report = seen
-    for told in (None, report):
+    _, observer, _, after, _, feedback = seen
+    for told in (None, feedback):
         features = observer.all_features(after, told, 1)
         assert features.shape == (observer.size, 5)
         assert torch.isfinite(features).all()

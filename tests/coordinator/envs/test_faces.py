@@ -16,7 +16,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 from stable_baselines3.common.env_checker import check_env as check_env_for_stable_baselines
 
 from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World
 from environment.observation import Observer
 from tests.small_firms import pair, tree
@@ -56,8 +56,8 @@ def test_gymnasium_and_stable_baselines_accept_the_firm_as_one_agent(firm):
 @pytest.mark.parametrize(("reward", "payers"), [("own", [[1, 0], [0, 1]]), ("downstream", [[1, 1], [0, 1]])])
 def test_departments_play_what_the_world_plays_on_the_same_chance_to_the_last_bit(reward, payers):
     firm = pair()
-    env, world = FirmParallelEnv(firm, reward=reward, reward_scale=1.0), World(firm, benchmark_levels(firm))
-    observer, rng = Observer(world, benchmark_levels(firm), "bounds"), np.random.default_rng(4)
+    env, world = FirmParallelEnv(firm, reward=reward, reward_scale=1.0), World(firm, baseline_levels(firm))
+    observer, rng = Observer(world, baseline_levels(firm), "bounds"), np.random.default_rng(4)
     seen, _ = env.reset(seed=9)
     state, chance, periods = world.reset(1), env.game.chance, 0
     while env.agents:
@@ -82,7 +82,7 @@ def test_recommendations_reach_the_customers_and_everyone_is_paid_the_profit_wit
     firm = market()
     env, world, rng = (
         FirmParallelEnv(firm, reward_scale=1.0),
-        World(firm, benchmark_levels(firm)),
+        World(firm, baseline_levels(firm)),
         np.random.default_rng(1),
     )
     env.reset(seed=2)
@@ -106,9 +106,9 @@ def test_recommendations_reach_the_customers_and_everyone_is_paid_the_profit_wit
 
 def test_the_residual_action_of_zero_is_the_benchmark():
     firm = tree()
-    env, world = FirmEnv(firm, form="residual", reward_scale=1.0), World(firm, benchmark_levels(firm))
+    env, world = FirmEnv(firm, form="residual", reward_scale=1.0), World(firm, baseline_levels(firm))
     env.reset(seed=5)
-    rule, state, chance = BaseStock("benchmark", benchmark_levels(firm)), world.reset(1), env.game.chance
+    rule, state, chance = BaseStock("benchmark", baseline_levels(firm)), world.reset(1), env.game.chance
     for t in range(firm.periods.train):
         _, reward, _, truncated, _ = env.step(np.zeros(env.action_space.shape, dtype=np.float32))
         state, outcome = world.step(state, world.feasible(rule.order(world, state)), chance.at(t))

@@ -13,7 +13,7 @@ from coordinator.explain.propositions import CLAIMS, Finding, explain, mean_and_
 from coordinator.explain.show import draw, findings_table, pairs
 from coordinator.learning.settings import LoopSettings, Settings
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from departments.named_policies import parse_policy
 from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -225,7 +225,7 @@ def saved_run(tmp_path, scheme="mtma", firm=None):
     settings = Settings(scheme=scheme, loop=LoopSettings(policy=PolicyConfig(memory="gru", memory_size=4, hidden=(8,))))
     folder = RunFolder(tmp_path / "run")
     folder.create(firm, settings)
-    for number, snapshot in enumerate(plan_of(firm, settings).base(settings).values()):
+    for number, snapshot in enumerate(setup_of(firm, settings).base(settings).values()):
         folder.save_snapshot(stirred(snapshot, number, 0.05), {})
     return folder.path
 
@@ -267,8 +267,8 @@ def test_a_run_that_cannot_be_explained_is_refused_with_one_line(tmp_path, capfd
 def test_the_chance_to_be_shown_is_the_soft_max_of_the_network_s_outputs():
     world, policy, members = by_hand(GAIN, 0, 0, 0)
     del members
-    state, report = world.reset(3), world.no_report(3)
-    _, shown = policy.tendency(world, state, report, 0, None)
+    state, feedback = world.reset(3), world.no_feedback(3)
+    _, shown = policy.tendency(world, state, feedback, 0, None)
     logits = GAIN * (state.on_hand / policy._spread)[torch.tensor([1, 1, 2])]
     logits[2, 2] = -torch.inf
     expected = torch.softmax(torch.cat((logits, torch.zeros(3, 1, 3)), 1), 1)[:, :3]

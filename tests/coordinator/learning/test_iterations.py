@@ -3,7 +3,7 @@ import pytest
 
 from coordinator.learning.iterations import paired_gain
 from coordinator.schemes.imarl import IMARL
-from coordinator.workers.group import LocalCrew, WorkerLostError
+from coordinator.workers.group import LocalGroup, WorkerLostError
 from departments.play.episode import run_costs, shards
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import Snapshot
@@ -11,12 +11,12 @@ from tests.small_firms import pair, stirred, tree, world_of
 from tests.small_runs import settings, training_of
 
 
-class _FragileCrew(LocalCrew):
+class _FragileCrew(LocalGroup):
     """One worker dies at a chosen moment, all its state lost; the others have done their work by then."""
 
-    def __init__(self, blueprint, victim, moment):
-        super().__init__(blueprint, environments=2)
-        self._blueprint, self._victim, self._moment, self.asked = blueprint, victim, moment, 0
+    def __init__(self, factories, victim, moment):
+        super().__init__(factories, environments=2)
+        self._blueprint, self._victim, self._moment, self.asked = factories, victim, moment, 0
 
     def get(self, references):
         self.asked += 1
@@ -33,7 +33,7 @@ class _FragileCrew(LocalCrew):
 
 
 def _run(firm, given, victim="critic", moment=0):
-    plan, training = training_of(firm, given, crew=lambda blueprint: _FragileCrew(blueprint, victim, moment))
+    plan, training = training_of(firm, given, workers=lambda factories: _FragileCrew(factories, victim, moment))
     scheme = IMARL.begin(plan.network, training)
     accepted = []
     scheme.run(lambda _: None, lambda snapshot, gain, error: accepted.append((gain, error)), lambda: None)
@@ -47,21 +47,21 @@ def test_whoever_dies_whenever_the_result_is_the_same_to_the_last_bit(victim):
     expected, gains, undisturbed = _run(pair(), given)
     assert gains, "something must be learned for this to mean anything"
     first = 1 + ["critic", "environment", "shop", "warehouse"].index(victim)
-    for moment in range(first, undisturbed.crew.asked + 1, 4):
+    for moment in range(first, undisturbed.workers.asked + 1, 4):
         result, again, training = _run(pair(), given, victim, moment)
-        assert training.crew.restarts == 1
+        assert training.workers.restarts == 1
         assert result == expected, f"death at call {moment}"
         assert again == gains
 
 
 def test_a_worker_that_dies_at_every_try_ends_the_run_with_a_reason():
-    class Hopeless(LocalCrew):
+    class Hopeless(LocalGroup):
         def get(self, references):
             raise WorkerLostError("the disk is full")
 
     reports = []
     plan, training = training_of(pair(), settings())
-    training.report, training.crew = reports.append, Hopeless(plan.blueprint)
+    training.report, training.workers = reports.append, Hopeless(plan.factories)
     with pytest.raises(RuntimeError, match="keep dying"):
         training.costs(10, 2)
     assert "the disk is full" in reports[0]
@@ -114,7 +114,7 @@ def test_an_iteration_counts_its_steps_and_publishes_what_was_learned():
     assert training.published["east"].version == 1
     assert training.published["west"].version == 0
     assert set(result.snapshots) == set(result.updates) == {"east"}
-    environment = training.crew.environments[0].plain
+    environment = training.workers.environments[0].plain
     cost = environment.costs([0], 20, 0, 2)
     np.testing.assert_array_equal(cost, _direct(tree(), list(training.published.values()), 20, 2))
     assert not np.array_equal(cost, _direct(tree(), list(plan.base(settings()).values()), 20, 2))
@@ -126,9 +126,9 @@ def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatc
     found = {}
     for ahead in (False, True):
         _, training = training_of(tree(), settings())
-        training.crew.concurrent = ahead
+        training.workers.concurrent = ahead
         training.adopt(*training.published.values())
-        (world,) = training.crew.environments
+        (world,) = training.workers.environments
         played, real = [], world.plain.rollout
         monkeypatch.setattr(world.plain, "rollout", lambda *a, real=real, played=played: played.append(a) or real(*a))
         training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
@@ -148,11 +148,11 @@ def test_rollouts_that_were_asked_for_ahead_change_no_result(between, monkeypatc
 @pytest.mark.parametrize("environments", [1, 2, 3])
 def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_were_asked_for_ahead(environments):
     _, training = training_of(tree(), settings(), environments=environments)
-    training.crew.concurrent = True
+    training.workers.concurrent = True
     training.adopt(*training.published.values())
     result = training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
     expected = _direct(tree(), list(training.published.values()), 20, 2)
-    for worker in training.crew.environments:
+    for worker in training.workers.environments:
         np.testing.assert_array_equal(worker.plain.costs([0], 20, 0, 2), expected)
     assert {snapshot.version for snapshot in result.snapshots.values()} == {1}
 

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from coordinator.live.book import Command
-from coordinator.live.examiner import Appraiser
-from coordinator.live.policy_bundles import Briefs
+from coordinator.live.examiner import Examiner
+from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.live.shadow import Canary, Play
-from departments.serving.numpy_policy import Decider
+from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun
 
 
 def appraiser(folder, operation):
-    return Appraiser((folder / "f" / "firm.yaml").read_text(), 5, operation.frame)
+    return Examiner((folder / "f" / "firm.yaml").read_text(), 5, operation.layout)
 
 
 def shadow_of(operation):
@@ -35,11 +35,11 @@ def test_a_canary_is_compared_on_the_chance_that_the_firm_itself_meets(tmp_path)
     operation = begun(tmp_path / "f", "a1")
     operation.tick()
     now, critic = operation.now, appraiser(tmp_path, operation)
-    brief = Briefs(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=20")
+    bundle = PolicyBundles(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=20")
     start = Play(now.tick, now.moment.arrays, now.memories, np.zeros(4))
-    candidate = start._replace(memories=now.memories | {"retailer-2": Decider(brief).start()})
+    candidate = start._replace(memories=now.memories | {"retailer-2": NumpyPolicy(bundle).start()})
     command = Command("c", "me", "swap", "retailer-2", {}, "")
-    canary = Canary(command, "retailer-2", 7, brief, now.briefs, start, candidate, now.tick)
+    canary = Canary(command, "retailer-2", 7, bundle, now.bundles, start, candidate, now.tick)
     _, (canary,) = critic.follow(shadow_of(operation), [canary], 4)
     _, (canary,) = critic.follow(shadow_of(operation), [canary], 30)
     assert canary.candidate_play.tick == canary.incumbent_play.tick == 7
@@ -54,9 +54,9 @@ def test_a_canary_is_compared_on_the_chance_that_the_firm_itself_meets(tmp_path)
 def test_a_policy_much_worse_than_the_benchmark_is_refused_and_a_like_one_let_in(tmp_path):
     operation = begun(tmp_path / "f", "a1")
     now, critic = operation.now, appraiser(tmp_path, operation)
-    given = (now.tick, now.moment.arrays, now.memories, now.briefs, 0.2)
+    given = (now.tick, now.moment.arrays, now.memories, now.bundles, 0.2)
     with pytest.raises(ValueError, match=r"the benchmark in its place .* more than 20% worse"):
         critic.examine("retailer-2", "base-stock:retailer-2=0", *given)
-    brief, figures = critic.examine("retailer-2", "base-stock:retailer-2=33", *given)
-    assert brief.label == "base-stock:retailer-2=33"
+    bundle, figures = critic.examine("retailer-2", "base-stock:retailer-2=33", *given)
+    assert bundle.label == "base-stock:retailer-2=33"
     assert figures["cost"] == pytest.approx(figures["benchmark_cost"], rel=0.1)

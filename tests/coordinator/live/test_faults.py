@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.live_faults import a_run, malformed, run_faults
-from coordinator.live.policy_bundles import Briefs
+from coordinator.live.policy_bundles import PolicyBundles
 from environment import load_firm
 
 
@@ -17,7 +17,7 @@ from environment import load_firm
 def test_a_policy_file_that_is_none_is_refused_in_one_line(kind, reason, tmp_path):
     run = a_run(tmp_path / "run", "a1")
     with pytest.raises(ValueError, match=reason) as refused:
-        Briefs(load_firm("a1")).policy("retailer-2", malformed(run, "retailer-2", kind))
+        PolicyBundles(load_firm("a1")).policy("retailer-2", malformed(run, "retailer-2", kind))
     assert "\n" not in str(refused.value)
 
 
@@ -32,13 +32,13 @@ def test_a_pickle_whose_json_fits_it_is_still_no_policy(tmp_path):
     about["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
     place.with_suffix(".json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match="is not a policy"):
-        Briefs(load_firm("a1")).policy("retailer-2", f"{run.path}@1")
+        PolicyBundles(load_firm("a1")).policy("retailer-2", f"{run.path}@1")
 
 
 def test_a_policy_of_another_firm_is_refused(tmp_path):
     run = a_run(tmp_path / "run", "a3")
     with pytest.raises(ValueError, match="built otherwise"):
-        Briefs(load_firm("a1")).policy("retailer-2", str(run.path))
+        PolicyBundles(load_firm("a1")).policy("retailer-2", str(run.path))
 
 
 @pytest.mark.ray

@@ -8,39 +8,39 @@ from coordinator.live.book import Book
 from coordinator.live.create import found, source_of
 from coordinator.live.fed import Fed, Shadow
 from coordinator.live.feed_files import observation_columns, write_decisions
-from coordinator.live.layout import Frame
+from coordinator.live.layout import FirmLayout
 from coordinator.live.operation import Operation
 from tests.coordinator.live.test_operation import Office, begun
 
 
 def observations(operation):
     """A simulated firm's period as the csv files that a real one would send."""
-    frame, arrays, account = operation.frame, operation.now.moment.arrays, operation.now.moment.account
-    world = operation.staff.world
+    layout, arrays, account = operation.layout, operation.now.moment.arrays, operation.now.moment.account
+    world = operation.clients.world
     slots = min(world.world.slots, 6)
     pipeline = arrays["pipeline"][..., 0]
     arriving = [*pipeline[: slots - 1], pipeline[slots - 1 :].sum(0)]
     incoming = world.world.incidence.incoming.numpy()
     text = io.StringIO()
     writer = csv.writer(text)
-    several = len(frame.products) > 1
+    several = len(layout.products) > 1
     writer.writerow(["stock_point", *["product"][:several], *observation_columns(slots)])
-    for n, name in enumerate(frame.points):
-        for k, product in enumerate(frame.products):
-            facing = frame.customer_facing.index(name) if name in frame.customer_facing else None
+    for n, name in enumerate(layout.points):
+        for k, product in enumerate(layout.products):
+            facing = layout.customer_facing.index(name) if name in layout.customer_facing else None
             # what customers got of old backlog too: sales are what left the shelf
             backlog, demand, sales = (
                 0 if facing is None else values[facing, k, 0]
                 for values in (account["backlog"], account["demand"], operation.sales)
             )
-            told = [arrays[f"told_{what}"][n, k, 0] if frame.recommends else 0 for what in ("asked", "handed")]
+            told = [arrays[f"told_{what}"][n, k, 0] if layout.recommends else 0 for what in ("asked", "handed")]
             stock = [arrays[what][n, k, 0] for what in ("on_hand", "inventory_position")]
             comes = [(incoming[n] @ slot)[k] for slot in arriving]
             row = [*stock, *comes, backlog, *told, demand, sales]
             writer.writerow([name, *[product][:several], *(f"{value:g}" for value in row)])
     traffic = None
-    if frame.recommends:
-        came = [(*segment.split("/"), f"{arrays['told_traffic'][s, 0]:g}") for s, segment in enumerate(frame.segments)]
+    if layout.recommends:
+        came = [(*segment.split("/"), f"{arrays['told_traffic'][s, 0]:g}") for s, segment in enumerate(layout.segments)]
         traffic = "stock_point,segment,traffic\n" + "\n".join(",".join(row) for row in came) + "\n"
     return text.getvalue(), traffic
 
@@ -50,8 +50,8 @@ class FedOffice(Office):
 
     def __init__(self, folder, feed):
         super().__init__(folder)
-        frame = Frame.of(Book(folder / "book.sqlite").facts()["frame"])
-        self.world = Fed((folder / "firm.yaml").read_text(), 5, frame, str(feed))
+        layout = FirmLayout.of(Book(folder / "book.sqlite").facts()["frame"])
+        self.world = Fed((folder / "firm.yaml").read_text(), 5, layout, str(feed))
 
 
 def fed(folder, feed, firm):
@@ -74,9 +74,9 @@ def test_a_fed_firm_decides_what_the_simulated_one_decides_that_its_files_tell_o
     real.sales = np.zeros_like(real.now.moment.account["demand"])
     for period in range(8):
         assert shadowed.awaits
-        assert shadowed.staff.world.observe(period, shadowed.now.moment.arrays) is None
+        assert shadowed.clients.world.observe(period, shadowed.now.moment.arrays) is None
         put(feed, period, *observations(real))
-        moment = shadowed.staff.world.observe(period, shadowed.now.moment.arrays)
+        moment = shadowed.clients.world.observe(period, shadowed.now.moment.arrays)
         shadowed.arrive(moment)
         backlog = real.now.moment.account["backlog"]
         there, here = real.tick(), shadowed.tick()
@@ -113,12 +113,12 @@ def test_a_file_that_cannot_be_read_waits_and_says_why_in_one_line(change, reaso
     real.sales = np.zeros_like(real.now.moment.account["demand"])
     text, _ = observations(real)
     put(feed, 0, change(text), None)
-    why = operation.staff.world.observe(0, operation.now.moment.arrays)
+    why = operation.clients.world.observe(0, operation.now.moment.arrays)
     assert isinstance(why, str)
     assert reason in why
     assert "\n" not in why
     put(feed, 0, text, None)  # and once it is mended, nothing is lost
-    operation.arrive(operation.staff.world.observe(0, operation.now.moment.arrays))
+    operation.arrive(operation.clients.world.observe(0, operation.now.moment.arrays))
     assert operation.tick()["tick"] == 0
 
 
@@ -127,7 +127,7 @@ def test_shadow_firms_play_the_demand_that_was_observed(tmp_path):
     real.sales = np.zeros_like(real.now.moment.account["demand"])
     real.tick()
     put(feed, 1, *observations(real))
-    shadow = Shadow((tmp_path / "real" / "firm.yaml").read_text(), 99, real.frame, str(feed))
+    shadow = Shadow((tmp_path / "real" / "firm.yaml").read_text(), 99, real.layout, str(feed))
     drawn = shadow.chance(0, real.now.moment.arrays)
     np.testing.assert_array_equal(drawn.demand.numpy(), real.now.moment.account["demand"])
 
@@ -136,10 +136,10 @@ def test_orders_leave_as_a_file(tmp_path):
     operation = begun(tmp_path / "f", "firm")
     operation.tick()
     rows = {row["department"]: row["decision"] for row in operation.book.decisions()}
-    write_decisions(tmp_path, 0, operation.frame, rows)
+    write_decisions(tmp_path, 0, operation.layout, rows)
     with (tmp_path / "out" / "orders-0.csv").open() as file:
         written = {(r["stock_point"], r["product"]): float(r["quantity"]) for r in csv.DictReader(file)}
-    assert written == {(n, p): rows[n][p] for n in operation.frame.points for p in operation.frame.products}
+    assert written == {(n, p): rows[n][p] for n in operation.layout.points for p in operation.layout.products}
     shown = (tmp_path / "out" / "shown-0.csv").read_text().splitlines()
     assert shown[0] == "stock_point,segment,product,exposure"
     assert sum(line.endswith(",1") for line in shown) == 6

@@ -7,9 +7,9 @@ from coordinator.live.book import Book, Command, OvertakenError
 from coordinator.live.create import found, source_of
 from coordinator.live.operation import Operation, Reply
 from coordinator.live.replay import replay
-from coordinator.live.restarts import Attendance
+from coordinator.live.restarts import Restarts
 from coordinator.live.simulated import Simulated
-from departments.serving.policy_server import Desk
+from departments.serving.policy_server import PolicyServer
 from environment import load_firm
 
 
@@ -18,7 +18,7 @@ class Office:
 
     def __init__(self, folder, silent=()):
         self.desks, self.silent, self.asked = {}, set(silent), []
-        self.attendance = Attendance()
+        self.restarts_seen = Restarts()
         self.world = Simulated((folder / "firm.yaml").read_text(), 5)
 
     def decide(self, questions):
@@ -27,11 +27,11 @@ class Office:
             self.asked.append((name, question.observation.shape))
             if name in self.silent:
                 continue
-            desk = self.desks.setdefault(name, Desk())
-            answer = desk.decide(question.tick, question.brief.version, question.observation)
+            server = self.desks.setdefault(name, PolicyServer())
+            answer = server.decide(question.tick, question.bundle.version, question.observation)
             if answer is None:
-                desk.follow(question.brief, question.tick, question.memory)
-                answer = desk.decide(question.tick, question.brief.version, question.observation)
+                server.follow(question.bundle, question.tick, question.memory)
+                answer = server.decide(question.tick, question.bundle.version, question.observation)
             replies[name] = Reply(answer, 0.001)
         return replies
 
@@ -39,7 +39,7 @@ class Office:
         return lambda: self.world.step(tick, arrays, order, exposure)
 
     def noticed(self):
-        return self.attendance.noticed()
+        return self.restarts_seen.noticed()
 
     def roll_call(self):
         pass
@@ -55,9 +55,9 @@ def resumed(folder, **office):
     return Operation(folder, Book(folder / "book.sqlite"), Office(folder, **office))
 
 
-def asked(operation, kind, department, brief=None, **arguments):
+def asked(operation, kind, department, bundle=None, **arguments):
     command = operation.book.receive(Command(f"{kind}-{operation.now.tick}", "me", kind, department, arguments, "why"))
-    return operation.carry_out(command, brief)
+    return operation.carry_out(command, bundle)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_coordinator_that_dies_anywhere_is_succeeded_without_a_tick_lost_or_do
     for number in itertools.count():
         dies = number % 3 == 2
         if dies and where != "after commit":
-            owner = {"decide": operation.staff, "step": operation.staff, "commit": operation.book}[where]
+            owner = {"decide": operation.clients, "step": operation.clients, "commit": operation.book}[where]
             setattr(owner, where, _die)
             with pytest.raises(KeyboardInterrupt):
                 operation.tick()
@@ -106,7 +106,7 @@ def test_a_coordinator_that_was_replaced_cannot_commit(tmp_path):
 def test_each_department_is_sent_its_own_rows_and_nothing_else(tmp_path):
     operation = begun(tmp_path / "f", "a1")
     operation.tick()
-    assert operation.staff.asked == [(name, (1, 1)) for name in operation.frame.points]  # its own position
+    assert operation.clients.asked == [(name, (1, 1)) for name in operation.layout.points]  # its own position
 
 
 def test_a_silent_department_is_replaced_by_its_benchmark_for_that_tick_and_counted(tmp_path):
@@ -114,15 +114,15 @@ def test_a_silent_department_is_replaced_by_its_benchmark_for_that_tick_and_coun
     operation = resumed(tmp_path / "f", silent=["retailer-2"])
     tick = operation.tick()
     benchmark = load_firm("a1")
-    from departments.rules.ordering import benchmark_levels
+    from departments.rules.ordering import baseline_levels
 
-    level = benchmark_levels(benchmark)[benchmark.names.index("retailer-2"), 0]
+    level = baseline_levels(benchmark)[benchmark.names.index("retailer-2"), 0]
     row = tick["departments"]["retailer-2"]
     assert row["mode"] == "fallback"
     assert row["order"] == {"unit": level - row["inventory_position"]["unit"]}
     assert operation.totals["departments"]["retailer-2"]["fallbacks"] == 1
     assert [event["kind"] for event in operation.book.events()] == ["fallback"]
-    operation.staff.silent.clear()
+    operation.clients.silent.clear()
     assert operation.tick()["departments"]["retailer-2"]["mode"] == "policy"
 
 
@@ -209,12 +209,12 @@ def test_what_cannot_be_carried_out_is_refused_in_one_line_and_changes_nothing(
 
 
 def test_a_swap_is_in_force_with_the_next_tick_survives_a_successor_and_can_be_rolled_back(tmp_path):
-    from coordinator.live.policy_bundles import Briefs
+    from coordinator.live.policy_bundles import PolicyBundles
 
     operation = begun(tmp_path / "f", "a1")
     operation.tick()
-    brief = Briefs(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=11")
-    answer = asked(operation, "swap", "retailer-2", brief)
+    bundle = PolicyBundles(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=11")
+    answer = asked(operation, "swap", "retailer-2", bundle)
     assert (answer.state, answer.tick) == ("done", 1)
     row = operation.tick()["departments"]
     assert row["retailer-2"]["version"] == 2
@@ -257,14 +257,16 @@ def test_a_book_that_was_tampered_with_is_found_out(tmp_path):
     ],
 )
 def test_a_replay_finds_a_swap_or_an_override_that_was_not_wholly_in_effect(change, tmp_path):
-    from coordinator.live.policy_bundles import Briefs
+    from coordinator.live.policy_bundles import PolicyBundles
 
     operation = begun(tmp_path / "f", "a1")
     for tick in range(6):
         if tick == 2:
             asked(operation, "override", "retailer-1", order={"unit": 7}, periods=2)
         if tick == 3:
-            asked(operation, "swap", "retailer-2", Briefs(load_firm("a1")).rule("retailer-2", "echelon-base-stock"))
+            asked(
+                operation, "swap", "retailer-2", PolicyBundles(load_firm("a1")).rule("retailer-2", "echelon-base-stock")
+            )
         operation.tick()
     assert replay(tmp_path / "f")["faults"] == []
     operation.book._file.execute(change)
@@ -274,11 +276,11 @@ def test_a_replay_finds_a_swap_or_an_override_that_was_not_wholly_in_effect(chan
 def test_a_desk_asked_twice_for_a_tick_answers_twice_the_same(tmp_path):
     operation = begun(tmp_path / "f")
     now = operation.now
-    brief = now.briefs["store-1"]
-    desk, seen = Desk(), now.moment.features[brief.arrays["rows"]]
-    desk.follow(brief, 0, now.memories["store-1"])
-    first = desk.decide(0, 1, seen)
-    np.testing.assert_array_equal(desk.decide(0, 1, seen).memory, first.memory)
-    assert desk.decide(1, 1, seen) is not None
-    assert desk.decide(1, 2, seen) is None
-    assert desk.decide(7, 1, seen) is None
+    bundle = now.bundles["store-1"]
+    server, seen = PolicyServer(), now.moment.features[bundle.arrays["rows"]]
+    server.follow(bundle, 0, now.memories["store-1"])
+    first = server.decide(0, 1, seen)
+    np.testing.assert_array_equal(server.decide(0, 1, seen).memory, first.memory)
+    assert server.decide(1, 1, seen) is not None
+    assert server.decide(1, 2, seen) is None
+    assert server.decide(7, 1, seen) is None

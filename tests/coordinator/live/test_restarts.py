@@ -4,24 +4,24 @@ import signal
 import pytest
 
 from coordinator.live.replay import replay
-from coordinator.live.restarts import Attendance
+from coordinator.live.restarts import Restarts
 from coordinator.live.start import Opening, open_firm
 from tests.coordinator.live.test_nodes import until
 
 
 def test_every_restart_is_told_once_however_late_it_is_heard_of():
-    attendance = Attendance()
-    attendance.heard("warehouse", 0)
-    assert attendance.noticed() == ([], {"warehouse": 0})
-    attendance.heard("warehouse", 2, {"node": "n"})
-    attendance.heard("warehouse", 1)  # an answer from before that was still under way
-    events, restarts = attendance.noticed()
+    restarts_seen = Restarts()
+    restarts_seen.heard("warehouse", 0)
+    assert restarts_seen.noticed() == ([], {"warehouse": 0})
+    restarts_seen.heard("warehouse", 2, {"node": "n"})
+    restarts_seen.heard("warehouse", 1)  # an answer from before that was still under way
+    events, restarts = restarts_seen.noticed()
     assert [(event.kind, event.department, event.details) for event in events] == [
         ("restart", "warehouse", {"restarts": 1}),
         ("restart", "warehouse", {"restarts": 2, "node": "n"}),
     ]
     assert restarts == {"warehouse": 2}
-    successor = Attendance()
+    successor = Restarts()
     successor.recall(restarts)
     successor.heard("warehouse", 2)
     successor.heard("critic", 1)  # it was never heard of before it died

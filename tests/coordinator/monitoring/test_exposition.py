@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator.live.home import settle_at
+from coordinator.live.home import write_home
 from coordinator.live.metrics import figures
 from coordinator.monitoring.firm import FirmCollector
 from coordinator.monitoring.registry import REGISTRY, SAMPLES
@@ -37,7 +37,7 @@ def operations(tmp_path_factory):
 
 def told_by(operation, *canaries):
     about = {"name": "shop", "state": "running", "reason": "", "time": 5.0, "told": 6.0, "interval": 1.0}
-    workers = {name: {"up": name != "store-1", "node": "n"} for name in operation.frame.departments}
+    workers = {name: {"up": name != "store-1", "node": "n"} for name in operation.layout.departments}
     return figures(operation, about | {"tick_rate": 2.0, "lag": 0.5}, workers, list(canaries))
 
 
@@ -121,7 +121,7 @@ def test_a_firm_whose_ray_is_gone_is_down_at_once(operations, tmp_path):
     operation, said = operations["a1"], []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-    settle_at(operation.folder, address, None)
+    write_home(operation.folder, address, None)
     source = FirmSource(operation.folder.name, operation.folder.parent)
     assert samples(exposed(FirmCollector("shop", source.figures, said.append))) == {("firmwide_firm_up", "shop"): 0}
     assert f"its Ray at {address} cannot be reached" in said[0]

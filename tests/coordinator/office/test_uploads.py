@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.office.uploads import MOST_KEPT, keep_upload, place_of
+from coordinator.office.uploads import MOST_KEPT, keep_upload, where_uploaded
 
 GOOD = {
     "firm.yaml": "name: a\nstock_points: {}\n",
@@ -33,8 +33,8 @@ def test_a_run_is_kept_once_without_what_is_not_needed(tmp_path):
     place = tmp_path / kept
     assert sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file()) == sorted(GOOD)
     assert [path.name for path in (tmp_path / "uploads").iterdir()] == [place.name]
-    assert place_of(tmp_path, f"{kept}@3") == f"{place.resolve()}@3"
-    assert place_of(tmp_path, "reorder") == "reorder"
+    assert where_uploaded(tmp_path, f"{kept}@3") == f"{place.resolve()}@3"
+    assert where_uploaded(tmp_path, "reorder") == "reorder"
 
 
 LINK = zipfile.ZipInfo("policies/shop/3.safetensors")
@@ -122,7 +122,7 @@ def test_no_more_than_so_many_are_kept(tmp_path):
 @pytest.mark.parametrize("policy", ["uploads/", "uploads/../x", "uploads/a-00000000", "uploads/a@3"])
 def test_an_upload_that_is_not_there_is_refused(policy, tmp_path: Path):
     with pytest.raises(ValueError, match="was not uploaded"):
-        place_of(tmp_path, policy)
+        where_uploaded(tmp_path, policy)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -100,7 +100,7 @@ def files(tmp_path_factory):
 def benchmark_of(files, out, firms, schemes, trials=2):
     given = [str(files / f"{firm}.yaml") for firm in firms]
     request = BenchmarkRequest(given, schemes, out, trials, config=files / "small.yaml", episodes=60, backend="local")
-    done = run_benchmark(request)
+    done = run_benchmark(request, write_report)
     assert not done.failed
     return out
 

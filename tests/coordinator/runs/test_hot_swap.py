@@ -11,11 +11,11 @@ from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
 from coordinator.runs.train import train
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from coordinator.storage.policies import load_policy
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import World
 from tests.small_firms import pair, tree
 from tests.small_markets import market
@@ -47,7 +47,7 @@ def other(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "other"
     given, run = settings(imarl=RESIDUAL), RunFolder(folder)
     run.create(pair(), given)
-    for number, policy in enumerate(plan_of(pair(), given).base(given).values()):
+    for number, policy in enumerate(setup_of(pair(), given).base(given).values()):
         stir = np.random.default_rng(number).normal(0, 0.02, policy.parameters.shape).astype("f4")
         run.save_snapshot(Snapshot(policy.department, 5 + number, policy.config, policy.parameters + stir), {})
     return folder
@@ -65,8 +65,8 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
     monkeypatch.setattr(coordinator.workers.rollout_worker, "rollout", spy)
     taught(tmp_path / "run", {4: [swap("warehouse", RULE)]})
     firm = pair()
-    world = World(firm, benchmark_levels(firm))
-    level, spread = torch.tensor(benchmark_levels(firm)), torch.tensor([6.0, 6.0])  # all demand passes both points
+    world = World(firm, baseline_levels(firm))
+    level, spread = torch.tensor(baseline_levels(firm)), torch.tensor([6.0, 6.0])  # all demand passes both points
 
     def again(learning, how):
         """Mean cost with the warehouse ordering up to 23, the learner as it acted."""

@@ -226,7 +226,7 @@ def test_a_policy_that_does_not_win_is_forgotten_by_everyone():
     happened, scheme, plan = _follow(firm, given)
     assert {event[0] for event in happened} == {"turn"}
     for name, snapshot in plan.base(given).items():
-        own = scheme.training.crew.departments[name].plain.snapshot()
+        own = scheme.training.workers.departments[name].plain.snapshot()
         for kept in (scheme.saved[name], scheme.training.published[name], own):
             assert kept.parameters.tobytes() == snapshot.parameters.tobytes()
 

@@ -81,7 +81,7 @@ def test_shards_are_averaged_and_departments_step_against_their_own_part():
     _, training = training_of(tree(), given)
     _, again = training_of(tree(), given)
     result = training.descend(list(training.streams), (0, 0, 0), 0.0)
-    worker = again.crew.environments[0]
+    worker = again.workers.environments[0]
     starts = [worker.call("start", 16) for _ in range(2)]
     parts = [worker.call("descend", list(again.streams), again.window, (0, 0, 0, i), 2.0, *starts[i]) for i in range(2)]
     for i, name in enumerate(again.streams):

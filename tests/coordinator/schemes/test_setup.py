@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
 from environment import load_firm
@@ -12,24 +12,24 @@ from tests.small_runs import settings
 
 def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
     own = DepartmentSettings(policy=PolicyConfig(hidden=(3,), observation="own"), ppo=PPOConfig(learning_rate=0.5))
-    plan = plan_of(load_firm("a1"), settings(departments={"retailer-2": own}))
-    charters = plan.charters
-    assert charters["retailer-2"].shapes.hidden == (3,)
-    assert charters["retailer-2"].ppo.learning_rate == 0.5
-    assert charters["warehouse"].shapes.inputs == 4
-    assert charters["warehouse"].ppo.learning_rate == 0.01
-    assert {charter.width for charter in charters.values()} == {4}
+    plan = setup_of(load_firm("a1"), settings(departments={"retailer-2": own}))
+    specs = plan.specs
+    assert specs["retailer-2"].shapes.hidden == (3,)
+    assert specs["retailer-2"].ppo.learning_rate == 0.5
+    assert specs["warehouse"].shapes.inputs == 4
+    assert specs["warehouse"].ppo.learning_rate == 0.01
+    assert {spec.width for spec in specs.values()} == {4}
 
 
 def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():
-    plan = plan_of(load_firm("toy"), Settings())
+    plan = setup_of(load_firm("toy"), Settings())
     reward = _collect(plan)
-    assert plan.charters["shop"].shapes.inputs == 1
+    assert plan.specs["shop"].shapes.inputs == 1
     assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
 
 
 def _collect(plan):
-    collector = plan.blueprint.environment()
+    collector = plan.factories.environment()
     collector.publish(*plan.base(Settings()).values())
     return collector.rewards(["shop"], 64, (0,))
 
@@ -37,9 +37,9 @@ def _collect(plan):
 def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
     def base(seed):
         given = settings(seed=seed, imarl=IMARLSettings(base_policy="random"))
-        return {name: snapshot.parameters for name, snapshot in plan_of(pair(), given).base(given).items()}
+        return {name: snapshot.parameters for name, snapshot in setup_of(pair(), given).base(given).items()}
 
-    benchmark = {name: s.parameters for name, s in plan_of(pair(), settings()).base(settings()).items()}
+    benchmark = {name: s.parameters for name, s in setup_of(pair(), settings()).base(settings()).items()}
     for name in ("shop", "warehouse"):
         np.testing.assert_array_equal(base(1)[name], base(1)[name])
         assert not np.array_equal(base(1)[name], base(2)[name])
@@ -60,7 +60,7 @@ def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
 )
 def test_settings_that_do_not_fit_the_firm_are_refused_in_one_line(firm, given, parts):
     with pytest.raises(ValueError, match=parts[0]) as refused:
-        plan_of(load_firm(firm), Settings(**given))
+        setup_of(load_firm(firm), Settings(**given))
     assert "\n" not in str(refused.value)
     for part in parts:
         assert part in str(refused.value)
@@ -75,18 +75,18 @@ def test_settings_that_do_not_fit_the_firm_are_refused_in_one_line(firm, given, 
     ],
 )
 def test_in_a_firm_with_customers_all_are_paid_by_its_profit_and_silos_by_their_own(scheme, departments, streams):
-    plan = plan_of(load_firm("firm"), Settings(scheme=scheme))
+    plan = setup_of(load_firm("firm"), Settings(scheme=scheme))
     if scheme != "stsa-slow":
-        assert set(plan.charters) == departments
-    assert len(plan.charters) == len(departments)
+        assert set(plan.specs) == departments
+    assert len(plan.specs) == len(departments)
     assert len(set(plan.streams.values())) == streams
 
 
 def test_each_department_of_a_firm_with_customers_learns_on_the_law_of_its_timescale():
     rates = {}
     for scheme in ("mtma", "stma-fast", "stma-slow"):
-        charters = plan_of(load_firm("firm"), Settings(scheme=scheme)).charters
-        rates[scheme] = (charters["recommendation"].law, charters["warehouse"].law)
+        specs = setup_of(load_firm("firm"), Settings(scheme=scheme)).specs
+        rates[scheme] = (specs["recommendation"].law, specs["warehouse"].law)
     fast, slow = rates["mtma"]
     assert fast != slow
     assert rates["stma-fast"] == (fast, fast)

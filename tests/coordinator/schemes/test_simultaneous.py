@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from coordinator.schemes.setup import plan_of
-from coordinator.schemes.simultaneous import Together, marl_owners, marl_reward_weights
+from coordinator.schemes.setup import setup_of
+from coordinator.schemes.simultaneous import Simultaneous, marl_owners, marl_reward_weights
 from environment import Network, load_firm
 from tests.small_firms import tree
 from tests.small_runs import final_policies, settings, training_of
@@ -10,7 +10,7 @@ from tests.small_runs import final_policies, settings, training_of
 
 def _run(given, change=None):
     _, training = training_of(tree(), given)
-    scheme = Together.begin(training)
+    scheme = Simultaneous.begin(training)
     costs, kept = [scheme.best_cost], []
     scheme.run(lambda p: costs.append(p.cost), lambda snapshot, gain, error: kept.append(snapshot), lambda: None)
     return scheme, costs, kept, training
@@ -52,9 +52,9 @@ def test_retailers_are_paid_by_their_own_cost_and_all_others_by_the_networks():
 
 
 def test_in_marl_everyone_sees_its_own_position_only():
-    plan = plan_of(load_firm("c1"), settings(scheme="marl"))
-    assert {charter.shapes.inputs for charter in plan.charters.values()} == {1}
-    assert len({charter.seed for charter in plan.charters.values()}) == 5, "nine retailers start from one network"
+    plan = setup_of(load_firm("c1"), settings(scheme="marl"))
+    assert {spec.shapes.inputs for spec in plan.specs.values()} == {1}
+    assert len({spec.seed for spec in plan.specs.values()}) == 5, "nine retailers start from one network"
 
 
 def test_what_is_kept_is_the_joint_policy_with_the_least_selection_cost():

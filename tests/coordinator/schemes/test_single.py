@@ -12,7 +12,7 @@ from coordinator.experiments.benchmark import fitting_schemes
 from coordinator.experiments.options import checked, config_file
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import samples_first
 from departments.numerics.graph import GraphShapes
 from departments.policies.policy import FIRM
@@ -26,11 +26,11 @@ NEW = ("sarl", "sarl-gnn", "marl-gnn")
 def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
     firm = tree(products=("red", "blue"))
     plan, training = training_of(firm, settings(scheme="sarl"))
-    (charter,) = plan.charters.values()
-    assert (charter.name, charter.shapes.inputs, charter.shapes.outputs) == (FIRM, 6, 6)
-    assert plan_of(firm, Settings(scheme="sarl")).charters[FIRM].shapes.hidden == (256, 256)
-    values = values_of(training.crew.critic.call("state"))
-    shard = training.crew.environments[0].call("rollout", [FIRM], [0], values, 4, (0, 0, 0), None, returns=2)
+    (spec,) = plan.specs.values()
+    assert (spec.name, spec.shapes.inputs, spec.shapes.outputs) == (FIRM, 6, 6)
+    assert setup_of(firm, Settings(scheme="sarl")).specs[FIRM].shapes.hidden == (256, 256)
+    values = values_of(training.workers.critic.call("state"))
+    shard = training.workers.environments[0].call("rollout", [FIRM], [0], values, 4, (0, 0, 0), None, returns=2)
     (observation, action, log_prob, advantage), (features, target) = shard
     assert observation.shape == action.shape == (12, 6, 4)
     assert log_prob.shape == advantage.shape == (12, 4)
@@ -47,12 +47,12 @@ def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
     quiet[:] = 0.0
     quiet[-3:] = -30.0  # no exploration: both are the benchmark
     single.publish(dataclasses.replace(single.published[FIRM], parameters=quiet))
-    ours = single.crew.environments[0].call("rewards", [FIRM], 8, (1, 2))
+    ours = single.workers.environments[0].call("rewards", [FIRM], 8, (1, 2))
     upstream = many.published["depot"].parameters.copy()
     upstream[:] = 0.0
     upstream[-1] = -30.0
     many.publish(dataclasses.replace(many.published["depot"], parameters=upstream))
-    theirs = many.crew.environments[0].call("rewards", ["depot"], 8, (1, 2))
+    theirs = many.workers.environments[0].call("rewards", ["depot"], 8, (1, 2))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # downstream of the depot is everyone
 
 
@@ -71,11 +71,11 @@ def test_runs_are_resumed_and_act_by_message_with_the_same_result(scheme, tmp_pa
 
 def test_graph_attention_stands_where_the_scheme_says():
     firm = load_firm("b1")
-    single, many = (plan_of(firm, Settings(scheme=scheme)) for scheme in ("sarl-gnn", "marl-gnn"))
-    assert isinstance(single.charters[FIRM].shapes, GraphShapes)
-    assert {charter.shapes.inputs for charter in many.charters.values()} == {1}, "actors stay local"
-    plain = plan_of(firm, Settings(scheme="marl")).blueprint.critic().state()["parameters"]
-    assert many.blueprint.critic().state()["parameters"].size > plain.size
+    single, many = (setup_of(firm, Settings(scheme=scheme)) for scheme in ("sarl-gnn", "marl-gnn"))
+    assert isinstance(single.specs[FIRM].shapes, GraphShapes)
+    assert {spec.shapes.inputs for spec in many.specs.values()} == {1}, "actors stay local"
+    plain = setup_of(firm, Settings(scheme="marl")).factories.critic().state()["parameters"]
+    assert many.factories.critic().state()["parameters"].size > plain.size
 
 
 def test_all_schemes_of_the_paper_fit_a_firm_without_customers_only():
@@ -90,13 +90,13 @@ def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
         "supply": [],
     }
     with pytest.raises(ValueError, match="rename the stock point"):
-        plan_of(parse_firm(content), Settings(scheme="sarl"))
-    assert plan_of(parse_firm(content), Settings(scheme="marl")).charters[FIRM].point == 0
+        setup_of(parse_firm(content), Settings(scheme="sarl"))
+    assert setup_of(parse_firm(content), Settings(scheme="marl")).specs[FIRM].point == 0
 
 
 def test_attention_asked_for_by_hand_in_a_policy_is_refused():
     with pytest.raises(ValueError, match=r"policy\.graph"):
-        plan_of(tree(), Settings.model_validate({"policy": {"graph": {}}}))
+        setup_of(tree(), Settings.model_validate({"policy": {"graph": {}}}))
 
 
 @pytest.mark.parametrize("scheme", ["imarl", "marl", *NEW])

@@ -6,7 +6,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from coordinator.learning.settings import Wiring
-from coordinator.workers.group import Blueprint, LocalCrew
+from coordinator.workers.group import LocalGroup, WorkerFactories
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, final_policies, settings
@@ -42,72 +42,72 @@ class Meeting:
 
 def crew_of(threads, barrier=None):
     build = {name: lambda: Meeting(barrier) for name in ("ann", "bob")}
-    return LocalCrew(
-        Blueprint(build, lambda: Meeting(barrier), lambda: Meeting(barrier)), environments=1, threads=threads
+    return LocalGroup(
+        WorkerFactories(build, lambda: Meeting(barrier), lambda: Meeting(barrier)), environments=1, threads=threads
     )
 
 
 @pytest.fixture
-def crew():
-    crew = crew_of(2, Barrier(2))
-    yield crew
-    crew.close()
+def workers():
+    workers = crew_of(2, Barrier(2))
+    yield workers
+    workers.close()
 
 
-def test_two_workers_answer_at_the_same_time(crew):
-    assert crew.get([worker.call("meet") for worker in crew.departments.values()]) == ["met", "met"]
+def test_two_workers_answer_at_the_same_time(workers):
+    assert workers.get([worker.call("meet") for worker in workers.departments.values()]) == ["met", "met"]
 
 
-def test_no_more_work_at_a_time_than_there_are_threads(crew):
+def test_no_more_work_at_a_time_than_there_are_threads(workers):
     started, go, third = Event(), Event(), Event()
-    calls = [crew.departments[name].call("wait", started, go) for name in ("ann", "bob")]
+    calls = [workers.departments[name].call("wait", started, go) for name in ("ann", "bob")]
     assert started.wait(LIMIT)
-    calls.append(crew.critic.call("wait", third, go))
+    calls.append(workers.critic.call("wait", third, go))
     assert not third.wait(0.2)
     go.set()
-    assert crew.get(calls) == ["waited"] * 3
+    assert workers.get(calls) == ["waited"] * 3
     assert third.is_set()
 
 
-def test_a_worker_answers_in_the_order_in_which_it_is_asked(crew):
-    ann = crew.departments["ann"]
+def test_a_worker_answers_in_the_order_in_which_it_is_asked(workers):
+    ann = workers.departments["ann"]
     answers = [ann.call("hear", word) for word in "abc"]
-    assert crew.get(answers[2]) == (("a",), ("b",), ("c",))
-    assert [len(heard) for heard in crew.get(answers)] == [1, 2, 3]
+    assert workers.get(answers[2]) == (("a",), ("b",), ("c",))
+    assert [len(heard) for heard in workers.get(answers)] == [1, 2, 3]
 
 
-def test_what_one_answers_is_given_to_another_in_parts(crew):
-    first, second = crew.departments["ann"].call("halves", "warehouse", returns=2)
-    assert crew.get(crew.critic.call("hear", first, "and", second)) == (("ware", "and", "house"),)
-    assert crew.get([first, second]) == ["ware", "house"]
+def test_what_one_answers_is_given_to_another_in_parts(workers):
+    first, second = workers.departments["ann"].call("halves", "warehouse", returns=2)
+    assert workers.get(workers.critic.call("hear", first, "and", second)) == (("ware", "and", "house"),)
+    assert workers.get([first, second]) == ["ware", "house"]
 
 
-def test_an_error_reaches_whoever_asks_for_the_answer_or_for_what_depends_on_it(crew):
-    broken = crew.departments["ann"].call("stumble")
-    after = crew.critic.call("hear", broken)
+def test_an_error_reaches_whoever_asks_for_the_answer_or_for_what_depends_on_it(workers):
+    broken = workers.departments["ann"].call("stumble")
+    after = workers.critic.call("hear", broken)
     for reference in (broken, after):
         with pytest.raises(ValueError, match="the roof came down"):
-            crew.get(reference)
-    assert crew.get(crew.critic.call("hear", "on")) == (("on",),)
+            workers.get(reference)
+    assert workers.get(workers.critic.call("hear", "on")) == (("on",),)
 
 
 def test_closing_waits_for_what_is_under_way_and_forgets_the_rest():
-    crew, started, go = crew_of(2), Event(), Event()
-    ann = crew.departments["ann"]
+    workers, started, go = crew_of(2), Event(), Event()
+    ann = workers.departments["ann"]
     under_way, never = ann.call("wait", started, go), ann.call("hear", "too late")
-    depends = crew.critic.call("hear", never)
+    depends = workers.critic.call("hear", never)
     assert started.wait(LIMIT)
-    closing = Thread(target=crew.close)
+    closing = Thread(target=workers.close)
     closing.start()
     for reference in (never, depends):
         with pytest.raises(CancelledError):
-            crew.get(reference)
+            workers.get(reference)
     assert closing.is_alive()
     go.set()
     closing.join(LIMIT)
     assert not closing.is_alive()
-    assert crew.get(under_way) == "waited"
-    assert ann.plain.heard == crew.critic.plain.heard == []
+    assert workers.get(under_way) == "waited"
+    assert ann.plain.heard == workers.critic.plain.heard == []
 
 
 @pytest.mark.parametrize("execution", ["snapshot", "message"])

@@ -9,9 +9,9 @@ import pytest
 from coordinator.learning.settings import Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Mailbox, Request
-from coordinator.schemes.setup import plan_of
-from coordinator.workers.group import LocalCrew, WorkerLostError, spread
-from coordinator.workers.ray_group import RayCrew
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import LocalGroup, WorkerLostError, spread
+from coordinator.workers.ray_group import RayGroup
 from coordinator.workers.ray_session import connect
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
@@ -46,11 +46,11 @@ def test_items_are_dealt_out_in_turn():
 
 
 def test_in_one_process_a_reference_is_the_value_itself():
-    crew = LocalCrew(plan_of(pair(), GIVEN).blueprint, environments=2)
-    assert crew.get(crew.departments["shop"].call("snapshot")).department == "shop"
-    assert crew.message()("warehouse", "snapshot").department == "warehouse"
-    assert len(crew.environments) == 2
-    assert crew.environments[0].plain is not crew.environments[1].plain
+    workers = LocalGroup(setup_of(pair(), GIVEN).factories, environments=2)
+    assert workers.get(workers.departments["shop"].call("snapshot")).department == "shop"
+    assert workers.message()("warehouse", "snapshot").department == "warehouse"
+    assert len(workers.environments) == 2
+    assert workers.environments[0].plain is not workers.environments[1].plain
 
 
 @pytest.mark.ray
@@ -71,7 +71,7 @@ def test_actors_change_no_bit_of_the_result(wiring, ray, undisturbed, tmp_path):
     assert any(note.endswith(f"is ready ({actors} of {actors})") for note in watcher.notes)
 
 
-class _DeadlyCrew(RayCrew):
+class _DeadlyCrew(RayGroup):
     """Kills one process after another, each in the middle of a step: the calls are under way, their results not yet."""
 
     victims = ("environment-0", "department-shop", "critic")
@@ -116,23 +116,23 @@ def test_whoever_is_killed_the_run_recovers_by_itself_and_ends_the_same(ray, und
 
 @pytest.mark.ray
 def test_a_call_meant_for_a_process_that_died_is_not_answered_by_its_successor(ray):
-    plan = plan_of(pair(), GIVEN)
-    crew = RayCrew(plan.blueprint, namespace="successor", environments=1, departments_per_process=2)
+    plan = setup_of(pair(), GIVEN)
+    workers = RayGroup(plan.factories, namespace="successor", environments=1, departments_per_process=2)
     try:
-        before = crew.pids["critic"]
+        before = workers.pids["critic"]
         os.kill(before, signal.SIGKILL)
         host = ray.get_actor("critic", namespace="successor")
         assert ray.get(host.ready.options(max_task_retries=-1).remote()) != before
         with pytest.raises(WorkerLostError):
-            crew.get(crew.critic.call("state"))
-        crew.recover()
-        assert crew.restarts == 1
-        assert crew.get(crew.critic.call("state"))["updates"] == 0
+            workers.get(workers.critic.call("state"))
+        workers.recover()
+        assert workers.restarts == 1
+        assert workers.get(workers.critic.call("state"))["updates"] == 0
         with pytest.raises(RuntimeError, match="asked to act before begin") as error:
-            crew.get(crew.departments["shop"].call("act", None))
+            workers.get(workers.departments["shop"].call("act", None))
         assert not isinstance(error.value, WorkerLostError), "an error of ours is not a death"
     finally:
-        crew.close()
+        workers.close()
 
 
 _DRIVER = """

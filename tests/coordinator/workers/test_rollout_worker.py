@@ -7,12 +7,12 @@ import torch
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
-from coordinator.workers.rollout_worker import Collector
+from coordinator.workers.rollout_worker import RolloutWorker
 from departments.learning.ppo import samples_first
 from departments.numerics.native import why_not
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from tests.small_firms import fresh, stirred, tree, world_of
 
 WEIGHTS = np.array([[1, 1, 1], [0, 2, 0], [0.5, 0, 3]], dtype=np.float32)
@@ -39,8 +39,10 @@ def _stage(compiled=True):
     firm = tree()
     world, observer = world_of(firm)
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
-    levels = benchmark_levels(firm)
-    collector = Collector(firm, levels, levels, WEIGHTS, "benchmark", partial(_function, observer), compiled=compiled)
+    levels = baseline_levels(firm)
+    collector = RolloutWorker(
+        firm, levels, levels, WEIGHTS, "benchmark", partial(_function, observer), compiled=compiled
+    )
     collector.publish(*snapshots)
     return world, observer, snapshots, collector
 

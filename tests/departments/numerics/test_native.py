@@ -11,7 +11,7 @@ from departments.numerics import native
 from departments.numerics.adam import Adam
 from departments.numerics.networks import Shapes, forward
 from environment import NotCompiledError
-from environment.toolchain import COMPILERS, kept
+from environment.toolchain import COMPILERS, compile_cached
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 WIDTHS = [(3, (), 1), (5, (8,), 2), (17, (64, 64), 4), (2, (40, 130, 7), 3), (70, (16, 48), 20)]
@@ -149,13 +149,13 @@ def test_compiled_advantages_are_those_by_hand(streams, copies, terminated):
 def test_what_was_compiled_is_kept_and_used_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     source = 'extern "C" int answer() { return 42; }'
-    assert kept(source, ()).answer() == 42
+    assert compile_cached(source, ()).answer() == 42
     (library,) = (tmp_path / "firmwide").iterdir()  # and nothing that was left over from building
     before = library.stat().st_mtime_ns
-    assert kept(source, ()).answer() == 42
+    assert compile_cached(source, ()).answer() == 42
     assert library.stat().st_mtime_ns == before
     with pytest.raises(NotCompiledError, match=r"failed: .*error"):
-        kept("this is no C++", ())
+        compile_cached("this is no C++", ())
     assert list((tmp_path / "firmwide").iterdir()) == [library]
 
 
@@ -164,13 +164,13 @@ def test_where_nothing_can_be_kept_it_is_built_for_the_process(tmp_path, monkeyp
     no_folder = tmp_path / "file"
     no_folder.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))
-    assert kept('extern "C" int answer() { return 43; }', ()).answer() == 43
+    assert compile_cached('extern "C" int answer() { return 43; }', ()).answer() == 43
     assert no_folder.read_text() == ""
     everyones = tmp_path / "firmwide"
     everyones.mkdir()
     everyones.chmod(0o777)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kept('extern "C" int answer() { return 44; }', ()).answer() == 44
+    assert compile_cached('extern "C" int answer() { return 44; }', ()).answer() == 44
     assert list(everyones.iterdir()) == []
 
 

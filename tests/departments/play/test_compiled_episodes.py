@@ -7,7 +7,7 @@ from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs, run_episodes
 from departments.policies.joint import JointPolicy
-from departments.rules.ordering import benchmark_levels
+from departments.rules.ordering import baseline_levels
 from environment import World, load_firm, parse_firm
 from environment.toolchain import COMPILERS
 from tests.small_firms import fresh, pair, world_of
@@ -34,7 +34,7 @@ TEAHOUSE = {  # two products, sales that are lost, money that comes in, costs an
 )
 def test_compiled_episodes_are_those_of_the_eager_world(firm, rule):
     firm = load_firm(firm) if isinstance(firm, str) else parse_firm(firm)
-    world, policy = World(firm, benchmark_levels(firm)), parse_policy(rule, firm)
+    world, policy = World(firm, baseline_levels(firm)), parse_policy(rule, firm)
     chance = world.draw(firm.periods.evaluate - 1, 70, world.generator(4))
     said = []
     compiled = CompiledEpisodes(world, said.append)
@@ -56,7 +56,7 @@ def test_networks_and_firms_with_customers_are_played_by_the_eager_world():
         found = compiled.episodes(policy, chance)
     np.testing.assert_array_equal(found.cost, run_episodes(world, policy, chance).cost)
     loop = load_firm("closing-loop")
-    CompiledEpisodes(World(loop, benchmark_levels(loop)), said.append)
+    CompiledEpisodes(World(loop, baseline_levels(loop)), said.append)
     assert said == [
         "not compiled: policies that are neither base-stock nor reorder rules",
         "not compiled: closing-loop has customers who choose",

@@ -9,8 +9,8 @@ from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import run_costs
 from departments.play.rollout import exploration_noise, rollout
 from departments.policies.joint import JointPolicy
-from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, place_of, policy_shapes
-from departments.rules.ordering import benchmark_levels
+from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, point_of, policy_shapes
+from departments.rules.ordering import baseline_levels
 from environment import NotCompiledError, World, load_firm
 from environment.observation import Observer
 from environment.toolchain import COMPILERS
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="n
 
 def staged(firm, scaling="benchmark", **config):
     firm = load_firm(firm) if isinstance(firm, str) else firm
-    levels = benchmark_levels(firm)
+    levels = baseline_levels(firm)
     world = World(firm, levels)
     observer = Observer(world, levels, scaling)
     everyone = fresh(world, observer, PolicyConfig(hidden=(20, 8), **config))
@@ -40,7 +40,7 @@ class Replay:
         shape = state.on_hand.shape
         order = self.observer.level.view(*shape[:2], 1) - state.inventory_position
         for name, actions in self.actions.items():
-            point = place_of(name, self.world.firm.names)
+            point = point_of(name, self.world.firm.names)
             own = slice(None) if point == self.world.points else slice(point, point + 1)
             action = exploration[point] = actions[self.period]
             action = action.view(order[own].shape)
@@ -65,7 +65,7 @@ def same(world, observer, snapshots, learning, copies=37):
     for name, one, other in zip(learning, found.slices, eager.slices, strict=True):
         assert torch.equal(one.observation, other.observation)
         assert torch.equal(one.log_prob, other.log_prob)
-        point, snapshot = place_of(name, world.firm.names), by_name[name]
+        point, snapshot = point_of(name, world.firm.names), by_name[name]
         shapes = policy_shapes(observer, snapshot.config, point, world.products)
         layers, log_std = shapes.split(torch.tensor(snapshot.parameters))
         mean = forward([(w.double(), b.double()) for w, b in layers], one.observation.transpose(1, 2).double(), "relu")
@@ -117,6 +117,6 @@ def test_evaluations_cost_what_they_cost_period_by_period(firm):
 def test_tanh_and_double_precision_are_left_to_the_other_way():
     world, observer, snapshots = staged("a1", activation="tanh")
     assert not CompiledRollouts(world, observer).fits(snapshots)
-    double = World(world.firm, benchmark_levels(world.firm), dtype=torch.float64)
+    double = World(world.firm, baseline_levels(world.firm), dtype=torch.float64)
     with pytest.raises(NotCompiledError, match="single precision"):
-        CompiledRollouts(double, Observer(double, benchmark_levels(world.firm)))
+        CompiledRollouts(double, Observer(double, baseline_levels(world.firm)))

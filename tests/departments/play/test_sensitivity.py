@@ -28,7 +28,7 @@ def moment(company):
 
 
 def features(company, moment):
-    return company.observer.all_features(moment.state, moment.report, moment.period)
+    return company.observer.all_features(moment.state, moment.feedback, moment.period)
 
 
 def test_stock_raises_what_is_on_hand_and_the_position_of_that_point_and_product_alone(company, moment):
@@ -76,34 +76,34 @@ def test_demand_as_if_recommended_moves_by_what_those_who_came_would_have_chosen
     choice = company.world.choice
     after = pushed(company.world, EAST, 0, 1.0)(moment)
     assert after.state is moment.state
-    shown = moment.report.exposure.clone()
+    shown = moment.feedback.exposure.clone()
     shown[:2] = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1)
     for copy in range(6):
         for product in range(3):
-            expected = float(moment.report.asked[EAST, product, copy])
+            expected = float(moment.feedback.asked[EAST, product, copy])
             for segment in range(2):
                 now = choice.probability(shown)[segment, product, copy]
-                before = choice.probability(moment.report.exposure)[segment, product, copy]
-                expected += float(moment.report.traffic[segment, copy] * (now - before))
-            asked = float(after.report.asked[EAST, product, copy])
+                before = choice.probability(moment.feedback.exposure)[segment, product, copy]
+                expected += float(moment.feedback.traffic[segment, copy] * (now - before))
+            asked = float(after.feedback.asked[EAST, product, copy])
             assert asked == pytest.approx(max(expected, 0.0), abs=1e-4)
-            reach = float(moment.report.handed[EAST, product, copy] + moment.state.on_hand[EAST, product, copy])
-            assert float(after.report.handed[EAST, product, copy]) == pytest.approx(min(asked, reach), abs=1e-4)
-    assert torch.equal(after.report.exposure, shown)
-    assert torch.equal(after.report.asked[[DEPOT, WEST]], moment.report.asked[[DEPOT, WEST]])
+            reach = float(moment.feedback.handed[EAST, product, copy] + moment.state.on_hand[EAST, product, copy])
+            assert float(after.feedback.handed[EAST, product, copy]) == pytest.approx(min(asked, reach), abs=1e-4)
+    assert torch.equal(after.feedback.exposure, shown)
+    assert torch.equal(after.feedback.asked[[DEPOT, WEST]], moment.feedback.asked[[DEPOT, WEST]])
 
 
 def test_to_push_what_was_pushed_or_what_no_one_buys_changes_no_demand(company, moment):
     once = pushed(company.world, WEST, 1, 1.0)(moment)
     again = pushed(company.world, WEST, 1, 1.0)(once)
-    assert torch.allclose(again.report.asked, once.report.asked)
+    assert torch.allclose(again.feedback.asked, once.feedback.asked)
     unsold, nothing = (pushed(company.world, WEST, 2, share)(moment) for share in (1.0, 0.0))
-    assert torch.equal(unsold.report.asked, nothing.report.asked)
+    assert torch.equal(unsold.feedback.asked, nothing.feedback.asked)
 
 
 def test_the_product_that_is_pushed_gains_and_the_others_lose(company, moment):
     without, half, full = (
-        pushed(company.world, EAST, 0, share)(moment).report.asked[EAST] for share in (0.0, 0.5, 1.0)
+        pushed(company.world, EAST, 0, share)(moment).feedback.asked[EAST] for share in (0.0, 0.5, 1.0)
     )
     assert bool((full[0] > half[0]).all())
     assert bool((half[0] > without[0]).all())
@@ -122,12 +122,12 @@ def test_moments_are_what_the_policy_meets_in_evaluation_with_the_memory_it_had(
     other = moments(world, policy, states=12, seed=6, groups=3)
     assert not torch.equal(other[1].state.on_hand, found[1].state.on_hand)
     chance = world.draw(12, 4, world.generator(5, 5, 1))
-    state, report, carried = world.reset(4), world.no_report(4), None
+    state, feedback, carried = world.reset(4), world.no_feedback(4), None
     for t in range(12):
-        order, exposure, carried = policy.decide(world, state, report, t, carried)
+        order, exposure, carried = policy.decide(world, state, feedback, t, carried)
         order, exposure = world.feasible(order), world.choice.feasible(exposure)
         after, outcome = world.step(state, order, chance.at(t), exposure)
-        report, state = world.report(state, order, chance.at(t), exposure, after, outcome), after
+        feedback, state = world.feedback(state, order, chance.at(t), exposure, after, outcome), after
     assert all(torch.equal(a, b) for a, b in zip(found[1].state, state, strict=True))
     assert all(torch.equal(found[1].memory[name], carried[name]) for name in carried)
 

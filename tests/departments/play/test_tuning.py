@@ -4,7 +4,7 @@ from scipy.stats import poisson
 
 from departments.play.episode import run_costs
 from departments.play.tuning import tuned_base_stock, tuned_echelon_base_stock
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import load_firm, parse_firm
 from tests.small_firms import pair, tree, world_of
 
@@ -33,10 +33,10 @@ def test_the_compiled_world_finds_the_same_levels():
 def test_tuned_levels_cost_less_than_the_benchmarks_on_fresh_episodes():
     firm = tree()
     tuned = tuned_base_stock(firm)
-    assert tuned.levels.shape == benchmark_levels(firm).shape
+    assert tuned.levels.shape == baseline_levels(firm).shape
     world, _ = world_of(firm)
     chance = world.draw(firm.periods.evaluate - 1, 2048, world.generator(99))
-    benchmark = run_costs(world, BaseStock("benchmark", benchmark_levels(firm)), chance).sum(0).double()
+    benchmark = run_costs(world, BaseStock("benchmark", baseline_levels(firm)), chance).sum(0).double()
     for rule in (tuned, tuned_echelon_base_stock(firm)):
         saving = benchmark - run_costs(world, rule, chance).sum(0)
         assert float(saving.mean()) > 3 * float(saving.std()) / 2048**0.5

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from departments.department import Charter, Department
+from departments.department import Department, DepartmentSpec
 from departments.learning.ppo import PPOConfig
 from departments.numerics.networks import forward
 from departments.play.rollout import rollout
 from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
 from departments.policies.policy import PolicyConfig, policy_shapes
-from departments.rules.ordering import BaseStock, benchmark_levels
+from departments.rules.ordering import BaseStock, baseline_levels
 from environment import load_firm
 from tests.small_firms import after_some_periods, fresh, stirred, tree, world_of
 
@@ -51,7 +51,7 @@ def test_new_residual_departments_are_the_base_stock_rule_to_the_last_bit(firm, 
     state = after_some_periods(world)
     always = range(world.points) if evaluated else ()
     policy = JointPolicy(world, observer, fresh(world, observer, PolicyConfig(hidden=(8,))), always=always)
-    rule = BaseStock("rule", benchmark_levels(world.firm))
+    rule = BaseStock("rule", baseline_levels(world.firm))
     assert torch.equal(policy.order(world, state), rule.order(world, state))
 
 
@@ -73,7 +73,7 @@ def test_a_stock_point_without_a_department_follows_the_benchmark():
     state = after_some_periods(world)
     only = _mixed(world, observer)[1:2]
     order = JointPolicy(world, observer, only).order(world, state)
-    rule = BaseStock("rule", benchmark_levels(world.firm)).order(world, state)
+    rule = BaseStock("rule", baseline_levels(world.firm)).order(world, state)
     assert torch.equal(order[[0, 2]], rule[[0, 2]])
     assert not torch.equal(order[1], rule[1])
 
@@ -119,8 +119,8 @@ def _departments(world, observer, snapshots):
     departments = {}
     for point, snapshot in enumerate(snapshots):
         shapes = policy_shapes(observer, snapshot.config, point, world.products)
-        charter = Charter(snapshot.department, point, snapshot.config, PPOConfig(), shapes, width, seed=0)
-        departments[snapshot.department] = Department(charter)
+        spec = DepartmentSpec(snapshot.department, point, snapshot.config, PPOConfig(), shapes, width, seed=0)
+        departments[snapshot.department] = Department(spec)
         departments[snapshot.department].adopt(snapshot)
     return departments, configs
 

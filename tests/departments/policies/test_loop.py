@@ -90,13 +90,13 @@ def test_profit_paid_over_an_episode_is_the_firm_s_less_the_worth_of_the_first_s
     company = Company("gru", firm=market(salvage=salvage), dtype=torch.float64)
     world, policy = company.world, company.loop()
     chance = world.draw(24, 5, world.generator(8))
-    state, report, memory, total = world.reset(5), world.no_report(5), None, 0.0
+    state, feedback, memory, total = world.reset(5), world.no_feedback(5), None, 0.0
     first = state
     for t in range(24):
-        order, exposure, memory = policy.decide(world, state, report, t, memory)
+        order, exposure, memory = policy.decide(world, state, feedback, t, memory)
         order, exposure = world.feasible(order), world.choice.feasible(exposure)
         after, outcome = world.step(state, order, chance.at(t), exposure)
-        report = world.report(state, order, chance.at(t), exposure, after, outcome)
+        feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
         total = total + company.payment.reward(company.roles, state, after, outcome, last=t == 23)
         state = after
     profit = -run_costs(world, policy, chance).sum(0) + world.holding(first).sum(0)  # period 0 is before the first step
@@ -139,16 +139,16 @@ def test_silos_are_paid_revenue_asked_for_and_holding_and_missed_margin_at_their
 def test_a_department_s_decision_depends_on_its_own_observation_only(memory):
     company = Company(memory)
     world, policy = company.world, company.loop()
-    state, report = after_some_periods(world)
-    features = company.observer.all_features(state, report, 5)
-    _, _, carried, acts = policy.act(world, state, report, features, 5, None, {})
+    state, feedback = after_some_periods(world)
+    features = company.observer.all_features(state, feedback, 5)
+    _, _, carried, acts = policy.act(world, state, feedback, features, 5, None, {})
     for role in company.roles:
         others = torch.ones(company.observer.size, 1)
         others[list(role.rows)] = 0.0
-        _, _, after, moved = policy.act(world, state, report, features + others, 5, None, {})
+        _, _, after, moved = policy.act(world, state, feedback, features + others, 5, None, {})
         assert torch.equal(moved[role.name][1], acts[role.name][1])
         assert torch.equal(after[role.name], carried[role.name])
-        _, _, after, own = policy.act(world, state, report, features + (1.0 - others), 5, None, {})
+        _, _, after, own = policy.act(world, state, feedback, features + (1.0 - others), 5, None, {})
         assert not torch.equal(own[role.name][0], acts[role.name][0])
         assert role.recommends or not torch.equal(own[role.name][1], acts[role.name][1])
 
@@ -157,13 +157,13 @@ def test_a_department_s_decision_depends_on_its_own_observation_only(memory):
 def test_replenishment_does_not_see_exposure_and_recommendation_does_not_see_orders():
     company = Company("gru")
     world, policy = company.world, company.loop()
-    state, report = after_some_periods(world)
-    order, exposure, memory = policy.decide(world, state, report, 5, None)
-    shown = report._replace(exposure=1 - report.exposure, traffic=report.traffic + 5)
+    state, feedback = after_some_periods(world)
+    order, exposure, memory = policy.decide(world, state, feedback, 5, None)
+    shown = feedback._replace(exposure=1 - feedback.exposure, traffic=feedback.traffic + 5)
     same, _, kept = policy.decide(world, state, shown, 5, None)
     assert torch.equal(same, order)
     assert [name for name in company.names if not torch.equal(kept[name], memory[name])] == ["recommendation"]
-    asked = report._replace(asked=report.asked + 3, handed=report.handed + 2)
+    asked = feedback._replace(asked=feedback.asked + 3, handed=feedback.handed + 2)
     moved = state._replace(inventory_position=state.inventory_position + 3, owed=state.owed + 1)
     _, same, kept = policy.decide(world, moved, asked, 5, None)
     assert torch.equal(same, exposure)
@@ -174,42 +174,42 @@ def test_replenishment_does_not_see_exposure_and_recommendation_does_not_see_ord
 def test_a_store_does_not_see_the_other_store_nor_the_depot():
     company = Company()
     world, policy = company.world, company.loop()
-    state, report = after_some_periods(world)
-    order, _, _ = policy.decide(world, state, report, 5, None)
-    stock, told = torch.zeros(3, 3, 1), report.asked.clone()
+    state, feedback = after_some_periods(world)
+    order, _, _ = policy.decide(world, state, feedback, 5, None)
+    stock, told = torch.zeros(3, 3, 1), feedback.asked.clone()
     stock[[0, 2]] += 4
     told[[0, 2]] += 4
     moved = state._replace(on_hand=state.on_hand + stock, inventory_position=state.inventory_position + stock)
-    assert torch.equal(policy.decide(world, moved, report._replace(asked=told), 5, None)[0][1], order[1])
+    assert torch.equal(policy.decide(world, moved, feedback._replace(asked=told), 5, None)[0][1], order[1])
 
 
 @torch.inference_mode()
 def test_fresh_departments_order_as_the_rule_or_half_of_the_most_and_points_without_a_department_follow_the_rule():
     company = Company()
-    world, state, report = company.world, company.world.reset(4), company.world.no_report(4)
+    world, state, feedback = company.world, company.world.reset(4), company.world.no_feedback(4)
     rule, forecast = ForecastBaseStock("rule", world.firm), None
     for form in ("residual", "plain"):
         configs = {"east": PolicyConfig(observation="replenishment", form=form)}
         members = roles(world, company.observer, configs)
         policy, memory = LearnedLoop(world, company.observer, members, {"east": members[0].first_snapshot(0)}), None
         for period in range(4):
-            expected, forecast = rule.replenish(world, state, report, period, forecast if period else None)
-            order, exposure, memory = policy.decide(world, state, report, period, memory)
+            expected, forecast = rule.replenish(world, state, feedback, period, forecast if period else None)
+            order, exposure, memory = policy.decide(world, state, feedback, period, memory)
             east = expected[1] if form == "residual" else world.max_order[1] / 2 + 0 * expected[1]
             assert torch.allclose(order[1], east, atol=1e-3)
             assert torch.allclose(order[[0, 2]], expected[[0, 2]], atol=1e-3)
             assert not exposure.any()
-            state, report = after_some_periods(world, periods=period + 1)
+            state, feedback = after_some_periods(world, periods=period + 1)
 
 
 @torch.inference_mode()
 def test_an_order_is_the_rule_s_and_the_network_s_output_in_units_of_mean_demand():
     company = Company(form="residual")
     world, policy = company.world, company.loop()
-    state, report = after_some_periods(world)
-    features = company.observer.all_features(state, report, 5)
-    order, _, _, acts = policy.act(world, state, report, features, 5, None, {})
-    rule, _ = ForecastBaseStock("rule", world.firm).replenish(world, state, report, 5, None)
+    state, feedback = after_some_periods(world)
+    features = company.observer.all_features(state, feedback, 5)
+    order, _, _, acts = policy.act(world, state, feedback, features, 5, None, {})
+    rule, _ = ForecastBaseStock("rule", world.firm).replenish(world, state, feedback, 5, None)
     spread = company.observer.spread.view(3, 3, 1)
     for point, name in enumerate(world.firm.names):
         assert torch.allclose(order[point], rule[point] + spread[point] * acts[name][1], atol=1e-3)
@@ -264,12 +264,12 @@ def test_points_with_different_numbers_of_slots_cannot_be_learned_by_one_departm
 def test_the_tendency_of_recommendations_is_how_often_exploring_departments_show_each_product(memory):
     company = Company(memory)
     world, policy, role = company.world, company.loop(), company.role["recommendation"]
-    state, report = after_some_periods(world, copies=1)
-    _, _, carried = policy.decide(world, state, report, 4, None)
-    order, chance = policy.tendency(world, state, report, 5, carried)
-    assert torch.equal(order, policy.decide(world, state, report, 5, carried)[0])
-    features, shown, generator = company.observer.all_features(state, report, 5), 0.0, world.generator(3)
+    state, feedback = after_some_periods(world, copies=1)
+    _, _, carried = policy.decide(world, state, feedback, 4, None)
+    order, chance = policy.tendency(world, state, feedback, 5, carried)
+    assert torch.equal(order, policy.decide(world, state, feedback, 5, carried)[0])
+    features, shown, generator = company.observer.all_features(state, feedback, 5), 0.0, world.generator(3)
     for _ in range(1500):
         noise = {role.name: role.head.noise(1, 1, generator)[0]}
-        shown = shown + policy.act(world, state, report, features, 5, carried, noise)[1] / 1500
+        shown = shown + policy.act(world, state, feedback, features, 5, carried, noise)[1] / 1500
     assert torch.allclose(shown, chance, atol=0.055)

@@ -4,7 +4,7 @@ import torch
 
 from departments.named_policies import parse_rule
 from departments.play.episode import run_costs
-from departments.rules.ordering import BaseStock, benchmark_levels, echelon_weights, reorder_rule
+from departments.rules.ordering import BaseStock, baseline_levels, echelon_weights, reorder_rule
 from environment import World, load_firm, parse_firm
 from heuristics.mass import lead_time_demand, point_mass
 from heuristics.reorder import order_up_to_cost
@@ -20,7 +20,7 @@ from tests.small_firms import after_some_periods, tree, world_of
     ],
 )
 def test_decomposition_aggregation_gives_the_levels_measured_by_two_other_implementations(firm, levels):
-    found = benchmark_levels(load_firm(firm))[:, 0]
+    found = baseline_levels(load_firm(firm))[:, 0]
     for level, (low, high) in zip(found, levels, strict=True):
         assert low <= level <= high
 
@@ -28,13 +28,13 @@ def test_decomposition_aggregation_gives_the_levels_measured_by_two_other_implem
 def test_on_the_toy_firm_the_benchmark_is_the_newsvendor_level_of_two_periods():
     from scipy.stats import poisson
 
-    assert benchmark_levels(load_firm("toy"))[0, 0] == poisson.ppf(0.9, 20) == 26
+    assert baseline_levels(load_firm("toy"))[0, 0] == poisson.ppf(0.9, 20) == 26
 
 
 def test_levels_by_name_replace_the_benchmarks_and_the_others_stay():
     firm = load_firm("a1")
     rule = parse_rule("base-stock:warehouse=70,retailer-2=-5", firm)
-    expected = benchmark_levels(firm)
+    expected = baseline_levels(firm)
     expected[0], expected[2] = 70, -5
     np.testing.assert_array_equal(rule.levels, expected)
 
@@ -42,7 +42,7 @@ def test_levels_by_name_replace_the_benchmarks_and_the_others_stay():
 def test_a_level_may_be_one_products():
     firm = tree(products=("tea", "rice"))
     rule = parse_rule("base-stock:east=9,west/rice=4", firm)
-    expected = benchmark_levels(firm)
+    expected = baseline_levels(firm)
     expected[1, :], expected[2, 1] = 9, 4
     np.testing.assert_array_equal(rule.levels, expected)
 
@@ -62,7 +62,7 @@ def test_an_order_is_the_level_less_the_position_of_the_point_or_of_its_echelon(
 
 def test_echelon_levels_start_as_the_sums_of_the_local_ones():
     firm = load_firm("c1")
-    local, rule = benchmark_levels(firm)[:, 0], parse_rule("echelon-base-stock", firm)
+    local, rule = baseline_levels(firm)[:, 0], parse_rule("echelon-base-stock", firm)
     assert rule.levels[0, 0] == pytest.approx(local.sum())
     assert rule.levels[1, 0] == pytest.approx(local[1] + local[4:7].sum())
     assert rule.levels[12, 0] == pytest.approx(local[12])
@@ -125,7 +125,7 @@ def test_reorder_waits_with_a_fixed_order_cost_and_costs_what_theory_says():
     firm = _costly_orders()
     rule = reorder_rule(firm)
     small, large = rule.reorder_points[0, 0], rule.levels[0, 0]
-    world = World(firm, benchmark_levels(firm))
+    world = World(firm, baseline_levels(firm))
     chance = world.draw(299, 400, world.generator(1))
     cost = run_costs(world, rule, chance).sum(0).double() / 250
     demand = firm.stock_points["shop"].demand.mass()
@@ -133,7 +133,7 @@ def test_reorder_waits_with_a_fixed_order_cost_and_costs_what_theory_says():
     exact = order_up_to_cost(int(small), int(large), demand, over_interval, 1, 9, 64)
     error = float(cost.std()) / 20
     assert float(cost.mean()) == pytest.approx(exact, abs=4 * error + 0.001 * exact)
-    every_period = run_costs(world, BaseStock("always", benchmark_levels(firm)), chance).sum(0).double() / 250
+    every_period = run_costs(world, BaseStock("always", baseline_levels(firm)), chance).sum(0).double() / 250
     assert float(cost.mean()) < 0.8 * float(every_period.mean())
 
 

@@ -6,12 +6,12 @@ import torch
 
 from coordinator.evaluation.evaluate import load_policy_or_rule, trained_policy
 from coordinator.learning.settings import LoopSettings, Settings
-from coordinator.live.policy_bundles import Briefs, departments_of
+from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import plan_of
+from coordinator.schemes.setup import setup_of
 from departments.policies.policy import PolicyConfig
 from departments.rules.closed_loop import ClosedLoopPolicy
-from departments.serving.numpy_policy import Decider
+from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
 
 PERIODS, COPIES = 12, 5
@@ -20,18 +20,18 @@ FIRM = load_firm("firm")
 
 def both_ways(firm, text, policy=None):
     """Orders and exposures of every period: of the whole policy in torch, and of departments each alone."""
-    briefs = Briefs(firm)
-    world, observer = briefs.world, briefs.observer
+    bundles = PolicyBundles(firm)
+    world, observer = bundles.world, bundles.observer
     whole = policy(world) if policy else load_policy_or_rule(text, world)
-    deciders = {name: Decider(briefs.policy(name, text)) for name in departments_of(firm)}
+    deciders = {name: NumpyPolicy(bundles.policy(name, text)) for name in departments_of(firm)}
     memories = {name: decider.start(COPIES) for name, decider in deciders.items()}
     chance, state = world.draw(PERIODS, COPIES, world.generator(3)), world.reset(COPIES)
-    report, memory = world.no_report(COPIES) if world.choice else None, None
+    feedback, memory = world.no_feedback(COPIES) if world.choice else None, None
     for t in range(PERIODS):
-        seen = observer.units(state, report, t).double().numpy()
+        seen = observer.units(state, feedback, t).double().numpy()
         exposure = None
         if isinstance(whole, ClosedLoopPolicy):
-            order, exposure, memory = whole.decide(world, state, report, t, memory)
+            order, exposure, memory = whole.decide(world, state, feedback, t, memory)
             exposure = world.chosen().feasible(exposure)
         else:
             order = whole.order(world, state)
@@ -43,8 +43,8 @@ def both_ways(firm, text, policy=None):
             yield exposure.numpy(), alone["recommendation"]
         order = world.feasible(order)
         after, outcome = world.step(state, order, chance.at(t), exposure)
-        if report is not None:
-            report = world.report(state, order, chance.at(t), exposure, after, outcome)
+        if feedback is not None:
+            feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
         state = after
 
 
@@ -69,7 +69,7 @@ def a_run(folder, firm, settings):
     run = RunFolder(folder)
     run.create(firm, settings)
     rng = np.random.default_rng(0)
-    for snapshot in plan_of(firm, settings).base(settings).values():
+    for snapshot in setup_of(firm, settings).base(settings).values():
         noisy = snapshot.parameters + 0.2 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
         run.save_snapshot(replace(snapshot, parameters=noisy, version=3), {})
     return run
