@@ -5,6 +5,7 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import IMARLSettings, Settings, Wiring
 from coordinator.runs.mailbox import Mailbox
 from coordinator.runs.train import train
+from coordinator.runs.watcher import Watcher
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup
 from departments.learning.ppo import PPOConfig
@@ -34,17 +35,27 @@ def settings(iterations=8, **changes):
     return Settings(**(small | changes))
 
 
-class Record:
+class Record(Watcher):
     """A watcher that remembers."""
 
     def __init__(self):
-        self.notes, self.turns = [], []
+        self.notes, self.turns, self.seen, self.events, self.starts, self.results = [], [], [], [], [], []
+
+    def started(self, run, settings):
+        self.starts.append((run, settings))
 
     def note(self, line):
         self.notes.append(line)
 
-    def iteration(self, progress, training, cost, benchmark):
-        self.turns.append((progress.job, progress.department))
+    def iteration(self, seen):
+        self.seen.append(seen)
+        self.turns.append((seen.turn, seen.who))
+
+    def event(self, event):
+        self.events.append(event)
+
+    def finished(self, result):
+        self.results.append(result)
 
 
 class Stop(Record):

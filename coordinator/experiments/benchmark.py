@@ -133,7 +133,7 @@ def run_benchmark(request: BenchmarkRequest, report: Callable[[Path], object] = 
         if (kept := finished(trial.folder)) is not None:
             benchmark.results[trial.folder] = kept
     missing = [trial for trial in benchmark.trials if trial.folder not in benchmark.results]
-    with BenchmarkDisplay(benchmark.trials, benchmark.results, request.quiet) as display:
+    with closing(BenchmarkDisplay(benchmark.trials, benchmark.results, request.quiet)) as display:
         tasks = _tasks(request, missing, marks, display.tick)
         _write_marks(benchmark, marks, request)
         try:

@@ -2,94 +2,120 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
-from types import TracebackType
-from typing import Self
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.learning.iterations import Training
-from coordinator.schemes.imarl import Progress
+from coordinator.runs.watcher import RunIteration, RunStart, Watcher
 
 _BARS = "▁▂▃▄▅▆▇█"
 _EVERY = 10.0  # seconds between plain lines
+_LEARNING = {  # what is shown of a learner where it was measured
+    "kl": "kl {:.4f}",
+    "clip_fraction": "clipped {:.0%}",
+    "entropy": "entropy {:.2f}",
+    "grad_norm": "gradient {:.3g}",
+    "learning_rate": "rate {:.2g}",
+}
 
 
-class Display:
-    """A watcher of a run, for people."""
+class Panel:
+    """A table under a title with the last notes below it, in place on a terminal; elsewhere notes are plain lines."""
 
-    def __init__(self, title: str, quiet: bool = False, earns: bool = False) -> None:
-        """Show the run called `title`; `earns`: its results are profits, which are negative costs."""
-        self._sign, self._word = (-1.0, "profit") if earns else (1.0, "cost")
-        self._title, self._quiet, self._started = title, quiet, time.monotonic()
+    def __init__(self, quiet: bool = False, notes: int = 6) -> None:
+        """Nothing is shown yet; `quiet`: nothing ever will be."""
+        self.quiet, self.started = quiet, time.monotonic()
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=4) if sys.stderr.isatty() and not quiet else None
-        self._notes: deque[str] = deque(maxlen=6)
-        self._costs: deque[float] = deque(maxlen=48)
-        self._last_line, self._first_step = 0.0, (0.0, 0)
-        self._rows: list[tuple[str, str]] = []
+        self._notes: deque[str] = deque(maxlen=notes)
+        self._title, self._rows = "", list[tuple[str, str]]()
 
-    def __enter__(self) -> Self:
-        """Take the terminal."""
+    def show(self, title: str, rows: list[tuple[str, str]]) -> bool:
+        """Show these rows, names beside values; whether there is a terminal for it."""
+        self._title, self._rows = title, rows
         if self._live:
             self._live.start()
-        return self
+            self._live.update(self._drawn())
+        return self._live is not None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def note(self, line: str) -> None:
+        """Show a line with the time that has passed."""
+        stamped = f"{time.monotonic() - self.started:6.1f}s  {line}"
+        self._notes.append(stamped)
+        if not self.show(self._title, self._rows) and not self.quiet:
+            self._console.print(stamped, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
         """Give the terminal back, the last state left on it."""
         if self._live:
             self._live.stop()
 
-    def note(self, line: str) -> None:
-        """Something happened once."""
-        stamped = f"{time.monotonic() - self._started:6.1f}s  {line}"
-        self._notes.append(stamped)
-        if self._live:
-            self._live.update(self._panel())
-        elif not self._quiet:
-            self._console.print(stamped, markup=False)
-
-    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
-        """An iteration is done."""
-        if self._first_step[1] == 0:
-            self._first_step = (training.seconds, training.env_steps)
-        if progress.cost is not None:
-            self._costs.append(self._sign * progress.cost)
-        saving = 100.0 * (benchmark - cost) / abs(benchmark) if benchmark else 0.0
-        money, start = self._sign * cost, self._sign * benchmark
-        elapsed = training.seconds - self._first_step[0]
-        rate = (training.env_steps - self._first_step[1]) / elapsed if elapsed > 0 else 0.0
-        update = next(iter(progress.result.updates.values()))
-        budget = training.settings.seconds
-        self._rows = [
-            ("department", f"{progress.department}   turn {progress.job}, iteration {progress.iteration}"),
-            (self._word, f"{money:,.1f}   benchmark {start:,.1f}   better by {saving:+.2f}%"),
-            ("learning", f"kl {update.kl:.4f}   clipped {update.clip_fraction:.0%}   entropy {update.entropy:.2f}"),
-            ("throughput", f"{rate:,.0f} environment steps a second, {training.env_steps:,} in all"),
-            ("time", f"{training.seconds:.0f}s" + (f" of {budget:.0f}s" if budget else "")),
-        ]
-        if self._live:
-            self._live.update(self._panel())
-        elif not self._quiet and training.seconds - self._last_line >= _EVERY:
-            self._last_line = training.seconds
-            result = f"{self._word} {money:,.1f} ({saving:+.2f}%)"
-            line = f"{progress.department} {progress.iteration}  {result}  {rate:,.0f} steps/s"
-            self._console.print(f"{time.monotonic() - self._started:6.1f}s  {line}", markup=False)
-
-    def _panel(self) -> Group:
+    def _drawn(self) -> Group:
         table = Table(title=self._title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
         for name, value in self._rows:
             table.add_row(Text(name, style="dim"), value)
+        return Group(table, *(Text(note, style="dim") for note in self._notes))
+
+
+class Display(Watcher):
+    """A watcher of a run, for people."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        """Show one run."""
+        self._panel, self._title, self._budget = Panel(quiet), "", None
+        self._sign, self._word = 1.0, "cost"
+        self._costs: deque[float] = deque(maxlen=48)
+        self._last_line, self._first_step = 0.0, (0.0, 0)
+
+    def started(self, run: RunStart, settings: Mapping[str, Any]) -> None:
+        """Take the terminal."""
+        self._title, self._budget = f"{run.firm}, {run.scheme} into {run.folder}", settings["seconds"]
+        self._sign, self._word = (-1.0, "profit") if run.earns else (1.0, "cost")
+        self._panel.show(self._title, [])
+
+    def note(self, line: str) -> None:
+        """A line with the time that has passed."""
+        self._panel.note(line)
+
+    def iteration(self, seen: RunIteration) -> None:
+        """Everything anew on a terminal, a line now and then elsewhere."""
+        if self._first_step[1] == 0:
+            self._first_step = (seen.seconds, seen.env_steps)
+        if seen.selected:
+            self._costs.append(self._sign * seen.cost)
+        benchmark = seen.benchmark_cost
+        saving = 100.0 * (benchmark - seen.cost) / abs(benchmark) if benchmark else 0.0
+        money, start = self._sign * seen.cost, self._sign * benchmark
+        elapsed = seen.seconds - self._first_step[0]
+        rate = (seen.env_steps - self._first_step[1]) / elapsed if elapsed > 0 else 0.0
+        learner = next(iter(seen.departments.values()))
+        known = {key: learner[key] for key in _LEARNING if math.isfinite(learner.get(key, math.nan))}
+        learning = [_LEARNING[key].format(value) for key, value in known.items()]
+        rows = [
+            ("department", f"{seen.who}   turn {seen.turn}, iteration {seen.turn_iteration}"),
+            (self._word, f"{money:,.1f}   benchmark {start:,.1f}   better by {saving:+.2f}%"),
+            ("learning", "   ".join(learning)),
+            ("throughput", f"{rate:,.0f} environment steps a second, {seen.env_steps:,} in all"),
+            ("time", f"{seen.seconds:.0f}s" + (f" of {self._budget:.0f}s" if self._budget else "")),
+        ]
         if len(self._costs) > 1:
             low, high = min(self._costs), max(self._costs)
             scale = (len(_BARS) - 1) / max(high - low, 1e-9)
             bars = "".join(_BARS[int((value - low) * scale)] for value in self._costs)
-            table.add_row(Text(f"{self._word} so far", style="dim"), f"{bars}  {low:,.0f} to {high:,.0f}")
-        return Group(table, *(Text(note, style="dim") for note in self._notes))
+            rows.append((f"{self._word} so far", f"{bars}  {low:,.0f} to {high:,.0f}"))
+        if not self._panel.show(self._title, rows) and seen.seconds - self._last_line >= _EVERY:
+            self._last_line = seen.seconds
+            result = f"{self._word} {money:,.1f} ({saving:+.2f}%)"
+            self.note(f"{seen.who} {seen.turn_iteration}  {result}  {rate:,.0f} steps/s")
+
+    def finished(self, result: Mapping[str, Any] | None) -> None:
+        """Give the terminal back."""
+        self._panel.close()

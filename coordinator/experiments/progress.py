@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import heapq
 import math
-import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
+from coordinator.experiments.display import Panel
 from coordinator.experiments.trial import Finished, Trial, share_done
 
 _EVERY = 30.0  # seconds between plain lines about the time left
@@ -130,36 +122,12 @@ class BenchmarkDisplay:
 
     def __init__(self, trials: Sequence[Trial], finished: Mapping[Path, Finished], quiet: bool = False) -> None:
         """Show a benchmark of which some trials are finished already."""
-        self._all, self._kept, self._quiet = len(trials), len(finished), quiet
-        self._forecast = Forecast(trials, finished)
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=2) if sys.stderr.isatty() and not quiet else None
-        self._notes: deque[str] = deque(maxlen=8)
-        self._started, self._last_line, self._failed, self._slots = time.monotonic(), time.monotonic(), 0, 1
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-        if self._live:
-            self._live.start()
-        if self._kept:
-            self.note(f"{self._kept} of {self._all} trials are finished already")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the terminal back."""
-        if self._live:
-            self._live.stop()
-
-    def note(self, line: str) -> None:
-        """Something happened once."""
-        stamped = f"{time.monotonic() - self._started:7.1f}s  {line}"
-        self._notes.append(stamped)
-        if self._live:
-            self._live.update(self._panel())
-        elif not self._quiet:
-            self._console.print(stamped, markup=False, soft_wrap=True)
+        self._all, self._forecast = len(trials), Forecast(trials, finished)
+        self._panel = Panel(quiet, notes=8)
+        self._last_line, self._failed, self._slots = time.monotonic(), 0, 1
+        self.note, self.close = self._panel.note, self._panel.close
+        if finished:
+            self.note(f"{len(finished)} of {self._all} trials are finished already")
 
     def done(self, trial: Trial, result: Finished) -> None:
         """A trial is finished."""
@@ -178,9 +146,12 @@ class BenchmarkDisplay:
     def tick(self, slots: int) -> None:
         """Called about once a second, with the number of trials that can run at a time."""
         self._slots = slots
-        if self._live:
-            self._live.update(self._panel())
-        elif not self._quiet and time.monotonic() - self._last_line > _EVERY:
+        passed = time.monotonic() - self._panel.started
+        rows = [("trials", self._counts()), ("time", f"{passed:.0f}s, {self._time_left()}")]
+        for trial in list(self._forecast.open.values())[:slots]:
+            so_far = share_done(trial)
+            rows.append((trial.name, "" if so_far is None else f"{so_far[0]:4.0%}  {so_far[1]:.0f}s"))
+        if not self._panel.show("benchmark", rows) and time.monotonic() - self._last_line > _EVERY:
             self._last_line = time.monotonic()
             self.note(f"{self._counts()}, {self._time_left()}")
 
@@ -197,13 +168,3 @@ class BenchmarkDisplay:
         hours, minutes = divmod(round(left / 60), 60)
         shown = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min" if minutes else "less than a minute"
         return f"about {shown} left" if minutes or hours else f"{shown} left"
-
-    def _panel(self) -> Group:
-        table = Table(title="benchmark", show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        table.add_row(Text("trials", style="dim"), self._counts())
-        table.add_row(Text("time", style="dim"), f"{time.monotonic() - self._started:.0f}s, {self._time_left()}")
-        for trial in list(self._forecast.open.values())[: self._slots]:
-            so_far = share_done(trial)
-            shown = "" if so_far is None else f"{so_far[0]:4.0%}  {so_far[1]:.0f}s"
-            table.add_row(Text(trial.name, style="dim"), shown)
-        return Group(table, *(Text(note, style="dim") for note in self._notes))

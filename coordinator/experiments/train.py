@@ -22,6 +22,7 @@ from coordinator.experiments.options import budget, checked, config_file
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
+from coordinator.runs.watcher import Watcher, Watchers
 from coordinator.schemes.setup import setup_of, starting_levels
 from coordinator.storage.policies import write_atomically
 from departments.play.tuning import quiet
@@ -48,6 +49,7 @@ class TrainRequest:
     quiet: bool = False
     beside: tuple[Path, ...] = ()  # further runs in the final comparison
     compiled: bool = False  # say what compiling took
+    watchers: Sequence[Watcher] = ()  # beside the terminal
 
 
 def run_training(request: TrainRequest, started: float) -> Evaluation:
@@ -71,14 +73,16 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         _check_runs(firm, request.beside)
         setup_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
-    with Display(f"{firm.name}, {settings.scheme} into {run.path}", request.quiet, firm.earns) as display:
-        note = display.note if request.compiled else quiet
+    with Watchers([Display(request.quiet), *request.watchers]) as watcher:
+        note = watcher.note if request.compiled else quiet
         base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
-        train(firm, settings, wiring, run.path, display, resume=request.resume, started=started, base=base)
-        display.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
+        train(firm, settings, wiring, run.path, watcher, resume=request.resume, started=started, base=base)
+        watcher.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
         done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, note)
-        write_atomically(run.path / "result.json", json.dumps(done.to_json(), indent=1) + "\n")
-        display.note(f"learning curve in {learning_curve(run)}")
+        result = done.to_json()
+        write_atomically(run.path / "result.json", json.dumps(result, indent=1) + "\n")
+        watcher.note(f"learning curve in {learning_curve(run)}")
+        watcher.finished(result)
     return done
 
 

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.evaluation.evaluate import Evaluation, baseline_policies, evaluate, trained_policy
-from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.runs.train import train
-from coordinator.schemes.imarl import Progress
+from coordinator.runs.watcher import Watchers
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
 from departments.rules.ordering import BaseStock, baseline_levels
@@ -152,23 +151,13 @@ def share_done(trial: Trial) -> tuple[float, float] | None:
     return (min(max(shares), 1.0), seconds) if shares else None
 
 
-class _Silent:
-    """A watcher that says nothing: the files tell."""
-
-    def note(self, line: str) -> None:
-        pass
-
-    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
-        pass
-
-
 def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
     """Train from the start or from the checkpoint; time, steps and the learning curve of the whole training."""
     run = RunFolder(folder)
     begun = (folder / "settings.json").is_file()
     wiring = Wiring(backend="local", environments=1, threads=1)
     tuned = read_levels(folder.parents[1] / RULES / _TUNED, firm)  # none: on another machine, or not finished yet
-    train(firm, settings, wiring, folder, _Silent(), resume=begun, started=time.monotonic(), base=tuned)
+    train(firm, settings, wiring, folder, Watchers([]), resume=begun, started=time.monotonic(), base=tuned)
     rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0
     curve = {0.0: sign * float(rows[0]["benchmark_cost"])} if rows else {}
     curve |= {float(row["env_steps"]): sign * float(row["cost"]) for row in rows if row["cost"]}

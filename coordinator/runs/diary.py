@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from coordinator.learning.settings import Settings
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import Mailbox
+from coordinator.runs.watcher import RunEvent, RunIteration, Watcher
 from coordinator.schemes.imarl import IMARL, Progress
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.schemes.setup import TrainingSetup
@@ -20,16 +22,6 @@ from coordinator.schemes.simultaneous import Simultaneous
 from departments.policies.policy import Snapshot
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
-
-
-class Watcher(Protocol):
-    """Whoever shows how a run goes."""
-
-    def note(self, line: str) -> None:
-        """Something happened once: an actor is ready, a policy was accepted, a worker was restarted."""
-
-    def iteration(self, progress: Progress, training: Training, cost: float, benchmark: float) -> None:
-        """An iteration is done; `cost` is the last known cost of the firm on selection episodes."""
 
 
 def together(settings: Settings) -> type[Simultaneous]:
@@ -82,20 +74,37 @@ class Diary:
         self.iteration += 1
         if progress.cost is not None:
             self.cost = progress.cost
+        training, result, seconds = self.training, progress.result, self.training.seconds
         common = {
             "iteration": self.iteration,
-            "seconds": self.training.seconds,
-            "env_steps": self.training.env_steps,
+            "seconds": seconds,
+            "env_steps": training.env_steps,
             "job": progress.job,
             "benchmark_cost": self.benchmark,
             "cost": progress.cost,
-            **progress.result.critic,
+            **result.critic,
         }
-        for name, update in progress.result.updates.items():
-            version = progress.result.snapshots[name].version
-            own = {"department": name, "version": version} | update._asdict()
-            self.run.append("metrics.csv", METRICS, common | own)
-        self.watcher.iteration(progress, self.training, self.cost, self.benchmark)
+        measured = {
+            name: {"version": result.snapshots[name].version} | update._asdict()
+            for name, update in result.updates.items()
+        }
+        for name, own in measured.items():
+            self.run.append("metrics.csv", METRICS, common | {"department": name} | own)
+        self.watcher.iteration(
+            RunIteration(
+                iteration=self.iteration,
+                seconds=seconds,
+                env_steps=training.env_steps,
+                who=progress.department,
+                turn=progress.job,
+                turn_iteration=progress.iteration,
+                cost=self.cost,
+                selected=progress.cost is not None,
+                benchmark_cost=self.benchmark,
+                departments=measured,
+                critic=result.critic,
+            )
+        )
 
     def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
         settings = self.training.settings
@@ -114,13 +123,14 @@ class Diary:
         version: int | None = None,
         gain: float = np.nan,
         error: float = np.nan,
-        asked: dict[str, object] | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> None:
-        row = {"iteration": self.iteration, "seconds": self.training.seconds, "event": event, "department": department}
-        self.events += 1
-        self.run.append(
-            "events.csv", EVENTS, row | {"version": version, "gain": gain, "standard_error": error} | (asked or {})
+        seen = RunEvent(
+            event, self.iteration, self.training.seconds, department, version, gain, error, dict(about or {})
         )
+        self.events += 1
+        self.run.append("events.csv", EVENTS, {**vars(seen), **seen.about})
+        self.watcher.event(seen)
 
     def _take_up(self, scheme: IMARL | Simultaneous, last: bool) -> None:
         """Carry out what was asked of the run; its effect and its answer stand in the next checkpoint."""
@@ -132,8 +142,8 @@ class Diary:
                 continue
             answer, version, details = self.replacements.carry_out(request, scheme, self.iteration)
             event = {"swap": "swapped", "rollback": "rolled back"}[request.kind] if version is not None else "refused"
-            asked: dict[str, object] = {"who": request.who, "why": request.why, "details": details}
-            self._event(event, request.department, version, asked=asked)
+            asked = {"who": request.who, "why": request.why, "details": details}
+            self._event(event, request.department, version, about=asked)
             self.watcher.note(answer["message"])
 
     def _keep(self, scheme: IMARL | Simultaneous, last: bool = False) -> None:

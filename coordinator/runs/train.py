@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
-from coordinator.runs.diary import Diary, Watcher, together
+from coordinator.runs.diary import Diary, together
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
+from coordinator.runs.watcher import RunStart, Watcher
 from coordinator.schemes.imarl import IMARL
 from coordinator.schemes.setup import TrainingSetup, setup_of, starting_levels
 from coordinator.workers.group import LocalGroup, WorkerGroup
@@ -63,7 +64,7 @@ def train(
         settings: what decides the result.
         wiring: where the actors run.
         folder: the run folder; must be new, or hold the run that is resumed.
-        watcher: shows progress.
+        watcher: is told how it goes, but for `finished`; `Watchers` for several.
         resume: go on from the checkpoint.
         started: `time.monotonic()` from which the budget of seconds counts.
         base: [N, K] tuned base-stock levels, if they are known already.
@@ -102,6 +103,9 @@ def _train(
     if kept is None and (base := starting_levels(firm, settings, base)) is not None:
         run.save_base_levels(base)
     plan = setup_of(firm, settings, run.base_levels())
+    before = kept[1]["diary"]["iteration"] if kept else 0
+    start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
+    watcher.started(start, settings.model_dump(mode="json"))
     workers = build_workers(plan, wiring, firm.name, watcher.note)
     try:
         training = Training(

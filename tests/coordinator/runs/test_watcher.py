@@ -1,0 +1,118 @@
+import json
+import logging
+
+import pytest
+
+from coordinator.experiments.train import TrainRequest, run_training
+from coordinator.runs.folder import RunFolder
+from coordinator.runs.train import train
+from coordinator.runs.watcher import Watcher, Watchers
+from tests.small_firms import pair
+from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
+
+
+class Counts(Watcher):
+    """A user's own class that cares for one thing only."""
+
+    def __init__(self):
+        self.iterations = 0
+
+    def iteration(self, seen):
+        self.iterations += 1
+
+
+class Fails(Watcher):
+    def iteration(self, seen):
+        raise OSError("disk\nfull")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A run and what a watcher heard of it."""
+    record, folder = Record(), tmp_path_factory.mktemp("run") / "run"
+    train(pair(), settings(), LOCAL, folder, record)
+    return RunFolder(folder), record
+
+
+def test_a_watcher_hears_of_the_run_and_its_settings_first(watched):
+    run, record = watched
+    (start, told), *more = record.starts
+    assert more == []
+    assert (start.folder, start.firm, start.scheme, start.seed, start.iterations) == (run.path, "pair", "imarl", 0, 0)
+    assert told == json.loads((run.path / "settings.json").read_text())
+
+
+def test_iterations_and_events_are_those_of_the_files(watched):
+    run, record = watched
+    rows = run.rows("metrics.csv")
+    told = [(seen, name, learner) for seen in record.seen for name, learner in seen.departments.items()]
+    assert len(told) == len(rows)
+    for row, (seen, name, learner) in zip(rows, told, strict=True):
+        assert (row["iteration"], row["env_steps"], row["department"]) == (
+            str(seen.iteration),
+            str(seen.env_steps),
+            name,
+        )
+        assert row["seconds"] == f"{seen.seconds:.6g}"
+        assert row["cost"] == (f"{seen.cost:.6g}" if seen.selected else "")
+        for key in ("kl", "clip_fraction", "entropy", "grad_norm", "learning_rate"):
+            assert row[key] == f"{learner[key]:.6g}"
+        assert row["value_loss"] == f"{seen.critic['value_loss']:.6g}"
+    events = [(row["event"], row["department"], row["version"], row["gain"]) for row in run.rows("events.csv")]
+    assert events == [(e.event, e.department, str(e.version), f"{e.gain:.6g}") for e in record.events]
+    assert events, "something was accepted"
+
+
+def test_who_watches_changes_no_result(watched, tmp_path):
+    run, _ = watched
+    found = final_policies(pair(), settings(), tmp_path / "again", watcher=Watchers([Counts(), Fails()]))
+    versions = run.current_versions()
+    for name, version in versions.items():
+        assert found[name][0] == version
+        kept = next(policy for policy in run.policies() if policy.department == name)
+        assert found[name][1] == kept.parameters.tobytes()
+
+
+def test_a_watcher_that_raises_is_left_out_with_one_line_and_the_others_go_on(tmp_path, caplog):
+    counts, fails = Counts(), Fails()
+    with caplog.at_level(logging.WARNING, "firmwide"):
+        train(pair(), settings(), LOCAL, tmp_path / "run", Watchers([fails, counts]))
+    assert counts.iterations == 8
+    assert [record.getMessage() for record in caplog.records] == [
+        "Fails failed and watches no longer; training goes on (OSError: disk full)"
+    ]
+
+
+def test_a_resumed_run_says_how_far_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr("coordinator.runs.diary.CHECKPOINT_SHARE", float("inf"))
+    with pytest.raises(KeyboardInterrupt):
+        train(pair(), settings(), LOCAL, tmp_path, Stop(after=4))
+    record = Record()
+    train(pair(), settings(), LOCAL, tmp_path, record, resume=True)
+    start = record.starts[0][0]
+    assert start.iterations == 8 - len(record.seen)
+    assert record.seen[0].iteration == start.iterations + 1
+
+
+def asked(tmp_path, *watchers):
+    config = tmp_path / "settings.yaml"
+    config.write_text("copies: 2\nselection_episodes: 4\nacceptance_episodes: 4\nimarl: {base_policy: benchmark}\n")
+    (tmp_path / "pair.yaml").write_text(pair().to_yaml())
+    wiring, run = {"backend": "local", "threads": 1}, tmp_path / "run"
+    firm, given = str(tmp_path / "pair.yaml"), {"seed": 0}
+    return TrainRequest(
+        firm, given, config, None, None, "100", wiring, run, False, 8, quiet=True, watchers=tuple(watchers)
+    )
+
+
+def test_the_end_comes_with_what_result_json_says(tmp_path):
+    record = Record()
+    run_training(asked(tmp_path, record), 0.0)
+    assert record.results == [json.loads((tmp_path / "run" / "result.json").read_text())]
+
+
+def test_who_watches_hears_that_training_was_broken_off(tmp_path):
+    record = Record()
+    with pytest.raises(KeyboardInterrupt):
+        run_training(asked(tmp_path, record, Stop(after=1)), 0.0)
+    assert record.results == [None]
