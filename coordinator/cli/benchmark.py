@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.options import JsonOption
+from coordinator.cli.options import JsonOption, SetOption
 from coordinator.cli.show import complain, settle_on, show, show_json
 
 
@@ -39,6 +39,7 @@ def benchmark(
     config: Annotated[
         Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
     ] = None,
+    values: SetOption = None,
     episodes: Annotated[
         int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the report, the same for all of a firm.")
     ] = 4096,
@@ -58,7 +59,19 @@ def benchmark(
     from coordinator.report.write import write_report
 
     request = BenchmarkRequest(
-        tuple(firms or ()), schemes, out, trials, seed, budget, config, episodes, address, workers, backend, as_json
+        tuple(firms or ()),
+        schemes,
+        out,
+        trials,
+        seed,
+        budget,
+        config,
+        episodes,
+        address,
+        workers,
+        backend,
+        as_json,
+        tuple(values or ()),
     )
     settle_on("cpu")
     done = run_benchmark(request, write_report)

@@ -14,6 +14,12 @@ FirmArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where tensors live.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", show_default=False, help="A setting, such as ppo.learning_rate=5e-4; repeatable."
+    ),
+]
 RunOrNameArgument = Annotated[
     str,
     typer.Argument(metavar="NAME|RUN", show_default=False, help="The running firm, or a run that is being trained."),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.options import DeviceOption, JsonOption, SeedOption
+from coordinator.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
 from coordinator.cli.show import settle_on, show, show_json
 
 
@@ -42,6 +42,7 @@ def train(
     config: Annotated[
         Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
     ] = None,
+    values: SetOption = None,
     order: Annotated[
         str | None,
         typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
@@ -112,7 +113,20 @@ def train(
     settle_on(device)
     others = tuple(beside or ())
     request = TrainRequest(
-        firm, settings, config, order, observation, budget, wiring, run, resume, episodes, as_json, others, compiled
+        firm,
+        settings,
+        config,
+        order,
+        observation,
+        budget,
+        wiring,
+        run,
+        resume,
+        episodes,
+        as_json,
+        others,
+        compiled,
+        values=tuple(values or ()),
     )
     done = run_training(request, started)
     if as_json:

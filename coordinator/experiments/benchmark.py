@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
-from coordinator.experiments.options import budget, checked, config_file
+from coordinator.experiments.options import budget, checked, config_file, flat, with_values
 from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
@@ -60,6 +60,7 @@ class BenchmarkRequest:
     workers: int | None = None
     backend: str = "ray"
     quiet: bool = False
+    values: Sequence[str] = ()  # KEY=VALUE
 
     @property
     def command(self) -> str:
@@ -67,6 +68,7 @@ class BenchmarkRequest:
         words = ["firmwide", "benchmark", *self.firms, "--schemes", self.schemes, "--trials", str(self.trials)]
         words += ["--seed", str(self.seed)] + (["--budget", self.budget] if self.budget else [])
         words += ["--config", str(self.config)] if self.config else []
+        words += [word for pair in self.values for word in ("--set", pair)]
         return shlex.join([*words, "--episodes", str(self.episodes), "--out", str(self.out)])
 
 
@@ -190,7 +192,9 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
         raise ValueError(f"--backend must be ray or local, got {request.backend!r}")
     firms = _firms(request.firms)
     schemes = {firm.name: _schemes(request.schemes, firm) for firm in firms}
-    given = config_file(request.config) | budget(request.budget)
+    given = with_values(config_file(request.config) | budget(request.budget), request.values)
+    if said := {"scheme", "seed"} & set(with_values({}, request.values)):
+        raise ValueError(f"--set {min(said)}: --schemes and --seed say what is compared; leave it out")
     out, chance = request.out.absolute(), request.seed + _REPORT_SEED
     settings = {
         name: _settings(given, name, request.seed)
@@ -273,10 +277,10 @@ def _check_folder(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:
             raise ValueError(f"--out {str(out)!r} is not empty and holds no benchmark: name another folder")
         return
     try:
-        kept = _flat(json.loads(file.read_text()))
+        kept = flat(json.loads(file.read_text()))
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(f"--out: {file} cannot be read ({error}): name another folder") from None
-    now = _flat(json.loads(json.dumps(marks)))
+    now = flat(json.loads(json.dumps(marks)))
     for key in [*now, *kept]:
         if now.get(key) != kept.get(key):
             raise ValueError(
@@ -290,15 +294,6 @@ def _check_folder(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:
                 f"--out {str(out)!r} holds trials of another firm that is called {firm.name} too: "
                 "rename the firm, or name another folder"
             )
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
-    return flat
 
 
 def _write_marks(benchmark: Benchmark, marks: Mapping[str, Any], request: BenchmarkRequest) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from environment.fields import refusal
+from environment.fields import refusal, shown
 
 # quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods, a reading
 # of ours: [I]'s own number could not be had.
 BUDGETS = {"quick": "50s", "paper": "1e7"}
+_EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?e[-+]?[0-9]+", re.IGNORECASE)  # 5e-4, which is text to PyYAML
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -47,10 +48,50 @@ def config_file(path: Path | None) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"--config {path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"--config {path} cannot be read as YAML: {_in_one_line(error)}") from None
     if not isinstance(content, dict):
         raise ValueError(f"--config {path} must be a mapping of settings, got {type(content).__name__}")
     return content
+
+
+def with_values(given: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings with values put in by `KEY=VALUE`, not yet checked; the file's own are left as they are.
+
+    Args:
+        given: nested settings.
+        pairs: such as `ppo.learning_rate=5e-4`: names down to the setting, joined by dots, and its value as YAML.
+
+    Raises:
+        ValueError: one line; it is no such pair, or leads through a setting that holds no others.
+    """
+    result = dict(given)
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        *groups, name = key.strip().split(".")
+        if not equals or not all((*groups, name)):
+            raise ValueError(f"--set must be KEY=VALUE such as ppo.learning_rate=5e-4, got {pair!r}")
+        inner = result
+        for group in groups:
+            own = inner.get(group)
+            if own is not None and not isinstance(own, Mapping):
+                raise ValueError(f"--set {pair!r} leads through {group}, which is {shown(own)} and holds no settings")
+            inner[group] = dict(own or {})
+            inner = inner[group]
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {pair!r}: the value cannot be read as YAML ({_in_one_line(error)})") from None
+        inner[name] = float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+    return result
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
 
 
 def budget(text: str | None) -> dict[str, float]:
@@ -73,3 +114,7 @@ def budget(text: str | None) -> dict[str, float]:
             f"{' or '.join(BUDGETS)}, got {text!r}"
         )
     return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -18,7 +18,7 @@ from coordinator.evaluation.evaluate import (
 )
 from coordinator.experiments.display import Display
 from coordinator.experiments.learning_curve import learning_curve
-from coordinator.experiments.options import budget, checked, config_file
+from coordinator.experiments.options import budget, checked, config_file, with_values
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
@@ -50,6 +50,7 @@ class TrainRequest:
     beside: tuple[Path, ...] = ()  # further runs in the final comparison
     compiled: bool = False  # say what compiling took
     watchers: Sequence[Watcher] = ()  # beside the terminal
+    values: Sequence[str] = ()  # KEY=VALUE
 
 
 def run_training(request: TrainRequest, started: float) -> Evaluation:
@@ -62,6 +63,14 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
     if request.resume:
         if request.run is None or request.firm is not None:
             raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
+        given: dict[str, object] = {
+            "--config": request.config,
+            "--order": request.order,
+            "--observation": request.observation,
+        }
+        given |= {"--set": request.values, "--scheme": request.settings.get("scheme")}
+        if said := [option for option, value in given.items() if value]:
+            raise ValueError(f"{said[0]} cannot change a run that goes on: leave it out, or begin a new run")
         run = RunFolder(request.run)
         firm, settings = run.firm(), run.settings()
         settings = checked(Settings, settings.model_dump() | budget(request.budget), "--budget")
@@ -120,7 +129,7 @@ def _settings(request: TrainRequest, scheme: str) -> Settings:
         if given["scheme"] not in ("imarl", "pathwise"):
             raise ValueError(f"--observation is for imarl and pathwise; {given['scheme']} says itself who sees what")
         given["policy"] = dict(given.get("policy") or {}) | {"observation": request.observation}
-    return checked(Settings, given)
+    return checked(Settings, with_values(given, request.values))
 
 
 def _free_folder(name: str) -> Path:
