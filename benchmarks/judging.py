@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.envs.core import REACH, Form
-from departments.play.episode import Policy, run_costs, shards
+from departments.decisions import OrdersAlone, Policy
+from departments.play.episode import run_costs, shards
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import State, World, load_firm
 from environment.observation import Observer, Scaling
@@ -36,7 +37,7 @@ class Part(NamedTuple):
     layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]  # weight [out, in] and bias [out] of each
 
 
-class Networks:
+class Networks(OrdersAlone):
     """Networks from anywhere as a policy of the firm."""
 
     def __init__(self, world: World, observer: Observer, form: Form, parts: Sequence[Part]) -> None:

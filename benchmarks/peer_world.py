@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from world_speed import FIRMS, FixedLevels, episode
 
+from departments.play.stepping import play
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import CompiledWorld, NotCompiledError, OrderUpTo, World, load_firm
 
@@ -33,9 +34,9 @@ def _rates(episodes: dict[str, Callable[[int], object]]) -> dict[str, dict[str, 
     """Steps per second of episodes of all copies, taken in turn, and the seconds that the first ones took longer."""
     taken: dict[str, list[float]] = {name: [] for name in episodes}
     for number in range(_REPEATS + 1):
-        for name, play in episodes.items():
+        for name, run in episodes.items():
             start = time.perf_counter()
-            play(number)
+            run(number)
             taken[name].append(time.perf_counter() - start)
     middle = {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
     return {
@@ -97,11 +98,10 @@ def _compiled(name: str) -> dict[str, Callable[[int], object]]:
     """Episodes of our world compiled, checked against the eager one; nothing where there is no compiler."""
     world, rule, up_to = _world(name)
     compiled = CompiledWorld(world)
-    state, cost = world.reset(_COPIES), torch.zeros(world.points, _COPIES, dtype=torch.float64)
+    cost = torch.zeros(world.points, _COPIES, dtype=torch.float64)
     chance = world.draw(_PERIODS, _COPIES, world.generator(0))
-    for t in range(_PERIODS):
-        state, outcome = world.step(state, world.feasible(rule.order(world, state)), chance.at(t))
-        cost += outcome.cost
+    for step in play(world, rule, chance):
+        cost += step.outcome.cost
     try:
         with _nothing_kept():
             same = torch.equal(CompiledWorld(world).play(world.reset(_COPIES), up_to, chance).cost, cost)
@@ -111,11 +111,11 @@ def _compiled(name: str) -> dict[str, Callable[[int], object]]:
     if not same:
         raise RuntimeError(f"{name}: the compiled world costs something else; it is another world")
 
-    def play(number: int) -> Tensor:
+    def run(number: int) -> Tensor:
         drawn = world.draw(_PERIODS, _COPIES, world.generator(number))
         return compiled.play(world.reset(_COPIES), up_to, drawn).cost
 
-    return {COMPILED: play}
+    return {COMPILED: run}
 
 
 def _in_jax(name: str) -> dict[str, Callable[[int], object]]:
@@ -125,8 +125,8 @@ def _in_jax(name: str) -> dict[str, Callable[[int], object]]:
 
     if (apart := disagreement(name)) > 1e-6:
         raise RuntimeError(f"{name}: costs of the JAX world differ from ours by {apart:.1e}; it is another world")
-    play = base_stock_episode(JaxWorld(load_firm(name)), _PERIODS, _COPIES)
-    return {IN_JAX: lambda number: play(jax.random.key(number)).block_until_ready()}
+    run = base_stock_episode(JaxWorld(load_firm(name)), _PERIODS, _COPIES)
+    return {IN_JAX: lambda number: run(jax.random.key(number)).block_until_ready()}
 
 
 def in_stockpyl() -> dict[str, Any]:

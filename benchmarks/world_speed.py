@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from departments.decisions import OrdersAlone, Policy
 from departments.numerics.networks import initial_parameters
+from departments.play.stepping import play
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
 from departments.rules.ordering import BaseStock, baseline_levels
-from environment import World, load_firm
+from environment import State, World, load_firm
 from environment.observation import Observer
 
 FIRMS = ("a1", "c1", "d1")
@@ -40,14 +42,11 @@ def rates(steps: int, taken: list[float]) -> dict[str, float]:
     return {"median": round(steps / statistics.median(taken)), "best": round(steps / min(taken))}
 
 
-def episode(world: World, policy: Any, copies: int) -> None:  # noqa: ANN401
+def episode(world: World, policy: Policy, copies: int) -> None:
     """One training-like episode: demand drawn, orders clipped and rounded, costs added up."""
-    chance = world.draw(_PERIODS, copies, world.generator(copies))
-    state = world.reset(copies)
-    cost = state.on_hand.new_zeros(world.points, copies)
-    for t in range(_PERIODS):
-        state, outcome = world.step(state, world.feasible(policy.order(world, state)), chance.at(t))
-        cost += outcome.cost
+    cost = world.max_order.new_zeros(world.points, copies)
+    for step in play(world, policy, world.draw(_PERIODS, copies, world.generator(copies))):
+        cost += step.outcome.cost
 
 
 def networks(world: World, observer: Observer) -> JointPolicy:
@@ -85,12 +84,12 @@ def world_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
-class FixedLevels:
+class FixedLevels(OrdersAlone):
     """A base-stock rule whose levels are on the device already."""
 
     def __init__(self, rule: BaseStock, world: World) -> None:
         self._level = torch.as_tensor(rule.levels, device=world.device, dtype=world.dtype)[:, :, None]
 
-    def order(self, world: World, state: Any) -> torch.Tensor:  # noqa: ANN401
+    def order(self, world: World, state: State) -> torch.Tensor:
         """Level less position."""
         return self._level - state.inventory_position

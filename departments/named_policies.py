@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from departments.decisions import Policy
 from departments.rules.closed_loop import Pair, Recommender, Replenisher
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, Levels, Rule, baseline_levels, echelon_base_stock, reorder_rule
@@ -21,7 +22,7 @@ from environment import Firm
 RULES = "decomposition-aggregation, base-stock, tuned-base-stock, echelon-base-stock or reorder"
 
 
-def parse_policy(text: str, firm: Firm) -> Rule | Pair:
+def parse_policy(text: str, firm: Firm) -> Policy:
     """A rule by name, or RECOMMENDATION[+REPLENISHMENT] such as `inventory-aware:0.25+forecast-base-stock:0.2`.
 
     RECOMMENDATION is `none`, `margin-greedy` or `inventory-aware[:weight]`; REPLENISHMENT is any rule of orders or

@@ -18,7 +18,17 @@ FLOORS = {
         *("version", "storage", "critic", "workers", "learning", "schemes", "envs", "runs", "evaluation", "live"),
         *("monitoring", "office", "explain", "experiments", "report", "cli"),
     ),
-    "departments": ("numerics", "rules", "policies", "learning", "play", "serving", "named_policies", "department"),
+    "departments": (
+        "decisions",
+        "numerics",
+        "rules",
+        "policies",
+        "learning",
+        "play",
+        "serving",
+        "named_policies",
+        "department",
+    ),
 }
 FILES = {str(path.relative_to(ROOT)): path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}
 

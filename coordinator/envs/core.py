@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from departments.decisions import Decision
+from departments.play.stepping import advance, before_the_first, feasible
 from departments.policies.loop import RECOMMENDATION
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, State, World, load_firm
@@ -81,7 +83,7 @@ class FirmCore:
         """Period 0 of an episode whose chance `seed` decides."""
         self.chance = self.world.draw(self.periods, self.copies, self.world.generator(seed))
         self.state, self.period = self.world.reset(self.copies), 0
-        self._report = None if self.world.choice is None else self.world.no_feedback(self.copies)
+        self._report = before_the_first(self.world, self.copies)
 
     @torch.inference_mode()
     def features(self, positions_only: bool = False) -> Array:
@@ -114,18 +116,16 @@ class FirmCore:
         if not np.isfinite(action).all():
             raise ValueError("action must be finite numbers, got nan or an infinity: does the policy diverge?")
         world, now = self.world, self.chance.at(self.period)
-        order, exposure = self._decisions(torch.from_numpy(action))
-        after, outcome = world.step(self.state, order, now, exposure)
-        if self._report is not None:
-            self._report = world.feedback(self.state, order, now, exposure, after, outcome)
-        self.state, self.period = after, self.period + 1
+        order, exposure = feasible(world, self._decision(torch.from_numpy(action)))
+        self.state, outcome, self._report = advance(world, self.state, order, exposure, now)
+        self.period += 1
         cost = outcome.cost
-        if self.over and (salvage := world.salvage(after)) is not None:
+        if self.over and (salvage := world.salvage(self.state)) is not None:
             cost = cost - salvage
         return cost.numpy().astype(np.float64)
 
-    def _decisions(self, action: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Feasible orders [N, K, E] and exposures [S, K, E]."""
+    def _decision(self, action: Tensor) -> Decision:
+        """What an action means."""
         world = self.world
         wished = action[: self.orders].view(world.points, world.products, -1)
         if self._residual:
@@ -133,9 +133,8 @@ class FirmCore:
         else:
             order = (wished + 1.0) * self._unit
         if world.choice is None:
-            return world.feasible(order), None
-        shown = (action[self.orders :].view(-1, world.products, self.copies) + 1.0) / 2.0
-        return world.feasible(order), world.choice.feasible(shown)
+            return Decision(order)
+        return Decision(order, (action[self.orders :].view(-1, world.products, self.copies) + 1.0) / 2.0)
 
     @property
     def over(self) -> bool:

@@ -13,13 +13,13 @@ import numpy as np
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import loop_policies, scaling_of
+from departments.decisions import Policy
 from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
-from departments.play.episode import Episodes, Policy, run_episodes, shards
+from departments.play.episode import Episodes, run_episodes, shards
 from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
 from departments.policies.joint import JointPolicy
 from departments.policies.loop import LearnedLoop, roles
-from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.rules.ordering import BaseStock, Levels, baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
@@ -89,9 +89,7 @@ def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def load_policy_or_rule(
-    text: str, world: World, compiled: Callable[[str], None] | None = None
-) -> Policy | ClosedLoopPolicy:
+def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:
     """A rule by name, or the departments of a run folder; `compiled` as in `evaluate`.
 
     Raises:
@@ -112,7 +110,7 @@ def load_policy_or_rule(
     return trained_policy(run, world)
 
 
-def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
+def trained_policy(run: RunFolder, world: World) -> Policy:
     """The departments of a run, acting in a world of its firm; those without a kept policy follow the benchmark.
 
     Raises:
@@ -131,7 +129,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy | ClosedLoopPolicy:
 
 def baseline_policies(
     firm: Firm, device: str = "cpu", note: Callable[[str], None] = quiet, tuned: Levels | None = None
-) -> dict[str, Policy | ClosedLoopPolicy]:
+) -> dict[str, Policy]:
     """The rules that learned policies stand beside, by their names in tables.
 
     `tuned` are the tuned base-stock levels if they are known, `note` is told what compiling for the search took.
@@ -153,7 +151,7 @@ def baseline_policies(
 
 def evaluate(
     firm: Firm,
-    policies: Sequence[str] | Mapping[str, Policy | ClosedLoopPolicy],
+    policies: Sequence[str] | Mapping[str, Policy],
     *,
     episodes: int,
     seed: int = 0,

@@ -25,12 +25,13 @@ from coordinator.evaluation.episode_files import (
     lead_time_of,
     supplier_rank,
 )
+from departments.decisions import Decision, Memory, Policy
 from departments.named_policies import parse_rule
+from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
-from environment import Exogenous, Firm, Network, State, World
+from environment import Exogenous, Feedback, Firm, Network, State, World
 
 Array = NDArray[np.float64]
-Decide = Callable[[World, State, int], Tensor]
 
 DEFAULT_POLICY = "decomposition-aggregation"
 COLUMNS = (
@@ -62,6 +63,16 @@ class Given:
     initial: Array | None  # [N, K] units
 
 
+@dataclass(frozen=True)
+class _AsGiven:
+    """Decides what a file says."""
+
+    orders: Array  # [T, N, K] units
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        return Decision(torch.as_tensor(self.orders[period], dtype=world.dtype)[..., None])
+
+
 def simulate(
     firm: Firm, out: Path, files: GivenFiles, *, policy: str | None = None, periods: int | None = None, seed: int = 0
 ) -> float:
@@ -74,15 +85,10 @@ def simulate(
     if policy and files.orders:
         raise ValueError("--policy and --orders both decide the orders: give one of them")
     given = read_given(firm, files, periods)
-    if given.orders is None:
-        rule = parse_rule(policy or DEFAULT_POLICY, firm)
-        decide: Decide = lambda world, state, t: world.feasible(rule.order(world, state))  # noqa: E731
-    else:
-        orders = torch.as_tensor(given.orders)[..., None]
-        decide = lambda world, state, t: orders[t]  # noqa: E731
+    decides = parse_rule(policy or DEFAULT_POLICY, firm) if given.orders is None else _AsGiven(given.orders)
     world = world_of(firm, given)
     chance = chance_of(world, given, seed)
-    columns = run(world, decide, chance, given)
+    columns = run(world, decides, chance, given)
     write_states(out, firm, columns)
     return float(columns["cost"].sum())
 
@@ -204,27 +210,25 @@ def chance_of(world: World, given: Given, seed: int) -> Exogenous:
     return chance
 
 
-def run(world: World, decide: Decide, chance: Exogenous, given: Given) -> dict[str, Array]:
+def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[str, Array]:
     """The columns of the states file, [T, N, K] each."""
-    state = world.reset(1, None if given.initial is None else torch.as_tensor(given.initial)[..., None])
+    start = world.reset(1, None if given.initial is None else torch.as_tensor(given.initial)[..., None])
     sales = unserved = torch.zeros_like(chance.demand[0])
     calm = Exogenous(sales, None, None, None)  # period 0: nothing was ordered or sold, costs are the firm file's
-    cost = world.account(state.on_hand, sales, unserved, torch.zeros_like(state.on_hand), calm)
+    cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
-    for t in range(given.periods):
-        order, now = decide(world, state, t), chance.at(t)
+    for step in play(world, policy, chance, start):
         values = (
-            *_stock(world, state),
+            *_stock(world, step.before),
             *_service(world, sales, unserved),
-            order,
-            _spread(world, world.demand(now)),
+            step.order,
+            _spread(world, step.outcome.demand),
             cost,
         )
         for column, value in zip(COLUMNS, values, strict=True):
             kept[column].append(value)
-        state, outcome = world.step(state, order, now)
-        sales, unserved = outcome.sales, outcome.unserved
-        cost = world.account(state.on_hand, sales, unserved, order, now)
+        sales, unserved = step.outcome.sales, step.outcome.unserved
+        cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period))
     return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
 
 

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from coordinator.live.period_start import Arrays, PeriodStart
+from departments.play.stepping import advance, before_the_first
 from departments.rules.ordering import baseline_levels
 from departments.serving.numpy_policy import Array
 from environment import Exogenous, Feedback, State, World
@@ -35,7 +36,7 @@ class Simulated:
         """Before tick 0."""
         state = self.world.reset(copies)
         zeros = torch.zeros(len(self.world.network.customer_facing), self.world.products, copies)
-        feedback = self.world.no_feedback(copies) if self.world.choice is not None else None
+        feedback = before_the_first(self.world, copies)
         regime = torch.zeros(len(self.world.choice.names), copies) if self.world.choice is not None else None
         cost = self.world.holding(state)
         return self._moment(0, state, feedback, regime, cost, zeros, zeros)
@@ -63,10 +64,7 @@ class Simulated:
         state = State(*(torch.as_tensor(arrays[field]) for field in _STATE))
         now, placed = self.chance(tick, arrays, stream), torch.as_tensor(order, dtype=world.dtype)
         shown = None if exposure is None else torch.as_tensor(exposure, dtype=world.dtype)
-        after, outcome = world.step(state, placed, now, shown)
-        feedback = None
-        if world.choice is not None:
-            feedback = world.feedback(state, placed, now, shown, after, outcome)
+        after, outcome, feedback = advance(world, state, placed, shown, now)
         backlog = state.owed[world.network.internal :] if self.firm.unmet == "backorder" else 0.0 * outcome.sales
         served = (outcome.sales - backlog).clamp_min(0.0)
         return self._moment(tick + 1, after, feedback, now.regime, outcome.cost, outcome.demand, served)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from departments.play.episode import Episodes, Policy, run_costs, run_episodes
-from departments.rules.closed_loop import ClosedLoopPolicy
+from departments.decisions import Policy
+from departments.play.episode import Episodes, run_costs, run_episodes
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, as_column
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World
 
@@ -30,7 +30,7 @@ class CompiledEpisodes:
         self._note(f"not compiled: {reason}")
 
     @torch.inference_mode()
-    def episodes(self, policy: Policy | ClosedLoopPolicy, chance: Exogenous) -> Episodes:
+    def episodes(self, policy: Policy, chance: Exogenous) -> Episodes:
         """See `run_episodes`: the same costs; measures agree up to the rounding of sums."""
         played = self._play(policy, chance, measured=True)
         if played is None:
@@ -49,9 +49,7 @@ class CompiledEpisodes:
     def _first_counted(self) -> int:
         return max(self._eager.firm.periods.warm_up - 1, 0)
 
-    def _play(
-        self, policy: Policy | ClosedLoopPolicy, chance: Exogenous, *, measured: bool
-    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+    def _play(self, policy: Policy, chance: Exogenous, *, measured: bool) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Cost per stock point and episode, and sums of measures; None: it cannot be compiled."""
         if self._compiled is None:
             return None

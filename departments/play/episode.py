@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.rules.closed_loop import ClosedLoopPolicy
-from environment import Exogenous, Outcome, State, World
+from departments.decisions import Policy
+from departments.play.stepping import Step, play
+from environment import Exogenous, State, World
 
 Vector = NDArray[np.float64]
 SHARD = 1024  # copies simulated together: one shard's state stays in the processor's cache
-
-
-class Policy(Protocol):
-    """What decides the whole firm's orders."""
-
-    def order(self, world: World, state: State) -> Tensor:
-        """Wished order quantities, [N, K, E] units."""
 
 
 @dataclass
@@ -77,7 +70,7 @@ def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exog
 
 
 @torch.inference_mode()
-def run_episodes(world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous) -> Episodes:
+def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     """Play one evaluation episode per copy; costs of the periods after the warm-up are counted, salvage at the end.
 
     Args:
@@ -90,49 +83,27 @@ def run_episodes(world: World, policy: Policy | ClosedLoopPolicy, chance: Exogen
     cost = _first_cost(world, end, torch.float64)
     tally = _Tally(world)
     backlog = torch.zeros_like(chance.demand[0])
-    for t, (state, order, end, outcome) in enumerate(_play(world, policy, chance)):
-        if t + 1 >= warm_up:
-            cost += outcome.cost
-            tally.count(state, order, end, outcome.sales, outcome.unserved, backlog, outcome.demand)
+    for step in play(world, policy, chance):
+        end = step.after
+        if step.period + 1 >= warm_up:
+            cost += step.outcome.cost
+            tally.count(step, backlog)
         if firm.unmet == "backorder":
-            backlog = outcome.unserved
+            backlog = step.outcome.unserved
     return tally.episodes(_less_salvage(world, end, cost))
 
 
 @torch.inference_mode()
-def run_costs(world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous) -> Tensor:
+def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
     """Cost per stock point and episode, [N, E] money: `run_episodes` without measures, for searches and selection."""
     warm_up = world.firm.periods.warm_up
     end = world.reset(chance.demand.shape[-1])
     cost = _first_cost(world, end, world.dtype)
-    for t, (_, _, after, outcome) in enumerate(_play(world, policy, chance)):
-        end = after
-        if t + 1 >= warm_up:
-            cost += outcome.cost
+    for step in play(world, policy, chance):
+        end = step.after
+        if step.period + 1 >= warm_up:
+            cost += step.outcome.cost
     return _less_salvage(world, end, cost)
-
-
-def _play(
-    world: World, policy: Policy | ClosedLoopPolicy, chance: Exogenous
-) -> Iterator[tuple[State, Tensor, State, Outcome]]:
-    """State, order, next state and outcome of one step after the other."""
-    state = world.reset(chance.demand.shape[-1])
-    if not isinstance(policy, ClosedLoopPolicy):
-        for t in range(chance.demand.shape[0]):
-            order = world.feasible(policy.order(world, state))
-            after, outcome = world.step(state, order, chance.at(t))
-            yield state, order, after, outcome
-            state = after
-        return
-    choice, memory, feedback = world.chosen(), None, world.no_feedback(chance.demand.shape[-1])
-    for t in range(chance.demand.shape[0]):
-        now = chance.at(t)
-        wished, shown, memory = policy.decide(world, state, feedback, t, memory)
-        order, exposure = world.feasible(wished), choice.feasible(shown)
-        after, outcome = world.step(state, order, now, exposure)
-        feedback = world.feedback(state, order, now, exposure, after, outcome)
-        yield state, order, after, outcome
-        state = after
 
 
 def _first_cost(world: World, state: State, dtype: torch.dtype) -> Tensor:
@@ -160,17 +131,10 @@ class _Tally:
             mean = value.sum(1).mean(-1, dtype=torch.float64)
             self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
-    def count(
-        self,
-        before: State,
-        order: Tensor,
-        after: State,
-        sales: Tensor,
-        unserved: Tensor,
-        backlog: Tensor,
-        demand: Tensor,
-    ) -> None:
+    def count(self, step: Step, backlog: Tensor) -> None:
+        """One period more; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
+        before, order, after, (_, sales, unserved, demand) = step.before, step.order, step.after, step.outcome
         received = before.inventory_position + order - after.inventory_position
         if self._world.firm.unmet == "lost":
             received = self._world.incidence.facing.add_to(received, unserved)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from departments.play.episode import Policy
-from departments.rules.closed_loop import ClosedLoopPolicy
+from departments.decisions import Policy
+from departments.play.stepping import play
 from environment import World
 
 _STREAM = 6  # of chance: episodes that nothing is chosen or reported on
@@ -39,9 +39,7 @@ class OrderCurve:
 
 
 @torch.inference_mode()
-def order_curves(
-    world: World, policy: Policy | ClosedLoopPolicy, *, copies: int = 256, seed: int = 0
-) -> list[list[OrderCurve]]:
+def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int = 0) -> list[list[OrderCurve]]:
     """Play evaluation episodes, and sort the orders of the periods after the warm-up by inventory position.
 
     Args:
@@ -55,24 +53,11 @@ def order_curves(
     """
     length, warm_up = world.firm.periods.evaluate - 1, world.firm.periods.warm_up
     chance = world.draw(length, copies, world.generator(seed, _STREAM, 0))
-    state, memory = world.reset(copies), None
-    feedback = world.no_feedback(copies) if isinstance(policy, ClosedLoopPolicy) else None
     positions, orders = [], []
-    for t in range(length):
-        now, exposure = chance.at(t), None
-        if isinstance(policy, ClosedLoopPolicy) and feedback is not None:
-            wished, shown, memory = policy.decide(world, state, feedback, t, memory)
-            exposure = world.chosen().feasible(shown)
-        elif not isinstance(policy, ClosedLoopPolicy):
-            wished = policy.order(world, state)
-        order = world.feasible(wished)
-        if t + 1 >= warm_up:
-            positions.append(state.inventory_position)
-            orders.append(order)
-        after, outcome = world.step(state, order, now, exposure)
-        if feedback is not None:
-            feedback = world.feedback(state, order, now, exposure, after, outcome)
-        state = after
+    for step in play(world, policy, chance):
+        if step.period + 1 >= warm_up:
+            positions.append(step.before.inventory_position)
+            orders.append(step.order)
     met, did = (torch.cat(parts, -1).double().cpu().numpy() for parts in (positions, orders))
     return [[_order_curve(met[n, k], did[n, k]) for k in range(world.products)] for n in range(world.points)]
 

@@ -14,19 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from departments.rules.closed_loop import Memory
+from departments.decisions import Memory, Policy
+from departments.play.stepping import play
 from environment import Feedback, State, World
 
 _STREAM = 5  # of chance: episodes that nothing else is measured on
 
 
-class Tendency(Protocol):
+class Tendency(Policy, Protocol):
     """A policy that can say how probable each of its recommendations is."""
-
-    def decide(
-        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
-    ) -> tuple[Tensor, Tensor, Memory]:
-        """See `ClosedLoopPolicy`."""
 
     def tendency(
         self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
@@ -62,16 +58,11 @@ def moments(world: World, policy: Tendency, *, states: int, seed: int, groups: i
     length = world.firm.periods.evaluate - 1
     found = []
     for group, period in enumerate(np.linspace(0.1 * length, 0.9 * length, groups).round().astype(int).clip(1)):
-        copies = states // groups
-        chance = world.draw(int(period), copies, world.generator(seed, _STREAM, group))
-        state, feedback, memory = world.reset(copies), world.no_feedback(copies), None
-        for t in range(int(period)):
-            wished, shown, memory = policy.decide(world, state, feedback, t, memory)
-            order, exposure = world.feasible(wished), world.chosen().feasible(shown)
-            after, outcome = world.step(state, order, chance.at(t), exposure)
-            feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
-            state = after
-        found.append(Moment(state, feedback, int(period), memory))
+        chance = world.draw(int(period), states // groups, world.generator(seed, _STREAM, group))
+        *_, last = play(world, policy, chance)
+        if last.feedback is None:
+            raise ValueError(f"{world.firm.name} has no customers, whose reports are part of what is looked at here")
+        found.append(Moment(last.after, last.feedback, int(period), last.memory))
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from departments.decisions import OrdersAlone
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, baseline_levels, echelon_weights
@@ -26,7 +27,7 @@ def quiet(_: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Candidates(OrderUpTo):
+class _Candidates(OrderUpTo, OrdersAlone):
     """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
 
     def order(self, world: World, state: State) -> Tensor:

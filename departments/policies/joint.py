@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from departments.decisions import OrdersAlone
 from departments.numerics.graph import acting_networks
 from departments.policies.policy import PolicyConfig, Snapshot, is_idle, point_of, policy_shapes
 from environment import State, World
@@ -46,7 +47,7 @@ class _Group:
             order[self._where] = (action + 1.0) * self._unit
 
 
-class JointPolicy:
+class JointPolicy(OrdersAlone):
     """Snapshots of departments as one policy of the firm; stock points without a snapshot follow the benchmark."""
 
     def __init__(

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from departments.decisions import Decision, Memory
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.rules.closed_loop import Memory
 from departments.rules.closed_loop_rules import LoopRules
 from environment import Feedback, Outcome, State, World
 from environment.observation import Observer
@@ -113,7 +113,7 @@ def roles(world: World, observer: Observer, configs: Mapping[str, PolicyConfig])
 
 
 class LearnedLoop:
-    """Snapshots of all departments as one `ClosedLoopPolicy`; points without one follow the forecast-driven rule."""
+    """Snapshots of all departments as one policy; points without one follow the forecast-driven rule."""
 
     def __init__(
         self, world: World, observer: Observer, members: Sequence[Role], snapshots: Mapping[str, Snapshot]
@@ -130,13 +130,12 @@ class LearnedLoop:
         self._log_std = {role.name: role.network.log_std(flats[role.name]) for role in self._members}
         self._rows = {role.name: torch.tensor(role.rows, device=world.device) for role in self._members}
 
-    def decide(
-        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
-    ) -> tuple[Tensor, Tensor, Memory]:
-        """Decisions without exploration; see `ClosedLoopPolicy`."""
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Decisions without exploration."""
+        if feedback is None:
+            raise RuntimeError(f"these departments need customers who choose, and {world.firm.name} has none")
         features = self._observer.all_features(state, feedback, period)
-        order, exposure, memory, _ = self.act(world, state, feedback, features, period, memory, {})
-        return order, exposure, memory
+        return Decision(*self.act(world, state, feedback, features, period, memory, {})[:3])
 
     def act(
         self,

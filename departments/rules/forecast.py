@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.rules.closed_loop import Memory
+from departments.decisions import Memory
 from departments.rules.ordering import delivered_cost, echelon_weights
 from environment import Feedback, Firm, Network, State, World
 from environment.customers import Season

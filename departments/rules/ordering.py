@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from departments.decisions import OrdersAlone
 from environment import Firm, Network, State, World
 from heuristics.aggregation import decomposition_aggregation
 from heuristics.base_stock import descendant_weights, echelon_inventory_position
@@ -22,19 +23,16 @@ from heuristics.reorder import best_order_up_to
 Levels = NDArray[np.float64]
 
 
-class Rule(Protocol):
+class Rule(OrdersAlone, Protocol):
     """Anything that decides orders from the state, the same for every copy."""
 
     @property
     def name(self) -> str:
         """As on the command line."""
 
-    def order(self, world: World, state: State) -> Tensor:
-        """Wished order quantities, [N, K, E] units, before the world clips and rounds them."""
-
 
 @dataclass(frozen=True)
-class BaseStock:
+class BaseStock(OrdersAlone):
     """Each point orders up to its level on its own inventory position."""
 
     name: str
@@ -46,7 +44,7 @@ class BaseStock:
 
 
 @dataclass(frozen=True)
-class EchelonBaseStock:
+class EchelonBaseStock(OrdersAlone):
     """Each point orders up to its level on the inventory position of its whole echelon."""
 
     name: str
@@ -61,7 +59,7 @@ class EchelonBaseStock:
 
 
 @dataclass(frozen=True)
-class Reorder:
+class Reorder(OrdersAlone):
     """(s, S): a point orders up to S when its position is at or below s."""
 
     name: str

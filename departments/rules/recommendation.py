@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.rules.closed_loop import Memory
+from departments.decisions import Memory
 from departments.rules.ordering import Rule, delivered_cost
 from environment import Feedback, Firm, State, World
 from heuristics.recommendation import inventory_aware, margin_greedy, shadow_price

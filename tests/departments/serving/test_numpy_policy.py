@@ -9,8 +9,8 @@ from coordinator.learning.settings import LoopSettings, Settings
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import setup_of
+from departments.play.stepping import advance, before_the_first, feasible
 from departments.policies.policy import PolicyConfig
-from departments.rules.closed_loop import ClosedLoopPolicy
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
 
@@ -26,26 +26,19 @@ def both_ways(firm, text, policy=None):
     deciders = {name: NumpyPolicy(bundles.policy(name, text)) for name in departments_of(firm)}
     memories = {name: decider.start(COPIES) for name, decider in deciders.items()}
     chance, state = world.draw(PERIODS, COPIES, world.generator(3)), world.reset(COPIES)
-    feedback, memory = world.no_feedback(COPIES) if world.choice else None, None
+    feedback, memory = before_the_first(world, COPIES), None
     for t in range(PERIODS):
         seen = observer.units(state, feedback, t).double().numpy()
-        exposure = None
-        if isinstance(whole, ClosedLoopPolicy):
-            order, exposure, memory = whole.decide(world, state, feedback, t, memory)
-            exposure = world.chosen().feasible(exposure)
-        else:
-            order = whole.order(world, state)
+        decision = whole.decide(world, state, feedback, t, memory)
+        order, exposure = feasible(world, decision)
         alone = {}
         for name, decider in deciders.items():
             alone[name], memories[name] = decider.decide(seen[decider.rows], memories[name], t)
-        yield order.numpy(), np.stack([alone[name] for name in firm.names])
+        yield decision.order.numpy(), np.stack([alone[name] for name in firm.names])
         if exposure is not None:
             yield exposure.numpy(), alone["recommendation"]
-        order = world.feasible(order)
-        after, outcome = world.step(state, order, chance.at(t), exposure)
-        if feedback is not None:
-            feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
-        state = after
+        state, _, feedback = advance(world, state, order, exposure, chance.at(t))
+        memory = decision.memory
 
 
 @pytest.mark.parametrize(
