@@ -105,7 +105,7 @@ def test_whoever_is_killed_the_run_recovers_by_itself_and_ends_the_same(ray, und
         crews.append(_DeadlyCrew(*args, **kwargs))
         return crews[-1]
 
-    monkeypatch.setattr("coordinator.runs.train.RayCrew", build)
+    monkeypatch.setattr("coordinator.runs.train.RayGroup", build)
     watcher = Record()
     assert final_policies(pair(), GIVEN, tmp_path / "run", Wiring(environments=2), watcher) == undisturbed
     assert crews[0].killed == crews[0].restarts == 3
