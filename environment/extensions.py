@@ -8,6 +8,7 @@ A module is named as `import` names it, or by the path of its file.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 
 _OURS = ("environment", "heuristics", "departments", "coordinator", "firmwide")
 _REMEMBERED: list[str] = []  # an explicit registry, in the order of registration
+INHERITED = "FIRMWIDE_EXTENSIONS"  # environment variable by which a process that Ray starts is told
 
 
 def remember(module: str) -> None:
@@ -60,6 +62,11 @@ def load(wanted: Iterable[str]) -> None:
             continue
         module = _from_file(Path(name).absolute()) if name.endswith(".py") else _imported(name, name)
         remember(module)
+
+
+def load_inherited() -> None:
+    """Load what the process that started this one remembers: a Ray worker does so before it unpacks anything."""
+    load(filter(None, os.environ.get(INHERITED, "").split(os.pathsep)))
 
 
 def _from_file(file: Path) -> str:

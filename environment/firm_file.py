@@ -41,12 +41,14 @@ def built_in_firms() -> list[str]:
     return [*GRID, *sorted(path.stem for path in _FOLDER.glob("*.yaml"))]
 
 
-def load_firm(source: str | Path) -> Firm:
-    """A built-in firm by name, or a firm file.
+def load_firm(source: str | Path | Firm) -> Firm:
+    """A built-in firm by name, or a firm file; a firm stays what it is.
 
     Raises:
         ValueError: one line that names the field, what is allowed and what came.
     """
+    if isinstance(source, Firm):
+        return source
     if str(source) in GRID:
         return parse_firm(grid_firm(str(source)))
     path = Path(source)

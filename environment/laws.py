@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator, validate_call
 
 from environment.fields import Checked, listed, number, refusal, shown, text, whole
 
@@ -223,6 +223,29 @@ class History(Law):
 AnyLaw: TypeAlias = Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | History
 _ADAPTER: TypeAdapter[AnyLaw] = TypeAdapter(Annotated[AnyLaw, Field(discriminator="law")])
 LAW_NAMES = ("fixed", "uniform", "poisson", "poisson_uniform", "negative_binomial", "gamma", "mass", "history")
+_REGISTERED: dict[str, Callable[..., Mass]] = {}  # an explicit registry: laws of users by name
+
+
+def register_law(name: str, law: Callable[..., Mass]) -> None:
+    """Let firm files say `{law: NAME, ...}`: `law` makes the mass function of what else stands there.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    known = _REGISTERED.get(name)
+    if name in LAW_NAMES or (known is not None and known.__module__ != law.__module__):
+        raise ValueError(f"law {name!r} is there already: give yours another name")
+    _REGISTERED[name] = law
+
+
+def _of_user(name: str, fields: Mapping[str, object]) -> MassFunction:
+    """A user's law as the mass function that it is, which every process and file knows."""
+    mass = np.asarray(validate_call(_REGISTERED[name])(**fields), dtype=np.float64)
+    sound = mass.ndim == 1 and 0 < mass.size <= MAX_UNITS + 1 and bool((mass >= 0).all())
+    if not sound or abs(mass.sum() - 1.0) > 1e-6:
+        raise ValueError(f": law {name} must give probabilities of 0, 1, ... units that sum to 1, got {shown(mass)}")
+    values = np.flatnonzero(mass)
+    return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, mass[values])))
 
 
 def parse_law(value: object, folder: Path) -> AnyLaw:
@@ -239,9 +262,12 @@ def parse_law(value: object, folder: Path) -> AnyLaw:
         return Fixed(value=int(value))
     if not isinstance(value, Mapping):
         raise ValueError(f" must be a whole number or a law such as {{law: poisson, mean: 10}}, got {shown(value)}")
-    if value.get("law") not in LAW_NAMES:
-        raise ValueError(f".law must be one of {', '.join(LAW_NAMES)}, got {shown(value.get('law'))}")
+    name = value.get("law")
+    if name not in (*LAW_NAMES, *_REGISTERED):
+        raise ValueError(f".law must be one of {', '.join((*LAW_NAMES, *_REGISTERED))}, got {shown(name)}")
     try:
+        if name in _REGISTERED:
+            return _of_user(name, {key: given for key, given in value.items() if key != "law"})
         return _ADAPTER.validate_python(dict(value), context={"folder": folder})
     except ValidationError as error:
         raise ValueError(refusal(error, skip=frozenset(LAW_NAMES))) from None

@@ -185,6 +185,31 @@ class Observer:
             state.on_hand.new_tensor(phases).view(-1, 1).expand(-1, copies),
         )
 
+    def labels(self) -> list[str]:
+        """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
+
+        WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` (place: SUPPLIER>POINT); with
+        customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`, `sine` and `cosine`.
+        """
+        world, firm = self.world, self.world.firm
+        products = [f"/{product}" if len(firm.products) > 1 else "" for product in firm.products]
+        points = [name + product for name in firm.names for product in products]
+        network, facing = world.network, [firm.names[n] for n in world.network.customer_facing]
+        lines = [f"{a}>{b}" for a, b in network.edge_names[: network.internal]] + [
+            f"{name}>customers" for name in facing
+        ]
+        kinds = ["inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals))]
+        labels = [f"{kind}/{point}" for kind in kinds for point in points]
+        labels += [f"owed/{line}{product}" for line in lines for product in products]
+        if world.choice is None:
+            return labels
+        segments = ["/".join(name) for name in world.choice.names]
+        labels += [f"{kind}/{point}" for kind in ("asked", "handed", "in_transit") for point in points]
+        labels += [f"traffic/{segment}" for segment in segments]
+        labels += [f"exposure/{segment}/{product}" for segment in segments for product in firm.products]
+        periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
+        return labels + [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
+
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
         """Which feature rows the department of a stock point sees, its own position first.
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from coordinator import api
 from coordinator.cli.options import JsonOption, SetOption
-from coordinator.cli.show import complain, settle_on, show, show_json
+from coordinator.cli.show import complain, show, show_json
 
 
 def benchmark(
@@ -55,32 +56,25 @@ def benchmark(
     as_json: JsonOption = False,
 ) -> int:
     """Scheme against scheme over many seeds: tables with 95% intervals, learning curves, every trial's results."""
-    from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
-    from coordinator.report.write import write_report
-
-    request = BenchmarkRequest(
-        tuple(firms or ()),
-        schemes,
-        out,
-        trials,
-        seed,
-        budget,
-        config,
-        episodes,
-        address,
-        workers,
-        backend,
-        as_json,
-        tuple(values or ()),
+    done = api.benchmark(
+        firms or (),
+        schemes=schemes,
+        trials=trials,
+        seed=seed,
+        budget=budget,
+        out=out,
+        config=config,
+        episodes=episodes,
+        address=address,
+        workers=workers,
+        backend=backend,
+        progress=not as_json,
+        values=values or (),
     )
-    settle_on("cpu")
-    done = run_benchmark(request, write_report)
     if as_json:
         show_json(done.to_json())
     else:
-        from coordinator.experiments.tables import for_terminal
-
-        show(for_terminal(done.tables(), done.episodes))
+        show(done)
     for trial, reason in done.failed.items():
         complain(f"{trial} failed: {reason}; the same command tries it again")
     return 1 if done.failed else 0

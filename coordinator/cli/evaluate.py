@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from coordinator import api
 from coordinator.cli.options import DeviceOption, FirmArgument, JsonOption, SeedOption
-from coordinator.cli.show import settle_on, show, show_json
+from coordinator.cli.show import show, show_json
 
 
 def evaluate(
@@ -32,18 +33,6 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
-    from coordinator.evaluation.evaluate import evaluate as compare
-    from environment import load_firm
-
-    loaded = load_firm(firm)
-    settle_on(device)
-    twice = sorted({name for name in policy if policy.count(name) > 1})
-    if twice:
-        raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
     note = partial(print, file=sys.stderr) if compiled else None
-    done = compare(loaded, policy, episodes=episodes, seed=seed, device=device, compiled=note)
-    if as_json:
-        return show_json(done.to_json())
-    from coordinator.evaluation.table import comparison
-
-    return show(comparison(done, policy[0]))
+    done = api.evaluate(firm, policy, episodes=episodes, seed=seed, device=device, compiled=note)
+    return show_json(done.to_json()) if as_json else show(done)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.options import JsonOption, SeedOption
-from coordinator.cli.show import settle_on, show, show_json
+from coordinator.cli.show import show, show_json
 
 
 def explain(
@@ -21,8 +21,9 @@ def explain(
 ) -> None:
     """Does the agent behave as theory says? Sweeps each decision; leaves explain.png and regions.png in the run."""
     from coordinator.explain.show import explain_run, findings_table
+    from coordinator.workers.process import settle
 
-    settle_on("cpu")
+    settle()
     found = explain_run(run, states=states, seed=seed)
     if as_json:
         return show_json(found.to_json())

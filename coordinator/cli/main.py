@@ -7,8 +7,8 @@ imported by the command that needs it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -35,12 +35,26 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown option
 
 app = typer.Typer(
     name="firmwide",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
     app.command()(command)
+
+
+def register_command(function: Callable[..., Any]) -> None:
+    """Add a subcommand of a user's own; one of the same name from the same module takes its place.
+
+    Raises:
+        ValueError: there is a subcommand of that name already.
+    """
+    for known in app.registered_commands:
+        if known.callback is not None and known.callback.__name__ == function.__name__:
+            if known.callback.__module__ != function.__module__:
+                raise ValueError(f"there is a subcommand {function.__name__!r} already: name yours otherwise")
+            app.registered_commands.remove(known)
+            break
+    app.command()(function)
 
 
 def main() -> None:
@@ -51,7 +65,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
     try:
-        status = app(list(arguments), prog_name="firmwide", standalone_mode=False)
+        rest = _with_extensions(list(arguments))
+        status = app(rest, prog_name="firmwide", standalone_mode=False)
     except _UsageError as error:
         return _refuse(f"{error.format_message()} (see `firmwide --help`)", 2)  # type: ignore[attr-defined]
     except ValueError as error:
@@ -61,6 +76,20 @@ def run(arguments: Sequence[str]) -> int:
     except (RuntimeError, OSError) as error:
         return _refuse(str(error), 1)
     return status if isinstance(status, int) else 0
+
+
+def _with_extensions(arguments: list[str]) -> list[str]:
+    """Load what `--import` names, before anything says which commands, schemes and laws there are; what is left."""
+    while arguments and arguments[0].partition("=")[0] == "--import":
+        _, equals, name = arguments.pop(0).partition("=")
+        if not equals:
+            if not arguments:
+                raise ValueError("--import needs a module or a .py file")
+            name = arguments.pop(0)
+        from environment import extensions
+
+        extensions.load([name])
+    return arguments
 
 
 def _refuse(message: str, status: int) -> int:
@@ -80,7 +109,18 @@ def firmwide(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
+    _import: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE|FILE",
+            show_default=False,
+            help="Rules, schemes, laws and subcommands of your own; stands first, repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """The departments of a firm, learning together and running together."""
+    if _import:
+        raise ValueError("--import must stand first: firmwide --import MODULE|FILE ...")
     if context.invoked_subcommand is None:
         sys.stdout.write(f"{context.get_help()}\n")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.show import settle_on
+from coordinator import api
 
 
 def report(
@@ -19,7 +19,4 @@ def report(
     ] = None,
 ) -> None:
     """One html file with pictures and tables of a run or a benchmark, finished or not; it opens from disk."""
-    from coordinator.report.write import write_report
-
-    settle_on("cpu")
-    print(write_report(folder, out))
+    print(api.report(folder, out))

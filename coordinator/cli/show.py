@@ -1,4 +1,4 @@
-"""What commands print, and how a process is set up for them."""
+"""What commands print."""
 
 from __future__ import annotations
 
@@ -26,18 +26,3 @@ def show_json(content: Any) -> None:  # noqa: ANN401
 def complain(message: str) -> None:
     """One line on stderr."""
     sys.stderr.write(f"firmwide: {' '.join(message.split())}\n")
-
-
-def settle_on(device: str) -> None:
-    """Small tensors are fastest on one thread; a device that is not there is refused here."""
-    import torch
-
-    from coordinator.workers.process import settle
-
-    settle()
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}"
-        ) from None

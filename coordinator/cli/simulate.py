@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coordinator import api
 from coordinator.cli.options import FirmArgument, SeedOption
 
 
@@ -37,10 +38,6 @@ def simulate(
     With several products every file has a column `product` too. Rows are needed for every period and stock point
     (demand: those that face customers; suppliers: those with several suppliers and something to order).
     """
-    from coordinator.evaluation.simulate import GivenFiles
-    from coordinator.evaluation.simulate import simulate as simulate_episode
-    from environment import load_firm
-
-    files = GivenFiles(orders, demand, lead_times, suppliers, initial)
-    cost = simulate_episode(load_firm(firm), out, files, policy=policy, periods=periods, seed=seed)
-    sys.stderr.write(f"{out}: cost of all periods {cost:.10g}\n")
+    files = {"orders": orders, "demand": demand, "lead_times": lead_times, "suppliers": suppliers, "initial": initial}
+    done = api.simulate(firm, policy=policy, **files, periods=periods, seed=seed, out=out)
+    sys.stderr.write(f"{out}: cost of all periods {done.cost:.10g}\n")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from coordinator import api
 from coordinator.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
-from coordinator.cli.show import settle_on, show, show_json
+from coordinator.cli.show import show, show_json
 
 
 def train(
@@ -97,40 +97,29 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a firm's departments, then compare them with the benchmarks on fresh episodes."""
-    started = time.monotonic()
-    from coordinator.experiments.train import TrainRequest, run_training
-
-    wiring = {
-        "backend": backend,
-        "address": address,
-        "environments": environments,
-        "departments_per_process": departments_per_process,
-        "execution": execution,
-        "department_gpus": department_gpus,
-        "critic_gpus": critic_gpus,
-    } | ({} if threads is None else {"threads": threads})
-    settings = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
-    settle_on(device)
-    others = tuple(beside or ())
-    request = TrainRequest(
+    done = api.train(
         firm,
-        settings,
-        config,
-        order,
-        observation,
-        budget,
-        wiring,
-        run,
-        resume,
-        episodes,
-        as_json,
-        others,
-        compiled,
-        values=tuple(values or ()),
+        scheme=scheme,
+        run=run,
+        seed=seed,
+        budget=budget,
+        config=config,
+        order=order,
+        observation=observation,
+        episodes=episodes,
+        beside=beside or (),
+        device=device,
+        compiled=compiled,
+        resume=resume,
+        progress=not as_json,
+        backend=backend,
+        threads=threads,
+        address=address,
+        environments=environments,
+        departments_per_process=departments_per_process,
+        department_gpus=department_gpus,
+        critic_gpus=critic_gpus,
+        execution=execution,
+        values=values or (),
     )
-    done = run_training(request, started)
-    if as_json:
-        return show_json(done.to_json())
-    from coordinator.evaluation.table import comparison
-
-    return show(comparison(done, next(iter(done.results))))
+    return show_json(done.result) if as_json else show(done)

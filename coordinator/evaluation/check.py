@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,24 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from coordinator.shown import Shown
 from departments.rules.ordering import baseline_levels
 from environment import Firm, Network
+
+
+@dataclass(frozen=True, repr=False)
+class Check(Shown):
+    """What there is to know of a checked firm before anybody decides anything."""
+
+    facts: dict[str, Any]
+
+    def __rich__(self) -> RenderableType:
+        """The network as a tree, then a table."""
+        return drawn(self.facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `check --json` prints."""
+        return self.facts
 
 
 def facts(firm: Firm) -> dict[str, Any]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from coordinator.evaluation.table import Evaluation
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import loop_policies, scaling_of
@@ -25,68 +22,6 @@ from environment import Firm, World
 from environment.observation import Observer
 
 _REPORT_STREAM = 0  # of evaluation episodes: nothing is ever chosen on them
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results of several policies on the same episodes."""
-
-    firm: Firm
-    episodes: int
-    results: dict[str, Episodes]
-
-    def difference(self, name: str, base: str) -> tuple[float, float]:
-        """Cost of `name` less that of `base`: mean of paired differences, and its standard error, money an episode."""
-        paired = self.results[name].cost - self.results[base].cost
-        return float(paired.mean()), _standard_error(paired)
-
-    def mean(self, name: str) -> tuple[float, float]:
-        """Cost and its standard error, money an episode."""
-        cost = self.results[name].cost
-        return float(cost.mean()), _standard_error(cost)
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `evaluate --json` prints; profit instead of cost where prices are set."""
-        sign, word = (-1.0, "profit") if self.firm.earns else (1.0, "cost")
-        policies = {}
-        for name, episodes in self.results.items():
-            mean, error = self.mean(name)
-            versus = {}
-            for base in self.results:
-                if base != name:
-                    difference, spread = self.difference(name, base)
-                    versus[base] = {"difference": sign * difference, "se": spread}
-            policies[name] = {
-                word: {"mean": sign * mean, "se": error},
-                "fill_rate": float(np.average(episodes.fill_rate, weights=episodes.demand)),
-                "cycle_service_level": float(episodes.full_service.mean()),
-                "on_hand": float(episodes.on_hand.sum()),
-                "backlog" if self.firm.unmet == "backorder" else "lost_sales": float(episodes.unserved.sum()),
-                "stock_points": self._stock_points(episodes),
-                "versus": versus,
-            }
-        return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies}
-
-    def _stock_points(self, episodes: Episodes) -> dict[str, dict[str, float]]:
-        facing = self.firm.customer_facing
-        points = {}
-        for n, name in enumerate(self.firm.names):
-            points[name] = {
-                "cost": float(episodes.point_cost[n]),
-                "on_hand": float(episodes.on_hand[n]),
-                "order_quantity": float(episodes.order_quantity[n]),
-                "bullwhip_ratio": float(episodes.bullwhip_ratio[n]),
-                "inventory_turns": float(episodes.inventory_turns[n]),
-            }
-            if name in facing:
-                c = facing.index(name)
-                points[name]["fill_rate"] = float(episodes.fill_rate[c])
-                points[name]["cycle_service_level"] = float(episodes.full_service[c])
-        return points
-
-
-def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,11 +26,15 @@ from coordinator.evaluation.episode_files import (
     lead_time_of,
     supplier_rank,
 )
+from coordinator.shown import Shown
 from departments.decisions import Decision, Memory, Policy
 from departments.named_policies import parse_rule
 from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -73,24 +78,57 @@ class _AsGiven:
         return Decision(torch.as_tensor(self.orders[period], dtype=world.dtype)[..., None])
 
 
+@dataclass(frozen=True, repr=False)
+class Episode(Shown):
+    """One episode, period by period."""
+
+    firm: Firm
+    columns: Mapping[str, Array]  # [T, N, K] each, as in the states file
+
+    @property
+    def cost(self) -> float:
+        """Of all periods, money."""
+        return float(self.columns["cost"].sum())
+
+    @property
+    def states(self) -> pd.DataFrame:
+        """One row per period, stock point and product."""
+        import pandas as pd
+
+        axes = [range(len(self.columns["cost"])), self.firm.names, self.firm.products]
+        index = pd.MultiIndex.from_product(axes, names=["period", "stock_point", "product"])
+        return pd.DataFrame({name: values.ravel() for name, values in self.columns.items()}, index).reset_index()
+
+    def __rich__(self) -> str:
+        """One line."""
+        return f"{self.firm.name}: cost of all {len(self.columns['cost'])} periods {self.cost:.10g}"
+
+
 def simulate(
-    firm: Firm, out: Path, files: GivenFiles, *, policy: str | None = None, periods: int | None = None, seed: int = 0
-) -> float:
-    """Run one episode and write its states; returns its cost over all periods.
+    firm: Firm,
+    files: GivenFiles,
+    *,
+    policy: str | None = None,
+    periods: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+) -> Episode:
+    """Run one episode, and write its states if `out` says where.
 
     Raises:
         ValueError: one line that names the file, the row and the cure; nothing has been written then.
     """
-    check_out(out, [path for path in (getattr(files, field.name) for field in fields(files)) if path])
+    if out is not None:
+        check_out(out, [path for path in (getattr(files, field.name) for field in fields(files)) if path])
     if policy and files.orders:
         raise ValueError("--policy and --orders both decide the orders: give one of them")
     given = read_given(firm, files, periods)
     decides = parse_rule(policy or DEFAULT_POLICY, firm) if given.orders is None else _AsGiven(given.orders)
     world = world_of(firm, given)
-    chance = chance_of(world, given, seed)
-    columns = run(world, decides, chance, given)
-    write_states(out, firm, columns)
-    return float(columns["cost"].sum())
+    columns = run(world, decides, chance_of(world, given, seed), given)
+    if out is not None:
+        write_states(out, firm, columns)
+    return Episode(firm, columns)
 
 
 def check_out(out: Path, read: list[Path]) -> None:

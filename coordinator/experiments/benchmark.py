@@ -20,21 +20,25 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
 from coordinator.experiments.options import budget, checked, config_file, flat, with_values
 from coordinator.experiments.progress import BenchmarkDisplay
-from coordinator.experiments.tables import Line, Row, as_markdown, lines_of, rows_of, write_rows
+from coordinator.experiments.tables import Line, Row, as_markdown, for_terminal, lines_of, rows_of, write_rows
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.schemes.setup import setup_of
+from coordinator.shown import Shown
 from coordinator.storage.policies import write_atomically
 from coordinator.version import program_version
 from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
 from environment import Firm, load_firm
 from environment.grid import GRID
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Tasks = Generator[tuple[Trial, Finished | Exception], None, None]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
@@ -72,8 +76,8 @@ class BenchmarkRequest:
         return shlex.join([*words, "--episodes", str(self.episodes), "--out", str(self.out)])
 
 
-@dataclass
-class Benchmark:
+@dataclass(repr=False)
+class Benchmark(Shown):
     """The trials of a request and what has come of them."""
 
     out: Path
@@ -83,6 +87,10 @@ class Benchmark:
     results: dict[Path, Finished] = field(default_factory=dict)  # by folder
     failed: dict[str, str] = field(default_factory=dict)  # trial -> the last line of its error
     report: Callable[[Path], object] = Path  # writes the html file about the folder
+
+    def __rich__(self) -> RenderableType:
+        """A table per firm."""
+        return for_terminal(self.tables(), self.episodes)
 
     def of(self, firm: str) -> list[Finished]:
         """The finished trials of a firm, in the order of the plan."""
@@ -210,7 +218,7 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
                 own = settings[scheme].model_copy(update={"seed": seed})
                 folder = out / "runs" / firm.name / scheme / str(seed)
                 trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1]))
-    plain = checked(Settings, given).model_dump(mode="json", exclude={"scheme", "seed"})
+    plain = checked(Settings, given).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks
 

@@ -31,14 +31,16 @@ def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> 
         raise ValueError(prefix + refusal(error).lstrip(". ")) from None
 
 
-def config_file(path: Path | None) -> dict[str, Any]:
+def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings that `--config` gives, not yet checked: a file's, or built-in ones by name, such as `paper`.
+
+    A mapping counts as the content of a file.
 
     Raises:
         ValueError: the file cannot be read, or is no mapping.
     """
-    if path is None:
-        return {}
+    if path is None or isinstance(path, Mapping):
+        return dict(path or {})
     if not path.exists() and path.parent == Path() and not path.suffix:
         built_in = Path(__file__).with_name("configs")
         names = sorted(file.stem for file in built_in.glob("*.yaml"))

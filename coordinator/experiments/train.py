@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coordinator.evaluation.evaluate import (
-    Evaluation,
-    baseline_policies,
-    evaluate,
-    load_policy_or_rule,
-    trained_policy,
-)
+from coordinator.evaluation.evaluate import baseline_policies, evaluate, load_policy_or_rule, trained_policy
+from coordinator.evaluation.table import Evaluation
 from coordinator.experiments.display import Display
 from coordinator.experiments.learning_curve import learning_curve
 from coordinator.experiments.options import budget, checked, config_file, with_values
+from coordinator.experiments.run import Run
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
@@ -34,11 +30,11 @@ _REPORT_SEED = 1_000_003  # added to the run's seed: the comparison is on episod
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """The options of the command as they came."""
+    """The arguments of `coordinator.api.train` as they came."""
 
-    firm: str | None
+    firm: Firm | str | Path | None
     settings: Mapping[str, Any]
-    config: Path | None
+    config: Path | Mapping[str, Any] | None
     order: str | None
     observation: str | None
     budget: str | None
@@ -53,7 +49,7 @@ class TrainRequest:
     values: Sequence[str] = ()  # KEY=VALUE
 
 
-def run_training(request: TrainRequest, started: float) -> Evaluation:
+def run_training(request: TrainRequest, started: float) -> Run:
     """Train, compare, and leave everything in the run folder.
 
     Raises:
@@ -92,7 +88,7 @@ def run_training(request: TrainRequest, started: float) -> Evaluation:
         write_atomically(run.path / "result.json", json.dumps(result, indent=1) + "\n")
         watcher.note(f"learning curve in {learning_curve(run)}")
         watcher.finished(result)
-    return done
+    return Run(run.path, done)
 
 
 def compare_with_baselines(

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.evaluation.evaluate import Evaluation, baseline_policies, evaluate, trained_policy
+from coordinator.evaluation.evaluate import baseline_policies, evaluate, trained_policy
+from coordinator.evaluation.table import Evaluation
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.runs.train import train

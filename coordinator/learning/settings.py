@@ -13,6 +13,7 @@ from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import FAST, SLOW, StepLaw
 from departments.numerics.graph import GraphConfig
 from departments.policies.policy import PolicyConfig
+from environment.extensions import names
 from environment.fields import Checked
 from environment.observation import Scaling
 
@@ -99,6 +100,7 @@ class Settings(Checked):
     seconds: float | None = Field(default=None, gt=0)  # budget of wall time, start-up included
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     device: str = "cpu"
+    extensions: tuple[str, ...] = Field(default_factory=lambda: tuple(names()))  # modules of a user's own that it needs
     compiled: bool = True  # learn and roll out in C++ where the machine has a compiler, and the firm and network allow
 
     @model_validator(mode="before")

@@ -28,7 +28,7 @@ from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
-from environment import Firm, load_firm
+from environment import Firm, extensions, load_firm
 
 METRICS = (
     "iteration",
@@ -99,13 +99,15 @@ class RunFolder:
         return load_firm(self.path / "firm.yaml")
 
     def settings(self) -> Settings:
-        """The settings of the run.
+        """The settings of the run, once the modules that they need are imported.
 
         Raises:
-            ValueError: they are missing or damaged.
+            ValueError: they are missing or damaged, or such a module cannot be imported.
         """
         try:
-            return Settings.model_validate_json((self.path / "settings.json").read_text())
+            written = (self.path / "settings.json").read_text()
+            extensions.load(_extensions(written))
+            return Settings.model_validate_json(written)
         except (OSError, UnicodeDecodeError, ValidationError) as error:
             raise ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}") from None
 
@@ -179,6 +181,14 @@ class RunFolder:
             ValueError: there is none.
         """
         return load_checkpoint(self.checkpoint_file)
+
+
+def _extensions(written: str) -> list[str]:
+    try:
+        named = json.loads(written)["extensions"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # none, or what `Settings` refuses better
+    return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def write_levels(file: Path, firm: Firm, levels: NDArray[np.float64]) -> None:

@@ -7,6 +7,8 @@ import os
 import socket
 from typing import Any
 
+from environment import extensions
+
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -35,7 +37,11 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None) 
         if scratch is not None:
             where["_temp_dir"] = scratch
     else:
-        where = {"address": address, "runtime_env": {"env_vars": _THREADS}}
+        where = {"address": address, "runtime_env": {"env_vars": dict(_THREADS)}}
+    if names := extensions.names_for_others():
+        environment = where.setdefault("runtime_env", {"env_vars": {}})
+        environment["env_vars"][extensions.INHERITED] = os.pathsep.join(names)
+        environment["worker_process_setup_hook"] = "environment.extensions.load_inherited"
     import ray
 
     if ray.is_initialized():

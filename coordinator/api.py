@@ -1,0 +1,266 @@
+"""What `import firmwide` offers and the command calls: a function for each thing to do, by the same words in both.
+
+What takes long to import is imported by the function that needs it. Bad input is a ValueError of one line. While they
+work, tensors are computed on one thread, which is fastest for small ones.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coordinator.evaluation.check import Check
+    from coordinator.evaluation.simulate import Episode
+    from coordinator.evaluation.table import Evaluation
+    from coordinator.experiments.benchmark import Benchmark
+    from coordinator.experiments.run import Run
+    from coordinator.runs.watcher import Watcher
+    from environment import Firm
+
+
+def check(firm: Firm | str | Path) -> Check:
+    """Validate a firm: its network, benchmark levels, protection intervals and mean demands.
+
+    Args:
+        firm: here and below a checked firm, the name of a built-in one, or a firm file.
+    """
+    from coordinator.evaluation.check import Check, facts
+    from environment import load_firm
+
+    return Check(facts(load_firm(firm)))
+
+
+def simulate(
+    firm: Firm | str | Path,
+    *,
+    policy: str | None = None,
+    orders: str | Path | None = None,
+    demand: str | Path | None = None,
+    lead_times: str | Path | None = None,
+    suppliers: str | Path | None = None,
+    initial: str | Path | None = None,
+    periods: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Episode:
+    """One episode, period by period; what is not given is drawn from the firm's laws.
+
+    Args:
+        firm: which.
+        policy: the rule that orders; decomposition-aggregation by default.
+        orders: csv file, as all that follow: period, stock_point, (product,) quantity.
+        demand: the same.
+        lead_times: period, from, to, (product,) periods.
+        suppliers: period, stock_point, (product,) supplier.
+        initial: stock_point, (product,) on_hand.
+        periods: how many; as the files, or the firm's evaluation, by default.
+        seed: of what is drawn.
+        out: csv file for the states.
+    """
+    from coordinator.evaluation.simulate import GivenFiles
+    from coordinator.evaluation.simulate import simulate as simulate_episode
+    from environment import load_firm
+
+    files = GivenFiles(
+        *(None if file is None else Path(file) for file in (orders, demand, lead_times, suppliers, initial))
+    )
+    written = None if out is None else Path(out)
+    return simulate_episode(load_firm(firm), files, policy=policy, periods=periods, seed=seed, out=written)
+
+
+def evaluate(
+    firm: Firm | str | Path,
+    policies: Sequence[str],
+    *,
+    episodes: int = 4096,
+    seed: int = 0,
+    device: str = "cpu",
+    compiled: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Compare policies on the same fresh episodes: means with standard errors, paired differences, service and stock.
+
+    Args:
+        firm: which.
+        policies: rules, such as `base-stock:NAME=LEVEL,...`, and run folders.
+        episodes: how many, the same for all policies.
+        seed: of the episodes.
+        device: where tensors live, cpu or cuda.
+        compiled: let rules act in a world that the machine's C++ compiler makes, and say here what it took.
+    """
+    from coordinator.evaluation.evaluate import evaluate as compare
+    from environment import load_firm
+
+    loaded = load_firm(firm)
+    with _settled(device):
+        if twice := sorted({name for name in policies if list(policies).count(name) > 1}):
+            raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
+        return compare(loaded, policies, episodes=episodes, seed=seed, device=device, compiled=compiled)
+
+
+def train(
+    firm: Firm | str | Path | None = None,
+    *,
+    scheme: str | None = None,
+    run: str | Path | None = None,
+    seed: int = 0,
+    budget: str | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    order: str | None = None,
+    observation: str | None = None,
+    episodes: int = 4096,
+    beside: Sequence[str | Path] = (),
+    device: str = "cpu",
+    compiled: bool = False,
+    resume: bool = False,
+    progress: bool | None = None,
+    values: Sequence[str] = (),
+    watchers: Sequence[Watcher] = (),
+    **wiring: Any,  # noqa: ANN401
+) -> Run:
+    """Train a firm's departments, then compare them with the benchmarks on fresh episodes.
+
+    Args:
+        firm: which; none to go on with a run.
+        scheme: how; see `firmwide train --help` for all. By default the paper's for firms of this kind.
+        run: its folder; by default a new one in runs/.
+        seed: same seed, same numbers.
+        budget: wall time such as `120s`, environment steps such as `1e7`, `quick` or `paper`; else until done.
+        config: settings that differ from the defaults: a YAML file, a built-in name such as `paper`, or a mapping.
+        order: of the departments' turns.
+        observation: what departments see.
+        episodes: fresh ones, of the comparison.
+        beside: run folders that stand in the comparison too.
+        device: where tensors live, cpu or cuda.
+        compiled: say what compiling the world for the tuning of base-stock levels took.
+        resume: go on from the checkpoint in `run`.
+        progress: show it on stderr; by default on a terminal and in a notebook.
+        values: single settings on top of `config`, such as `ppo.learning_rate=5e-4`.
+        watchers: objects that are told what happens; see `coordinator.runs.watcher`.
+        **wiring: where it happens, without a change of the result: `backend` (`ray` or `local`), `threads`, `address`,
+            `environments`, `departments_per_process`, `department_gpus`, `critic_gpus`, `execution`.
+    """
+    started = time.monotonic()
+    from coordinator.experiments.train import TrainRequest, run_training
+
+    given: dict[str, Any] = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
+    request = TrainRequest(
+        firm=firm,
+        settings=given,
+        config=config if config is None or isinstance(config, Mapping) else Path(config),
+        order=order,
+        observation=observation,
+        budget=budget,
+        wiring={name: value for name, value in wiring.items() if value is not None},
+        run=None if run is None else Path(run),
+        resume=resume,
+        episodes=episodes,
+        quiet=not _watched(progress),
+        beside=tuple(map(Path, beside)),
+        compiled=compiled,
+        watchers=watchers,
+        values=values,
+    )
+    with _settled(device):
+        return run_training(request, started)
+
+
+def benchmark(
+    firms: Sequence[str],
+    *,
+    schemes: str = "all",
+    trials: int = 20,
+    seed: int = 0,
+    budget: str | None = None,
+    out: str | Path = "runs/benchmark",
+    config: str | Path | None = None,
+    episodes: int = 4096,
+    address: str | None = None,
+    workers: int | None = None,
+    backend: str = "ray",
+    progress: bool | None = None,
+    values: Sequence[str] = (),
+) -> Benchmark:
+    """Scheme against scheme over many seeds; what is finished in the folder is not repeated.
+
+    Args:
+        firms: built-in firms, firm files, or `all`: the 30 of the grid.
+        schemes: names with commas between; `all` are those that fit the firm.
+        trials: seeds per firm and scheme.
+        seed: the first of them.
+        budget: of a trial, as of `train`.
+        out: the folder for everything.
+        config: settings, as of `train`.
+        episodes: fresh ones of the report, the same for all of a firm.
+        address: of a running Ray cluster.
+        workers: trials at a time; by default as many as there are cores.
+        backend: `ray` side by side, `local` one by one in this process.
+        progress: as of `train`.
+        values: as of `train`.
+    """
+    from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
+    from coordinator.report.write import write_report
+
+    settings = None if config is None else Path(config)
+    request = BenchmarkRequest(
+        firms=tuple(firms),
+        schemes=schemes,
+        out=Path(out),
+        trials=trials,
+        seed=seed,
+        budget=budget,
+        config=settings,
+        episodes=episodes,
+        address=address,
+        workers=workers,
+        backend=backend,
+        quiet=not _watched(progress),
+        values=tuple(values),
+    )
+    with _settled("cpu"):
+        return run_benchmark(request, write_report)
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write one html file with pictures and tables of a run or a benchmark, finished or not.
+
+    Args:
+        folder: of the run or the benchmark.
+        out: the html file; by default in the folder.
+
+    Returns:
+        Where it is.
+    """
+    from coordinator.report.write import write_report
+
+    with _settled("cpu"):
+        return write_report(Path(folder), None if out is None else Path(out))
+
+
+def _watched(progress: bool | None) -> bool:
+    return (sys.stderr.isatty() or "ipykernel" in sys.modules) if progress is None else progress
+
+
+@contextmanager
+def _settled(device: str) -> Iterator[None]:
+    """Set this process up for small tensors, and give the caller's threads back; refuse a device that is not there."""
+    import torch
+
+    from coordinator.workers.process import settle
+
+    threads = torch.get_num_threads()
+    settle()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}"
+        ) from None
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,35 @@
+"""What shows itself: as text where it is printed, as html in a notebook."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_WIDTH = 160  # characters, enough for the widest table
+_HTML = "<pre style='font-family: monospace; line-height: 1.3; white-space: pre'>{code}</pre>"
+
+
+class Shown:
+    """Shows what `__rich__` gives."""
+
+    def __rich__(self) -> RenderableType:
+        """For rich, on a terminal."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """The same as plain text."""
+        return self._drawn().export_text().rstrip()
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return self._drawn().export_html(inline_styles=True, code_format=_HTML)
+
+    def _drawn(self) -> Console:
+        from rich.console import Console
+
+        console = Console(record=True, width=_WIDTH, file=io.StringIO(), highlight=False, markup=False)
+        console.print(self)
+        return console

@@ -1,0 +1,39 @@
+"""How a user adds something of their own: put it into a module, register it there, and import that module.
+
+`docs/extending.md` has a complete example of each. What is registered is known by its name wherever the module is
+imported; runs and firms in operation remember the module and import it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from environment import extensions
+from environment.laws import register_law
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def law(name: str) -> Callable[[Function], Function]:
+    """Let firm files say `{law: NAME, ...}`.
+
+    A decorator of a function from what else stands there (its arguments, with their types) to the probabilities of
+    0, 1, 2, ... units.
+    """
+
+    def registered(function: Function) -> Function:
+        register_law(name, function)
+        extensions.remember(function.__module__)
+        return function
+
+    return registered
+
+
+def command(function: Function) -> Function:
+    """Let `firmwide` have a subcommand of the function's name; its arguments are declared as typer's are."""
+    from coordinator.cli.main import register_command
+
+    register_command(function)
+    extensions.remember(function.__module__)
+    return function
