@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.decisions import Decision
+from departments.numerics.actions import action_to_order
 from departments.play.stepping import advance, before_the_first, feasible
 from departments.policies.loop import RECOMMENDATION
 from departments.rules.ordering import baseline_levels
@@ -73,10 +74,10 @@ class FirmCore:
         self.chance: Exogenous  # of the episode, [T] periods
         self.state: State
         self._report: Feedback | None = None
-        self._residual = form == "residual"
+        self._form = form
         size = (self.world.points, self.world.products, 1)
         self._level = self.observer.level.view(size)
-        self._unit = REACH * self.observer.spread.view(size) if self._residual else self.world.max_order / 2.0
+        self._unit = REACH * self.observer.spread.view(size) if form == "residual" else self.world.max_order / 2.0
 
     @torch.inference_mode()
     def begin(self, seed: int) -> None:
@@ -128,10 +129,7 @@ class FirmCore:
         """What an action means."""
         world = self.world
         wished = action[: self.orders].view(world.points, world.products, -1)
-        if self._residual:
-            order = self._level - self.state.inventory_position + self._unit * wished
-        else:
-            order = (wished + 1.0) * self._unit
+        order = action_to_order(self._form, self._level - self.state.inventory_position, self._unit, wished)
         if world.choice is None:
             return Decision(order)
         return Decision(order, (action[self.orders :].view(-1, world.products, self.copies) + 1.0) / 2.0)

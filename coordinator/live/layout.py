@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from departments.numerics.actions import feasible_order
 from departments.serving.numpy_policy import Array
 
 
@@ -39,7 +40,7 @@ class FirmLayout:
 
     def feasible_order(self, point: int, wish: Array) -> Array:
         """Orders [K, E] of a point as the world accepts them: within [0, max_order], whole units."""
-        return np.asarray(np.rint(np.clip(wish, 0.0, self.max_order[point][:, None])))
+        return np.asarray(feasible_order(wish, self.max_order[point][:, None]))
 
     def feasible_exposure(self, wish: Array) -> Array:
         """Exposures [S, K, E] as the world accepts them: in [0, 1], 0 where not sold, scaled down to the slots."""

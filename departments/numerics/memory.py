@@ -1,5 +1,6 @@
 """Policy networks with memory: a gated recurrent unit, or the last observations side by side, or none.
 
+They act on numpy arrays, as in operation, and on torch tensors alike; torch is imported only where they learn.
 Source of the unit: Cho et al. (2014), in the form of torch.nn.GRU. What the head sees is the observation beside the
 unit's state, so that memory adds to what is seen now.
 """
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from departments.numerics.networks import Activation, Parameters, Shapes, forward, initial_parameters
+from departments.numerics.layout import ArrayShapes, layer_shapes, paired, views
+from heuristics.arrays import AnyArray, affine, alike, array_module, lerp, multiply_add, sigmoid
 
 MemoryKind = Literal["none", "stack", "gru"]
 
@@ -23,7 +24,8 @@ MemoryKind = Literal["none", "stack", "gru"]
 class MemoryNetwork:
     """A network whose parameters lie in one flat vector: the GRU's, then the perceptron's, then the log stds.
 
-    `act` takes copies last and carries the memory from one period to the next; `outputs` takes whole sequences.
+    Acting takes copies last and carries the memory from one period to the next; `sequence_outputs` takes whole
+    sequences.
     """
 
     observed: int  # F, length of one observation
@@ -32,7 +34,7 @@ class MemoryNetwork:
     hidden: tuple[int, ...]
     outputs: int
     log_stds: int  # actions with a standard deviation of their own
-    activation: Activation = "relu"
+    activation: Literal["relu", "tanh"] = "relu"
 
     @property
     def recorded(self) -> int:
@@ -45,50 +47,46 @@ class MemoryNetwork:
         return {"none": 0, "gru": self.size, "stack": self.observed * (self.size - 1)}[self.kind]
 
     @property
-    def _perceptron(self) -> Shapes:
-        inputs = self.recorded + (self.size if self.kind == "gru" else 0)
-        return Shapes(inputs, self.hidden, self.outputs)
+    def _gates(self) -> ArrayShapes:
+        size = self.size
+        return [(3 * size, self.observed), (3 * size, size), (3 * size,), (3 * size,)] if self.kind == "gru" else []
 
     @property
-    def _gate_sizes(self) -> list[int]:
-        if self.kind != "gru":
-            return []
-        return [3 * self.size * self.observed, 3 * self.size * self.size, 3 * self.size, 3 * self.size]
+    def _layers(self) -> ArrayShapes:
+        inputs = self.recorded + (self.size if self.kind == "gru" else 0)
+        return layer_shapes([inputs, *self.hidden, self.outputs])
 
     @property
     def count(self) -> int:
         """Length of the flat vector."""
-        return sum(self._gate_sizes) + self._perceptron.count - self.outputs + self.log_stds
+        return sum(map(math.prod, self._gates + self._layers)) + self.log_stds
 
-    def initial(self, log_std: float, seed: int) -> Parameters:
+    def initial(self, log_std: float, seed: int) -> NDArray[np.float32]:
         """Uniform gates as in torch.nn.GRU, then as `initial_parameters`: the outputs start as the constant 0."""
+        from departments.numerics.networks import Shapes, initial_parameters
+
         rng = np.random.default_rng(seed + 77)
         bound = 1.0 / math.sqrt(self.size) if self.kind == "gru" else 0.0
-        gates = [rng.uniform(-bound, bound, size) for size in self._gate_sizes]
-        perceptron = initial_parameters(self._perceptron, 0.0, seed)[: self._perceptron.count - self.outputs]
-        return np.concatenate([*gates, perceptron, np.full(self.log_stds, log_std)]).astype(np.float32)
+        gates = [rng.uniform(-bound, bound, math.prod(shape)) for shape in self._gates]
+        inputs = self._layers[0][1]
+        layers = initial_parameters(Shapes(inputs, self.hidden, self.outputs), 0.0, seed)[: -self.outputs]
+        return np.concatenate([*gates, layers, np.full(self.log_stds, log_std)]).astype(np.float32)
 
-    def log_std(self, flat: Tensor) -> Tensor:
+    def log_std(self, flat: AnyArray) -> AnyArray:
         """The log standard deviations, [log_stds]."""
         return flat[self.count - self.log_stds :]
 
-    def _parts(self, flat: Tensor) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
-        gate_sizes = self._gate_sizes
-        sizes = [*gate_sizes, self._perceptron.count - self.outputs, self.log_stds]
-        *gates, perceptron, _ = torch.split(flat, sizes)
-        shaped = [
-            gate.view(3 * self.size, -1) if i < 2 else gate
-            for i, gate in enumerate(gates)  # weights, then biases
-        ]
-        padded = torch.cat((perceptron, perceptron.new_zeros(self.outputs)))
-        return shaped, self._perceptron.split(padded)[0]
+    def parts(self, flat: AnyArray) -> tuple[list[AnyArray], list[tuple[AnyArray, AnyArray]]]:
+        """Views of the parameters: the gates' weights and biases, and (weight, bias) of each layer."""
+        gates, arrays = len(self._gates), views(flat, self._gates + self._layers)
+        return arrays[:gates], paired(arrays[gates:])
 
-    def acting(self, flat: Tensor) -> ActingNetwork:
+    def acting(self, flat: AnyArray) -> ActingNetwork:
         """Ready to act with these parameters."""
-        return ActingNetwork(self, *self._parts(flat))
+        return ActingNetwork(self, flat)
 
-    def sequence_outputs(self, flat: Tensor, observation: Tensor, memory: Tensor) -> Tensor:
-        """Outputs along sequences, for learning.
+    def sequence_outputs(self, flat: AnyArray, observation: AnyArray, memory: AnyArray) -> AnyArray:
+        """Outputs along sequences, for learning; tensors only.
 
         Args:
             flat: the parameters.
@@ -98,7 +96,11 @@ class MemoryNetwork:
         Returns:
             [L, B, outputs].
         """
-        gates, layers = self._parts(flat)
+        import torch
+
+        from departments.numerics.networks import forward
+
+        gates, layers = self.parts(flat)
         if self.kind == "gru":
             states, _ = torch._VF.gru(observation, memory.unsqueeze(0), gates, True, 1, 0.0, False, False, False)
             observation = torch.cat((observation, states), -1)
@@ -106,44 +108,42 @@ class MemoryNetwork:
 
 
 class ActingNetwork:
-    """One department's network in a rollout."""
+    """One department's network, observation by observation."""
 
-    def __init__(self, network: MemoryNetwork, gates: list[Tensor], layers: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, network: MemoryNetwork, flat: AnyArray) -> None:
         """Take views of the parameters."""
-        self._network, self._gates, self._layers = network, gates, layers
+        self.network, (self._gates, self._layers) = network, network.parts(flat)
 
-    def start(self, copies: int) -> Tensor:
+    def start(self, copies: int) -> AnyArray:
         """The memory at the start of an episode, [remembered, E]."""
-        return self._layers[0][0].new_zeros(self._network.remembered, copies)
+        return alike(np.zeros((self.network.remembered, copies)), self._layers[0][0])
 
-    def __call__(self, observation: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, observation: AnyArray, memory: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Outputs, what is recorded, and the memory afterwards.
 
         Args:
             observation: [F, E].
             memory: [remembered, E].
         """
-        network, recorded = self._network, observation
+        module, network = array_module(observation), self.network
+        seen = recorded = observation
         if network.kind == "stack":
-            recorded = torch.cat((observation, memory))
-            seen, memory = recorded, recorded[: network.remembered]
+            seen = recorded = module.concatenate((observation, memory))
+            memory = recorded[: network.remembered]
         elif network.kind == "gru":
             memory = self._unit(observation, memory)
-            seen = torch.cat((observation, memory))
-        else:
-            seen = observation
+            seen = module.concatenate((observation, memory))
         for weight, bias in self._layers[:-1]:
-            seen = torch.addmm(bias[:, None], weight, seen)
-            seen = seen.relu_() if network.activation == "relu" else seen.tanh_()
+            seen = affine(weight, seen, bias)
+            seen = seen.clip(min=0.0) if network.activation == "relu" else module.tanh(seen)
         weight, bias = self._layers[-1]
-        return torch.addmm(bias[:, None], weight, seen), recorded, memory
+        return affine(weight, seen, bias), recorded, memory
 
-    def _unit(self, observation: Tensor, state: Tensor) -> Tensor:
+    def _unit(self, observation: AnyArray, state: AnyArray) -> AnyArray:
         """r, z = sigmoid(..), n = tanh(W x + b + r (U h + c)), h' = (1 - z) n + z h."""
-        size = self._network.size
         weight, recurrent, bias, recurrent_bias = self._gates
-        fresh = torch.addmm(bias[:, None], weight, observation)
-        kept = torch.addmm(recurrent_bias[:, None], recurrent, state)
-        gates = torch.sigmoid(fresh[: 2 * size] + kept[: 2 * size])
-        new = torch.tanh(torch.addcmul(fresh[2 * size :], gates[:size], kept[2 * size :]))
-        return torch.lerp(new, state, gates[size:])
+        size = self.network.size
+        fresh, kept = affine(weight, observation, bias), affine(recurrent, state, recurrent_bias)
+        gates = sigmoid(fresh[: 2 * size] + kept[: 2 * size])
+        new = array_module(fresh).tanh(multiply_add(fresh[2 * size :], gates[:size], kept[2 * size :]))
+        return lerp(new, state, gates[size:])

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from departments.numerics.layout import layer_shapes, paired, views
+
 Parameters = NDArray[np.float32]
 Activation = Literal["relu", "tanh"]
 Layers = list[tuple[Tensor, Tensor]]
@@ -41,13 +43,8 @@ class Shapes:
 
     def split(self, flat: Tensor) -> tuple[Layers, Tensor]:
         """Views on a flat vector: [(weight, bias), ...] and the log standard deviations [outputs]."""
-        sizes = [size for rows, columns in self.layers for size in (rows * columns, rows)] + [self.outputs]
-        *parts, log_std = torch.split(flat, sizes)
-        layers = [
-            (weight.view(rows, columns), bias)
-            for (rows, columns), weight, bias in zip(self.layers, parts[::2], parts[1::2], strict=True)
-        ]
-        return layers, log_std
+        *parts, log_std = views(flat, [*layer_shapes(self.widths), (self.outputs,)])
+        return paired(parts), log_std
 
     def initial(self, log_std: float, seed: int) -> Parameters:
         """See `initial_parameters`."""

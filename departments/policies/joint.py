@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from departments.decisions import OrdersAlone
+from departments.numerics.actions import action_to_order
 from departments.numerics.graph import acting_networks
 from departments.policies.policy import PolicyConfig, Snapshot, is_idle, point_of, policy_shapes
 from environment import State, World
@@ -28,12 +29,13 @@ class _Group:
     """Departments acted for together: where their observations and orders lie."""
 
     def __init__(self, world: World, observer: Observer, points: list[int], config: PolicyConfig) -> None:
-        self.points, self._residual = points, config.form == "residual"
+        self.points, self._form = points, config.form
         shape = (world.points, world.products, 1)
         first, last = (0, world.points - 1) if points == [world.points] else (points[0], points[-1])
         neighbours = points in ([world.points], list(range(first, last + 1)))
         self._where = slice(first, last + 1) if neighbours else torch.tensor(points, device=world.device)
-        self._unit = observer.spread.view(shape)[self._where] if self._residual else world.max_order[self._where] / 2.0
+        spread, half = observer.spread.view(shape), world.max_order / 2.0
+        self._unit = (spread if config.form == "residual" else half)[self._where]
 
     def place(self, order: Tensor, action: Tensor) -> None:
         """Write what `action` [D, K, E], of the whole firm [1, N * K, E], means into `order` [N, K, E].
@@ -41,10 +43,7 @@ class _Group:
         `order` holds the benchmark's before.
         """
         action = action.reshape(-1, *order.shape[1:])
-        if self._residual:
-            order[self._where] += self._unit * action
-        else:
-            order[self._where] = (action + 1.0) * self._unit
+        order[self._where] = action_to_order(self._form, order[self._where], self._unit, action)
 
 
 class JointPolicy(OrdersAlone):

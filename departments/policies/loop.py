@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from departments.decisions import Decision, Memory
+from departments.numerics.actions import SCORE, SHARPNESS, action_to_order
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -26,8 +27,6 @@ from environment.world import seeded_generator
 RECOMMENDATION = "recommendation"
 FORECAST = "forecast"  # in a memory: what the replenishment departments have smoothed
 JOINT = "joint"
-_SCORE = 0.5  # money a customer: the unit of scores in observations
-_SHARPNESS = 5.0  # of the choice among offers that a residual recommendation starts from, per unit of score
 _CHUNK = 20  # longest sequence that a memory learns through, periods
 
 
@@ -62,7 +61,7 @@ class Role:
             return output
         seen = len(self.rows) + self.hints
         scores = observation[..., seen - (self.head.outputs - self.head.orders) : seen]
-        return output + torch.nn.functional.pad(scores * _SHARPNESS, (self.head.orders, 0))
+        return output + torch.nn.functional.pad(scores * SHARPNESS, (self.head.orders, 0))
 
     @property
     def network(self) -> MemoryNetwork:
@@ -176,10 +175,8 @@ class LearnedLoop:
             seen[role.name] = (recorded, action, log_prob)
             for place, point in enumerate(role.points):
                 part = action[place * world.products : (place + 1) * world.products]
-                if role.config.form == "residual":
-                    order[point] += self._spread[point] * part
-                else:
-                    order[point] = (part + 1.0) * self._half[point]
+                unit = self._spread if role.config.form == "residual" else self._half
+                order[point] = action_to_order(role.config.form, order[point], unit[point], part)
             if role.recommends:
                 exposure = role.head.exposure(action)
         return order, exposure, after, seen
@@ -206,7 +203,7 @@ class LearnedLoop:
             return own
         hints = [wished[point] for point in role.points]
         if role.recommends:
-            scores = self._rules.scores(state, period, role.aware) / _SCORE
+            scores = self._rules.scores(state, period, role.aware) / SCORE
             hints.append((scores - scores[:, -1:]).view(-1, scores.shape[-1]))
         return torch.cat((own, *hints))
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from departments.numerics.actions import SCORE, SHARPNESS, action_to_order
+from departments.numerics.memory import ActingNetwork, MemoryNetwork
+
 Array = NDArray[Any]
 
 _BLOCK = 256  # periods whose seasons are worked out at once
-_SCORE = 0.5  # money a customer: the unit of scores in observations, as in `departments.policies.loop`
-_SHARPNESS = 5.0  # of the choice that a residual recommendation starts from, as in `departments.policies.loop`
 
 ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = (
     "order-up-to",
@@ -70,70 +70,6 @@ class PolicyBundle:
     def numbered(self, version: int) -> PolicyBundle:
         """The same under another version."""
         return replace(self, about={**self.about, "version": version})
-
-
-class Network:
-    """A multilayer perceptron, with a gated recurrent unit or stacked observations in front, on a flat vector.
-
-    The same numbers in the same places as `departments.numerics.memory.MemoryNetwork`, in numpy.
-    """
-
-    def __init__(self, flat: Array, observed: int, outputs: int, log_stds: int, about: Mapping[str, Any]) -> None:
-        """Take views of `flat`.
-
-        Raises:
-            ValueError: the vector has another length, or holds a number that is not finite.
-        """
-        self.kind, self.size, self._relu = about["memory"], int(about["memory_size"]), about["activation"] == "relu"
-        self.observed = observed
-        size = self.size
-        inputs = observed * size if self.kind == "stack" else observed + size if self.kind == "gru" else observed
-        sizes = [inputs, *(int(units) for units in about["hidden"]), outputs]
-        gru = self.kind == "gru"
-        shapes = [(3 * size, observed), (3 * size, size), (3 * size,), (3 * size,)] if gru else []
-        gates = len(shapes)
-        for columns, rows in pairwise(sizes):
-            shapes += [(rows, columns), (rows,)]
-        needed = sum(int(np.prod(shape)) for shape in shapes) + log_stds
-        if flat.shape != (needed,):
-            raise ValueError(f"{about['department']} needs {needed} parameters, got {flat.size}")
-        parts, start = [], 0
-        for shape in shapes:
-            end = start + int(np.prod(shape))
-            part = flat[start:end].astype(np.float32).reshape(shape)
-            parts.append(part if len(shape) == 2 else part[:, None])
-            start = end
-        self._gates, layers = parts[:gates], parts[gates:]
-        self._layers = list(zip(layers[::2], layers[1::2], strict=True))
-
-    @property
-    def remembered(self) -> int:
-        """Length of the memory."""
-        return {"none": 0, "gru": self.size, "stack": self.observed * (self.size - 1)}[self.kind]
-
-    def __call__(self, observation: Array, memory: Array) -> tuple[Array, Array]:
-        """Outputs [outputs, E] and the memory afterwards, of an observation [observed, E] and a memory [., E]."""
-        seen = observation
-        if self.kind == "stack":
-            seen = np.concatenate((observation, memory))
-            memory = seen[: self.remembered]
-        elif self.kind == "gru":
-            memory = self._unit(observation, memory)
-            seen = np.concatenate((observation, memory))
-        for weight, bias in self._layers[:-1]:
-            seen = weight @ seen + bias
-            seen = np.maximum(seen, 0.0) if self._relu else np.tanh(seen)
-        weight, bias = self._layers[-1]
-        return np.asarray(weight @ seen + bias), memory
-
-    def _unit(self, observation: Array, state: Array) -> Array:
-        """r, z = sigmoid(..), n = tanh(W x + b + r (U h + c)), h' = (1 - z) n + z h."""
-        weight, recurrent, bias, recurrent_bias = self._gates
-        size = self.size
-        fresh, kept = weight @ observation + bias, recurrent @ state + recurrent_bias
-        gates = 1.0 / (1.0 + np.exp(-(fresh[: 2 * size] + kept[: 2 * size])))
-        new = np.tanh(fresh[2 * size :] + gates[:size] * kept[2 * size :])
-        return np.asarray(new + gates[size:] * (state - new), dtype=np.float32)
 
 
 class _Forecast:
@@ -233,7 +169,7 @@ class NumpyPolicy:
         self._offers = _Offers(arrays) if kind in RECOMMENDING else None
         self._forecasts = len(self._forecast.start) if self._forecast else 0
         self._asked = arrays["asked"].astype(int) if self._forecast else None
-        self._network: Network | None = None
+        self._network: ActingNetwork | None = None
         if kind in LEARNED:
             if arrays["scales"].shape != (3, len(self.rows)):
                 raise ValueError(f"the policy for {name} scales {arrays['scales'].shape}, needs 3, {len(self.rows)}")
@@ -250,7 +186,7 @@ class NumpyPolicy:
             if self._weights.shape != (len(self._level), len(self.rows)):
                 raise ValueError(f"the policy for {name} weighs {self._weights.shape}, needs {len(self.rows)} rows")
 
-    def _network_of(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Network:
+    def _network_of(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> ActingNetwork:
         hints = outputs = log_stds = 0 if self._offers else len(arrays["unit"])
         if self._offers:
             segments, choices, _ = self._offers.bought.shape
@@ -259,12 +195,24 @@ class NumpyPolicy:
         if about["form"] != "residual" or self.bundle.kind == NETWORK:
             hints = 0
         self._hints = hints
-        return Network(arrays["parameters"], len(self.rows) + hints, outputs, log_stds, about)
+        network = MemoryNetwork(
+            observed=len(self.rows) + hints,
+            kind=about["memory"],
+            size=int(about["memory_size"]),
+            hidden=tuple(int(units) for units in about["hidden"]),
+            outputs=outputs,
+            log_stds=log_stds,
+            activation=about["activation"],
+        )
+        flat = arrays["parameters"]
+        if flat.shape != (network.count,):
+            raise ValueError(f"{about['department']} needs {network.count} parameters, got {flat.size}")
+        return network.acting(flat.astype(np.float32))
 
     @property
     def remembered(self) -> int:
         """Length of the memory: what the network remembers, then the forecasts."""
-        return (self._network.remembered if self._network else 0) + self._forecasts
+        return (self._network.network.remembered if self._network else 0) + self._forecasts
 
     def start(self, copies: int = 1, forecast: Array | None = None) -> Array:
         """The memory of one who has seen nothing, [remembered, E]; `forecast` [K, E] is taken over where it is used."""
@@ -308,10 +256,8 @@ class NumpyPolicy:
         seen = self._scaled(observation)
         if hints is not None:
             seen = np.concatenate((seen, hints.astype(np.float32)))
-        action, memory = network(seen, memory.astype(np.float32))
-        if self.bundle.about["form"] == "residual":
-            return wished + self._unit * action, memory
-        return (action + 1.0) * self._unit, memory  # the unit is half the largest order
+        action, _, memory = network(seen, memory.astype(np.float32))
+        return action_to_order(self.bundle.about["form"], wished, self._unit, action), memory
 
     def _loop_order(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
         products, rule = self._forecasts, self._forecast
@@ -337,13 +283,13 @@ class NumpyPolicy:
             best = scores.argmax(1)  # [S, E]
             shown = offers.offers[np.arange(len(scores))[:, None], best]  # [S, E, K]
             return np.moveaxis(shown, 1, 2), memory
-        hints = ((scores - scores[:, -1:]) / _SCORE).reshape(-1, copies).astype(np.float32)
+        hints = ((scores - scores[:, -1:]) / SCORE).reshape(-1, copies).astype(np.float32)
         seen = self._scaled(observation)
         if self._hints:
             seen = np.concatenate((seen, hints))
-        output, memory = self._network(seen, memory.astype(np.float32))
+        output, _, memory = self._network(seen, memory.astype(np.float32))
         if self._hints:
-            output = output + _SHARPNESS * hints
+            output = output + SHARPNESS * hints
         return self._shown(output.reshape(*scores.shape)), memory
 
     def _shown(self, logits: Array) -> Array:
