@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from environment import extensions
+from departments import extensions
 from environment.laws import register_law
 
 Function = TypeVar("Function", bound=Callable[..., Any])

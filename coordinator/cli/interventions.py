@@ -143,10 +143,11 @@ def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noq
     from coordinator.runs.folder import RunFolder
     from coordinator.runs.hot_swap import must_have_departments
     from coordinator.runs.mailbox import Request, ask
+    from departments import extensions
 
     must_have_departments(RunFolder(Path(name)).settings())
     if "policy" in asked:
-        asked["policy"] = absolute(asked["policy"])
+        asked |= {"policy": absolute(asked["policy"]), "extensions": extensions.names()}
     asked["who"], number = asked["who"] or getpass.getuser(), asked.pop("command") or uuid.uuid4().hex
     return _told(kind, ask(Path(name), Request(number, kind, department, time=time.time(), **asked)))
 

@@ -86,7 +86,7 @@ def _with_extensions(arguments: list[str]) -> list[str]:
             if not arguments:
                 raise ValueError("--import needs a module or a .py file")
             name = arguments.pop(0)
-        from environment import extensions
+        from departments import extensions
 
         extensions.load([name])
     return arguments

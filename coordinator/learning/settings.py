@@ -8,12 +8,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from coordinator.critic.value_function import CriticConfig
+from departments.extensions import names
 from departments.learning.pathwise import PathwiseConfig
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import FAST, SLOW, StepLaw
 from departments.numerics.graph import GraphConfig
 from departments.policies.policy import PolicyConfig
-from environment.extensions import names
 from environment.fields import Checked
 from environment.observation import Scaling
 

@@ -5,7 +5,7 @@ Everything is a pure function of what it is given, so a critic that died and cam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from coordinator.live.period_start import Arrays
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
+from departments import extensions
 from departments.policies.loop import RECOMMENDATION
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 
@@ -77,6 +78,7 @@ class Examiner:
         memories: Mapping[str, Array],
         bundles: Mapping[str, PolicyBundle],
         tolerance: float,
+        modules: Sequence[str] = (),
     ) -> tuple[PolicyBundle, dict[str, Any]]:
         """Read a policy, check it, and let it run in shadow beside the benchmark from the firm's state of now.
 
@@ -88,6 +90,7 @@ class Examiner:
             memories: of all departments.
             bundles: in office.
             tolerance: share of the benchmark's cost by which the firm may do worse.
+            modules: of the user's own, that the policy may need.
 
         Returns:
             The brief, without a version yet, and the figures of the shadow run.
@@ -95,6 +98,7 @@ class Examiner:
         Raises:
             ValueError: one line; the policy is refused.
         """
+        extensions.load(modules)
         bundle = self._bundles.policy(department, policy)
         lines = self._bundles.observer.lines
         if self._fed and any(row in lines for row in bundle.arrays["rows"].tolist()):

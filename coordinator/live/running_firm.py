@@ -14,6 +14,7 @@ from coordinator.live.book import Book
 from coordinator.live.home import HOME, absolute, folder_of, leave, running_at
 from coordinator.live.layout import FirmLayout
 from coordinator.storage.files import write_atomically
+from departments import extensions
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
@@ -147,7 +148,8 @@ class RunningFirm:
         Returns:
             The answer of docs/live.md. Its state is `refused` where the policy cannot be followed.
         """
-        given = {"policy": absolute(policy), "canary": canary, "tolerance": tolerance}
+        own = {"extensions": names} if (names := extensions.names_for_others()) else {}
+        given = {"policy": absolute(policy), "canary": canary, "tolerance": tolerance} | own
         return self._command("swap", department, given, **asked)
 
     def rollback(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401

@@ -13,6 +13,7 @@ from coordinator.live.home import leave, running_at, write_home
 from coordinator.live.keeper import start_keeper
 from coordinator.live.layout import FirmLayout
 from coordinator.live.running_firm import RunningFirm
+from departments import extensions
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
@@ -45,6 +46,10 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
 
     folder = _founded(asked, report)
     _must_not_run(folder)
+    book = Book(folder / "book.sqlite")
+    facts = book.facts()
+    book.close()
+    extensions.load(facts["settings"].get("extensions", ()))
     namespace = namespace_of(folder.name)
     address, keeper = asked.address, None
     report("starting Ray" if address is None else f"joining Ray at {address}")
@@ -55,9 +60,6 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
         ray, started = connect(namespace, address)
         if taken(namespace):
             raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
-        book = Book(folder / "book.sqlite")
-        facts = book.facts()
-        book.close()
         options = facts["settings"] | {"tick": asked.tick, "ticks": asked.ticks, "deadline": asked.deadline}
         text = (folder / "firm.yaml").read_text()
         layout = FirmLayout.of(facts["frame"])
@@ -116,6 +118,7 @@ def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
 
     firm, policies = source_of(asked.source, asked.policies)
     feed = None if asked.feed is None else str(asked.feed.resolve())
-    found(folder, firm, policies, seed=asked.seed, settings={"feed": feed})
+    settings = {"feed": feed, "extensions": extensions.names_for_others()}
+    found(folder, firm, policies, seed=asked.seed, settings=settings)
     report(f"founded {name} in {folder}")
     return folder

@@ -144,6 +144,7 @@ class TickProcess:
                 now.memories,
                 now.bundles,
                 given.get("tolerance", 0.2),
+                given.get("extensions", ()),
             )
             try:
                 found = self._clients.result("critic", reference)

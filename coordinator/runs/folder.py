@@ -26,9 +26,10 @@ from pydantic import ValidationError
 
 from coordinator.learning.settings import Settings
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
-from environment import Firm, extensions, load_firm
+from environment import Firm, load_firm
 
 METRICS = (
     "iteration",

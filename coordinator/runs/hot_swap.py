@@ -20,6 +20,7 @@ from coordinator.runs.mailbox import Answer, Request
 from coordinator.runs.policy_source import must_be_built_alike, run_and_version
 from coordinator.schemes.setup import TrainingSetup, scaling_of
 from coordinator.storage.policies import load_policy, save_policy
+from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.loop import JOINT
 from departments.policies.policy import Snapshot
@@ -140,6 +141,7 @@ class HotSwap:
 
     def _asked(self, request: Request) -> tuple[Snapshot, bool, str]:
         """What a swap asks for; a rule is held."""
+        extensions.load(request.extensions)
         run = run_and_version(request.department, request.policy)
         if run is None:
             return self._rule(request.department, request.policy), True, request.policy

@@ -15,7 +15,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Request:
     hold: bool = False  # it shall not learn
     tolerance: float = 0.2  # share of the stand-in's cost by which the firm may do worse
     time: float = 0.0  # unix seconds
+    extensions: Sequence[str] = ()  # modules of the user's own, that the policy may need
 
 
 class Mailbox:

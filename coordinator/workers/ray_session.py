@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any
 
-from environment import extensions
+from departments import extensions
 
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -41,7 +41,7 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None) 
     if names := extensions.names_for_others():
         environment = where.setdefault("runtime_env", {"env_vars": {}})
         environment["env_vars"][extensions.INHERITED] = os.pathsep.join(names)
-        environment["worker_process_setup_hook"] = "environment.extensions.load_inherited"
+        environment["worker_process_setup_hook"] = "departments.extensions.load_inherited"
     import ray
 
     if ray.is_initialized():

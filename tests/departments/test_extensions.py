@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from environment import extensions
+from departments import extensions
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _forget(monkeypatch):
             del sys.modules[name]
 
 
-def _file(folder, name, text="from environment import extensions\n\nextensions.remember(__name__)\n"):
+def _file(folder, name, text="from departments import extensions\n\nextensions.remember(__name__)\n"):
     (folder / name).write_text(text)
     return str(folder / name)
 
@@ -46,7 +46,7 @@ def test_our_own_modules_are_not_remembered():
 def test_another_process_imports_what_this_one_remembers(tmp_path):
     file = _file(tmp_path, "of_a_user_2.py")
     extensions.load([file])
-    program = f"from environment import extensions as e; e.load({extensions.names_for_others()!r}); print(*e.names())"
+    program = f"from departments import extensions as e; e.load({extensions.names_for_others()!r}); print(*e.names())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == file
 
