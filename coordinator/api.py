@@ -119,6 +119,7 @@ def train(
     resume: bool = False,
     progress: bool | None = None,
     values: Sequence[str] = (),
+    log: Sequence[str] = (),
     watchers: Sequence[Watcher] = (),
     **wiring: Any,  # noqa: ANN401
 ) -> Run:
@@ -140,6 +141,7 @@ def train(
         resume: go on from the checkpoint in `run`.
         progress: show it on stderr; by default on a terminal and in a notebook.
         values: single settings on top of `config`, such as `ppo.learning_rate=5e-4`.
+        log: experiment trackers by name: `tensorboard`, `wandb`, `mlflow`.
         watchers: objects that are told what happens; see `coordinator.runs.watcher`.
         **wiring: where it happens, without a change of the result: `backend` (`ray` or `local`), `threads`, `address`,
             `environments`, `departments_per_process`, `department_gpus`, `critic_gpus`, `execution`.
@@ -164,6 +166,7 @@ def train(
         compiled=compiled,
         watchers=watchers,
         values=values,
+        log=log,
     )
     with _settled(device):
         return run_training(request, started)
@@ -184,6 +187,7 @@ def benchmark(
     backend: str = "ray",
     progress: bool | None = None,
     values: Sequence[str] = (),
+    log: Sequence[str] = (),
 ) -> Benchmark:
     """Scheme against scheme over many seeds; what is finished in the folder is not repeated.
 
@@ -201,6 +205,7 @@ def benchmark(
         backend: `ray` side by side, `local` one by one in this process.
         progress: as of `train`.
         values: as of `train`.
+        log: as of `train`, of every trial.
     """
     from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
     from coordinator.report.write import write_report
@@ -220,6 +225,7 @@ def benchmark(
         backend=backend,
         quiet=not _watched(progress),
         values=tuple(values),
+        log=tuple(log),
     )
     with _settled("cpu"):
         return run_benchmark(request, write_report)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator import api
-from coordinator.cli.options import JsonOption, SetOption
+from coordinator.cli.options import JsonOption, LogOption, SetOption
 from coordinator.cli.show import complain, show, show_json
 
 
@@ -41,6 +41,7 @@ def benchmark(
         Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
     ] = None,
     values: SetOption = None,
+    log: LogOption = None,
     episodes: Annotated[
         int, typer.Option(min=2, max=10_000_000, help="Fresh episodes of the report, the same for all of a firm.")
     ] = 4096,
@@ -70,6 +71,7 @@ def benchmark(
         backend=backend,
         progress=not as_json,
         values=values or (),
+        log=log or (),
     )
     if as_json:
         show_json(done.to_json())

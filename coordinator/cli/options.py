@@ -20,6 +20,12 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", show_default=False, help="A setting, such as ppo.learning_rate=5e-4; repeatable."
     ),
 ]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TRACKER", show_default=False, help="tensorboard (into the run folder), wandb or mlflow; repeatable."
+    ),
+]
 RunOrNameArgument = Annotated[
     str,
     typer.Argument(metavar="NAME|RUN", show_default=False, help="The running firm, or a run that is being trained."),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator import api
-from coordinator.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
+from coordinator.cli.options import DeviceOption, JsonOption, LogOption, SeedOption, SetOption
 from coordinator.cli.show import show, show_json
 
 
@@ -43,6 +43,7 @@ def train(
         Path | None, typer.Option(metavar="YAML", show_default=False, help="Settings that differ from the defaults.")
     ] = None,
     values: SetOption = None,
+    log: LogOption = None,
     order: Annotated[
         str | None,
         typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
@@ -121,5 +122,6 @@ def train(
         critic_gpus=critic_gpus,
         execution=execution,
         values=values or (),
+        log=log or (),
     )
     return show_json(done.result) if as_json else show(done)

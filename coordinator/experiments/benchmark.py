@@ -27,6 +27,7 @@ from coordinator.experiments.folder import ASKED, REPORT, read_json
 from coordinator.experiments.options import budget, checked, config_file, flat, with_values
 from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, for_terminal, lines_of, rows_of, write_rows
+from coordinator.experiments.trackers import trackers
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
 from coordinator.schemes.setup import setup_of
@@ -65,6 +66,7 @@ class BenchmarkRequest:
     backend: str = "ray"
     quiet: bool = False
     values: Sequence[str] = ()  # KEY=VALUE
+    log: Sequence[str] = ()  # trackers by name
 
     @property
     def command(self) -> str:
@@ -198,6 +200,7 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
         raise ValueError(f"--trials must be at least 1, got {request.trials}")
     if request.backend not in ("ray", "local"):
         raise ValueError(f"--backend must be ray or local, got {request.backend!r}")
+    trackers(log := tuple(request.log))  # refuses what cannot be
     firms = _firms(request.firms)
     schemes = {firm.name: _schemes(request.schemes, firm) for firm in firms}
     given = with_values(config_file(request.config) | budget(request.budget), request.values)
@@ -217,7 +220,7 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
             for scheme in schemes[firm.name]:
                 own = settings[scheme].model_copy(update={"seed": seed})
                 folder = out / "runs" / firm.name / scheme / str(seed)
-                trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1]))
+                trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1], log))
     plain = checked(Settings, given).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks

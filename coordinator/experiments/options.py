@@ -87,12 +87,12 @@ def with_values(given: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any
     return result
 
 
-def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
+def flat(content: Mapping[str, Any], joint: str = ".", prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, the names on the way to a value joined."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        found |= flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+        found |= flat(value, joint, name + joint) if isinstance(value, Mapping) and value else {name: value}
     return found
 
 

@@ -15,6 +15,7 @@ from coordinator.experiments.display import Display
 from coordinator.experiments.learning_curve import learning_curve
 from coordinator.experiments.options import budget, checked, config_file, with_values
 from coordinator.experiments.run import Run
+from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
@@ -47,6 +48,7 @@ class TrainRequest:
     compiled: bool = False  # say what compiling took
     watchers: Sequence[Watcher] = ()  # beside the terminal
     values: Sequence[str] = ()  # KEY=VALUE
+    log: Sequence[str] = ()  # trackers by name
 
 
 def run_training(request: TrainRequest, started: float) -> Run:
@@ -55,7 +57,7 @@ def run_training(request: TrainRequest, started: float) -> Run:
     Raises:
         ValueError: one line, whatever is wrong with the request; nothing has been written then.
     """
-    wiring = checked(Wiring, dict(request.wiring), "--")
+    wiring, logs = checked(Wiring, dict(request.wiring), "--"), trackers(request.log)
     if request.resume:
         if request.run is None or request.firm is not None:
             raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
@@ -78,7 +80,7 @@ def run_training(request: TrainRequest, started: float) -> Run:
         _check_runs(firm, request.beside)
         setup_of(firm, settings)  # refuses what does not fit before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
-    with Watchers([Display(request.quiet), *request.watchers]) as watcher:
+    with Watchers([Display(request.quiet), *logs, *request.watchers]) as watcher:
         note = watcher.note if request.compiled else quiet
         base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
         train(firm, settings, wiring, run.path, watcher, resume=request.resume, started=started, base=base)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from coordinator.evaluation.evaluate import baseline_policies, evaluate, trained_policy
 from coordinator.evaluation.table import Evaluation
+from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.runs.train import train
-from coordinator.runs.watcher import Watchers
+from coordinator.runs.watcher import Watcher, Watchers
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
 from departments.rules.ordering import BaseStock, baseline_levels
@@ -43,6 +44,7 @@ class Trial:
     episodes: int  # of the report
     chance: int  # seed of the report's episodes, the same for all trials of a benchmark
     observation: str = ""  # set for this trial, instead of what the settings of all say; part of the scheme's name
+    log: tuple[str, ...] = ()  # trackers that follow it, by name
 
     @property
     def scheme(self) -> str:
@@ -87,8 +89,16 @@ def play(trial: Trial) -> Finished:
     begun = time.monotonic()
     if (kept := finished(trial.folder)) is not None:  # its process died after the last file was written
         return Finished(kept.about, kept.episodes, _files(trial.folder))
+    with Watchers(trackers(trial.log) if trial.settings else ()) as watcher:
+        about, episodes = _played(trial, begun, watcher)
+        watcher.finished(about)
+    return Finished(about, episodes, _files(trial.folder))
+
+
+def _played(trial: Trial, begun: float, watcher: Watcher) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """What `Finished` holds of it; everything is on disk."""
     firm, settings = trial.firm, trial.settings
-    learned = _learn(firm, settings, trial.folder) if settings else {}
+    learned = _learn(firm, settings, trial.folder, watcher) if settings else {}
     trained = time.monotonic()
     device = settings.device if settings else "cpu"
     if settings:
@@ -117,7 +127,7 @@ def play(trial: Trial) -> Finished:
     write_atomically(
         trial.folder / "result.json", json.dumps(about, indent=1) + "\n"
     )  # last: it marks a finished trial
-    return Finished(about, episodes, _files(trial.folder))
+    return about, episodes
 
 
 def keep(folder: Path, result: Finished) -> None:
@@ -152,13 +162,13 @@ def share_done(trial: Trial) -> tuple[float, float] | None:
     return (min(max(shares), 1.0), seconds) if shares else None
 
 
-def _learn(firm: Firm, settings: Settings, folder: Path) -> dict[str, Any]:
+def _learn(firm: Firm, settings: Settings, folder: Path, watcher: Watcher) -> dict[str, Any]:
     """Train from the start or from the checkpoint; time, steps and the learning curve of the whole training."""
     run = RunFolder(folder)
     begun = (folder / "settings.json").is_file()
     wiring = Wiring(backend="local", environments=1, threads=1)
     tuned = read_levels(folder.parents[1] / RULES / _TUNED, firm)  # none: on another machine, or not finished yet
-    train(firm, settings, wiring, folder, Watchers([]), resume=begun, started=time.monotonic(), base=tuned)
+    train(firm, settings, wiring, folder, watcher, resume=begun, started=time.monotonic(), base=tuned)
     rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0
     curve = {0.0: sign * float(rows[0]["benchmark_cost"])} if rows else {}
     curve |= {float(row["env_steps"]): sign * float(row["cost"]) for row in rows if row["cost"]}

@@ -8,6 +8,7 @@ metrics.csv  events.csv       one row an iteration; acceptances, restarts, swaps
 checkpoint.safetensors        where `--resume` goes on
 requests/                     what was asked of the run while it was trained, and the answers
 learning-curve.png  result.json
+tensorboard/  trackers.json   what `--log` wrote, and what trackers elsewhere call the run
 explain.png  regions.png      drawn by `firmwide explain`
 """
 

@@ -93,12 +93,12 @@ def test_more_trials_are_added_to_those_that_are_there(files, done, tmp_path):
 
 
 def test_a_half_done_trial_goes_on_from_its_checkpoint_and_ends_the_same(files, done, tmp_path, monkeypatch):
-    monkeypatch.setattr(trials_module, "Watchers", lambda _: Stop(after=2))
+    monkeypatch.setattr(trials_module, "trackers", lambda _: [Stop(after=2)])
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(asked(files, tmp_path / "out"))
     assert (tmp_path / "out" / "table.md").is_file(), "what there is can be looked at"
     watchers = []
-    monkeypatch.setattr(trials_module, "Watchers", lambda _: watchers.append(Record()) or watchers[-1])
+    monkeypatch.setattr(trials_module, "trackers", lambda _: watchers.append(Record()) or watchers[-1:])
     assert results(run_benchmark(asked(files, tmp_path / "out")).out) == results(done.out)
     undisturbed = len(RunFolder(done.out / "runs/pair/imarl/0").rows("metrics.csv"))
     assert len(watchers[0].turns) <= undisturbed - 1
