@@ -9,9 +9,16 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-_SHORT = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    def repr1(self, x: Any, level: int) -> str:  # noqa: ANN401
+        return super().repr1(x.item() if isinstance(x, np.generic) else x, level)
+
+
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxlevel = 3
 
@@ -31,10 +38,16 @@ class Checked(BaseModel):
             raise ValueError(f" must be a mapping with the fields {', '.join(names)}, got {shown(value)}")
         for key in value:
             if key not in names and key not in cls.model_fields:
-                close = difflib.get_close_matches(str(key), names, 1)
+                close = _meant(str(key), names)
                 cure = f"did you mean {close[0]!r}?" if close else "remove it;"
                 raise ValueError(f".{key} is not a known field: {cure} known are {', '.join(names)}")
         return value
+
+
+def _meant(key: str, names: list[str]) -> list[str]:
+    """Names with all of a key's words (`fixed_cost`), or nearly its letters; `min_order` is not `max_order`."""
+    words = set(key.split("_"))
+    return [name for name in names if words < set(name.split("_"))] or difflib.get_close_matches(key, names, 1, 0.8)
 
 
 def shown(value: object) -> str:
@@ -121,7 +134,7 @@ def refusal(error: ValidationError, skip: frozenset[str] = frozenset()) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part not in skip)
     if first["type"] == "value_error":
         message = str(first["ctx"]["error"])
-        line = place + message if message[:1] in {".", " ", "["} else f"{place} {message}"
+        line = place + message if message[:1] in {".", " ", "[", ":"} else f"{place} {message}"
     elif first["type"] == "missing":
         line = f"{place} is missing: add it"
     else:
@@ -131,5 +144,5 @@ def refusal(error: ValidationError, skip: frozenset[str] = frozenset()) -> str:
 
 def _unquote(value: object) -> str:
     if isinstance(value, str) and value.replace(".", "", 1).isdigit():
-        return ": remove the quotes"
+        return ": remove the zeros in front" if value[:1] == "0" and value[1:2].isdigit() else ": remove the quotes"
     return ""

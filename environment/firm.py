@@ -15,10 +15,11 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 
 from environment.customers import Clientele, Segment, check_customers
 from environment.fields import Checked, listed, number, one_of, per_name, shown, text, whole
-from environment.laws import AnyLaw, Fixed, History, parse_law
+from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, parse_law
 
 OUTSIDE = "outside"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+MAX_NAME = 100  # letters: names become names of files
 MAX_AMOUNT = 1e9
 MAX_LEAD_TIME = 1000
 _RESERVED = ("law", OUTSIDE)
@@ -40,18 +41,19 @@ def _order_limits(value: object) -> object:
 def _laws(value: object, info: ValidationInfo) -> object:
     """One law for all products, or a mapping product -> law; nothing where the field is absent."""
     folder = Path((info.context or {}).get("folder", "."))
+    bounds = (1, MAX_LEAD_TIME) if info.field_name == "lead_time" else (0, MAX_UNITS)
     if value is None or (isinstance(value, Mapping) and "law" in value):
-        return None if value is None else parse_law(value, folder)
+        return None if value is None else parse_law(value, folder, *bounds)
     if value == {}:
         raise ValueError(" must be a law or a mapping product -> law, got an empty mapping: remove it")
-    return per_name(lambda law: parse_law(law, folder), value)
+    return per_name(lambda law: parse_law(law, folder, *bounds), value)
 
 
 def _stock_points(value: object) -> object:
     if not isinstance(value, Mapping) or not value:
         raise ValueError(f" must be a mapping name -> stock point with at least one entry, got {shown(value)}")
     for name in value:
-        _check_name("stock_points", name)
+        _check_name("", name)
     return value
 
 
@@ -69,6 +71,8 @@ def _check_name(field: str, name: object) -> None:
     if name in _RESERVED:
         meaning = "the external supplier" if name == OUTSIDE else "a key of laws"
         raise ValueError(f"{field}: {name!r} is {meaning}; choose another name")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{field}: names have at most {MAX_NAME} letters, got {len(name)} in {shown(name)}")
 
 
 Amounts: TypeAlias = Annotated[Any, BeforeValidator(_amounts)]

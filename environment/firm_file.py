@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from environment.fields import refusal, shown
 from environment.firm import Firm
 from environment.grid import GRID, grid_firm
+from environment.network import Network
 
 _FOLDER = Path(__file__).parent / "firms"
 
@@ -31,9 +33,16 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_NUMBERS = {  # 0100 is no octal 64 and 1:30 no ninety, they are text; 1e3 is a number
+    "int": r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$",
+    "float": r"[-+]?((0|[1-9][0-9_]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$",
+}
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in _NUMBERS]
+    for first, known in _StrictLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _form in _NUMBERS.items():
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_form), list("-+.0123456789"))
 
 
 def built_in_firms() -> list[str]:
@@ -61,12 +70,17 @@ def load_firm(source: str | Path | Firm) -> Firm:
         allowed = "a firm file or a built-in name (see `firmwide scenarios`)"
         raise ValueError(f"FIRM must be {allowed}, got {shown(str(source))}: {reason}") from None
     try:
-        return parse_firm(_content(written), path.parent)
+        return parse_firm(read_yaml(written), path.parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _content(written: bytes) -> object:
+def read_yaml(written: bytes) -> object:
+    """What a YAML file holds.
+
+    Raises:
+        ValueError: one line; it is none, or gives a key twice.
+    """
     try:
         text = written.decode("utf-8")
     except UnicodeDecodeError:
@@ -76,7 +90,7 @@ def _content(written: bytes) -> object:
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise ValueError("is nested too deeply for a firm file: mappings stand at most four deep") from None
+        raise ValueError("is nested too deeply: mappings stand at most four deep") from None
 
 
 def parse_firm(content: object, folder: Path = Path()) -> Firm:
@@ -89,6 +103,15 @@ def parse_firm(content: object, folder: Path = Path()) -> Firm:
         came = "an empty file" if content is None else type(content).__name__
         raise ValueError(f"a firm file must be a mapping with name, stock_points and supply, got {came}")
     try:
-        return Firm.model_validate(content, context={"folder": folder})
+        return _long_enough(Firm.model_validate(content, context={"folder": folder}))
     except ValidationError as error:
         raise ValueError(refusal(error).lstrip(". ")) from None
+
+
+def _long_enough(firm: Firm) -> Firm:
+    """The firm with episodes that outlast the way through its network, where its file gives no lengths itself."""
+    way, given = math.ceil(Network.of(firm).time_through()), firm.periods.model_fields_set
+    wanted = {"train"} if given & {"evaluate", "warm_up"} else {"train", "evaluate", "warm_up"}
+    more = max(way - firm.periods.warm_up, 0)
+    longer = {name: getattr(firm.periods, name) + more for name in wanted - given}
+    return firm.model_copy(update={"periods": firm.periods.model_copy(update=longer)}) if more else firm

@@ -15,7 +15,16 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, model_validator, validate_call
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+    validate_call,
+)
 
 from environment.fields import Checked, listed, number, refusal, shown, text, whole
 
@@ -25,7 +34,12 @@ TABLE_SIZE = 65_536
 MAX_UNITS = 100_000
 _TAIL = 1e-12
 
-Units: TypeAlias = Annotated[int, whole(0, MAX_UNITS)]
+
+def _units(value: object, info: ValidationInfo) -> object:
+    return whole(0, (info.context or {}).get("most", MAX_UNITS)).func(value)  # type: ignore[call-arg]
+
+
+Units: TypeAlias = Annotated[int, BeforeValidator(_units)]
 Mean: TypeAlias = Annotated[float, number(0, MAX_UNITS / 10, above=True)]
 Variation: TypeAlias = Annotated[float, number(0, 10, above=True)]
 
@@ -248,8 +262,8 @@ def _of_user(name: str, fields: Mapping[str, object]) -> MassFunction:
     return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, mass[values])))
 
 
-def parse_law(value: object, folder: Path) -> AnyLaw:
-    """A law from what the firm file says: a plain number (`fixed`) or a mapping with the key `law`.
+def parse_law(value: object, folder: Path, least: int = 0, most: int = MAX_UNITS) -> AnyLaw:
+    """A law from what the firm file says: a plain number from `least` to `most` (`fixed`) or a mapping with `law`.
 
     Raises:
         ValueError: one line, beginning with the dotted name of the field inside the law if it is one field.
@@ -257,8 +271,8 @@ def parse_law(value: object, folder: Path) -> AnyLaw:
     if isinstance(value, Law):
         return value  # type: ignore[return-value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not 0 <= value <= MAX_UNITS or value != math.floor(value):
-            raise ValueError(f" must be a whole number from 0 to {MAX_UNITS} or a law, got {shown(value)}")
+        if not least <= value <= most or value != math.floor(value):
+            raise ValueError(f" must be a whole number from {least} to {most} or a law, got {shown(value)}")
         return Fixed(value=int(value))
     if not isinstance(value, Mapping):
         raise ValueError(f" must be a whole number or a law such as {{law: poisson, mean: 10}}, got {shown(value)}")
@@ -268,7 +282,7 @@ def parse_law(value: object, folder: Path) -> AnyLaw:
     try:
         if name in _REGISTERED:
             return _of_user(name, {key: given for key, given in value.items() if key != "law"})
-        return _ADAPTER.validate_python(dict(value), context={"folder": folder})
+        return _ADAPTER.validate_python(dict(value), context={"folder": folder, "most": most})
     except ValidationError as error:
         raise ValueError(refusal(error, skip=frozenset(LAW_NAMES))) from None
 
@@ -287,13 +301,16 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
         raise ValueError(f".file must be an existing csv file, got {str(path)!r}") from None
     except ValueError as error:
         raise ValueError(f".file {str(path)!r} is not a csv file with a header: {error}") from None
+    table.columns = [str(name).strip() for name in table.columns]
     if column not in table.columns:
-        known = ", ".join(map(str, table.columns[:8])) + ", ..." * (len(table.columns) > 8)
+        known = ", ".join(table.columns[:8]) + ", ..." * (len(table.columns) > 8)
         raise ValueError(f".column must be one of the columns of {path.name} ({known}), got {column!r}")
+    if list(table.columns).count(column) > 1:
+        raise ValueError(f".column {column!r} stands in the header of {path.name} twice: rename one of them")
     sales = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
     bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0))
     if len(bad) or not len(sales):
-        where = f"row {bad[0] + 1} holds {table[column].iloc[bad[0]]!r}" if len(bad) else "it has no rows"
+        where = f"row {bad[0] + 1} holds {shown(table[column].iloc[bad[0]])}" if len(bad) else "it has no rows"
         raise ValueError(f".column {column!r} of {path.name} must hold a number of at least 0 in every row: {where}")
     if scale_to_mean is not None:
         if sales.mean() == 0:

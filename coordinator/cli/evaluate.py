@@ -18,7 +18,8 @@ def evaluate(
     policy: Annotated[
         list[str],
         typer.Option(
-            metavar="RULE|RUN", help="A rule, such as base-stock:NAME=LEVEL,..., or a run folder; repeatable."
+            metavar="[NAME=]RULE|RUN|CSV",
+            help="A rule, such as base-stock:NAME=LEVEL,...; a run; base-stock levels (stock_point,level); repeatable.",
         ),
     ],
     episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Fresh episodes, the same for all.")] = 4096,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from errno import ENAMETOOLONG
 from typing import Annotated, Any
 
 import typer
@@ -25,11 +26,12 @@ from coordinator.cli.scenarios import scenarios
 from coordinator.cli.show import complain
 from coordinator.cli.simulate import simulate
 from coordinator.cli.train import train
+from coordinator.cli.versions import versions
 from coordinator.version import program_version
 
 COMMANDS = (
     *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
-    *(live, status, swap, rollback, override, pause, resume, stop, history, office, monitor),
+    *(live, status, versions, swap, rollback, override, pause, resume, stop, history, office, monitor),
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values
 
@@ -74,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _refuse("interrupted", 130)
     except (RuntimeError, OSError) as error:
-        return _refuse(str(error), 1)
+        return _refuse(str(error), 2 if getattr(error, "errno", None) == ENAMETOOLONG else 1)
     return status if isinstance(status, int) else 0
 
 

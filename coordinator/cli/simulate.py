@@ -20,7 +20,7 @@ def simulate(
     firm: FirmArgument,
     out: Annotated[Path, typer.Option(metavar="CSV", show_default=False, help="Where the states go.")],
     policy: Annotated[
-        str | None, typer.Option(metavar="RULE|RUN", help="Who orders (default: decomposition-aggregation).")
+        str | None, typer.Option(metavar="RULE|RUN|CSV", help="Who decides (default: decomposition-aggregation).")
     ] = None,
     orders: Annotated[Path | None, _file("--orders", "period,stock_point,quantity")] = None,
     demand: Annotated[Path | None, _file("--demand", "period,stock_point,quantity")] = None,

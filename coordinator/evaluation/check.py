@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from coordinator.shown import Shown
-from departments.rules.ordering import baseline_levels
+from departments.rules.ordering import baseline_levels, shortage_cost
 from environment import Firm, Network
 
 
@@ -66,13 +67,29 @@ def facts(firm: Firm) -> dict[str, Any]:
         "periods": firm.periods.model_dump(),
         "points": points,
         "supply": supply,
-        "warnings": [_overload(point) for point in points if point["mean_demand"] > point["max_order"]],
+        "warnings": warnings_of(firm),
     }
 
 
-def _overload(point: dict[str, Any]) -> str:
-    units = f"mean demand {point['mean_demand']} of {point['product']}"
-    return f"{point['stock_point']}: {units} is above max_order {point['max_order']}, so it can never keep up"
+def warnings_of(firm: Firm) -> list[str]:
+    """What is allowed and yet hardly meant: orders that cannot keep up, stock without a use, too short a warm-up."""
+    network, found = Network.of(firm), []
+    flow, most, periods = network.mean_flow(), firm.amounts("max_order"), firm.periods
+    for n, k in np.argwhere(flow > most):
+        units = f"mean demand {_tidy(flow[n, k])} of {firm.products[k]}"
+        found.append(f"{firm.names[n]}: {units} is above max_order {int(most[n, k])}, so it can never keep up")
+    for n, laws in zip(network.customer_facing, network.demand_laws, strict=True):
+        if not shortage_cost(firm)[n][[law.mass()[0] < 1 for law in laws]].all():
+            cure = "set backorder_cost" + ", or a price above the cost" * (firm.unmet == "lost")
+            found.append(f"{firm.names[n]}: a unit short costs nothing, so nothing makes stock worth while: {cure}")
+    way = ceil(network.time_through())
+    if 0 < periods.warm_up < way or periods.evaluate <= way:
+        found.append(
+            f"the way through the network takes {way} periods, and costs count from period {periods.warm_up} to "
+            f"{periods.evaluate}, so the stock at the start falsifies them: set periods.warm_up to {way} or more and "
+            f"periods.evaluate to {way + 50}"
+        )
+    return found
 
 
 def _protection_interval(network: Network, point: int, product: int) -> dict[str, float]:
@@ -96,8 +113,12 @@ def drawn(found: dict[str, Any]) -> RenderableType:
     periods = found["periods"]
     horizon = f"unmet demand is {lost}; training {periods['train']} periods, evaluation {periods['evaluate']}"
     counted = f"{horizon}, of which the first {periods['warm_up']} are not counted"
-    warnings = [Text(f"warning: {line}", style="yellow") for line in found["warnings"]]
-    return Group(Text(head, style="bold"), Text(counted), tree(found), table(found), *warnings)
+    return Group(Text(head, style="bold"), Text(counted), tree(found), table(found), *drawn_warnings(found["warnings"]))
+
+
+def drawn_warnings(lines: list[str]) -> list[Text]:
+    """Warnings for the eye."""
+    return [Text(f"warning: {line}", style="yellow") for line in lines]
 
 
 def tree(found: dict[str, Any]) -> Tree:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from environment.firm import MAX_LEAD_TIME, OUTSIDE, Firm
 
 Key = tuple[str, ...]  # the names of a row: stock point or edge, then the product
 
 MAX_PERIODS = 100_000
 MAX_QUANTITY = 1_000_000_000
-_WHOLE = re.compile(r"-?[0-9]{1,18}(\.0*)?")
+_WHOLE = re.compile(r"-?[0-9]{1,18}(\.0{0,2})?")  # 1.000 may be a thousand
 
 
 class Cell(NamedTuple):
@@ -42,6 +45,7 @@ ORDERS = Columns(("stock_point",), "quantity")
 DEMAND = Columns(("stock_point",), "quantity")
 LEAD_TIMES = Columns(("from", "to"), "periods")
 SUPPLIERS = Columns(("stock_point",), "supplier")
+LEVELS = Columns(("stock_point",), "level", by_period=False)
 INITIAL = Columns(("stock_point",), "on_hand", by_period=False)
 
 
@@ -145,6 +149,16 @@ class EpisodeFile:
         for (_, key), cell in self.cells.items():
             if not wanted(key) and cell.text != harmless:
                 raise ValueError(f"{self.at(cell.line)}: {' -> '.join(key[:-1])} {reason}; remove the row")
+
+
+def levels_of(path: Path, firm: Firm) -> NDArray[np.float64]:
+    """Base-stock levels from a csv file with a row for every stock point (and product), [N, K] units."""
+    file = EpisodeFile(path, LEVELS, firm)
+    rows = [
+        [file.value(0, (name, product), -MAX_QUANTITY, MAX_QUANTITY) for product in firm.products]
+        for name in firm.names
+    ]
+    return np.array(rows, dtype=float)
 
 
 def lead_time_of(file: EpisodeFile, period: int, edge: Key) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from coordinator.evaluation.episode_files import levels_of
 from coordinator.evaluation.table import Evaluation
 from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
@@ -25,12 +28,14 @@ _REPORT_STREAM = 0  # of evaluation episodes: nothing is ever chosen on them
 
 
 def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:
-    """A rule by name, or the departments of a run folder; `compiled` as in `evaluate`.
+    """A rule by name, levels from a csv file, or the departments of a run folder; `compiled` as in `evaluate`.
 
     Raises:
-        ValueError: neither, or the run is of another firm.
+        ValueError: none of them, or the run is of another firm.
     """
-    if not Path(text).is_dir():
+    if text.endswith(".csv"):
+        return BaseStock(text, levels_of(Path(text), world.firm))
+    if not os.path.isdir(text):
         if text == "tuned-base-stock" and compiled is not None:
             return tuned_base_stock(world.firm, note=compiled)
         return parse_policy(text, world.firm)
@@ -43,6 +48,18 @@ def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None]
     if not run.current_versions():
         raise ValueError(f"{text!r} holds no policy yet: train it longer, or resume it")
     return trained_policy(run, world)
+
+
+def _named(texts: Sequence[str], world: World, compiled: Callable[[str], None] | None) -> dict[str, Policy]:
+    """Policies by the names that are given to them (`today=base-stock:shop=14`), or by what they are."""
+    named: dict[str, Policy] = {}
+    for text in texts:
+        given = None if os.path.isdir(text) else re.fullmatch(r"([\w .-]{1,40})=(.+)", text)
+        name, policy = given.groups() if given else (text, text)
+        if name in named:
+            raise ValueError(f"--policy {name!r} is given twice; give each policy once, or another name")
+        named[name] = load_policy_or_rule(policy, world, compiled)
+    return named
 
 
 def trained_policy(run: RunFolder, world: World) -> Policy:
@@ -111,7 +128,7 @@ def evaluate(
     levels = baseline_levels(firm)
     world = World(firm, levels, device=device)
     if not isinstance(policies, Mapping):
-        policies = {name: load_policy_or_rule(name, world, compiled) for name in policies}
+        policies = _named(policies, world, compiled)
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
     results = {}
     for name, policy in policies.items():

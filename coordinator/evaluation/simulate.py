@@ -26,9 +26,9 @@ from coordinator.evaluation.episode_files import (
     lead_time_of,
     supplier_rank,
 )
+from coordinator.evaluation.evaluate import load_policy_or_rule
 from coordinator.shown import Shown
 from departments.decisions import Decision, Memory, Policy
-from departments.named_policies import parse_rule
 from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
@@ -123,8 +123,9 @@ def simulate(
     if policy and files.orders:
         raise ValueError("--policy and --orders both decide the orders: give one of them")
     given = read_given(firm, files, periods)
-    decides = parse_rule(policy or DEFAULT_POLICY, firm) if given.orders is None else _AsGiven(given.orders)
     world = world_of(firm, given)
+    orders = given.orders
+    decides = load_policy_or_rule(policy or DEFAULT_POLICY, world) if orders is None else _AsGiven(orders)
     columns = run(world, decides, chance_of(world, given, seed), given)
     if out is not None:
         write_states(out, firm, columns)

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from coordinator.evaluation.check import drawn_warnings, warnings_of
 from coordinator.shown import Shown
 from departments.play.episode import Episodes
 from environment import Firm
@@ -49,31 +50,43 @@ class Evaluation(Shown):
                     versus[base] = {"difference": sign * difference, "se": spread}
             policies[name] = {
                 word: {"mean": sign * mean, "se": error},
-                "fill_rate": float(np.average(episodes.fill_rate, weights=episodes.demand)),
+                "fill_rate": fill_rate(episodes),
                 "cycle_service_level": float(episodes.full_service.mean()),
                 "on_hand": float(episodes.on_hand.sum()),
                 "backlog" if self.firm.unmet == "backorder" else "lost_sales": float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
                 "versus": versus,
             }
-        return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies}
+        warnings = warnings_of(self.firm)
+        return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies, "warnings": warnings}
 
-    def _stock_points(self, episodes: Episodes) -> dict[str, dict[str, float]]:
+    def _stock_points(self, episodes: Episodes) -> dict[str, dict[str, float | None]]:
         facing = self.firm.customer_facing
-        points = {}
+        points: dict[str, dict[str, float | None]] = {}
         for n, name in enumerate(self.firm.names):
             points[name] = {
                 "cost": float(episodes.point_cost[n]),
                 "on_hand": float(episodes.on_hand[n]),
                 "order_quantity": float(episodes.order_quantity[n]),
-                "bullwhip_ratio": float(episodes.bullwhip_ratio[n]),
-                "inventory_turns": float(episodes.inventory_turns[n]),
+                "bullwhip_ratio": _known(episodes.bullwhip_ratio[n]),
+                "inventory_turns": _known(episodes.inventory_turns[n]),
             }
             if name in facing:
                 c = facing.index(name)
                 points[name]["fill_rate"] = float(episodes.fill_rate[c])
                 points[name]["cycle_service_level"] = float(episodes.full_service[c])
         return points
+
+
+def fill_rate(episodes: Episodes) -> float:
+    """Share of the whole firm's demand served from stock at once; 1 where nothing is asked for."""
+    demand = episodes.demand.sum()
+    return float(episodes.served_at_once.sum() / demand) if demand > 0 else 1.0
+
+
+def _known(value: np.float64) -> float | None:
+    """For JSON, which knows no nan."""
+    return None if np.isnan(value) else float(value)
 
 
 def _standard_error(values: np.typing.NDArray[np.float64]) -> float:
@@ -93,13 +106,15 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
     reference, _ = evaluation.mean(base)
     for name, episodes in evaluation.results.items():
         mean, error = evaluation.mean(name)
-        saving = "" if name == base else "{:+,.1f} ± {:.1f}".format(*_saving(evaluation, name, base))
-        percent = "" if name == base else f"{100.0 * _saving(evaluation, name, base)[0] / abs(reference):+.2f}"
-        fill = float((episodes.fill_rate * episodes.demand).sum() / max(episodes.demand.sum(), 1e-12))
-        table.add_row(
-            name, f"{sign * mean:,.1f} ± {error:.1f}", saving, percent, f"{fill:.4f}", f"{episodes.on_hand.sum():,.1f}"
+        saving = "" if name == base else "{:+z,.1f} ± {:.1f}".format(*_saving(evaluation, name, base))
+        percent = (
+            "" if name == base else f"{100.0 * _saving(evaluation, name, base)[0] / (abs(reference) or 1.0):+z.2f}"
         )
-    return Group(table, _points(evaluation))
+        table.add_row(
+            *(name, f"{sign * mean:z,.1f} ± {error:.1f}", saving, percent),
+            *(f"{fill_rate(episodes):.4f}", f"{episodes.on_hand.sum():,.1f}"),
+        )
+    return Group(table, _points(evaluation), *drawn_warnings(warnings_of(evaluation.firm)))
 
 
 def _saving(evaluation: Evaluation, name: str, base: str) -> tuple[float, float]:
@@ -124,12 +139,11 @@ def _points(evaluation: Evaluation) -> Table:
             table.add_row(
                 point if i == 0 else "",
                 name,
-                f"{episodes.point_cost[n]:,.1f}",
+                f"{episodes.point_cost[n]:z,.1f}",
                 f"{episodes.on_hand[n]:.1f}",
                 f"{episodes.order_quantity[n]:.2f}",
                 *service,
-                f"{episodes.bullwhip_ratio[n]:.2f}",
-                f"{episodes.inventory_turns[n]:.2f}",
+                *("" if np.isnan(x) else f"{x:.2f}" for x in (episodes.bullwhip_ratio[n], episodes.inventory_turns[n])),
                 end_section=i == len(evaluation.results) - 1,
             )
     return table

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from environment.fields import refusal, shown
+from environment.firm_file import read_yaml
 
 # quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods, a reading
 # of ours: [I]'s own number could not be had.
 BUDGETS = {"quick": "50s", "paper": "1e7"}
-_EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?e[-+]?[0-9]+", re.IGNORECASE)  # 5e-4, which is text to PyYAML
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -48,9 +47,9 @@ def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
             raise ValueError(f"--config must be a YAML file, or built-in: {', '.join(names)}; got {str(path)!r}")
         path = built_in / f"{path.name}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"--config {path} cannot be read as YAML: {_in_one_line(error)}") from None
+        content = read_yaml(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--config {path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"--config {path} must be a mapping of settings, got {type(content).__name__}")
     return content
@@ -80,10 +79,9 @@ def with_values(given: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any
             inner[group] = dict(own or {})
             inner = inner[group]
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"--set {pair!r}: the value cannot be read as YAML ({_in_one_line(error)})") from None
-        inner[name] = float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+            inner[name] = read_yaml(text.encode())
+        except ValueError as error:
+            raise ValueError(f"--set {pair!r}: the value cannot be read as YAML: it {error}") from None
     return result
 
 
@@ -116,7 +114,3 @@ def budget(text: str | None) -> dict[str, float]:
             f"{' or '.join(BUDGETS)}, got {text!r}"
         )
     return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

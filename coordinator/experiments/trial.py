@@ -204,7 +204,7 @@ def _measures(played: Evaluation) -> dict[str, Any]:
             "result": plain[unit]["mean"],
             "se": plain[unit]["se"],
             "fill_rate": plain["fill_rate"],
-            "order_variability": float(np.mean([point["bullwhip_ratio"] for point in points.values()])),
+            "order_variability": float(np.mean([point["bullwhip_ratio"] or 0.0 for point in points.values()])),
             "stock_points": {point: measure | {"result": sign * measure["cost"]} for point, measure in points.items()},
         }
     return measures

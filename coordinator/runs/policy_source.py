@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from coordinator.runs.folder import RunFolder
 from environment import Firm, World
 
 
@@ -38,7 +41,7 @@ def run_and_version(department: str, text: str) -> tuple[Path, int | None] | Non
         if version or not path.stem.isdigit() or path.parent.name != department:
             raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
         return path.parents[2], int(path.stem)
-    if path.is_dir():
+    if os.path.isdir(place):
         if version and not version.isdigit():
             raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
         return path, int(version) if version else None
@@ -58,3 +61,33 @@ def must_be_built_alike(firm: Firm, trained: Firm, policy: str) -> None:
             f"--policy {policy!r} was trained for firm {trained.name!r}, which is built otherwise than {firm.name!r}: "
             "stock points, products, supply, order limits and segments must be the same"
         )
+
+
+def kept_versions(folder: Path) -> list[dict[str, Any]]:
+    """The policies that a run or a running firm keeps, by department and version.
+
+    Returns:
+        `department`, `version`, `policy` (what a swap takes; of a running firm, what was asked for), `counts` (whether
+        it is the one that a run's department follows), and `came_by`: its provenance.
+
+    Raises:
+        ValueError: one line; a file is damaged.
+    """
+    current, rows = RunFolder(folder).current_versions(), []
+    files = [file for file in folder.glob("policies/*/*.json") if file.stem.isdigit()]
+    for file in sorted(files, key=lambda file: (file.parent.name, int(file.stem))):
+        try:
+            came = dict(json.loads(file.read_text())["provenance"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged: restore it, or remove that version ({error!r})") from None
+        department, version = file.parent.name, int(file.stem)
+        rows.append(
+            {
+                "department": department,
+                "version": version,
+                "policy": f"{folder}@{version}" if current else str(came.get("policy") or ""),
+                "counts": current.get(department) == version,
+                "came_by": came,
+            }
+        )
+    return rows

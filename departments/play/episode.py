@@ -36,19 +36,19 @@ class Episodes:
 
     @property
     def fill_rate(self) -> Vector:
-        """Share of demand served from stock at once, [C]."""
-        return self.served_at_once / np.maximum(self.demand, 1e-12)
+        """Share of demand served from stock at once, [C]; all of it where nothing is asked for."""
+        return _ratio(self.served_at_once, self.demand, 1.0)
 
     @property
     def bullwhip_ratio(self) -> Vector:
-        """Variance of a point's orders over that of what it is asked for, [N]."""
-        ordered = self.order_square - self.order_quantity**2
-        return ordered / np.maximum(self.received_square - self.received**2, 1e-12)
+        """Variance of a point's orders over that of what it is asked for, [N]; nan where that never changes."""
+        ordered, asked = self.order_square - self.order_quantity**2, self.received_square - self.received**2
+        return _ratio(ordered, np.where(asked > 1e-9 * self.received_square, asked, 0.0), np.nan)
 
     @property
     def inventory_turns(self) -> Vector:
-        """What goes through a point in a period over its mean stock on hand, [N]."""
-        return self.received / np.maximum(self.on_hand, 1e-12)
+        """What goes through a point in a period over its mean stock on hand, [N]; nan where there is no stock."""
+        return _ratio(self.received, self.on_hand, np.nan)
 
     @staticmethod
     def joined(parts: list[Episodes]) -> Episodes:
@@ -60,6 +60,11 @@ class Episodes:
             if field.name != "cost"
         }
         return Episodes(cost=np.concatenate([part.cost for part in parts]), **merged)
+
+
+def _ratio(above: Vector, below: Vector, otherwise: float) -> Vector:
+    quotient: Vector = np.divide(above, below, out=np.full(len(below), otherwise), where=below > 0)
+    return quotient
 
 
 def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exogenous]:

@@ -137,7 +137,7 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
     """
     network = Network.of(firm)
     holding, fixed = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost")
-    backorder = firm.amounts("backorder_cost")
+    backorder = shortage_cost(firm)
     suppliers = [[e for e, target in enumerate(network.edge_target) if target == p] for p in range(len(firm.names))]
     reorder_points, levels = np.zeros(holding.shape), np.zeros(holding.shape)
     facing = {int(p): laws for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}
@@ -147,6 +147,9 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
             own = [facing[point][k].mass()] if point in facing else []
             below = [thinned(streams[c], 1 / int(network.supplier_count[c])) for c in network.successors(point)]
             streams[point] = total(own + below)
+            if streams[point][0] == 1.0:  # it never sells: nothing is stocked
+                reorder_points[point, k] = -1
+                continue
             penalty = max(float(backorder[p, k]) for p in [point, *network.descendants(point)])
             times = [network.lead_time_laws[e][k].mass() for e in suppliers[point]]
             lead_time = mixture(times, np.full(len(times), 1 / len(times)))

@@ -78,3 +78,8 @@ def test_what_came_is_shown_in_short():
     assert shown(None) == "nothing"
     assert len(shown("x" * 1000)) < 80
     assert len(shown([[["x" * 100] * 100] * 100] * 100)) < 2000
+
+
+def test_numbers_of_numpy_are_shown_as_plain_ones():
+    assert shown(np.int64(-2)) == "-2"
+    assert shown([np.float64(0.5), {"a": np.int64(3)}]) == "[0.5, {'a': 3}]"

@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from environment import built_in_firms, load_firm
+from environment import built_in_firms, load_firm, parse_firm
 from environment.grid import GRID
 
 SHOP = "stock_points: {shop: {holding_cost: 1, max_order: %s, demand: 3}}"
@@ -56,3 +57,33 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     path = tmp_path / "firm.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + ("name: own\n" + SHOP % 9).encode())
     assert load_firm(path).name == "own"
+
+
+def test_blanks_in_the_header_of_a_history_do_no_harm(tmp_path):
+    (tmp_path / "sales.csv").write_text("day , SKU1 \n1,3\n2,3\n")
+    path = write(tmp_path, "name: own\n" + (SHOP % 9).replace("3}", "{law: history, file: sales.csv, column: SKU1}}"))
+    assert load_firm(path).stock_points["shop"].demand.mass().tolist() == [0, 0, 0, 1]
+
+
+def test_a_name_of_digits_is_text_as_it_is_written(tmp_path):
+    text = "name: own\nproducts: [0100, 0x1f]\n" + SHOP % 9
+    assert load_firm(write(tmp_path, text.replace("0x1f", "007"))).products == ("0100", "007")
+    with pytest.raises(ValueError, match=r"products.* must be text, got 31"):
+        load_firm(write(tmp_path, text))
+
+
+LONG = "name: own\n{}supply: [{{from: outside, to: shop, lead_time: 40}}]\n" + (SHOP % 999).replace("{", "{{").replace(
+    "}", "}}"
+)
+
+
+def test_episodes_outlast_the_way_through_the_network_unless_the_file_says_otherwise(tmp_path):
+    def periods(given):
+        return tuple(dict(load_firm(write(tmp_path, LONG.format(given))).periods).values())
+
+    assert periods("") == (144, 91, 41)  # of 128, 75 and 25: 16 more, as the way takes 40 + 1 periods
+    assert periods("periods: {train: 20}\n") == (20, 91, 41)
+    assert periods("periods: {evaluate: 60}\n") == (144, 60, 25)
+    assert tuple(dict(load_firm("d4").periods).values()) == (128, 75, 25)
+    firm = load_firm(write(tmp_path, LONG.format("")))
+    assert parse_firm(yaml.safe_load(firm.to_yaml())).periods == firm.periods

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,22 @@ def test_where_prices_are_set_profit_is_told():
     assert 20 < told["profit"]["mean"] / 50 < 36, "6 units a period earn 36, their stock costs something"
     versus = told["versus"]["base-stock:shop=9"]["difference"]
     assert versus == pytest.approx(-result.difference("base-stock:shop=16", "base-stock:shop=9")[0])
+
+
+def test_a_firm_that_nobody_buys_from_is_evaluated_and_its_json_is_valid():
+    shop = {"holding_cost": 1, "backorder_cost": 9, "max_order": 30, "demand": 0}
+    result = evaluate(parse_firm({"name": "still", "stock_points": {"shop": shop}}), ["reorder"], episodes=4)
+    measures = json.loads(json.dumps(result.to_json(), allow_nan=False))["policies"]["reorder"]
+    assert measures["fill_rate"] == measures["stock_points"]["shop"]["fill_rate"] == 1.0
+    assert measures["stock_points"]["shop"]["inventory_turns"] is None
+    assert measures["stock_points"]["shop"]["bullwhip_ratio"] is None
+
+
+def test_without_stock_turns_are_unknown_instead_of_huge():
+    empty = evaluate(pair(), ["base-stock:shop=0,warehouse=0"], episodes=20).to_json()
+    assert empty["policies"]["base-stock:shop=0,warehouse=0"]["stock_points"]["shop"]["inventory_turns"] is None
+
+
+def test_a_policy_may_have_a_name():
+    result = evaluate(pair(), ["today=base-stock:shop=14", "base-stock:shop=14"], episodes=20)
+    assert result.difference("today", "base-stock:shop=14") == (0.0, 0.0)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from departments.named_policies import parse_rule
 from departments.play.episode import run_costs
@@ -149,3 +150,24 @@ def test_without_a_fixed_order_cost_reorder_is_base_stock():
     rule = reorder_rule(load_firm("toy"))
     assert rule.levels[0, 0] == 26
     assert rule.reorder_points[0, 0] == 25
+
+
+def shop_of(unmet="backorder", demand="{law: poisson, mean: 10}", **more):
+    point = {"holding_cost": 1, "max_order": 200, "demand": yaml.safe_load(demand), "fixed_order_cost": 30} | more
+    return parse_firm({"name": "shop-firm", "unmet": unmet, "products": ["p1", "p2"], "stock_points": {"shop": point}})
+
+
+def test_of_a_product_that_never_sells_reorder_keeps_nothing():
+    rule = reorder_rule(shop_of(demand="{p1: {law: poisson, mean: 10}, p2: 0}", backorder_cost=9))
+    assert rule.levels[0, 1] == 0
+    assert rule.reorder_points[0, 1] < 0, "nothing is ordered at a position of 0"
+    alone = reorder_rule(shop_of(demand="{law: poisson, mean: 10}", backorder_cost=9))
+    assert rule.levels[0, 0] == alone.levels[0, 0] > 20
+
+
+def test_reorder_protects_the_margin_of_a_lost_sale_as_a_penalty():
+    priced = reorder_rule(shop_of("lost", price=25, unit_cost=10))
+    penalised = reorder_rule(shop_of("lost", backorder_cost=15))
+    np.testing.assert_array_equal(priced.levels, penalised.levels)
+    np.testing.assert_array_equal(priced.reorder_points, penalised.reorder_points)
+    assert priced.levels[0, 0] > 20
