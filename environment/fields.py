@@ -45,9 +45,9 @@ class Checked(BaseModel):
 
 
 def _meant(key: str, names: list[str]) -> list[str]:
-    """Names with all of a key's words (`fixed_cost`), or nearly its letters; `min_order` is not `max_order`."""
-    words = set(key.split("_"))
-    return [name for name in names if words < set(name.split("_"))] or difflib.get_close_matches(key, names, 1, 0.8)
+    """Names like a key in all of its words, the closest first: `min_order` is not `max_order`."""
+    near = difflib.get_close_matches
+    return [name for name in near(key, names) if all(near(word, name.split("_")) for word in key.split("_"))]
 
 
 def shown(value: object) -> str:

@@ -368,3 +368,21 @@ def test_check_warns_of_a_stock_point_that_can_never_keep_up(tmp_path, capfd):
     assert (
         "warning: shop: mean demand 10 of unit is above max_order 9, so it can never keep up" in capfd.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "a1", "--backend", "local", "--budget", "1s", "--run", "a" * 300],
+        ["simulate", "a1", "--policy", "a" * 300, "--out", "out.csv"],
+        ["evaluate", "a1", "--policy", "a" * 300],
+        ["status", "a" * 300],
+        ["simulate", "a1", "--out", "a" * 300],
+        ["report", "a" * 300],
+        ["versions", "a" * 300],
+    ],
+)
+def test_a_name_longer_than_a_file_s_may_be_is_bad_input(arguments, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(arguments, capfd)
+    assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,14 @@ import pytest
 import yaml
 
 from coordinator.cli import run
+from coordinator.evaluation.simulate import GivenFiles, simulate
+from coordinator.runs.folder import RunFolder
+from departments.rules.ordering import baseline_levels
 from environment import load_firm
 from tests.random_firms import run as run_episode
+from tests.small_firms import fresh, pair, world_of
+from tests.small_markets import market
+from tests.small_runs import settings
 from tests.traces import TRACES, firm_file_of, load_trace
 
 ROOT = Path(__file__).parents[3]
@@ -233,3 +239,52 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         run(["simulate", "a1", "--out", str(out)])
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["states.csv"]
+
+
+def test_a_run_decides_as_the_rule_that_it_starts_as(tmp_path):
+    firm = pair()
+    kept = RunFolder(tmp_path / "run")
+    kept.create(firm, settings())
+    for snapshot in fresh(*world_of(firm), settings().policy):
+        kept.save_snapshot(snapshot, {})
+    file = tmp_path / "levels.csv"
+    levels = zip(firm.names, baseline_levels(firm)[:, 0].astype(int), strict=True)
+    write(file, ["stock_point", "level"], levels)
+    policies = [tmp_path / "run", file, "decomposition-aggregation"]
+    states = [
+        simulate(firm, tmp_path / "out.csv", GivenFiles(), policy=str(policy), seed=4) and read(tmp_path / "out.csv")
+        for policy in policies
+    ]
+    assert states[0] == states[1] == states[2]
+    assert len({row["order_quantity"] for row in states[0]}) > 2
+
+
+def test_rules_that_recommend_move_demand_in_a_firm_with_customers(tmp_path):
+    costs = {
+        policy: simulate(market(), tmp_path / "out.csv", GivenFiles(), policy=policy, seed=4)
+        for policy in ("none", "margin-greedy", "forecast-base-stock")
+    }
+    assert costs["none"] == costs["forecast-base-stock"] != costs["margin-greedy"]
+    demand = [int(row["demand"]) for row in read(tmp_path / "out.csv")]
+    sales = [int(row["sales"]) for row in read(tmp_path / "out.csv")]
+    assert sum(demand) >= sum(sales) > 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("warehouse", 9)], "has no row for stock_point shop: add the row"),
+        ([("warehouse", 9), ("shop", "1.5")], "line 3: level must be a whole number"),
+        ([("depot", 9)], "stock_point must be one of warehouse, shop"),
+    ],
+)
+def test_a_file_of_levels_that_is_none_is_refused(rows, said, tmp_path):
+    write(tmp_path / "levels.csv", ["stock_point", "level"], rows)
+    with pytest.raises(ValueError, match=said):
+        simulate(pair(), tmp_path / "out.csv", GivenFiles(), policy=str(tmp_path / "levels.csv"))
+
+
+def test_a_quantity_that_may_be_a_thousand_is_refused(tmp_path):
+    write(tmp_path / "demand.csv", ["period", "stock_point", "quantity"], [(0, "shop", "1.000")])
+    with pytest.raises(ValueError, match=r"quantity must be a whole number .* got '1\.000'"):
+        simulate(pair(), tmp_path / "out.csv", GivenFiles(demand=tmp_path / "demand.csv"))
