@@ -86,7 +86,7 @@ def evaluate(
 
     Args:
         firm: which.
-        policies: rules, such as `base-stock:NAME=LEVEL,...`, and run folders.
+        policies: rules such as `base-stock:NAME=LEVEL,...`, csv files of levels, run folders; `NAME=` names one.
         episodes: how many, the same for all policies.
         seed: of the episodes.
         device: where tensors live, cpu or cuda.
@@ -97,8 +97,6 @@ def evaluate(
 
     loaded = load_firm(firm)
     with _settled(device):
-        if twice := sorted({name for name in policies if list(policies).count(name) > 1}):
-            raise ValueError(f"--policy {twice[0]!r} is given twice; give each policy once")
         return compare(loaded, policies, episodes=episodes, seed=seed, device=device, compiled=compiled)
 
 
