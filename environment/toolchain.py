@@ -64,6 +64,23 @@ def _shelf() -> Path | None:
     return folder if own else None
 
 
+def compiler_version() -> str:
+    """What the compiler says of itself, such as `g++ (Debian 12.2.0-14) 12.2.0`.
+
+    Raises:
+        NotCompiledError: there is none.
+    """
+    told = subprocess.run([_compiler(), "--version"], capture_output=True, text=True).stdout
+    return " ".join(told.split("\n")[0].split())
+
+
+def processor() -> str:
+    """The processor by name, with a mark of what -march=native looks at; empty where nothing is known."""
+    told = _processor()
+    named = next((line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")), "")
+    return f"{named or platform.machine()} {hashlib.sha256(told.encode()).hexdigest()[:6]}" if told else ""
+
+
 def _processor() -> str:
     """What -march=native looks at."""
     try:

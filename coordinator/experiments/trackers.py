@@ -58,7 +58,7 @@ class Tracker(Watcher):
         """Settings become hyperparameters."""
         self._sign, self._word = (-1.0, "profit") if run.earns else (1.0, "cost")
         self._last = run.iterations
-        known = {"firm": run.firm} | flat(settings) | flat({"engine": run.engine})
+        known = {"firm": run.firm} | flat(settings)
         plain = {
             key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in known.items()
         }

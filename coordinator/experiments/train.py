@@ -17,6 +17,7 @@ from coordinator.experiments.options import budget, checked, config_file, with_v
 from coordinator.experiments.run import Run
 from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
+from coordinator.runs.engine import engine_in
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
@@ -86,7 +87,7 @@ def run_training(request: TrainRequest, started: float) -> Run:
         train(firm, settings, wiring, run.path, watcher, resume=request.resume, started=started, base=base)
         watcher.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
         done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, note)
-        result = done.to_json()
+        result = done.to_json() | {"engine": engine_in(run)}
         write_atomically(run.path / "result.json", json.dumps(result, indent=1) + "\n")
         watcher.note(f"learning curve in {learning_curve(run)}")
         watcher.finished(result)

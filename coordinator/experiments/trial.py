@@ -21,6 +21,7 @@ from coordinator.evaluation.evaluate import baseline_policies, evaluate, trained
 from coordinator.evaluation.table import Evaluation
 from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
+from coordinator.runs.engine import engine_in
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
@@ -176,6 +177,7 @@ def _learn(firm: Firm, settings: Settings, folder: Path, watcher: Watcher) -> di
         "seconds": float(rows[-1]["seconds"]) if rows else 0.0,
         "env_steps": float(rows[-1]["env_steps"]) if rows else 0.0,
         "samples": samples_of(rows),
+        "engine": engine_in(run),
         "curve": [list(point) for point in curve.items()],
     }
 

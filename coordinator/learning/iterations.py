@@ -191,6 +191,10 @@ class Training:
         """Costs on the episodes that decide whether a policy is saved."""
         return self.costs(self.settings.acceptance_episodes, _ACCEPTANCE, *candidates)
 
+    def ask_world(self, question: str) -> Any:  # noqa: ANN401
+        """What the first environment worker answers to a call without arguments."""
+        return self._safely(lambda: self.workers.get(self.workers.environments[0].call(question)))
+
     def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
         """States of the departments that have learned, and of the critic."""
         worlds = {f"{_WORLD}{i}": dict(zip(State._fields, parts, strict=True)) for i, parts in enumerate(self._worlds)}

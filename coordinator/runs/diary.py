@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
+from coordinator.runs.engine import Engine
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import Mailbox
@@ -32,8 +33,11 @@ def together(settings: Settings) -> type[Simultaneous]:
 class Diary:
     """Writes down what a scheme does, and shows it."""
 
-    def __init__(self, run: RunFolder, training: Training, watcher: Watcher, replacements: HotSwap) -> None:
+    def __init__(
+        self, run: RunFolder, training: Training, watcher: Watcher, replacements: HotSwap, engine: Engine
+    ) -> None:
         self.run, self.training, self.watcher = run, training, watcher
+        self.engine = engine
         self.replacements, self.mailbox = replacements, Mailbox(run.path)
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
@@ -167,7 +171,8 @@ class Diary:
             "events": self.events,
         }
         swapped = self.replacements.record()
-        self.run.keep(arrays, {"scheme": plain, "snapshots": about, "diary": diary, "replacements": swapped})
+        record = {"scheme": plain, "snapshots": about, "diary": diary, "replacements": swapped, "engine": self.engine}
+        self.run.keep(arrays, record)
         for request in self.mailbox.pending():
             if request.id in self.replacements.answers:
                 self.mailbox.reply(self.replacements.answers[request.id])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.diary import Diary, together
+from coordinator.runs.engine import engine_of, went_on
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
@@ -120,7 +121,10 @@ def _train(
             window=plan.window,
             started=started or time.monotonic(),
         )
-        diary = Diary(run, training, watcher, HotSwap(run, plan, training))
+        engine, other = went_on(kept[1].get("engine", {}) if kept else {}, before, engine_of(plan, training))
+        if other:
+            watcher.note(other)
+        diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
         if kept is not None:
             scheme = diary.resume(plan, *kept)
         elif settings.scheme == "imarl":

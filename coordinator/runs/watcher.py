@@ -30,7 +30,6 @@ class RunStart:
     seed: int
     earns: bool  # results are profits, which are negative costs
     iterations: int = 0  # that were done before; 0: a new run
-    engine: Mapping[str, str] = field(default_factory=dict)  # as in result.json
 
 
 @dataclass(frozen=True)

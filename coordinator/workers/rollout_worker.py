@@ -79,6 +79,10 @@ class EnvironmentWorker(ABC):
         """What departments are paid in the shard that `rollout` would play, [T, A, E]."""
         return as_array(self._play(learning, copies, seed, message)[2])
 
+    def why_not_compiled(self) -> str | None:
+        """Why the world runs in PyTorch, where it does."""
+        return "firms with customers who choose are played in PyTorch"
+
     @abstractmethod
     def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
         """One training episode per copy."""
@@ -115,13 +119,21 @@ class RolloutWorker(EnvironmentWorker):
         self._world = World(firm, levels, device=device)
         self._observer = Observer(self._world, base, scaling)
         self._weights = torch.as_tensor(reward_weights, device=self._world.device)
+        self._reason = "the settings say so (compiled: false)"
         self._compiled = self._compile() if compiled else None
 
     def _compile(self) -> CompiledRollouts | None:
         try:
             return CompiledRollouts(self._world, self._observer)
-        except NotCompiledError:
+        except NotCompiledError as error:
+            self._reason = str(error)
             return None  # the same, period by period
+
+    def why_not_compiled(self) -> str | None:
+        """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""
+        if self._compiled is None:
+            return self._reason
+        return None if self._compiled.fits(list(self._snapshots.values())) else "only perceptrons with relu act in C++"
 
     def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
         return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None

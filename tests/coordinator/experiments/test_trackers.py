@@ -39,7 +39,7 @@ def told(folder, name, earns=False):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other people's packages
         with Watchers(trackers([name])) as watcher:
-            start = RunStart(folder, "pair", "imarl", 7, earns, engine={"learning": "torch"})
+            start = RunStart(folder, "pair", "imarl", 7, earns)
             watcher.started(start, {"seed": 7, "steps": None, "ppo": {"learning_rate": 5e-4}, "hidden": [8, 8]})
             for step in (1, 2):
                 shop = {"version": step, "kl": 0.5 / 2**step, "entropy": math.nan}
@@ -113,7 +113,6 @@ def test_tensorboard_holds_what_was_told(tmp_path):
     assert scalars(tmp_path) == SEEN
     text = b"".join(file.read_bytes() for file in (tmp_path / "tensorboard").iterdir())
     assert b"ppo.learning_rate" in text
-    assert b"engine.learning" in text
 
 
 def test_a_firm_that_earns_is_logged_by_its_profit(tmp_path):
@@ -184,7 +183,6 @@ def test_mlflow_holds_what_was_told(tmp_path, monkeypatch):
         "seed": "7",
         "ppo.learning_rate": "0.0005",
         "hidden": "[8, 8]",
-        "engine.learning": "torch",
     }
     kept = {name: client.get_metric_history(identity, name) for name in found.data.metrics}
     assert {name: [(one.step, one.value) for one in some] for name, some in kept.items()} == SEEN
