@@ -193,7 +193,7 @@ def relative_effect(own_effect: ArrayLike, cross_effect: ArrayLike) -> float:
     Raises:
         ValueError: If the shapes are not those of two products.
 
-    Source: [M], Proposition 2 (RME); equation our reading.
+    Source: [M], Proposition 2, compares by RME; equation our reading.
     """
     effect = _exposure_effect(own_effect, cross_effect)
     if effect.shape != (2, 2):
@@ -214,7 +214,7 @@ def relative_margin(price: Pair, unit_cost: Pair) -> float:
     Raises:
         ValueError: If a margin is not positive.
 
-    Source: [M], Proposition 2 (RMP).
+    Source: [M], Proposition 2, compares by RMP; that it is the ratio of the units' margins is our reading.
     """
     first, second = price[0] - unit_cost[0], price[1] - unit_cost[1]
     if not (first > 0 and second > 0):

@@ -6,8 +6,8 @@ turns were cut short by their share of the budget: those go on where they were. 
 are no neighbours of each other learn side by side, from the same rollouts; their policies are still tested and saved
 one at a time.
 
-Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order, the least gain
-that wakes neighbours, turns side by side and turns that go on are ours.
+Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order (there future
+work), the least gain that wakes neighbours, turns side by side and turns that go on are ours.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from environment.fields import Checked
 class StepLaw(Checked):
     """Learning rate lr_0 (k_0 / (k_0 + k))^c after k episodes.
 
-    Source: Jiang et al., arXiv 2510.04272, for the form and for lr_0 and c of `FAST` and `SLOW`; k_0 is our reading.
+    Source: ours, the numbers of `FAST` and `SLOW` too. Jiang et al., arXiv 2510.04272, have the idea that departments
+    learn at rates of their own, and print no law.
     """
 
     initial: float = Field(gt=0, le=1)  # lr_0

@@ -1,8 +1,9 @@
 """Graph attention over the supply network, as encoder of a policy or of the critic, on flat parameter vectors.
 
-Source: Velickovic et al. (2018), Graph attention networks, eq. 1-5; [I] puts it into SARL-GNN and MARL-GNN. Ours, where
-[I] is silent: edges in both directions and to oneself; a node's features are its own rows and three numbers that do not
-change; after the last layer the nodes lie side by side, with the features themselves, before a multilayer perceptron.
+Source: Velickovic et al. (2018), Graph attention networks, eq. 1-5; [I] puts it into SARL-GNN and MARL-GNN, there with
+directed edges and the position as the only feature. Ours: edges in both directions and to oneself; a node's features
+are its own rows and three numbers that do not change; after the last layer the nodes lie side by side, with the
+features themselves, before a multilayer perceptron.
 """
 
 from __future__ import annotations
