@@ -5,6 +5,7 @@ RUN := runs/firm-$(shell date +%Y%m%d-%H%M%S)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+EXACT := $(PIP) --constraint constraints.txt
 
 .PHONY: run test bench peers results clean
 
@@ -33,22 +34,23 @@ peers: $(VENV)/installed-peers
 results: $(VENV)/installed
 	$(BIN)/python benchmarks/results.py $(ARGS)
 
-# PyTorch comes first and by itself, so that `make TORCH='torch==2.13.0 --index-url URL'` chooses its build.
+# PyTorch comes first and by itself, so that `make TORCH='torch==2.13.0 --index-url URL'` chooses its build; an index of
+# builds need not have our exact versions of what PyTorch needs, so those come after.
 $(VENV)/torch:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH)
 	touch $@
 
-$(VENV)/installed: $(VENV)/torch pyproject.toml
-	$(PIP) --editable .
+$(VENV)/installed: $(VENV)/torch pyproject.toml constraints.txt
+	$(EXACT) --editable .
 	touch $@
 
 $(VENV)/installed-peers: $(VENV)/torch pyproject.toml
 	$(PIP) --editable '.[peers]'
 	touch $@ $(VENV)/installed
 
-$(VENV)/installed-dev: $(VENV)/torch pyproject.toml
-	$(PIP) --editable '.[dev]'
+$(VENV)/installed-dev: $(VENV)/torch pyproject.toml constraints.txt
+	$(EXACT) --editable '.[dev]'
 	touch $@ $(VENV)/installed
 
 clean:

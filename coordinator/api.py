@@ -259,12 +259,11 @@ def _settled(device: str) -> Iterator[None]:
     threads = torch.get_num_threads()
     settle()
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"--device must be cpu, or a device that PyTorch finds here, got {device!r}: {error}"
-        ) from None
-    try:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            known = "cpu, or a device that PyTorch finds here"
+            raise ValueError(f"--device must be {known}, got {device!r}: {error}") from None
         yield
     finally:
         torch.set_num_threads(threads)

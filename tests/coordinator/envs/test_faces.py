@@ -196,7 +196,7 @@ def test_actions_that_are_none_are_refused_by_the_name_of_their_agent():
 
 def test_the_example_of_the_readme_runs(capsys):
     text = (Path(__file__).parents[3] / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (example,) = [found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "FirmVectorEnv" in found]
     found = {}
     exec(example, found)
     assert found["model"].num_timesteps == 1024
