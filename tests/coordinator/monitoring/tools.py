@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from coordinator.monitoring.dashboard import ROWS
+from coordinator.monitoring.dashboard import rows
 
 WORDS = re.compile(r"\bfirmwide_\w+")
 needs_prometheus = pytest.mark.skipif(
@@ -20,12 +20,12 @@ needs_prometheus = pytest.mark.skipif(
 
 def panels():
     """(title, PromQL) of everything that the dashboard draws, Grafana's variables filled in."""
-    for row, entries in ROWS.items():
+    for row, entries in rows().items():
         for panel in entries:
-            for query in panel.queries.values():
+            for query in panel["queries"].values():
                 filled = re.sub(r"\$(firm|department|run)\b", ".*", query).replace("$__rate_interval", "30s")
                 assert "$" not in filled
-                yield f"{row}: {panel.title}", filled
+                yield f"{row}: {panel['title']}", filled
 
 
 def rules():
