@@ -13,7 +13,10 @@ from departments.play.sensitivity import Change, decisions, more_incoming, pushe
 from heuristics.smoothing import EXAMPLE_FIRM, adaptive_order, smoothing_exposure
 
 Kind = Callable[[int, dict[int, float]], Change]
+Decided = Callable[[int, Kind, dict[int, float]], NDArray[np.float64]]  # product, change, units by product -> [B]
 
+_STOCK = "units on hand (dashed: further units on their way)"
+_SHOWN, _ORDER = "chance to be shown", "order, units"
 _POINTS = 8  # of a curve
 _COVER = 3.0  # periods of mean demand up to which stock is swept
 
@@ -40,84 +43,62 @@ class Panel:
 
 def agent_panels(explanation: Explanation) -> list[Panel]:
     """Four panels in the order of the theory's directions; each product's curve is the mean over stock points."""
-    sweep = _Sweep(explanation)
-    orders = {point for member in explanation.members for point in member.points}
-    panels = []
+    sweep, panels = _Sweep(explanation), []
     if any(member.recommends for member in explanation.members):
+        others = sweep.over_stock(sweep.shown, others=True)
         panels += [
-            Panel(
-                "i  own stock and pipeline",
-                "units on hand (dashed: further units on their way)",
-                "chance to be shown",
-                [*sweep.shown(others=False), sweep.shown_incoming()],
-            ),
-            Panel(
-                "ii  the others' stock", "units of each other product on hand", "chance to be shown", sweep.shown(True)
-            ),
+            Panel("i  own stock and pipeline", _STOCK, _SHOWN, sweep.over_own(sweep.shown)),
+            Panel("ii  the others' stock", "units of each other product on hand", _SHOWN, others),
         ]
-    if orders:
+    if any(member.points for member in explanation.members):
+        pushed_to = sweep.ordered_pushed()
         panels += [
-            Panel(
-                "iii  own stock and pipeline",
-                "units on hand (dashed: further units on their way)",
-                "order, units",
-                [*sweep.ordered(), sweep.ordered_incoming()],
-            ),
-            Panel(
-                "iv  recommendation heard of in demand",
-                "exposure of the product",
-                "order, units",
-                sweep.ordered_pushed(),
-            ),
+            Panel("iii  own stock and pipeline", _STOCK, _ORDER, sweep.over_own(sweep.ordered)),
+            Panel("iv  recommendation heard of in demand", "exposure of the product", _ORDER, pushed_to),
         ]
     return panels
 
 
 def theory_panels() -> list[Panel]:
     """The same panels for `EXAMPLE_FIRM`: two products, one slot, two periods."""
-    stock = [float(units) for units in range(0, 41, 2)]
-    share = [i / 20 for i in range(21)]
-    firm, both = EXAMPLE_FIRM, (20.0, 20.0)
+    firm, both, none, on_way = EXAMPLE_FIRM, (20.0, 20.0), (0.0, 0.0), "units on hand (dashed: on their way)"
+    stock, share = [float(units) for units in range(0, 41, 2)], [i / 20 for i in range(21)]
 
-    def curve(label: str, at: list[float], values: list[float]) -> Curve:
-        return Curve(label, at, values, [])
+    def panel(title: str, over: str, decision: str, at: list[float], **of: Callable[[float], float]) -> Panel:
+        curves = {name.replace("_", " "): [float(value(x)) for x in at] for name, value in of.items()}
+        return Panel(title, over, decision, [Curve(label, at, values, []) for label, values in curves.items()])
 
-    shown = "share of the slot"
     return [
-        Panel(
+        panel(
             "Prop. 3: product 1's stock and pipeline",
-            "units on hand (dashed: on their way)",
-            shown,
-            [
-                curve("product 1", stock, [smoothing_exposure(firm, (y, 20.0), both, 0.5) for y in stock]),
-                curve("pipeline", stock, [smoothing_exposure(firm, both, (x, 20.0), 0.5) for x in stock]),
-            ],
+            on_way,
+            "share of the slot",
+            stock,
+            product_1=lambda y: smoothing_exposure(firm, (y, 20.0), both, 0.5),
+            pipeline=lambda x: smoothing_exposure(firm, both, (x, 20.0), 0.5),
         ),
-        Panel(
+        panel(
             "Prop. 3: product 2's stock",
             "units of product 2 on hand",
-            shown,
-            [curve("product 1", stock, [smoothing_exposure(firm, (20.0, y), both, 0.5) for y in stock])],
+            "share of the slot",
+            stock,
+            product_1=lambda y: smoothing_exposure(firm, (20.0, y), both, 0.5),
         ),
-        Panel(
+        panel(
             "Prop. 4: product 1's stock and pipeline",
-            "units on hand (dashed: on their way)",
-            "order, units",
-            [
-                curve(
-                    "product 1", stock, [float(adaptive_order(firm, (y, 20.0), (0.0, 0.0), 0.5, 0.5)[0]) for y in stock]
-                ),
-                curve("pipeline", stock, [float(adaptive_order(firm, both, (x, 0.0), 0.5, 0.5)[0]) for x in stock]),
-            ],
+            on_way,
+            _ORDER,
+            stock,
+            product_1=lambda y: adaptive_order(firm, (y, 20.0), none, 0.5, 0.5)[0],
+            pipeline=lambda x: adaptive_order(firm, both, (x, 0.0), 0.5, 0.5)[0],
         ),
-        Panel(
+        panel(
             "Prop. 4: anticipated recommendation",
             "share of the slot for product 1 in period 2",
-            "order, units",
-            [
-                curve("product 1", share, [float(adaptive_order(firm, both, (0.0, 0.0), 0.5, a)[0]) for a in share]),
-                curve("other", share, [float(adaptive_order(firm, both, (0.0, 0.0), 0.5, a)[1]) for a in share]),
-            ],
+            _ORDER,
+            share,
+            product_1=lambda a: adaptive_order(firm, both, none, 0.5, a)[0],
+            other=lambda a: adaptive_order(firm, both, none, 0.5, a)[1],
         ),
     ]
 
@@ -133,43 +114,22 @@ class _Sweep:
         self._units = sorted({float(round(x)) for x in np.linspace(0.0, max(most, 4.0), _POINTS)})
         self._ordering = [p for p in self._facing if any(p in member.points for member in explanation.members)]
 
-    def shown(self, others: bool) -> list[Curve]:
-        """Chance of each product to be shown over its own stock, or over that of all others."""
-        curves = []
+    def over_stock(self, decided: Decided, others: bool = False) -> list[Curve]:
+        """What is decided of each product over its own stock, or over that of all others."""
+        products, curves = range(self._world.products), []
         for product, label in enumerate(self._world.firm.products):
-            values = []
-            for units in self._units:
-                named = {k: units for k in range(self._world.products) if (k != product) == others}
-                values.append(self._shown(product, stock_of, named))
+            of = [k for k in products if (k != product) == others]
+            values = [decided(product, stock_of, dict.fromkeys(of, units)) for units in self._units]
             curves.append(_curve(label, self._units, values))
         return curves
 
-    def shown_incoming(self) -> Curve:
-        """Mean over products of the chance to be shown, over further units on their way."""
-        values = []
-        for units in self._units:
-            rows = [self._shown(k, self._arriving, {k: units}) for k in range(self._world.products)]
-            values.append(np.nanmean(rows, axis=0))
-        return _curve("pipeline", self._units, values)
-
-    def ordered(self) -> list[Curve]:
-        """Order of each product over its own stock."""
-        return [
-            _curve(
-                label,
-                self._units,
-                [self._ordered(product, stock_of, {product: units}).mean(0) for units in self._units],
-            )
-            for product, label in enumerate(self._world.firm.products)
+    def over_own(self, decided: Decided) -> list[Curve]:
+        """Over the product's own stock; then the mean over products, over further units of it on their way."""
+        products = range(self._world.products)
+        values = [
+            np.nanmean([decided(k, self._arriving, {k: units}) for k in products], axis=0) for units in self._units
         ]
-
-    def ordered_incoming(self) -> Curve:
-        """Mean order over products, over further units of the product on their way."""
-        values = []
-        for units in self._units:
-            rows = [self._ordered(k, self._arriving, {k: units}).mean(0) for k in range(self._world.products)]
-            values.append(np.mean(rows, axis=0))
-        return _curve("pipeline", self._units, values)
+        return [*self.over_stock(decided), _curve("pipeline", self._units, values)]
 
     def ordered_pushed(self) -> list[Curve]:
         """Order of each product over the exposure that last period's demand speaks of; dashed: of the others."""
@@ -187,25 +147,24 @@ class _Sweep:
         named = [_curve(label, shares, own[k]) for k, label in enumerate(self._world.firm.products)]
         return [*named, _curve("other", shares, other)]
 
-    def _shown(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
-        """Mean over stock points that sell the product, [B]."""
+    def shown(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
+        """Chance to be shown, mean over stock points that sell the product, [B]."""
         rows = []
         for point in self._facing:
             segments = segments_of(self._world, point, product)
             if bool(segments.any()):
                 _, shown = decisions(self._world, self._policy, self._seen, kind(point, units))
                 rows.append(shown[segments, product].mean(0).double().cpu().numpy())
-        return np.mean(rows, axis=0) if rows else np.full(self._count(), np.nan)
+        states = sum(moment.state.on_hand.shape[-1] for moment in self._seen)
+        return np.mean(rows, axis=0) if rows else np.full(states, np.nan)
+
+    def ordered(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
+        """Order of a product, mean over stock points, [B] units."""
+        found = [self._orders(point, kind(point, units))[product] for point in self._ordering]
+        return np.asarray(np.mean(found, axis=0))
 
     def _arriving(self, point: int, units: dict[int, float]) -> Change:
         return more_incoming(self._world, point, units)
-
-    def _count(self) -> int:
-        return sum(moment.state.on_hand.shape[-1] for moment in self._seen)
-
-    def _ordered(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
-        """Orders of a product at each stock point, [points, B]."""
-        return np.array([self._orders(point, kind(point, units))[product] for point in self._ordering])
 
     def _orders(self, point: int, change: Change) -> NDArray[np.float64]:
         order, _ = decisions(self._world, self._policy, self._seen, change)
