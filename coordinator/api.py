@@ -7,7 +7,6 @@ work, tensors are computed on one thread, which is fastest for small ones.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,7 +143,6 @@ def train(
         **wiring: where it happens, without a change of the result: `backend` (`ray` or `local`), `threads`, `address`,
             `environments`, `departments_per_process`, `department_gpus`, `critic_gpus`, `execution`.
     """
-    started = time.monotonic()
     from coordinator.experiments.train import TrainRequest, run_training
 
     given: dict[str, Any] = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
@@ -167,7 +165,7 @@ def train(
         log=log,
     )
     with _settled(device):
-        return run_training(request, started)
+        return run_training(request)
 
 
 def benchmark(

@@ -52,12 +52,13 @@ class TrainRequest:
     log: Sequence[str] = ()  # trackers by name
 
 
-def run_training(request: TrainRequest, started: float) -> Run:
+def run_training(request: TrainRequest) -> Run:
     """Train, compare, and leave everything in the run folder.
 
     Raises:
         ValueError: one line, whatever is wrong with the request; nothing has been written then.
     """
+    started = time.monotonic()
     wiring, logs = checked(Wiring, dict(request.wiring), "--"), trackers(request.log)
     if request.resume:
         if request.run is None or request.firm is not None:
@@ -84,8 +85,10 @@ def run_training(request: TrainRequest, started: float) -> Run:
     with Watchers([Display(request.quiet), *logs, *request.watchers]) as watcher:
         note = watcher.note if request.compiled else quiet
         base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
-        train(firm, settings, wiring, run.path, watcher, resume=request.resume, started=started, base=base)
-        watcher.note(f"trained in {time.monotonic() - started:.1f}s; comparing on {request.episodes:,} fresh episodes")
+        train(firm, settings, wiring, run.path, watcher, resume=request.resume, base=base)
+        watcher.note(
+            f"done in {time.monotonic() - started:.1f}s in all; comparing on {request.episodes:,} fresh episodes"
+        )
         done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, note)
         result = done.to_json() | {"engine": engine_in(run)}
         write_atomically(run.path / "result.json", json.dumps(result, indent=1) + "\n")

@@ -169,7 +169,7 @@ def _learn(firm: Firm, settings: Settings, folder: Path, watcher: Watcher) -> di
     begun = (folder / "settings.json").is_file()
     wiring = Wiring(backend="local", environments=1, threads=1)
     tuned = read_levels(folder.parents[1] / RULES / _TUNED, firm)  # none: on another machine, or not finished yet
-    train(firm, settings, wiring, folder, watcher, resume=begun, started=time.monotonic(), base=tuned)
+    train(firm, settings, wiring, folder, watcher, resume=begun, base=tuned)
     rows, sign = run.rows("metrics.csv"), -1.0 if firm.earns else 1.0
     curve = {0.0: sign * float(rows[0]["benchmark_cost"])} if rows else {}
     curve |= {float(row["env_steps"]): sign * float(row["cost"]) for row in rows if row["cost"]}

@@ -97,7 +97,9 @@ class Settings(Checked):
     selection_episodes: int = Field(default=2048, ge=2)
     acceptance_episodes: int = Field(default=4096, ge=2)
     iterations: int = Field(default=1600, ge=1)  # at most, of a scheme that teaches all departments at once
-    seconds: float | None = Field(default=None, gt=0)  # budget of wall time, start-up included
+    seconds: float | None = Field(
+        default=None, gt=0
+    )  # budget of learning time: starting, compiling and tuning lie outside
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     device: str = "cpu"
     extensions: tuple[str, ...] = Field(default_factory=lambda: tuple(names()))  # modules of a user's own that it needs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from coordinator.storage.files import write_atomically
+from coordinator.storage.files import read_sealed, write_atomically, write_sealed
 from departments.serving.numpy_policy import NumpyPolicy, PolicyBundle
 
 
@@ -27,7 +26,7 @@ def keep_bundle(folder: Path, bundle: PolicyBundle, provenance: Mapping[str, Any
         "provenance": dict(provenance),
     }
     write_atomically(place, content)
-    write_atomically(place.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    write_sealed(place.with_suffix(".json"), about)
     return place
 
 
@@ -39,7 +38,7 @@ def read_bundle(folder: Path, department: str, version: int) -> PolicyBundle:
     """
     place = folder / department / f"{version}.safetensors"
     try:
-        kept = json.loads(place.with_suffix(".json").read_text())
+        kept = read_sealed(place.with_suffix(".json"))
         content = place.read_bytes()
         if hashlib.sha256(content).hexdigest() != kept["sha256"]:
             raise ValueError("its sha256 is not the one in its json")

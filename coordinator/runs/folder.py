@@ -176,6 +176,18 @@ class RunFolder:
             writer.writerows(kept)
             write_atomically(self.path / name, text.getvalue())
 
+    def begin_again(self) -> None:
+        """Forget what was written before the first checkpoint, which follows the first iteration.
+
+        Raises:
+            ValueError: there was a checkpoint: metrics tell of more iterations.
+        """
+        done = max((int(row["iteration"] or 0) for row in self.rows("metrics.csv")), default=0)
+        if done > 1:
+            cure = "restore it, or begin a new run in another folder"
+            raise ValueError(f"{self.checkpoint_file} is missing, and metrics.csv tells of {done} iterations: {cure}")
+        self.go_back_to(0, 0)
+
     def checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """The last committed iteration.
 

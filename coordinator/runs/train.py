@@ -22,6 +22,7 @@ from coordinator.schemes.imarl import IMARL
 from coordinator.schemes.setup import TrainingSetup, setup_of, starting_levels
 from coordinator.workers.group import LocalGroup, WorkerGroup
 from coordinator.workers.ray_group import RayGroup
+from coordinator.workers.ray_session import must_have_gpus
 from departments.numerics.native import why_not
 from departments.policies.policy import Snapshot
 from environment import Firm
@@ -55,7 +56,6 @@ def train(
     watcher: Watcher,
     *,
     resume: bool = False,
-    started: float | None = None,
     base: NDArray[np.float64] | None = None,
 ) -> list[Snapshot]:
     """Train a firm's departments; everything that happens stands in the run folder.
@@ -67,22 +67,35 @@ def train(
         folder: the run folder; must be new, or hold the run that is resumed.
         watcher: is told how it goes, but for `finished`; `Watchers` for several.
         resume: go on from the checkpoint.
-        started: `time.monotonic()` from which the budget of seconds counts.
         base: [N, K] tuned base-stock levels, if they are known already.
 
     Returns:
         The policies that count at the end.
 
     Raises:
-        ValueError: the folder does not fit.
+        ValueError: the folder does not fit, or resources that are asked for are not there.
+        RuntimeError: not one iteration fitted into the budget.
     """
     run = RunFolder(folder)
+    _must_be_there(firm, settings, wiring)
     if resume:
         run.settings()  # refuses what is no run
     else:
         run.create(firm, settings)
     with being_trained(folder):
-        return _train(run, firm, settings, wiring, watcher, resume=resume, started=started, base=base)
+        return _train(run, firm, settings, wiring, watcher, resume=resume, base=base)
+
+
+def _must_be_there(firm: Firm, settings: Settings, wiring: Wiring) -> None:
+    """Refuse GPUs that are asked for and are not there; a cluster may grow, so there Ray is asked."""
+    if not wiring.department_gpus and not wiring.critic_gpus:
+        return
+    if wiring.backend == "local":
+        raise ValueError("--department-gpus and --critic-gpus are shares that Ray gives out: leave out --backend local")
+    if wiring.address is None:
+        processes = -(-len(setup_of(firm, settings).specs) // wiring.departments_per_process)
+        wanted = wiring.department_gpus * processes + wiring.critic_gpus
+        must_have_gpus(wanted, "--department-gpus, --critic-gpus")
 
 
 def _train(
@@ -93,21 +106,25 @@ def _train(
     watcher: Watcher,
     *,
     resume: bool,
-    started: float | None,
     base: NDArray[np.float64] | None,
 ) -> list[Snapshot]:
     kept = None
     if resume and run.checkpoint_file.exists():
         kept = run.checkpoint()
-    elif resume:  # it was stopped before its first iteration was done
-        run.go_back_to(0, 0)
-    if kept is None and (base := starting_levels(firm, settings, base)) is not None:
-        run.save_base_levels(base)
+    elif resume:
+        run.begin_again()
+    begun = time.monotonic()
+    if kept is None and (levels := starting_levels(firm, settings, base)) is not None:
+        if base is None:
+            watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
+        run.save_base_levels(levels)
     plan = setup_of(firm, settings, run.base_levels())
     before = kept[1]["diary"]["iteration"] if kept else 0
     start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
     watcher.started(start, settings.model_dump(mode="json"))
+    begun = time.monotonic()
     workers = build_workers(plan, wiring, firm.name, watcher.note)
+    watcher.note(f"workers ready in {time.monotonic() - begun:.1f}s; the budget counts from now on")
     try:
         training = Training(
             workers,
@@ -119,7 +136,6 @@ def _train(
             owner=plan.owner,
             report=watcher.note,
             window=plan.window,
-            started=started or time.monotonic(),
         )
         engine, other = went_on(kept[1].get("engine", {}) if kept else {}, before, engine_of(plan, training))
         if other:
@@ -132,6 +148,8 @@ def _train(
         else:
             scheme = together(settings).begin(training)
         diary.follow(scheme)
+        if not diary.iteration:
+            raise RuntimeError(f"no iteration fitted into a budget of {settings.seconds:g}s: give a larger --budget")
         return list(scheme.saved.values()) if isinstance(scheme, IMARL) else list(scheme.best.values())
     finally:
         workers.close()

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+_SEAL = "json_sha256"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")  # of this call alone: others may write, too
     raw = content.encode() if isinstance(content, str) else content
-    with beside.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_sealed(place: Path, about: Mapping[str, Any]) -> None:
+    """Write a json with a sha256 of its own, so that nothing in it can change unseen."""
+    write_atomically(place, json.dumps({**about, _SEAL: _seal(about)}, indent=1) + "\n")
+
+
+def read_sealed(place: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote, or older versions without a seal.
+
+    Raises:
+        ValueError: it is no json object, or not what its seal says.
+        OSError: it cannot be read.
+    """
+    about = json.loads(place.read_text())
+    if not isinstance(about, dict):
+        raise ValueError("its json must be an object")
+    if about.pop(_SEAL, None) not in (None, _seal(about)):
+        raise ValueError("its json is damaged: its sha256 is another; restore it or take another version")
+    return about
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

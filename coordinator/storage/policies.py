@@ -15,11 +15,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from coordinator.storage.files import write_atomically
+from coordinator.storage.files import read_sealed, write_atomically, write_sealed
 from departments.policies.policy import PolicyConfig, Snapshot
 
 Arrays = Mapping[str, NDArray[Any]]
-__all__ = ["load_checkpoint", "load_policy", "save_checkpoint", "save_policy", "write_atomically"]
+__all__ = [
+    "load_checkpoint",
+    "load_policy",
+    "read_sealed",
+    "save_checkpoint",
+    "save_policy",
+    "write_atomically",
+    "write_sealed",
+]
 
 
 def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any]) -> Path:
@@ -34,7 +42,7 @@ def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any])
         "provenance": dict(provenance),
     }
     write_atomically(place, content)
-    write_atomically(place.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    write_sealed(place.with_suffix(".json"), about)
     return place
 
 
@@ -46,11 +54,10 @@ def load_policy(folder: Path, department: str, version: int) -> Snapshot:
     """
     place = folder / department / f"{version}.safetensors"
     try:
-        about = json.loads(place.with_suffix(".json").read_text())
-        content = place.read_bytes()
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        about, content = read_sealed(place.with_suffix(".json")), place.read_bytes()
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{place} cannot be read as a policy: {error}") from None
-    if not isinstance(about, dict) or (about.get("department"), about.get("version")) != (department, version):
+    if (about.get("department"), about.get("version")) != (department, version):
         raise ValueError(f"{place} is not what its json says: that must name {department} and version {version}")
     if hashlib.sha256(content).hexdigest() != about.get("sha256"):
         raise ValueError(

@@ -13,6 +13,8 @@ from coordinator.workers.group import Worker, WorkerFactories, WorkerLostError
 from coordinator.workers.process import settle
 from coordinator.workers.ray_session import connect
 
+_PATIENCE = 30.0  # s without a worker that becomes ready, until the user is told
+
 
 class _Host:
     """One process of workers: a Ray actor that holds plain objects by name.
@@ -106,10 +108,16 @@ class RayGroup:
         self.environments: Sequence[Worker] = [self._worker(host, "world") for host in worlds]
         waiting = {host.ready.remote(): name for name, host in self._hosts.items()}
         while waiting:
-            (done,), _ = ray.wait(list(waiting), num_returns=1)
-            name = waiting.pop(done)
-            self._pids[name] = ray.get(done)
-            report(f"{name} is ready ({len(self._pids)} of {len(self._hosts)})")
+            done, _ = ray.wait(list(waiting), num_returns=1, timeout=_PATIENCE)
+            for reference in done:
+                name = waiting.pop(reference)
+                self._pids[name] = ray.get(reference)
+                report(f"{name} is ready ({len(self._pids)} of {len(self._hosts)})")
+            if not done:
+                asked = f"{department_gpus:g} GPUs a department process, {critic_gpus:g} the critic"
+                free = {kind: amount for kind, amount in ray.available_resources().items() if kind in ("CPU", "GPU")}
+                late = ", ".join(list(waiting.values())[:5]) + ", ..." * (len(waiting) > 5)
+                report(f"Ray has not placed or not started {late} yet; asked for: {asked}; free: {free}")
 
     def _create(self, name: str, builds: Mapping[str, Callable[[], Any]], gpus: float) -> str:
         actor = self._ray.remote(_Host).options(

@@ -9,6 +9,8 @@ from typing import Any
 
 from departments import extensions
 
+# What Ray would print in between, on stdout: how many processes it has, and deaths, which we tell ourselves.
+_NO_NEWS = "^(?!.*(memory|disk|space))"
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -31,9 +33,12 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None) 
         _knock(address)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", _NO_NEWS)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray announces that it will be so
     if address is None:
         os.environ.update(_THREADS)  # the local Ray's processes inherit it, which costs nothing
-        where: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        # `local`: a Ray of its own, whatever stands on this machine or was once left in its address file
+        where: dict[str, Any] = {"address": "local", "num_cpus": os.cpu_count(), "include_dashboard": False}
         if scratch is not None:
             where["_temp_dir"] = scratch
     else:
@@ -51,6 +56,20 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None) 
     except ConnectionError as error:
         raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
     return ray, True
+
+
+def must_have_gpus(wanted: float, option: str) -> None:
+    """Refuse GPUs that this machine does not have; Ray would wait for them without a word.
+
+    Raises:
+        ValueError: one line that names the option.
+    """
+    if wanted > 0:
+        import torch
+
+        if wanted > (there := torch.cuda.device_count()):
+            cure = "ask for less, or name a cluster that has them with --address"
+            raise ValueError(f"{option}: {wanted:g} GPUs are asked for, and this machine has {there}: {cure}")
 
 
 def _knock(address: str) -> None:

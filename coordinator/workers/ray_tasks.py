@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
-from coordinator.workers.ray_session import connect
+from coordinator.workers.ray_session import connect, must_have_gpus
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -43,6 +43,8 @@ def run_tasks(
     Raises:
         ValueError: nothing answers at the address.
     """
+    if address is None:
+        must_have_gpus(gpus, "--device cuda")
     ray, started = connect(name, address)
     task = ray.remote(function).options(num_cpus=1, num_gpus=gpus, max_retries=_TASK_RETRIES)
 

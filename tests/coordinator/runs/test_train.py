@@ -1,10 +1,13 @@
 import math
+import time
 
 import pytest
 
 from coordinator.learning.settings import IMARLSettings, Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
+from coordinator.schemes.setup import setup_of
+from coordinator.workers.group import LocalGroup
 from tests.small_firms import pair, tree
 from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
 
@@ -112,3 +115,51 @@ def test_marl_resumes_too(tmp_path):
         final_policies(tree(), given, tmp_path / "parts", watcher=Stop(after=3))
     assert final_policies(tree(), given, tmp_path / "parts", resume=True) == whole
     assert _told(tmp_path / "parts") == _told(tmp_path / "whole")
+
+
+def test_a_run_whose_checkpoint_is_gone_is_not_begun_again_over_what_it_wrote(undisturbed, tmp_path):
+    final_policies(pair(), settings(), tmp_path)
+    RunFolder(tmp_path).checkpoint_file.unlink()
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is missing, and metrics\.csv tells of 8 iterations"):
+        train(pair(), settings(), LOCAL, tmp_path, Record(), resume=True)
+    assert _told(tmp_path) == undisturbed[1]
+
+
+def test_a_run_stopped_before_its_first_checkpoint_is_begun_again(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(pair(), settings(), tmp_path)
+    monkeypatch.undo()
+    assert len(RunFolder(tmp_path).rows("metrics.csv")) == 1
+    assert final_policies(pair(), settings(), tmp_path, resume=True) == undisturbed[0]
+    assert _told(tmp_path) == undisturbed[1]
+
+
+def test_a_budget_without_an_iteration_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match=r"no iteration fitted into a budget of 1e-09s"):
+        final_policies(pair(), settings(seconds=1e-9, steps=None), tmp_path)
+
+
+def test_starting_does_not_use_up_the_budget(tmp_path, monkeypatch):
+    build = "coordinator.runs.train.build_workers"
+    late = LocalGroup(setup_of(pair(), settings()).factories)
+    monkeypatch.setattr(build, lambda *_: time.sleep(1.5) or late)
+    final_policies(pair(), settings(iterations=10_000, seconds=1.0, steps=None), tmp_path)
+    seconds = [float(row["seconds"]) for row in RunFolder(tmp_path).rows("metrics.csv")]
+    assert seconds[0] < 1.0
+    assert len(seconds) > 1
+
+
+@pytest.mark.parametrize(
+    ("wiring", "said"),
+    [
+        (Wiring(department_gpus=1000), r"--department-gpus, .*: 2000 GPUs are asked for, and this machine has \d"),
+        (Wiring(department_gpus=1000, departments_per_process=2), "1000 GPUs are asked for"),
+        (Wiring(critic_gpus=999), "999 GPUs are asked for"),
+        (Wiring(backend="local", critic_gpus=0.5), "leave out --backend local"),
+    ],
+)
+def test_gpus_that_are_not_there_are_refused_before_anything_is_written(wiring, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        train(pair(), settings(), wiring, tmp_path / "run", Record())
+    assert list(tmp_path.iterdir()) == []

@@ -1,12 +1,14 @@
 import json
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from coordinator.storage.files import read_sealed, write_sealed
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments.policies.policy import PolicyConfig, Snapshot
 
@@ -43,9 +45,8 @@ def _signed(place, content):
     import hashlib
 
     place.write_bytes(content)
-    about = json.loads(place.with_suffix(".json").read_text())
-    about["sha256"] = hashlib.sha256(content).hexdigest()
-    place.with_suffix(".json").write_text(json.dumps(about))
+    file = place.with_suffix(".json")
+    write_sealed(file, read_sealed(file) | {"sha256": hashlib.sha256(content).hexdigest()})
 
 
 def _flip(place):
@@ -57,7 +58,7 @@ def _flip(place):
 def _edit(**changes):
     def damage(place):
         file = place.with_suffix(".json")
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        write_sealed(file, read_sealed(file) | changes)
 
     return damage
 
@@ -70,7 +71,7 @@ DAMAGES = {
     "gone": (lambda place: place.unlink(), "cannot be read"),
     "json gone": (lambda place: place.with_suffix(".json").unlink(), "cannot be read"),
     "json truncated": (lambda place: place.with_suffix(".json").write_text('{"department": "sh'), "cannot be read"),
-    "json is a list": (lambda place: place.with_suffix(".json").write_text("[]"), "not what its json says"),
+    "json is a list": (lambda place: place.with_suffix(".json").write_text("[]"), "its json must be an object"),
     "json is binary": (lambda place: place.with_suffix(".json").write_bytes(b"\xff\xfe\x00"), "cannot be read"),
     "a pickle renamed": (lambda place: place.write_bytes(pickle.dumps(_Trap())), "damaged"),
     "a pickle renamed and signed": (lambda place: _signed(place, pickle.dumps(_Trap())), "is not a policy"),
@@ -186,3 +187,39 @@ def test_a_reader_sees_the_old_file_or_the_new_one_and_never_a_part(tmp_path):
     assert not torn
     assert set(reads) <= {200_000, 300_000}
     assert list(tmp_path.iterdir()) == [place], "nothing is left beside it"
+
+
+def test_no_bit_of_a_policy_s_json_may_change_unseen(tmp_path):
+    save_policy(tmp_path, _snapshot(), {"gain": 2.5})
+    file = tmp_path / "shop" / "3.json"
+    kept, wrong = file.read_bytes(), []
+    for place in range(len(kept)):
+        file.write_bytes(kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1 :])
+        try:
+            back = load_policy(tmp_path, "shop", 3)
+        except ValueError:
+            continue
+        wrong += [place] if back.config != _snapshot().config else []
+    assert wrong == []
+
+
+def test_a_policy_kept_before_jsons_had_a_seal_is_still_read(tmp_path):
+    save_policy(tmp_path, _snapshot(), {})
+    file = tmp_path / "shop" / "3.json"
+    file.write_text(json.dumps(read_sealed(file)))
+    assert load_policy(tmp_path, "shop", 3).config == _snapshot().config
+
+
+def test_writers_of_one_file_at_a_time_leave_one_whole_file(tmp_path):
+    texts = [str(number) * 200_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda text: [write_atomically(tmp_path / "file", text) for _ in range(4)], texts))
+    assert (tmp_path / "file").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_atomically(tmp_path / "file", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

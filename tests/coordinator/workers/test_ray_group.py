@@ -185,3 +185,21 @@ def test_with_actors_a_swap_brings_what_it_brings_in_one_process(ray, tmp_path):
         assert Mailbox(folder).answer("swap-1")["state"] == "done"
     assert results[0] == results[1]
     assert results[0]["warehouse"][0] > 0
+
+
+@pytest.mark.ray
+def test_what_ray_cannot_place_is_named(ray, monkeypatch):
+    monkeypatch.setattr("coordinator.workers.ray_group._PATIENCE", 1.0)
+    said = []
+
+    def report(line):
+        said.append(line)
+        if "not placed" in line and "critic" not in line.partition("yet")[0]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RayGroup(setup_of(pair(), GIVEN).factories, namespace="nowhere", department_gpus=0.5, report=report)
+    for name in ("department-warehouse", "department-shop", "critic", "environment-0", "environment-1"):
+        ray.kill(ray.get_actor(name, namespace="nowhere"))
+    assert "department-warehouse" in said[-1]
+    assert "0.5 GPUs a department process" in said[-1]
