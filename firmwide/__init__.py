@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
     from coordinator.experiments.run import Run
     from coordinator.live import RunningFirm
+    from coordinator.runs.watcher import RunEvent, RunIteration, RunStart, Watcher
     from environment import load_firm
     from firmwide import register
 
@@ -29,7 +30,11 @@ __all__ = [
     "FirmParallelEnv",
     "FirmVectorEnv",
     "Run",
+    "RunEvent",
+    "RunIteration",
+    "RunStart",
     "RunningFirm",
+    "Watcher",
     "__version__",
     "benchmark",
     "check",
@@ -46,6 +51,7 @@ _WHERE = {
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "Run": "coordinator.experiments.run",
     "RunningFirm": "coordinator.live",
+    **dict.fromkeys(("RunEvent", "RunIteration", "RunStart", "Watcher"), "coordinator.runs.watcher"),
     "load_firm": "environment",
 }
 

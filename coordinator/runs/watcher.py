@@ -3,8 +3,8 @@
 A watcher hears `started` first, also when a run goes on from its checkpoint; then `note`, `iteration` and `event` as
 things happen; `finished` last. It is asked nothing and changes no result. Methods that it leaves out do nothing:
 
-    class Costs(Watcher):
-        def iteration(self, seen: RunIteration) -> None:
+    class Costs(firmwide.Watcher):
+        def iteration(self, seen: firmwide.RunIteration) -> None:
             print(seen.iteration, seen.cost)
 
 After `--resume`, up to the last few iterations are told a second time, as they are done again.

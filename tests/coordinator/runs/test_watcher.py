@@ -1,5 +1,7 @@
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +94,16 @@ def test_a_resumed_run_says_how_far_it_was(tmp_path, monkeypatch):
     start = record.starts[0][0]
     assert start.iterations == 8 - len(record.seen)
     assert record.seen[0].iteration == start.iterations + 1
+
+
+def test_the_example_of_the_readme_hears_every_iteration(watched, tmp_path, capsys):
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    (example,) = [found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "firmwide.Watcher" in found]
+    given = {}
+    exec(example, given)
+    train(pair(), settings(), LOCAL, tmp_path / "run", given["Costs"]())
+    told = [f"{seen.iteration} {seen.who} {seen.cost}" for seen in watched[1].seen]
+    assert capsys.readouterr().out.splitlines() == told
 
 
 def asked(tmp_path, *watchers):
