@@ -156,3 +156,8 @@ def test_heuristics_know_no_tensors():
 def test_nothing_is_drawn_from_a_global_stream():
     for name, path in FILES.items():
         assert not {"torch.manual_seed", "np.random.seed", "random.seed"} & set(_attributes(path)), name
+
+
+def test_no_test_imports_from_benchmarks():
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert "benchmarks" not in {module.split(".")[0] for module in _imported(path)}, path

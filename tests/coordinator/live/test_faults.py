@@ -1,8 +1,8 @@
 import pytest
 
-from benchmarks.live_faults import a_run, malformed, run_faults
 from coordinator.live.policy_bundles import PolicyBundles
 from environment import load_firm
+from tests.live_faults import a_run, malformed, run_faults
 
 
 @pytest.mark.parametrize(

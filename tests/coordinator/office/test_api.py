@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
-from benchmarks.live_faults import a_run, malformed
+from tests.live_faults import a_run, malformed
 
 pytestmark = pytest.mark.ray
 BY_ITSELF = ("fallback", "restart", "start", "failure")  # events that nobody asked for

@@ -3,8 +3,8 @@ import re
 import playwright.sync_api as playwright
 import pytest
 
-from benchmarks.live_faults import a_run
 from tests.coordinator.office.test_api import zipped
+from tests.live_faults import a_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.browser]
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 from coordinator.envs import FirmEnv, FirmVectorEnv
 from environment import load_firm
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
