@@ -35,6 +35,7 @@ from coordinator.shown import Shown
 from coordinator.storage.policies import write_atomically
 from coordinator.version import program_version
 from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
+from departments.extensions import names_for_others
 from environment import Firm, load_firm
 from environment.grid import GRID
 
@@ -201,6 +202,8 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
     if request.backend not in ("ray", "local"):
         raise ValueError(f"--backend must be ray or local, got {request.backend!r}")
     trackers(log := tuple(request.log))  # refuses what cannot be
+    if request.backend == "ray":
+        names_for_others()  # refuses what tasks could not import
     firms = _firms(request.firms)
     schemes = {firm.name: _schemes(request.schemes, firm) for firm in firms}
     given = with_values(config_file(request.config) | budget(request.budget), request.values)

@@ -23,6 +23,7 @@ from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
 from coordinator.schemes.setup import setup_of, starting_levels
 from coordinator.storage.policies import write_atomically
+from departments.extensions import names_for_others
 from departments.play.tuning import quiet
 from departments.rules.ordering import baseline_levels
 from environment import Firm, World, load_firm
@@ -60,6 +61,8 @@ def run_training(request: TrainRequest) -> Run:
     """
     started = time.monotonic()
     wiring, logs = checked(Wiring, dict(request.wiring), "--"), trackers(request.log)
+    if wiring.backend == "ray":
+        names_for_others()  # refuses what actors could not import
     if request.resume:
         if request.run is None or request.firm is not None:
             raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
