@@ -18,28 +18,15 @@ from coordinator.report.page import COLOURS, Svg
 Vector = NDArray[np.float64]
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":", "dashdot": "-."}
 _TOKENS = {"ink": "#0a0001", "muted": "#0a0002", "grid": "#0a0003"} | {f"c{i}": f"#0b000{i}" for i in range(COLOURS)}
+_GRID = ("axes.edgecolor", "grid.color", "xtick.color", "ytick.color")
+_MUTED = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 10.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _TOKENS["grid"],
-    "axes.labelcolor": _TOKENS["muted"],
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "grid.color": _TOKENS["grid"],
-    "grid.linewidth": 0.7,
-    "xtick.color": _TOKENS["grid"],
-    "ytick.color": _TOKENS["grid"],
-    "xtick.labelcolor": _TOKENS["muted"],
-    "ytick.labelcolor": _TOKENS["muted"],
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-    "ytick.minor.size": 0,
-    "text.color": _TOKENS["ink"],
-    "path.simplify": True,
+    **dict.fromkeys((f"{axis}tick.{kind}.size" for axis in "xy" for kind in ("major", "minor")), 0),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "axes.formatter.useoffset"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow", "path.simplify"), True),
+    **dict.fromkeys(_GRID, _TOKENS["grid"]),
+    **dict.fromkeys(_MUTED, _TOKENS["muted"]),
+    **{"text.color": _TOKENS["ink"], "svg.fonttype": "none", "font.size": 10.5, "grid.linewidth": 0.7},
 }
 
 

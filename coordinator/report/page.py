@@ -10,38 +10,41 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from coordinator.version import program_version
 
 COLOURS = 10  # of series, as the page names them: c0 to c9
 
 
+class _Block:
+    @property
+    def kind(self) -> str:
+        """What the page calls it."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Block):
     """A paragraph."""
 
     text: str
     role: str = ""  # lead, note or warning
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Heading:
+class Heading(_Block):
     """A heading within a section."""
 
     text: str
-    kind: ClassVar[str] = "heading"
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(_Block):
     """A picture with its title, and one line that says what is to be seen."""
 
     title: str
     reading: str
     svg: Svg
-    kind: ClassVar[str] = "figure"
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,10 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Legend:
+class Legend(_Block):
     """What colours mean, once for all pictures below."""
 
     entries: Sequence[Entry]
-    kind: ClassVar[str] = "legend"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(_Block):
     """A table; the first cell of a row is its heading."""
 
     caption: str
@@ -81,34 +83,30 @@ class Table:
     reading: str = ""
     heat: bool = False
     sortable: bool = False
-    kind: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(_Block):
     """Names and values."""
 
     facts: Sequence[tuple[str, str]]
-    kind: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(_Block):
     """Blocks side by side where the screen is wide enough."""
 
     blocks: Sequence[Block]
     wide: bool = False  # for tables
-    kind: ClassVar[str] = "grid"
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(_Block):
     """What is shown when it is asked for."""
 
     summary: str
     blocks: Sequence[Block]
     open: bool = False
-    kind: ClassVar[str] = "fold"
 
 
 Block = Text | Heading | Figure | Legend | Table | Facts | Grid | Fold
