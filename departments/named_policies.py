@@ -1,65 +1,112 @@
-"""Rules by their names, as they are written on the command line."""
+"""Rules by their names, as they are written on the command line: NAME or NAME:ARGUMENT, one table for all.
+
+A rule of one's own is a function in a module of one's own, registered there; see `register_rule`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from departments.decisions import Policy
-from departments.rules.closed_loop import Pair, Recommender, Replenisher
+from departments.rules import local
+from departments.rules.closed_loop import Pair, Recommender
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
-from departments.rules.ordering import BaseStock, Levels, Rule, baseline_levels, echelon_base_stock, reorder_rule
-from departments.rules.recommendation import (
-    DEFAULT_WEIGHT,
-    RECOMMENDATIONS,
-    REPLENISHMENT,
-    InventoryAware,
-    NoRecommendation,
-    Steady,
-)
+from departments.rules.local_policy import LocalPolicy
+from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_base_stock, reorder_rule
+from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation
 from environment import Firm
 
-RULES = "decomposition-aggregation, base-stock, tuned-base-stock, echelon-base-stock or reorder"
+_FORECAST = "forecast-base-stock"  # what orders beside a recommendation rule if nothing else is said
+
+
+class NamedRule(NamedTuple):
+    """A rule of the table."""
+
+    make: Callable[[Firm, str, str], Any]  # from the firm, all that is written, and what stands behind the ':'
+    help: str  # one line
 
 
 def parse_policy(text: str, firm: Firm) -> Policy:
     """A rule by name, or RECOMMENDATION[+REPLENISHMENT] such as `inventory-aware:0.25+forecast-base-stock:0.2`.
 
-    RECOMMENDATION is `none`, `margin-greedy` or `inventory-aware[:weight]`; REPLENISHMENT is any rule of orders or
-    `forecast-base-stock[:smoothing]`, the default. `forecast-base-stock` alone recommends nothing.
+    RECOMMENDATION is one of `RECOMMENDATIONS`; REPLENISHMENT is one of `ORDERS`, `forecast-base-stock` by default.
+    `forecast-base-stock` alone recommends nothing.
 
     Raises:
         ValueError: one line; unknown rule or number, or a firm without customers.
     """
     first, plus, second = text.partition("+")
     kind = first.partition(":")[0]
-    if kind == REPLENISHMENT and not plus:
+    if kind == _FORECAST and not plus:
         first, second = "none", first
     elif kind not in RECOMMENDATIONS:
         if plus:
             raise ValueError(f"policy: before '+' stands one of {', '.join(RECOMMENDATIONS)}, got {first!r}")
         return parse_rule(text, firm)
     elif plus and not second:
-        raise ValueError(f"policy: after '+' stands a replenishment rule such as {REPLENISHMENT}, got {text!r}")
+        raise ValueError(f"policy: after '+' stands a replenishment rule such as {_FORECAST}, got {text!r}")
     if not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    return Pair(text, _recommender(first, firm), _replenisher(second or REPLENISHMENT, firm))
+    recommender: Recommender = _made(RECOMMENDATIONS, first, firm)
+    return Pair(text, recommender, parse_rule(second or _FORECAST, firm))
 
 
-def _recommender(text: str, firm: Firm) -> Recommender:
-    kind, colon, given = text.partition(":")
-    if kind == "inventory-aware":
-        return InventoryAware.of(text, firm, _number(text, given, 1000.0) if colon else DEFAULT_WEIGHT)
-    if colon:
-        raise ValueError(f"policy {kind!r} takes no number, got {given!r}")
-    return NoRecommendation() if kind == "none" else InventoryAware.of(kind, firm, 0.0)
+def parse_rule(text: str, firm: Firm) -> Policy:
+    """A rule of orders from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
+
+    Levels that are not given are the benchmark's.
+
+    Raises:
+        ValueError: one line; unknown rule, stock point or level.
+    """
+    if text.partition(":")[0] == _FORECAST and not firm.customers:
+        raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
+    rule: Policy = _made(order_rules(), text, firm)
+    return rule
 
 
-def _replenisher(text: str, firm: Firm) -> Replenisher:
-    kind, colon, given = text.partition(":")
-    if kind != REPLENISHMENT:
-        return Steady(parse_rule(text, firm))
-    return ForecastBaseStock(text, firm, _number(text, given, 1.0) if colon else DEFAULT_SMOOTHING)
+def order_rules() -> dict[str, NamedRule]:
+    """All rules of orders: ours, and what was registered."""
+    own = {name: NamedRule(_registered, rule.help) for name, rule in local.REGISTERED.items()}
+    return ORDERS | own
+
+
+def _made(table: dict[str, NamedRule], text: str, firm: Firm) -> Any:  # noqa: ANN401
+    kind, _, given = text.partition(":")
+    if kind not in table:
+        raise ValueError(f"policy must be {', '.join(table)}, or a run folder, got {text!r}")
+    return table[kind].make(firm, text, given)
+
+
+def register_rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[local.Rule], local.Rule]:
+    """Let the function below be a rule of orders by that name, in `evaluate`, `train`'s tables, `live` and `swap`.
+
+        @register_rule("half-way", help="half-way[:SHARE]: a share of what is missing to the benchmark's level")
+        def half_way(seen: Seen, share: float = 0.5) -> Array:
+            return share * (seen.level - seen.inventory_position)
+
+    Each department calls it with what it sees (`departments.rules.local.Seen`, numpy arrays) and with the numbers that
+    are written behind the name (`half-way:0.4`, or `half-way:share=0.4`), and orders what it returns, [K, E] units.
+
+    Args:
+        name: lower-case letters, digits and '-'.
+        help: one line.
+        sees_backlog: whether it reads `seen.backlog`, which no feed of a real firm tells.
+
+    Raises:
+        ValueError: one line; the name is taken or none.
+    """
+    if name in ORDERS or name in RECOMMENDATIONS:
+        raise ValueError(f"rule {name!r} is there already; give yours another name")
+    return local.register(name, help, sees_backlog)
+
+
+def _registered(firm: Firm, text: str, given: str) -> LocalPolicy:
+    name = text.partition(":")[0]
+    return LocalPolicy(text, local.bound(name, given), baseline_levels(firm))
 
 
 def _number(text: str, given: str, highest: float) -> float:
@@ -72,32 +119,40 @@ def _number(text: str, given: str, highest: float) -> float:
     return value
 
 
-def parse_rule(text: str, firm: Firm) -> Rule:
-    """A rule from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
+def _base_stock(firm: Firm, text: str, given: str) -> BaseStock:
+    local_rule = BaseStock(text, baseline_levels(firm))
+    return replace(local_rule, levels=_levels(given, local_rule.levels, firm, "base-stock"))
 
-    Levels that are not given are the benchmark's.
 
-    Raises:
-        ValueError: one line; unknown rule, stock point or level.
-    """
-    kind, _, given = text.partition(":")
-    if kind in ("base-stock", "echelon-base-stock"):
-        local = BaseStock(text, baseline_levels(firm))
-        rule = local if kind == "base-stock" else echelon_base_stock(firm, local.levels, text)
-        return replace(rule, levels=_levels(given, rule.levels, firm, kind))
-    if given:
-        raise ValueError(f"policy {kind!r} takes no levels, got {given!r}; base-stock and echelon-base-stock do")
-    if kind == "decomposition-aggregation":
-        return BaseStock(kind, baseline_levels(firm))
-    if kind == "reorder":
-        return reorder_rule(firm)
-    if kind == "tuned-base-stock":
-        from departments.play.tuning import (
-            tuned_base_stock,  # the search simulates, which rules themselves must not need
-        )
+def _echelon(firm: Firm, text: str, given: str) -> BaseStock:
+    rule = echelon_base_stock(firm, baseline_levels(firm), text)
+    return replace(rule, levels=_levels(given, rule.levels, firm, "echelon-base-stock"))
 
-        return tuned_base_stock(firm)
-    raise ValueError(f"policy must be {RULES}, or a run folder, got {text!r}")
+
+def _tuned(firm: Firm) -> BaseStock:
+    from departments.play.tuning import tuned_base_stock  # the search simulates, which rules themselves must not need
+
+    return tuned_base_stock(firm)
+
+
+def _without(make: Callable[[Firm, str], Any], what: str) -> Callable[[Firm, str, str], Any]:
+    """For a rule that takes nothing behind its name."""
+
+    def made(firm: Firm, text: str, given: str) -> Any:  # noqa: ANN401
+        if ":" in text:
+            other = "; base-stock and echelon-base-stock do" if what == "levels" else ""
+            raise ValueError(f"policy {text.partition(':')[0]!r} takes no {what}, got {given!r}{other}")
+        return make(firm, text)
+
+    return made
+
+
+def _smoothed(firm: Firm, text: str, given: str) -> ForecastBaseStock:
+    return ForecastBaseStock(text, firm, _number(text, given, 1.0) if ":" in text else DEFAULT_SMOOTHING)
+
+
+def _aware(firm: Firm, text: str, given: str) -> InventoryAware:
+    return InventoryAware(text, _number(text, given, 1000.0) if ":" in text else DEFAULT_WEIGHT)
 
 
 def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
@@ -122,3 +177,24 @@ def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
         columns = slice(None) if not product else firm.products.index(product)
         levels[firm.names.index(point), columns] = int(value)
     return levels
+
+
+ORDERS = {
+    "decomposition-aggregation": NamedRule(
+        _without(lambda firm, text: BaseStock(text, baseline_levels(firm)), "levels"), "the benchmark's levels"
+    ),
+    "base-stock": NamedRule(_base_stock, "the same with levels of your own, such as base-stock:warehouse=60"),
+    "tuned-base-stock": NamedRule(
+        _without(lambda firm, _: _tuned(firm), "levels"), "levels of least simulated cost, searched for a while"
+    ),
+    "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
+    "reorder": NamedRule(_without(lambda firm, _: reorder_rule(firm), "levels"), "the best (s, S) of each point"),
+    _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
+}
+RECOMMENDATIONS = {
+    "none": NamedRule(_without(lambda _, __: NoRecommendation(), "number"), "nothing is shown"),
+    "margin-greedy": NamedRule(
+        _without(lambda _, text: InventoryAware(text, 0.0), "number"), "the largest expected margin, blind to stock"
+    ),
+    "inventory-aware": NamedRule(_aware, "net of the shadow price of scarce stock; inventory-aware[:WEIGHT]"),
+}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from departments import extensions
+from departments.named_policies import register_rule
 from environment.laws import register_law
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,3 +38,17 @@ def command(function: Function) -> Function:
     register_command(function)
     extensions.remember(function.__module__)
     return function
+
+
+def rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[Function], Function]:
+    """Let a function be a rule of orders, in `evaluate`, `live`, `swap` and wherever else a rule is named.
+
+    See `departments.named_policies.register_rule` for what it gets, and `departments.rules.local.Seen`.
+    """
+
+    def registered(function: Function) -> Function:
+        register_rule(name, help=help, sees_backlog=sees_backlog)(function)
+        extensions.remember(function.__module__)
+        return function
+
+    return registered

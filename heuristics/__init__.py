@@ -1,7 +1,7 @@
 """Benchmark rules: exact and heuristic levels for stock points and supply networks, from plain arrays and numbers."""
 
 from heuristics.aggregation import decomposition_aggregation, matching_level
-from heuristics.base_stock import OUTSIDE, base_stock_order, descendant_weights, echelon_inventory_position
+from heuristics.base_stock import OUTSIDE, descendant_weights, echelon_inventory_position, order_up_to
 from heuristics.mass import (
     Mass,
     as_mass,
@@ -39,7 +39,6 @@ __all__ = [
     "TunedLevels",
     "as_mass",
     "backorders_at",
-    "base_stock_order",
     "best_order_quantity",
     "best_order_up_to",
     "cdf",
@@ -59,6 +58,7 @@ __all__ = [
     "newsvendor",
     "newsvendor_normal",
     "order_quantity_cost",
+    "order_up_to",
     "order_up_to_cost",
     "point_mass",
     "position_cost",

@@ -8,31 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heuristics.arrays import AnyArray
+
 OUTSIDE = -1  # the supplier index of whoever buys from outside the firm
 
 
-def base_stock_order(inventory_position: Any, base_stock_level: Any, max_order: Any) -> Any:  # noqa: ANN401
-    """Order up to the level: min(max(S - IP, 0), max_order).
-
-    With echelon positions and echelon levels this is the echelon base-stock rule.
+def order_up_to(
+    inventory_position: AnyArray,
+    level: AnyArray,
+    reorder_point: AnyArray | None = None,
+    weights: AnyArray | None = None,
+) -> AnyArray:
+    """Base-stock, echelon base-stock or (s, S): level less position, where the position is at or below s.
 
     Args:
         inventory_position: [N, ...] numpy array or torch tensor, units.
-        base_stock_level: order-up-to level S, a number or broadcastable to the positions, units.
-        max_order: largest order, a number or broadcastable to the positions, units.
+        level: order-up-to level, a number or broadcastable to the positions, units.
+        reorder_point: s, broadcastable to the positions, units; None: order every period.
+        weights: [N, N] from ``descendant_weights``: level and s are those of the echelon position; None: of the own.
 
     Returns:
-        [N, ...] order quantity in 0..max_order, of the kind of ``inventory_position``, units.
+        [N, ...] wished order, units, negative above the level; the firm's bounds are laid upon it elsewhere.
 
-    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3; limits as in Ziegner et al.
-        (arXiv 2503.18201).
+    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, sections 4.3 to 4.5 and 6.2.
     """
-    return (base_stock_level - inventory_position).clip(min=0).clip(max=max_order)
+    if weights is not None:
+        inventory_position = echelon_inventory_position(inventory_position, weights)
+    wish = level - inventory_position
+    return wish if reorder_point is None else wish * (inventory_position <= reorder_point)
 
 
 def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray[np.float64]:
@@ -76,7 +83,7 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
     return np.linalg.inv(np.eye(points) - passing)
 
 
-def echelon_inventory_position(inventory_position: Any, weights: Any) -> Any:  # noqa: ANN401
+def echelon_inventory_position(inventory_position: AnyArray, weights: AnyArray) -> AnyArray:
     """Echelon inventory position: a point's own position plus those of everything below it, by its share.
 
     Orders not yet served cancel out between customer and supplier, so this sum is the stock in the echelon, in transit

@@ -1,118 +1,140 @@
 """Forecast-driven base-stock: levels that follow the last demands and the season, beside a recommender.
 
 Replenishment does not see what is being recommended, only the demand that it caused; exponential smoothing lets the
-levels follow. All functions are pure, on numpy arrays; axes [K, ...], products first, copies last.
+levels follow. Arrays may be numpy's or torch's. Axes [..., K, E]: stock points if there are several, products, copies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heuristics.arrays import AnyArray, alike, array_module, lerp
+
 Array = NDArray[np.float64]
 
+_BLOCK = 256  # periods whose seasons are worked out at once
 
-def seasonal_factor(period: ArrayLike, amplitude: float, season_length: float) -> Array:
-    """Demand of a period relative to its mean: 1 + A sin(2 pi t / P).
+
+def seasonal_factor(period: ArrayLike, amplitude: ArrayLike, length: ArrayLike, share: ArrayLike) -> Array:
+    """Demand relative to its mean where customers of C seasons are served: sum_c w_c (1 + A_c sin(2 pi t / P_c)).
 
     Args:
-        period: t, any shape.
-        amplitude: A in [0, 1).
-        season_length: P, periods, > 0.
+        period: [T] t.
+        amplitude: [C] A in [0, 1).
+        length: [C] P > 0, periods.
+        share: [..., C] w, of each season's customers; they add up to 1.
 
     Returns:
-        The factors, in the shape of ``period``.
+        [T, ...].
 
     Raises:
-        ValueError: If the amplitude or the length is out of range.
+        ValueError: If an amplitude or a length is out of range.
     """
-    if not 0 <= amplitude < 1:
-        raise ValueError(f"amplitude must lie in [0, 1), got {amplitude}")
-    if not season_length > 0:
-        raise ValueError(f"season_length must be above 0 periods, got {season_length}")
-    factor: Array = 1.0 + amplitude * np.sin(2.0 * np.pi * np.asarray(period, dtype=np.float64) / season_length)
+    swing, lengths = np.asarray(amplitude, dtype=np.float64), np.asarray(length, dtype=np.float64)
+    if not np.all((swing >= 0) & (swing < 1)):
+        raise ValueError(f"amplitude must lie in [0, 1), got {swing}")
+    if not np.all(lengths > 0):
+        raise ValueError(f"season_length must be above 0 periods, got {lengths}")
+    waves = np.sin(2.0 * np.pi * np.asarray(period)[:, None] / lengths)
+    factor: Array = (1.0 + swing * waves) @ np.asarray(share, dtype=np.float64).T
     return factor
 
 
-def season_over(period: int, protection_interval: ArrayLike, amplitude: float, season_length: float) -> Array:
-    """Sum of the seasonal factors of the periods t .. t + interval - 1 that an order placed in t must cover.
+def smoothed_forecast(forecast: AnyArray, demand: AnyArray, factor: AnyArray, smoothing: float) -> AnyArray:
+    """Exponential smoothing of the deseasonalised demand: f' = f + w (demand / factor - f).
 
     Args:
-        period: t.
-        protection_interval: [K] whole periods, >= 0; lead time + 1, with the longest lead time where it is random.
-        amplitude: A in [0, 1).
-        season_length: P, periods, > 0.
-
-    Returns:
-        [K] mean-demand periods.
-
-    Raises:
-        ValueError: If an interval is negative or not whole, or the season out of range.
-    """
-    intervals = np.asarray(protection_interval)
-    if np.any(intervals < 0) or np.any(intervals != np.floor(intervals)):
-        raise ValueError(f"protection_interval must hold whole periods >= 0, got {intervals}")
-    ahead = np.arange(int(intervals.max(initial=0)))
-    factors = seasonal_factor(period + ahead, amplitude, season_length)
-    total: Array = np.concatenate([[0.0], np.cumsum(factors)])[intervals.astype(int)]
-    return total
-
-
-def smoothed_forecast(forecast: ArrayLike, demand: ArrayLike, factor: ArrayLike, smoothing: float) -> Array:
-    """Exponential smoothing of the deseasonalised demand: f' = (1 - w) f + w demand / factor.
-
-    Args:
-        forecast: [K, ...] mean demand per period forecast so far, units; at the start that without recommendation.
-        demand: [K, ...] last demand observed, units.
+        forecast: [..., K, E] mean demand per period forecast so far, units; at the start that without recommendation.
+        demand: [..., K, E] last demand observed, units.
         factor: seasonal factor of the period in which it was drawn, > 0.
         smoothing: w in [0, 1].
 
     Returns:
-        [K, ...] new forecast, units per period of factor 1.
-
-    Raises:
-        ValueError: If ``smoothing`` is out of range or a factor is not positive.
+        [..., K, E] new forecast, units per period of factor 1.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
     """
-    if not 0 <= smoothing <= 1:
-        raise ValueError(f"smoothing must lie in [0, 1], got {smoothing}")
-    season = np.asarray(factor, dtype=np.float64)
-    if np.any(season <= 0):
-        raise ValueError(f"factor must be above 0, got {season.min()}; keep the seasonal amplitude below 1")
-    old, observed = np.asarray(forecast, dtype=np.float64), np.asarray(demand, dtype=np.float64)
-    new: Array = (1.0 - smoothing) * old + smoothing * observed / season
-    return new
+    return lerp(forecast, demand / factor, smoothing)
 
 
-def forecast_level(forecast: ArrayLike, season: ArrayLike, critical_ratio: ArrayLike) -> Array:
-    """Base-stock level from a forecast: m + z sqrt(m), m = forecast * season, z = Phi^-1(critical ratio).
+def forecast_level(forecast: AnyArray, season: AnyArray, safety: AnyArray) -> AnyArray:
+    """Base-stock level from a forecast: m + z sqrt(m), m = forecast * season.
 
     The safety stock is the newsvendor's for Poisson demand, whose variance is its mean, in the normal approximation.
 
     Args:
-        forecast: [K, ...] mean demand per period of factor 1, units, >= 0.
-        season: [K] seasonal factors summed over the protection interval, from ``season_over``.
-        critical_ratio: a number or [K], in (0, 1): underage / (underage + overage) with underage margin + lost-sale
-            penalty and overage one period's holding cost.
+        forecast: [..., K, E] mean demand per period of factor 1, units, >= 0.
+        season: seasonal factors summed over the protection interval.
+        safety: z = Phi^-1(critical ratio), where the ratio is underage / (underage + overage) with underage margin +
+            lost-sale penalty and overage one period's holding cost.
 
     Returns:
-        [K, ...] levels, units, not rounded.
-
-    Raises:
-        ValueError: If a ratio lies outside (0, 1) or a forecast is negative.
+        [..., K, E] levels, units, not rounded.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3 (newsvendor); the combination is ours.
     """
-    ratio, mean = np.asarray(critical_ratio, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
-    if np.any(ratio <= 0) or np.any(ratio >= 1):
-        raise ValueError(f"critical_ratio must lie strictly between 0 and 1, got {ratio}")
-    if np.any(mean < 0):
-        raise ValueError(f"forecast must be at least 0, got {mean.min()}")
-    trailing = (...,) + (None,) * (mean.ndim - 1)
-    covered = mean * np.asarray(season, dtype=np.float64)[trailing]
-    from scipy.special import ndtri  # slow to import, and few processes come here
+    covered = forecast * season
+    return covered + safety * array_module(covered).sqrt(covered.clip(min=0.0))
 
-    safety = np.broadcast_to(ndtri(ratio), mean.shape[:1])[trailing]
-    level: Array = covered + safety * np.sqrt(covered)
-    return level
+
+class ForecastLevels:
+    """The levels of one stock point, [K, E], or of all of them, [N, K, E], from what was asked of them."""
+
+    def __init__(
+        self, start: AnyArray, safety: AnyArray, interval: ArrayLike, season: Sequence[ArrayLike], smoothing: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            start: [..., K, 1] mean demand without recommendation, units a period: the first forecast.
+            safety: [..., K, 1] z of `forecast_level`.
+            interval: [..., K] protection interval, periods: lead time + 1, the longest where it is random.
+            season: amplitude [C], length [C] and share [..., C] of each group of customers.
+            smoothing: weight of the last demand, in [0, 1].
+
+        Raises:
+            ValueError: If an interval is no whole number >= 1, or smoothing or a season out of range.
+        """
+        periods = np.asarray(interval)
+        if np.any(periods < 1) or np.any(periods != np.floor(periods)):
+            raise ValueError(f"protection_interval must hold whole periods >= 1, got {periods}")
+        if not 0 <= smoothing <= 1:
+            raise ValueError(f"smoothing must lie in [0, 1], got {smoothing}")
+        self.start, self._safety, self._interval, self._smoothing = start, safety, periods.astype(int), smoothing
+        self._season, self._block = season, -1
+        self._prepare(0)
+
+    def _prepare(self, period: int) -> int:
+        """Work out the seasons around a period: a decision should not take long to find them. Its place among them."""
+        block, place = divmod(period, _BLOCK)
+        if block != self._block:
+            longest = int(self._interval.max())
+            first = block * _BLOCK
+            factor = seasonal_factor(np.arange(first - 1, first + _BLOCK + longest - 1), *self._season)
+            ahead = np.lib.stride_tricks.sliding_window_view(factor[1:], longest, 0)  # [block, ..., longest]
+            covered = np.take_along_axis(np.cumsum(ahead, -1), self._interval[None] - 1, -1)
+            self._factor = alike(factor[..., None, None], self.start)
+            self._covered = alike(covered[..., None], self.start)
+            self._block = block
+        return place
+
+    def follow(self, forecast: AnyArray | None, asked: AnyArray, period: int) -> AnyArray:
+        """The forecast of period t, [..., K, E] units a period of factor 1.
+
+        Args:
+            forecast: of period t - 1; None: `start`, as nothing was asked before.
+            asked: [..., K, E] what was asked in period t - 1, units.
+            period: t.
+        """
+        if forecast is None:
+            return self.start + array_module(asked).zeros_like(asked)
+        place = self._prepare(period)
+        return smoothed_forecast(forecast, asked, self._factor[place], self._smoothing)
+
+    def level(self, forecast: AnyArray, period: int) -> AnyArray:
+        """Order-up-to levels of period t from its forecast, [..., K, E] units."""
+        place = self._prepare(period)
+        return forecast_level(forecast, self._covered[place], self._safety)

@@ -32,6 +32,7 @@ FLOORS = {
         *("monitoring", "office", "explain", "experiments", "report", "api", "cli"),
     ),
     "departments": (
+        "extensions",
         "decisions",
         "numerics",
         "rules",

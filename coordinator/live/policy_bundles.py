@@ -17,13 +17,16 @@ from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_source import fingerprint, must_be_built_alike, run_and_version
 from coordinator.schemes.setup import loop_policies, scaling_of
 from coordinator.storage.policies import load_policy
+from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
-from departments.rules.closed_loop import Pair
+from departments.rules.closed_loop import Pair, Recommender
+from departments.rules.closed_loop_rules import single_offers
 from departments.rules.forecast import ForecastBaseStock
-from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, baseline_levels, delivered_cost
-from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation, Steady
+from departments.rules.local_policy import LocalPolicy, local_arrays
+from departments.rules.ordering import BaseStock, baseline_levels
+from departments.rules.recommendation import DEFAULT_WEIGHT
 from departments.serving.numpy_policy import (
     FORECAST,
     LOOP_NETWORK,
@@ -31,13 +34,13 @@ from departments.serving.numpy_policy import (
     NETWORK,
     OFFERS,
     ORDER_UP_TO,
+    RULE,
     Array,
     NumpyPolicy,
     PolicyBundle,
 )
 from environment import Firm, World
 from environment.observation import Observer
-from heuristics.recommendation import exposure_candidates
 
 Arrays = dict[str, Array]
 
@@ -89,67 +92,33 @@ class PolicyBundles:
         if isinstance(rule, Pair):
             if department == RECOMMENDATION:
                 return self._recommending(text, rule.recommender)
-            rule = rule.replenisher.rule if isinstance(rule.replenisher, Steady) else rule.replenisher
+            rule = rule.replenisher
         elif department == RECOMMENDATION:
             raise ValueError(f"policy {text!r} orders, and {department} recommends: write inventory-aware+{text}")
+        return self._ordering(department, text, rule)
+
+    def _ordering(self, department: str, text: str, rule: object) -> PolicyBundle:
         point, products = self.firm.names.index(department), len(self.firm.products)
         own = np.arange(point * products, (point + 1) * products)
         if isinstance(rule, ForecastBaseStock):
-            return PolicyBundle(self._about(department, FORECAST, text), self._forecast(rule, point))
+            asked = self.observer.told_at("asked") + own
+            seen = {"rows": np.concatenate((own, asked)), "asked": products + np.arange(products)}
+            return PolicyBundle(self._about(department, FORECAST, text), seen | rule.arrays(point))
+        if isinstance(rule, LocalPolicy):
+            name, _, argument = rule.name.partition(":")
+            modules = extensions.names_for_others()
+            about = self._about(department, RULE, text, rule=name, argument=argument, modules=modules)
+            return PolicyBundle(about, local_arrays(self.observer, point, rule.rule))
+        if not isinstance(rule, BaseStock):
+            raise ValueError(f"policy {text!r} cannot be followed by one department")
         weights, rows = np.eye(products), own
-        reorder = np.full(products, 1e12)
-        if isinstance(rule, EchelonBaseStock):
-            rows = np.arange(len(self.firm.names) * products)
-            weights = np.kron(rule.weights[point], np.eye(products))
+        if rule.weights is not None:
+            rows, weights = np.arange(self.observer.positions), np.kron(rule.weights[point], np.eye(products))
             used = weights.any(0)
             rows, weights = rows[used], weights[:, used]
-        elif isinstance(rule, Reorder):
-            reorder = rule.reorder_points[point]
-        elif not isinstance(rule, BaseStock):
-            raise ValueError(f"policy {text!r} cannot be followed by one department")
-        arrays = {"rows": rows, "level": rule.levels[point], "weights": weights, "reorder_point": reorder}
+        reorder = np.full(products, 1e12) if rule.reorder_points is None else rule.reorder_points[point]
+        arrays: Arrays = {"rows": rows, "level": rule.levels[point], "weights": weights, "reorder_point": reorder}
         return PolicyBundle(self._about(department, ORDER_UP_TO, text), arrays)
-
-    def _forecast(self, rule: ForecastBaseStock, point: int) -> Arrays:
-        """Own position first, then what was asked."""
-        products = len(self.firm.products)
-        own = np.array([point * products + k for k in range(products)])
-        asked = self.observer.told_at("asked") + own
-        return {
-            "rows": np.concatenate((own, asked)),
-            "asked": products + np.arange(products),
-            **self._season(rule, point),
-        }
-
-    @staticmethod
-    def _season(rule: ForecastBaseStock, point: int) -> Arrays:
-        shares = zip(rule.seasons, rule.share[point], strict=True)
-        return {
-            "forecast_start": rule.start[point],
-            "forecast_safety": torch.special.ndtri(torch.as_tensor(rule.critical_ratio[point])).numpy(),
-            "forecast_interval": rule.interval[point],
-            "forecast_season": np.array([[s.amplitude, s.period, w] for s, w in shares]).T,
-            "forecast_smoothing": np.array([rule.smoothing]),
-        }
-
-    def _offers(self, offers: Array, weight: float) -> Arrays:
-        """The arrays of `departments.serving.numpy_policy._Offers` from exposures [S, C, K]."""
-        choice, firm = self.world.chosen(), self.firm
-        bought = choice.probability(torch.as_tensor(offers, dtype=self.world.dtype).permute(0, 2, 1))  # [S, K, C]
-        unmoved = choice.probability(torch.zeros_like(choice.preference))[..., 0]
-        price = firm.amounts("price")
-        columns = (choice.traffic, choice.amplitude, choice.frequency)
-        return {
-            "offers": offers,
-            "bought": bought.permute(0, 2, 1).double().numpy(),
-            "unmoved": unmoved.double().numpy(),
-            "traffic": torch.cat(columns, 1).T.double().numpy(),
-            "segment_point": self.world.network.customer_facing[choice.facing.numpy()],
-            "price": price,
-            "margin": price - delivered_cost(firm),
-            "weight": np.array([weight]),
-            "sold": choice.sold[..., 0].numpy(),
-        }
 
     def _stock_rows(self, rows: list[int]) -> Arrays:
         """Where stock on hand and first arrivals of all points stand in the observed `rows`."""
@@ -160,18 +129,14 @@ class PolicyBundles:
             "first": np.array([place[2 * positions + i] for i in range(positions)]),
         }
 
-    def _recommending(self, text: str, rule: object) -> PolicyBundle:
-        choice, products = self.world.chosen(), len(self.firm.products)
-        slots = [int(slot) for slot in choice.slots.flatten()]
-        weight, candidates = 0.0, [np.zeros((1, products)) for _ in slots]
-        if isinstance(rule, InventoryAware):
-            weight, candidates = rule.weight, [exposure_candidates(products, slot) for slot in slots]
-        elif not isinstance(rule, NoRecommendation):
-            raise ValueError(f"policy {text!r} cannot be followed by the recommendation department")
-        most = max(map(len, candidates))
-        offers = np.stack([np.vstack((some, np.repeat(some[:1], most - len(some), 0))) for some in candidates])
+    def _offers(self, arrays: Mapping[str, torch.Tensor]) -> Arrays:
+        """The same as plain arrays, and which products may be shown to whom."""
+        plain = {name: value.double().numpy() for name, value in arrays.items()}
+        return plain | {"sold": self.world.chosen().sold[..., 0].numpy()}
+
+    def _recommending(self, text: str, rule: Recommender) -> PolicyBundle:
         rows = self.observer.rows("recommendation", 0)
-        arrays = {"rows": np.array(rows), **self._stock_rows(rows), **self._offers(offers, weight)}
+        arrays = {"rows": np.array(rows), **self._stock_rows(rows), **self._offers(rule.arrays(self.world))}
         return PolicyBundle(self._about(RECOMMENDATION, OFFERS, text), arrays)
 
     def trained(self, department: str, folder: Path, version: int | None = None) -> PolicyBundle:
@@ -244,11 +209,8 @@ class PolicyBundles:
         rows, parameters = list(role.rows), {"parameters": snapshot.parameters}
         about = self._learned(role.config)
         if role.recommends:
-            products, choice = len(self.firm.products), self.world.chosen()
-            offers = np.vstack((np.eye(products), np.zeros((1, products))))
-            everyone = np.broadcast_to(offers, (len(choice.names), *offers.shape)).copy()
             seen = self._stock_rows(rows) if role.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
-            scored = self._offers(everyone, DEFAULT_WEIGHT if role.aware else 0.0)
+            scored = self._offers(single_offers(self.world, DEFAULT_WEIGHT if role.aware else 0.0))
             arrays = parameters | self._scaling(observer, rows) | seen | scored
             return PolicyBundle(self._about(role.name, LOOP_OFFERS, label, **about, slots=role.head.slots), arrays)
         (point,), products = role.points, len(self.firm.products)
@@ -257,7 +219,7 @@ class PolicyBundles:
             "asked": np.array(asked),
             "spread": observer.spread.view(-1, products)[point].double().numpy(),
             "unit": self._unit(role.config, observer, point),
-            **self._season(ForecastBaseStock("forecast-base-stock", self.firm), point),
+            **ForecastBaseStock("forecast-base-stock", self.firm).arrays(point),
             **self._scaling(observer, rows),
         }
         return PolicyBundle(self._about(role.name, LOOP_NETWORK, label, **about), arrays | parameters)

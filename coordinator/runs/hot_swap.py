@@ -183,7 +183,7 @@ class HotSwap:
             rule = rule.replenisher
         if isinstance(rule, ForecastBaseStock) and rule.smoothing == DEFAULT_SMOOTHING:
             return first  # what a residual policy with memory adds to
-        if spec.role is not None or not isinstance(rule, BaseStock):
+        if spec.role is not None or not (isinstance(rule, BaseStock) and rule.always_local):
             allowed = "forecast-base-stock" if spec.role else "base-stock:..., decomposition-aggregation"
             raise ValueError(
                 f"--policy {text!r} cannot be followed in training, where a rule must be what a policy can learn on "

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.episode import Episodes, run_costs, run_episodes
-from departments.rules.ordering import BaseStock, EchelonBaseStock, Reorder, as_column
+from departments.rules.ordering import BaseStock
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World
 
 
@@ -77,13 +77,6 @@ class CompiledEpisodes:
 
 def order_up_to(policy: object, world: World) -> OrderUpTo | None:
     """A policy as the compiled world knows it; None: it is no rule of that kind."""
-    if isinstance(policy, OrderUpTo):
-        return policy
     if isinstance(policy, BaseStock):
-        return OrderUpTo(as_column(policy.levels, world))
-    if isinstance(policy, EchelonBaseStock):
-        weights = torch.as_tensor(policy.weights, device=world.device, dtype=world.dtype)
-        return OrderUpTo(as_column(policy.levels, world), weights=weights)
-    if isinstance(policy, Reorder):
-        return OrderUpTo(as_column(policy.levels, world), as_column(policy.reorder_points, world))
-    return None
+        return policy.on(world)
+    return policy if isinstance(policy, OrderUpTo) else None

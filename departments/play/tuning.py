@@ -13,8 +13,9 @@ from torch import Tensor
 from departments.decisions import OrdersAlone
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs
-from departments.rules.ordering import BaseStock, EchelonBaseStock, Levels, baseline_levels, echelon_weights
+from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
+from heuristics.base_stock import order_up_to
 from heuristics.search import TunedLevels, tune_levels
 
 _EPISODES = 512
@@ -31,10 +32,8 @@ class _Candidates(OrderUpTo, OrdersAlone):
     """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
 
     def order(self, world: World, state: State) -> Tensor:
-        position = state.inventory_position
-        if self.weights is not None:
-            position = (self.weights @ position.reshape(world.points, -1)).view(position.shape)
-        return self.level - position
+        wish: Tensor = order_up_to(state.inventory_position, self.level, weights=self.weights)
+        return wish
 
 
 def tuned_base_stock(
@@ -66,11 +65,11 @@ def tuned_echelon_base_stock(
     device: str = "cpu",
     eager: bool = False,
     note: Callable[[str], None] = quiet,
-) -> EchelonBaseStock:
+) -> BaseStock:
     """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
     weights = echelon_weights(firm)
     found = _search(firm, np.rint(weights @ baseline_levels(firm)), weights, seed, device, None if eager else note)
-    return EchelonBaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
+    return BaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
 def _search(

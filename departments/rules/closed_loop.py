@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from departments.decisions import Decision, Memory
+from departments.decisions import Decision, Memory, Policy
 from environment import Feedback, State, World
 
 
@@ -17,14 +17,8 @@ class Recommender(Protocol):
     def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
         """Exposure [S, K, E] or broadcastable."""
 
-
-class Replenisher(Protocol):
-    """A rule of the replenishment departments."""
-
-    def replenish(
-        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
-    ) -> tuple[Tensor, Memory]:
-        """Wished orders [N, K, E] units, and the memory for the next period."""
+    def arrays(self, world: World) -> dict[str, Tensor]:
+        """Of `heuristics.recommendation.Offers`, by which the department decides alone."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +27,11 @@ class Pair:
 
     name: str
     recommender: Recommender
-    replenisher: Replenisher
+    replenisher: Policy  # whose orders count
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """Both decisions."""
         if feedback is None:
             raise RuntimeError(f"{self.name} needs a firm with customers who choose")
-        order, memory = self.replenisher.replenish(world, state, feedback, period, memory)
-        return Decision(order, self.recommender.recommend(world, state, feedback, period), memory)
+        ordered = self.replenisher.decide(world, state, feedback, period, memory)
+        return ordered._replace(exposure=self.recommender.recommend(world, state, feedback, period))

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.decisions import Memory
+from departments.decisions import Decision, Memory
 from departments.rules.ordering import delivered_cost, echelon_weights
 from environment import Feedback, Firm, Network, State, World
 from environment.customers import Season
-from heuristics.forecast import forecast_level, season_over, seasonal_factor, smoothed_forecast
+from heuristics.forecast import ForecastLevels
 
 Array = NDArray[np.float64]
 
@@ -45,37 +45,46 @@ class ForecastBaseStock:
         penalty = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0) + firm.amounts("backorder_cost")
         underage = (share * penalty[facing]).sum(1)
         ratio = underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12)
-        self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)
-        self.seasons: list[Season] = [
-            firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing
-        ]
-        self.share = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)  # [N, C]
+        self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)  # [N, K]
+        own = [firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing]
+        shares = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)
+        self.season = (
+            np.array([s.amplitude for s in own]),
+            np.array([s.period for s in own]),
+            shares,
+        )  # [C], [C], [N, C]
+        self._working: dict[torch.device, ForecastLevels] = {}
 
-    def replenish(
-        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
-    ) -> tuple[Tensor, Memory]:
-        """Level less position; the memory is the forecast, [N, K, E] units a period of factor 1."""
-        if memory is None:
-            forecast = np.broadcast_to(self.start[..., None], tuple(state.on_hand.shape))
-        else:
-            asked, factor = feedback.asked.double().cpu().numpy(), self._factor(period - 1)
-            forecast = smoothed_forecast(memory, asked, factor[:, None, None], self.smoothing)
-        level = np.stack([self._level(point, forecast[point], period) for point in range(world.points)])
-        wanted = torch.as_tensor(level, dtype=state.on_hand.dtype, device=state.on_hand.device)
-        return wanted - state.inventory_position, forecast
+    def levels(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> ForecastLevels:
+        """Of all points at once, [N, K, E], in numbers of that type."""
+        start, ratio = (
+            torch.as_tensor(value, device=device, dtype=dtype).unsqueeze(-1)
+            for value in (self.start, self.critical_ratio)
+        )
+        return ForecastLevels(start, torch.special.ndtri(ratio), self.interval, self.season, self.smoothing)
 
-    def _factor(self, period: int) -> Array:
-        """Seasonal factor of a period at each point, [N]."""
-        factors = [seasonal_factor(period, season.amplitude, season.period) for season in self.seasons]
-        return np.asarray(self.share @ np.array(factors), dtype=np.float64)
+    def arrays(self, point: int) -> dict[str, Array]:
+        """The numbers that one point needs to decide by itself."""
+        amplitude, length, share = self.season
+        return {
+            "forecast_start": self.start[point],
+            "forecast_safety": torch.special.ndtri(torch.as_tensor(self.critical_ratio[point])).numpy(),
+            "forecast_interval": self.interval[point],
+            "forecast_season": np.stack((amplitude, length, share[point])),
+            "forecast_smoothing": np.array([self.smoothing]),
+        }
 
-    def season(self, period: int) -> tuple[Array, Array]:
-        """Seasonal factor of a period at each point [N], and its sum over each protection interval from it [N, K]."""
-        sums = [[season_over(period, i, s.amplitude, s.period) for s in self.seasons] for i in self.interval]
-        return self._factor(period), np.einsum("nc,nck->nk", self.share, np.array(sums))
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Level less position; the memory is the forecast, [N, K, E] units a period of factor 1, in double precision.
 
-    def _level(self, point: int, forecast: Array, period: int) -> Array:
-        """Order-up-to levels of one point, [K, E] units."""
-        interval = self.interval[point]
-        sums = [season_over(period, interval, season.amplitude, season.period) for season in self.seasons]
-        return forecast_level(forecast, self.share[point] @ np.array(sums), self.critical_ratio[point])
+        Raises:
+            RuntimeError: nothing is told of what was asked.
+        """
+        if feedback is None:
+            raise RuntimeError(f"{self.name} needs a firm with customers who choose")
+        if world.device not in self._working:
+            self._working[world.device] = self.levels(torch.float64, world.device)
+        working = self._working[world.device]
+        forecast: Tensor = working.follow(memory, feedback.asked.double(), period)
+        level: Tensor = working.level(forecast, period).to(world.dtype)
+        return Decision(level - state.inventory_position, None, forecast)

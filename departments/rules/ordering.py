@@ -6,7 +6,6 @@ This is where a firm meets the heuristics, which know only plain arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,67 +13,47 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.decisions import OrdersAlone
-from environment import Firm, Network, State, World
+from environment import Firm, Network, OrderUpTo, State, World
 from heuristics.aggregation import decomposition_aggregation
-from heuristics.base_stock import descendant_weights, echelon_inventory_position
+from heuristics.base_stock import descendant_weights, order_up_to
 from heuristics.mass import lead_time_demand, mixture, thinned, total
 from heuristics.reorder import best_order_up_to
 
 Levels = NDArray[np.float64]
 
 
-class Rule(OrdersAlone, Protocol):
-    """Anything that decides orders from the state, the same for every copy."""
-
-    @property
-    def name(self) -> str:
-        """As on the command line."""
-
-
 @dataclass(frozen=True)
 class BaseStock(OrdersAlone):
-    """Each point orders up to its level on its own inventory position."""
+    """Each point orders up to a level: base-stock, echelon base-stock or (s, S)."""
 
     name: str
     levels: Levels  # [N, K] units
+    weights: Levels | None = None  # [N, N] of all points' positions, which are compared; None: each its own
+    reorder_points: Levels | None = None  # [N, K] units, at or below which is ordered; None: in every period
+
+    @property
+    def always_local(self) -> bool:
+        """Whether it is plain base-stock: each point on its own position, in every period."""
+        return self.weights is None and self.reorder_points is None
+
+    def on(self, world: World) -> OrderUpTo:
+        """As the compiled world knows it."""
+
+        def tensor(value: Levels) -> Tensor:
+            return torch.as_tensor(value, device=world.device, dtype=world.dtype)
+
+        level, reorder, weights = self.levels, self.reorder_points, self.weights
+        return OrderUpTo(
+            tensor(level).unsqueeze(-1),
+            None if reorder is None else tensor(reorder).unsqueeze(-1),
+            None if weights is None else tensor(weights),
+        )
 
     def order(self, world: World, state: State) -> Tensor:
         """Level less position."""
-        return as_column(self.levels, world) - state.inventory_position
-
-
-@dataclass(frozen=True)
-class EchelonBaseStock(OrdersAlone):
-    """Each point orders up to its level on the inventory position of its whole echelon."""
-
-    name: str
-    levels: Levels  # [N, K] units
-    weights: Levels  # [N, N] share of each point's stream that passes through each other point
-
-    def order(self, world: World, state: State) -> Tensor:
-        """Echelon level less echelon position."""
-        weights = torch.as_tensor(self.weights, device=world.device, dtype=world.dtype)
-        position: Tensor = echelon_inventory_position(state.inventory_position, weights)
-        return as_column(self.levels, world) - position
-
-
-@dataclass(frozen=True)
-class Reorder(OrdersAlone):
-    """(s, S): a point orders up to S when its position is at or below s."""
-
-    name: str
-    reorder_points: Levels  # [N, K] units
-    levels: Levels  # [N, K] units
-
-    def order(self, world: World, state: State) -> Tensor:
-        """S less position where the position is at or below s, else nothing."""
-        position = state.inventory_position
-        return (as_column(self.levels, world) - position) * (position <= as_column(self.reorder_points, world))
-
-
-def as_column(levels: Levels, world: World) -> Tensor:
-    """[N, K] numbers as a tensor that broadcasts over copies, [N, K, 1]."""
-    return torch.as_tensor(levels, device=world.device, dtype=world.dtype)[:, :, None]
+        rule = self.on(world)
+        wish: Tensor = order_up_to(state.inventory_position, rule.level, rule.reorder_point, rule.weights)
+        return wish
 
 
 def shortage_cost(firm: Firm) -> Levels:
@@ -123,13 +102,13 @@ def echelon_weights(firm: Firm) -> Levels:
     return descendant_weights(edge_pairs(Network.of(firm)), len(firm.names))
 
 
-def echelon_base_stock(firm: Firm, local_levels: Levels, name: str) -> EchelonBaseStock:
+def echelon_base_stock(firm: Firm, local_levels: Levels, name: str) -> BaseStock:
     """Echelon levels are the sums of local levels over each echelon, so both rules start from the same stock."""
     weights = echelon_weights(firm)
-    return EchelonBaseStock(name, weights @ local_levels, weights)
+    return BaseStock(name, weights @ local_levels, weights)
 
 
-def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
+def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:
     """The best (s, S) of each point on its own, given the mean flow through it and its fixed order cost.
 
     Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our
@@ -161,4 +140,4 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> Reorder:
                 fixed_order_cost=float(fixed[point, k]),
             )
             reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to
-    return Reorder(name, reorder_points, levels)
+    return BaseStock(name, levels, reorder_points=reorder_points)

@@ -1,25 +1,22 @@
-"""Recommendation rules by name for a firm with customers, and the pairs of a recommendation and a replenishment rule.
+"""Recommendation rules by name for a firm with customers.
 
 This is where a firm meets `heuristics.recommendation`, which knows only plain arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.decisions import Memory
-from departments.rules.ordering import Rule, delivered_cost
-from environment import Feedback, Firm, State, World
-from heuristics.recommendation import inventory_aware, margin_greedy, shadow_price
+from departments.rules.ordering import delivered_cost
+from environment import Feedback, State, World
+from heuristics.recommendation import Offers, exposure_candidates
 
 DEFAULT_WEIGHT = 0.25
-RECOMMENDATIONS = ("none", "margin-greedy", "inventory-aware")
-REPLENISHMENT = "forecast-base-stock"
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,10 @@ class NoRecommendation:
         """Zeros."""
         return torch.zeros_like(feedback.exposure)
 
+    def arrays(self, world: World) -> dict[str, Tensor]:
+        """Of `Offers`: nothing is all that is offered."""
+        return offer_arrays(world, np.zeros((len(world.chosen().names), 1, world.products)), 0.0)
+
 
 @dataclass(frozen=True)
 class InventoryAware:
@@ -43,62 +44,52 @@ class InventoryAware:
 
     name: str
     weight: float  # of the shadow price
-    price: NDArray[np.float64]  # [N, K] per unit
-    margin: NDArray[np.float64]  # [N, K] price less what a unit has cost on its way, per unit
-
-    @classmethod
-    def of(cls, name: str, firm: Firm, weight: float) -> InventoryAware:
-        """The rule for a firm."""
-        price = firm.amounts("price")
-        return cls(name, weight, price, price - delivered_cost(firm))
+    _offers: dict[World, Offers] = field(default_factory=dict, compare=False, repr=False)
 
     def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
-        """Exposure of the segments of one stock point after the other."""
-        choice = world.chosen()
-        traffic = choice.traffic * choice.season(period)  # [S, 1]
-        bought = choice.probability(torch.zeros_like(choice.preference)) * traffic.unsqueeze(1)  # [S, K, 1]
-        exposure = torch.zeros_like(feedback.exposure)
-        for facing, point in enumerate(world.network.customer_facing):
-            here = choice.facing == facing
-            if not bool(here.any()):
-                continue
-            utility, uplift = _numbers(choice.preference[here, :, 0]), _numbers(choice.uplift[here, :, 0])
-            sold = np.isfinite(utility)  # a product without preference: no one buys it, whatever is shown
-            utility, slots = np.where(sold, utility, -1e3), int(choice.slots[here][0])
-            if not self.weight:
-                shown = margin_greedy(utility, uplift, self.margin[point], slots)[..., None]
-            else:
-                available = _numbers(state.on_hand[point] + _first_arrival(world, state)[point])
-                expected = _numbers(bought[here].sum(0))
-                scarcity = shadow_price(self.price[point], available, expected)
-                shown = inventory_aware(utility, uplift, self.margin[point], scarcity, weight=self.weight, slots=slots)
-            exposure[here] = torch.as_tensor(shown * sold[..., None], dtype=exposure.dtype, device=exposure.device)
-        return exposure
+        """The best offer to each segment; scores in double precision."""
+        if world not in self._offers:
+            self._offers.clear()
+            self._offers[world] = Offers(self.arrays(world))
+        offers, stock = self._offers[world], available(world, state).double()
+        shown: Tensor = offers.best(offers.scores(stock, period, stock.shape[-1]))
+        return shown.to(world.dtype)
+
+    def arrays(self, world: World) -> dict[str, Tensor]:
+        """Of `Offers`: each segment may be offered whatever fits its slots."""
+        sets = [exposure_candidates(world.products, int(slots)) for slots in world.chosen().slots.flatten()]
+        most = max(map(len, sets))  # where fewer fit, the first one is offered again
+        return offer_arrays(
+            world, np.stack([np.vstack((some, np.repeat(some[:1], most - len(some), 0))) for some in sets]), self.weight
+        )
 
 
-@dataclass(frozen=True)
-class Steady:
-    """A rule without memory as a replenishment rule."""
-
-    rule: Rule
-
-    @property
-    def name(self) -> str:
-        """The rule's."""
-        return self.rule.name
-
-    def replenish(
-        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
-    ) -> tuple[Tensor, Memory]:
-        """The rule's order."""
-        return self.rule.order(world, state), None
-
-
-def _first_arrival(world: World, state: State) -> Tensor:
-    """Units that arrive at each point before its next sales, [N, K, E]."""
+def available(world: World, state: State) -> Tensor:
+    """Units on hand at each point, or arriving there before its next sales, [N, K, E]."""
     first = state.pipeline[0]
-    return (world.incidence.incoming @ first.reshape(len(first), -1)).view(world.points, *first.shape[1:])
+    return state.on_hand + (world.incidence.incoming @ first.reshape(len(first), -1)).view(state.on_hand.shape)
 
 
-def _numbers(value: Tensor) -> NDArray[np.float64]:
-    return value.double().cpu().numpy()
+def offer_arrays(
+    world: World, offers: NDArray[np.float64], weight: float, dtype: torch.dtype = torch.float64
+) -> dict[str, Tensor]:
+    """The arrays of `heuristics.recommendation.Offers` for offers [S, C, K].
+
+    Scores come in numbers of `dtype`, double to choose by; demand is expected in the world's own.
+    """
+    choice, firm = world.chosen(), world.firm
+
+    def tensor(value: NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(value, device=world.device, dtype=dtype)
+
+    shown, price = tensor(offers), tensor(firm.amounts("price"))
+    return {
+        "offers": shown,
+        "bought": choice.probability(shown.mT).mT.contiguous(),
+        "unmoved": choice.probability(torch.zeros_like(choice.preference))[..., 0],
+        "traffic": torch.cat((choice.traffic, choice.amplitude, choice.frequency), 1).T,
+        "segment_point": torch.as_tensor(world.network.customer_facing)[choice.facing.cpu()],
+        "price": price,
+        "margin": price - tensor(delivered_cost(firm)),
+        "weight": torch.tensor([weight]),
+    }

@@ -14,22 +14,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from departments import extensions
 from departments.numerics.actions import SCORE, SHARPNESS, action_to_order
 from departments.numerics.memory import ActingNetwork, MemoryNetwork
+from departments.rules.local import REGISTERED, Local, bound
+from heuristics.base_stock import order_up_to
+from heuristics.forecast import ForecastLevels
+from heuristics.recommendation import Offers
 
 Array = NDArray[Any]
 
-_BLOCK = 256  # periods whose seasons are worked out at once
 
-ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = (
+ORDER_UP_TO, FORECAST, RULE, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = KINDS = (
     "order-up-to",
     "forecast",
+    "rule",
     "network",
     "loop-network",
     "offers",
     "loop-offers",
 )
-KINDS = (ORDER_UP_TO, FORECAST, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS)
 RECOMMENDING = (OFFERS, LOOP_OFFERS)
 LEARNED = (NETWORK, LOOP_NETWORK, LOOP_OFFERS)
 
@@ -39,7 +43,8 @@ class PolicyBundle:
     """How a department decides: `about` in words and whole numbers, `arrays` in numbers.
 
     about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
-    of the firm it is for), and for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`.
+    of the firm it is for); for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`; for
+    a rule of somebody's own its name `rule`, what is written behind that, `argument`, and the `modules` that know it.
     arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre,
     factor and limit of each; the others are named where they are used.
     """
@@ -72,74 +77,6 @@ class PolicyBundle:
         return replace(self, about={**self.about, "version": version})
 
 
-class _Forecast:
-    """The forecast-driven base-stock rule of one stock point; see `departments.rules.forecast`.
-
-    Arrays: `forecast_start`, `forecast_safety`, `forecast_interval` [K]; `forecast_season` [3, C] amplitude, length and
-    share of the season at each customer-facing point; `forecast_smoothing` [1].
-    """
-
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self.start = arrays["forecast_start"].astype(float)
-        self._safety = arrays["forecast_safety"][:, None]
-        self._interval = arrays["forecast_interval"].astype(int)
-        self._amplitude, self._length, self._share = arrays["forecast_season"]
-        self._smoothing = float(arrays["forecast_smoothing"][0])
-        self._ahead = -1  # number of the block of periods that is prepared
-
-    def _look_ahead(self, block: int) -> None:
-        """Prepare the seasons of the next periods: a decision a period should not take long to find them."""
-        longest = int(self._interval.max())
-        first = block * _BLOCK
-        season = self._factor(np.arange(first - 1, first + _BLOCK + longest - 1))
-        coming = np.lib.stride_tricks.sliding_window_view(season[1:], longest)  # [block, longest]
-        self._season = season
-        self._covered = np.cumsum(coming, 1)[:, self._interval - 1][..., None]  # [block, K, 1]
-        self._ahead = block
-
-    def _factor(self, periods: Array) -> Array:
-        waves = np.sin(2.0 * np.pi * periods[:, None] / self._length)
-        return np.asarray((1.0 + self._amplitude * waves) @ self._share)
-
-    def order(self, position: Array, asked: Array, forecast: Array, period: int) -> tuple[Array, Array]:
-        """Wished orders [K, E] and the new forecast; a forecast that is not a number yet starts at the mean demand."""
-        block, place = divmod(period, _BLOCK)
-        if block != self._ahead:
-            self._look_ahead(block)
-        known = forecast + self._smoothing * (asked / self._season[place] - forecast)
-        forecast = np.where(np.isnan(forecast), self.start[:, None], known)
-        covered = forecast * self._covered[place]
-        return covered + self._safety * np.sqrt(np.maximum(covered, 0.0)) - position, forecast
-
-
-class _Offers:
-    """Expected margins of what a segment may be shown; see `closed_loop_rules` and `recommendation`.
-
-    Arrays: `bought` [S, C, K] purchases by offer, `offers` [S, C, K] exposures, `unmoved` [S, K] purchases without a
-    recommendation, `traffic` [3, S] mean, amplitude and frequency, `segment_point` [S], `price`, `margin` [N, K],
-    `weight` [1] of the shadow price.
-    """
-
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self.bought, self.offers = arrays["bought"], arrays["offers"]
-        self._unmoved, self._traffic = arrays["unmoved"], arrays["traffic"]
-        self._point = arrays["segment_point"].astype(int)
-        self._price, self._margin = arrays["price"], arrays["margin"]
-        self._weight = float(arrays["weight"][0])
-        self._here = (self._point == np.arange(len(self._price))[:, None]).astype(float)  # [N, S]
-
-    def scores(self, available: Array | None, period: int, copies: int) -> Array:
-        """[S, C, E] money a customer; `available` [N * K, E] units on hand or arriving before the next sales."""
-        worth = np.broadcast_to(self._margin[..., None], (*self._margin.shape, copies))
-        if self._weight and available is not None:
-            mean, amplitude, frequency = self._traffic
-            traffic = mean * (1.0 + amplitude * np.sin(frequency * period))
-            wanted = self._here @ (self._unmoved * traffic[:, None])  # [N, K]
-            scarce = (self._price * wanted)[..., None] / np.maximum(available.reshape(worth.shape), 1.0)
-            worth = worth - self._weight * scarce
-        return np.asarray(self.bought @ worth[self._point])
-
-
 class NumpyPolicy:
     """A brief at work: observations in, decisions and memory out; nothing is kept here."""
 
@@ -165,10 +102,11 @@ class NumpyPolicy:
                 raise ValueError(f"the policy for {name} holds numbers that are not finite in {key!r}")
         self.rows = arrays["rows"].astype(np.int64)
         self.recommends = kind in RECOMMENDING
-        self._forecast = _Forecast(arrays) if kind in (FORECAST, LOOP_NETWORK) else None
-        self._offers = _Offers(arrays) if kind in RECOMMENDING else None
+        self._forecast = _forecast_levels(arrays) if kind in (FORECAST, LOOP_NETWORK) else None
+        self._offers = Offers(arrays) if kind in RECOMMENDING else None
         self._forecasts = len(self._forecast.start) if self._forecast else 0
         self._asked = arrays["asked"].astype(int) if self._forecast else None
+        self._local = _local_rule(about, arrays) if kind == RULE else None
         self._network: ActingNetwork | None = None
         if kind in LEARNED:
             if arrays["scales"].shape != (3, len(self.rows)):
@@ -236,9 +174,10 @@ class NumpyPolicy:
         Returns:
             Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them.
         """
+        if self._local:
+            return self._local.wish(observation, period), memory
         if self.bundle.kind == ORDER_UP_TO:
-            position = self._weights @ observation
-            return (self._level - position) * (position <= self._reorder), memory
+            return np.asarray(order_up_to(self._weights @ observation, self._level, self._reorder)), memory
         if self._offers:
             return self._recommend(observation, memory, period)
         if self.bundle.kind == NETWORK:
@@ -263,8 +202,9 @@ class NumpyPolicy:
         products, rule = self._forecasts, self._forecast
         if rule is None:
             raise RuntimeError(f"{self.bundle.department} has no forecast")
-        asked = observation[self._asked]
-        wished, forecast = rule.order(observation[:products], asked, memory[-products:], period)
+        known = rule.follow(memory[-products:], observation[self._asked], period)
+        forecast = np.asarray(np.where(np.isnan(known), rule.start, known))  # nothing is remembered yet
+        wished = rule.level(forecast, period) - observation[:products]
         if self._network is None:
             return wished, forecast
         hints = wished / self._spread if self._hints else None
@@ -278,11 +218,11 @@ class NumpyPolicy:
         copies, arrays = observation.shape[-1], self.bundle.arrays
         stock, first = arrays["on_hand"].astype(int), arrays["first"].astype(int)
         available = observation[stock] + observation[first] if len(stock) else None
+        if available is not None:
+            available = available.reshape(*arrays["price"].shape, copies)
         scores = offers.scores(available, period, copies)
         if self._network is None:
-            best = scores.argmax(1)  # [S, E]
-            shown = offers.offers[np.arange(len(scores))[:, None], best]  # [S, E, K]
-            return np.moveaxis(shown, 1, 2), memory
+            return np.asarray(offers.best(scores)), memory
         hints = ((scores - scores[:, -1:]) / SCORE).reshape(-1, copies).astype(np.float32)
         seen = self._scaled(observation)
         if self._hints:
@@ -299,3 +239,21 @@ class NumpyPolicy:
         places = np.concatenate((shown, *[none] * self._slots), 1)
         best = np.argsort(-places, axis=1, kind="stable")[:, : self._slots]  # [S, slots, E]
         return np.asarray((best[:, :, None] == np.arange(products)[None, None, :, None]).any(1), dtype=float)
+
+
+def _forecast_levels(arrays: Mapping[str, Array]) -> ForecastLevels:
+    """Of one stock point.
+
+    Arrays: `forecast_start`, `forecast_safety`, `forecast_interval` [K]; `forecast_season` [3, C] amplitude, length and
+    share of the season at each customer-facing point; `forecast_smoothing` [1].
+    """
+    start, safety = (arrays[f"forecast_{name}"].astype(float)[:, None] for name in ("start", "safety"))
+    season, smoothing = arrays["forecast_season"], float(arrays["forecast_smoothing"][0])
+    return ForecastLevels(start, safety, arrays["forecast_interval"], list(season), smoothing)
+
+
+def _local_rule(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Local:
+    """A rule of somebody's own; the modules that register it are imported if they are not yet."""
+    if about["rule"] not in REGISTERED:
+        extensions.load(about["modules"])
+    return Local(bound(about["rule"], about["argument"]), arrays)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from heuristics import base_stock_order, descendant_weights, echelon_inventory_position
+from heuristics import descendant_weights, echelon_inventory_position, order_up_to
 
 SERIAL = [(-1, 0), (0, 1), (1, 2)]
 TWO_SUPPLIERS = [(-1, 0), (-1, 1), (0, 2), (1, 2), (1, 3)]
@@ -12,12 +12,15 @@ def kinds():
     return np.asarray, torch.tensor
 
 
-def test_orders_fill_up_to_the_level_within_the_limits():
+def test_orders_fill_up_to_the_level_where_the_position_is_at_or_below_the_reorder_point():
     for array in kinds():
-        order = base_stock_order(array([10.0, 40.0, -30.0]), array([34.0, 34.0, 34.0]), array([50.0, 50.0, 50.0]))
-        assert type(order) is type(array([0.0]))
-        assert order.tolist() == [24, 0, 50]
-        assert base_stock_order(array([10.0, 80.0]), 34, 20).tolist() == [20, 0]
+        position = array([10.0, 40.0, -30.0])
+        order = order_up_to(position, array([34.0, 34.0, 34.0]))
+        assert type(order) is type(position)
+        assert order.tolist() == [24, -6, 64]
+        assert order_up_to(position, 34.0, array([9.0, 40.0, 0.0])).tolist() == [0, -6, 64]
+        weights = array([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        assert order_up_to(position, 34.0, weights=weights).tolist() == [14, -6, 64]
 
 
 def test_echelon_positions_sum_everything_downstream():

@@ -193,7 +193,7 @@ def test_fresh_departments_order_as_the_rule_or_half_of_the_most_and_points_with
         members = roles(world, company.observer, configs)
         policy, memory = LearnedLoop(world, company.observer, members, {"east": members[0].first_snapshot(0)}), None
         for period in range(4):
-            expected, forecast = rule.replenish(world, state, feedback, period, forecast if period else None)
+            expected, forecast = rule.decide(world, state, feedback, period, forecast if period else None)[::2]
             order, exposure, memory = policy.decide(world, state, feedback, period, memory)
             east = expected[1] if form == "residual" else world.max_order[1] / 2 + 0 * expected[1]
             assert torch.allclose(order[1], east, atol=1e-3)
@@ -209,7 +209,7 @@ def test_an_order_is_the_rule_s_and_the_network_s_output_in_units_of_mean_demand
     state, feedback = after_some_periods(world)
     features = company.observer.all_features(state, feedback, 5)
     order, _, _, acts = policy.act(world, state, feedback, features, 5, None, {})
-    rule, _ = ForecastBaseStock("rule", world.firm).replenish(world, state, feedback, 5, None)
+    rule = ForecastBaseStock("rule", world.firm).decide(world, state, feedback, 5, None).order
     spread = company.observer.spread.view(3, 3, 1)
     for point, name in enumerate(world.firm.names):
         assert torch.allclose(order[point], rule[point] + spread[point] * acts[name][1], atol=1e-3)
