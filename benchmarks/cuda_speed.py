@@ -21,9 +21,8 @@ import torch
 from speed import machine
 from world_speed import FIRMS, FixedLevels, episode, networks, rates, seconds
 
-from coordinator.experiments.options import checked
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import Settings
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup
 from coordinator.workers.process import settle
@@ -55,8 +54,8 @@ def learning(name: str, copies: int, device: str) -> dict[str, float]:
     """Steps per second of an iteration: rollout, advantages, all epochs of critic and department, publishing."""
     firm = load_firm(name)
     wide = {"minibatch": copies * firm.periods.train // 8}
-    given = {"device": device, "copies": copies, "ppo": wide, "critic": wide, "imarl": {"base_policy": "benchmark"}}
-    settings = checked(Settings, given)
+    given = {"device": device, "copies": copies, "ppo": wide, "critic": wide, "base_policy": "benchmark"}
+    settings = settings_of(given)
     plan = setup_of(firm, settings)
     training = Training(LocalGroup(plan.factories), settings, plan.base(settings), plan.streams, firm.periods.train)
     numbers = itertools.count()

@@ -11,13 +11,13 @@ from typing import Any
 from world_speed import seconds
 
 from coordinator.critic.value_function import CriticConfig, values_of
-from coordinator.experiments.options import checked
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import LoopSettings, Settings, Wiring
+from coordinator.learning.settings import Wiring
 from coordinator.runs.train import build_workers
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup, WorkerGroup
-from departments.learning.pathwise import descend
+from departments.learning.pathwise import descend, window_of
 from departments.learning.ppo import PPOConfig
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.policies.policy import PolicyConfig
@@ -29,8 +29,8 @@ _FIRM, _LEARNING = "a1", "warehouse"
 
 
 def update_speed(device: str, report: Callable[[str], None]) -> dict[str, Any]:
-    """Passes over samples per second of the PPO update and of the critic's, on one rollout of `Settings()`."""
-    settings = Settings(device=device)
+    """Passes over samples per second of the PPO update and of the critic's, on one rollout of the default settings."""
+    settings = settings_of(device=device)
     firm = load_firm(_FIRM)
     plan = setup_of(firm, settings)
     workers = LocalGroup(plan.factories)
@@ -68,13 +68,13 @@ def gradient_speed(report: Callable[[str], None], repeats: int = 9) -> dict[str,
     """Milliseconds of a gradient through the simulator, a shard of 128 copies, in PyTorch and in C++ by turns."""
     found: dict[str, Any] = {}
     for name, observation in itertools.product(("a1", "d1"), ("downstream", "pipeline")):
-        settings = Settings(scheme="pathwise", policy=PolicyConfig(observation=observation))  # type: ignore[arg-type]
+        settings = settings_of(scheme="pathwise", policy=PolicyConfig(observation=observation))  # type: ignore[arg-type]
         firm = load_firm(name)
         plan = setup_of(firm, settings)
         world = World(firm, baseline_levels(firm))
         observer = Observer(world, baseline_levels(firm), "standard")
         policies, compiled = list(plan.base(settings).values()), CompiledRollouts(world, observer)
-        start, chance = world.reset(128), world.draw(plan.window, 128, world.generator(0))
+        start, chance = world.reset(128), world.draw(window_of(plan.network), 128, world.generator(0))
         ways: dict[str, Callable[[], object]] = {
             "pytorch": lambda: descend(world, observer, policies, start, chance, 2.0),  # noqa: B023
             "compiled": lambda: compiled.descend(policies, start, chance, 2.0),  # noqa: B023
@@ -99,8 +99,7 @@ def memory_speed(report: Callable[[str], None], iterations: int = 5) -> dict[str
     firm = load_firm("closing-loop")
     learners = {}
     for kind in ("none", "stack", "gru"):
-        loop = LoopSettings(policy=PolicyConfig(memory=kind))  # type: ignore[arg-type]
-        settings = checked(Settings, {"scheme": "mtma", "loop": loop})
+        settings = settings_of(scheme="mtma", policy={"memory": kind})
         plan = setup_of(firm, settings)
         workers = LocalGroup(plan.factories)
         learners[kind] = Training(workers, settings, plan.base(settings), plan.streams, firm.periods.train)
@@ -131,7 +130,7 @@ def training_speed(report: Callable[[str], None], iterations: int = 20) -> dict[
 
 
 def _steps_per_second(wiring: Wiring, iterations: int) -> dict[str, float]:
-    settings = Settings(copies=256, ppo=PPOConfig(minibatch=4096), critic=CriticConfig(minibatch=4096))
+    settings = settings_of(copies=256, ppo=PPOConfig(minibatch=4096), critic=CriticConfig(minibatch=4096))
     firm = load_firm(_FIRM)
     start = time.perf_counter()
     plan = setup_of(firm, settings)

@@ -12,9 +12,11 @@ from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 from coordinator.critic.value_function import CriticConfig
 from coordinator.envs.core import Form
 from coordinator.learning.iterations import Iteration, Training
-from coordinator.learning.settings import IMARLSettings, Settings, Wiring
+from coordinator.learning.settings import Wiring
 from coordinator.runs.train import build_workers
-from coordinator.schemes.imarl import IMARL, Progress
+from coordinator.schemes.base import Progress
+from coordinator.schemes.given_settings import settings_of
+from coordinator.schemes.imarl import IMARL, IMARLSettings
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import WorkerGroup
 from coordinator.workers.process import settle
@@ -52,11 +54,12 @@ def train(
     policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
     copies, minibatch = BATCHES[batch]
     start: Literal["benchmark", "random"] = "benchmark" if form == "residual" else "random"
-    settings = Settings(
+    settings = settings_of(
         seconds=budget,
         scaling=SCALINGS[form],
         policy=policy,
-        imarl=IMARLSettings(base_policy=start, parallel=parallel),
+        base_policy=start,
+        imarl=IMARLSettings(parallel=parallel),
         copies=copies,
         select_every=SELECT_EVERY,
         ppo=PPOConfig(minibatch=minibatch),

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from coordinator.learning.settings import Settings
 from coordinator.live import RunningFirm
 from coordinator.live.replay import replay
 from coordinator.live.start import Opening, open_firm
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.policies.policy import Snapshot
 from environment import load_firm
@@ -31,7 +31,7 @@ LEAST_ORDER = 3  # units of an override
 def a_run(folder: Path, firm: str) -> RunFolder:
     """A run with a policy for each department that is close to where it starts: fit to be swapped in."""
     loaded = load_firm(firm)
-    settings = Settings(scheme="mtma" if loaded.customers else "imarl")
+    settings = settings_of(scheme="mtma" if loaded.customers else "imarl")
     run = RunFolder(folder)
     run.create(loaded, settings)
     rng = np.random.default_rng(0)

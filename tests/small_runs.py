@@ -2,10 +2,13 @@
 
 from coordinator.critic.value_function import CriticConfig
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import IMARLSettings, Settings, Wiring
+from coordinator.learning.settings import Wiring
 from coordinator.runs.mailbox import Mailbox
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher
+from coordinator.schemes.given_settings import part_used, settings_of
+from coordinator.schemes.imarl import IMARLSettings
+from coordinator.schemes.registry import names
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup
 from departments.learning.ppo import PPOConfig
@@ -28,11 +31,10 @@ def settings(iterations=8, **changes):
         "policy": PolicyConfig(hidden=(8,)),
         "ppo": PPOConfig(minibatch=64, learning_rate=0.01),
         "critic": CriticConfig(hidden=(8,), minibatch=64),
-        "imarl": IMARLSettings(
-            base_policy="random", parallel=False, share=1, iterations=3, patience=3, significance=0, least_gain=0
-        ),
+        "imarl": IMARLSettings(parallel=False, share=1, iterations=3, patience=3, significance=0, least_gain=0),
+        "base_policy": "tuned" if "imarl" in changes else "random",
     }
-    return Settings(**(small | changes))
+    return settings_of(part_used(small | changes, among=tuple(names())))
 
 
 class Record(Watcher):
@@ -101,7 +103,6 @@ def training_of(firm, given, workers=None, **wiring):
         streams=plan.streams,
         train_periods=firm.periods.train,
         owner=plan.owner,
-        window=plan.window,
     )
     return plan, training
 

@@ -23,7 +23,7 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,...",
-            help="Schemes to compare; all: those that fit the firm; imarl-own: where all see their own position only.",
+            help="Schemes to compare; NAME-own: where all see their own position only; all: what fits. {schemes}",
         ),
     ] = "all",
     trials: Annotated[int, typer.Option(help="Seeds per firm and scheme.")] = 20,

@@ -145,7 +145,7 @@ def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noq
     from coordinator.runs.mailbox import Request, ask
     from departments import extensions
 
-    must_have_departments(RunFolder(Path(name)).settings())
+    must_have_departments(RunFolder(Path(name)))
     if "policy" in asked:
         asked |= {"policy": absolute(asked["policy"]), "extensions": extensions.names()}
     asked["who"], number = asked["who"] or getpass.getuser(), asked.pop("command") or uuid.uuid4().hex

@@ -21,6 +21,7 @@ from coordinator.cli.interventions import override, pause, resume, rollback, swa
 from coordinator.cli.live import history, live, status, stop
 from coordinator.cli.monitor import monitor
 from coordinator.cli.office import office
+from coordinator.cli.options import CommandOfSchemes
 from coordinator.cli.report import report
 from coordinator.cli.scenarios import scenarios
 from coordinator.cli.show import complain
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=CommandOfSchemes if command in (train, benchmark) else None)(command)
 
 
 def register_command(function: Callable[..., Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 FirmArgument = Annotated[
     str, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm (see `scenarios`) or a firm file.")
@@ -41,6 +42,20 @@ CommandOption = Annotated[
     str | None,
     typer.Option("--command", metavar="ID", show_default=False, help="An id: repeated, it is carried out once."),
 ]
+
+
+class CommandOfSchemes(TyperCommand):
+    """A command whose help tells of the schemes that there are when it is shown; to import them takes a while."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Fill in {schemes}, and {order} and the like: the schemes that have such an option."""
+        from coordinator.schemes.registry import described
+
+        for option in self.params:
+            if (text := getattr(option, "help", None)) and "{" in text:
+                told = {name: described(name) for name in ("order", "observation")}
+                option.help = text.format(schemes=described(), **told)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 def seconds(option: str, text: str) -> float:

@@ -22,8 +22,7 @@ def train(
         typer.Option(
             metavar="SCHEME",
             show_default=False,
-            help="imarl (default), marl, marl-gnn, sarl, sarl-gnn or pathwise; "
-            "with customers mtma (default), stma-fast, stma-slow, stsa-fast, stsa-slow, siloed.",
+            help="{schemes}",
         ),
     ] = None,
     run: Annotated[
@@ -46,14 +45,18 @@ def train(
     log: LogOption = None,
     order: Annotated[
         str | None,
-        typer.Option(metavar="ORDER", show_default=False, help="IMARL: downstream-first, upstream-first or greedy."),
+        typer.Option(
+            metavar="ORDER",
+            show_default=False,
+            help="Who learns first, under {order}: downstream-first, upstream-first or greedy.",
+        ),
     ] = None,
     observation: Annotated[
         str | None,
         typer.Option(
             metavar="SET",
             show_default=False,
-            help="Without customers: own, downstream (default), everything, pipeline.",
+            help="What departments see, under {observation}: own, downstream (default), everything, pipeline.",
         ),
     ] = None,
     address: Annotated[

@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from coordinator.envs.core import Array, FirmCore, Form, choose
-from coordinator.schemes.imarl import reward_weights
+from coordinator.schemes.rewards import reward_weights
 from departments.policies.loop import RECOMMENDATION
 from environment import Firm
 from environment.observation import Scaling

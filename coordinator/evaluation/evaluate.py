@@ -10,9 +10,9 @@ from pathlib import Path
 
 from coordinator.evaluation.episode_files import levels_of
 from coordinator.evaluation.table import Evaluation
-from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import loop_policies, scaling_of
+from coordinator.schemes.registry import scheme_of
+from coordinator.schemes.setup import policies_of, scaling_of
 from departments.decisions import Policy
 from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
@@ -73,9 +73,9 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
     levels = baseline_levels(trained) if base is None else base
     observer = Observer(world, levels, scaling_of(trained, settings))
     snapshots = run.policies() if run.current_versions() else []
-    if settings.scheme not in LOOP_SCHEMES:
+    if not scheme_of(settings.scheme).needs_customers:
         return JointPolicy(world, observer, snapshots)
-    members = roles(world, observer, loop_policies(trained, settings))
+    members = roles(world, observer, policies_of(trained, settings))
     return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
 
 

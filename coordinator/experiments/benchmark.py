@@ -20,16 +20,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
-from coordinator.experiments.options import budget, checked, config_file, flat, with_values
+from coordinator.experiments.options import budget, built_in, checked, config_file, flat, with_values
 from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, for_terminal, lines_of, rows_of, write_rows
 from coordinator.experiments.trackers import trackers
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
-from coordinator.learning.settings import LOOP_SCHEMES, Scheme, Settings
+from coordinator.learning.settings import Settings
+from coordinator.schemes.given_settings import part_used, settings_of
+from coordinator.schemes.registry import names, scheme_of, schemes_for
 from coordinator.schemes.setup import setup_of
 from coordinator.shown import Shown
 from coordinator.storage.policies import write_atomically
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Tasks = Generator[tuple[Trial, Finished | Exception], None, None]
-SCHEMES: tuple[str, ...] = get_args(Scheme)
 OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much
 _REPORT_SEED = 1_000_003  # added to the first seed: the report is on episodes that nothing was chosen on
 _GPU_SHARE = 0.25  # of a trial whose tensors live there
@@ -161,11 +162,6 @@ def run_benchmark(request: BenchmarkRequest, report: Callable[[Path], object] = 
     return benchmark
 
 
-def fitting_schemes(firm: Firm) -> list[str]:
-    """The schemes that teach a firm's departments: those of [M] where there are customers, else those of [I]."""
-    return [scheme for scheme in SCHEMES if (scheme in LOOP_SCHEMES) == bool(firm.customers)]
-
-
 def _tasks(
     request: BenchmarkRequest, missing: Sequence[Trial], marks: Mapping[str, Any], tick: Callable[[int], None]
 ) -> Tasks:
@@ -209,9 +205,11 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
     given = with_values(config_file(request.config) | budget(request.budget), request.values)
     if said := {"scheme", "seed"} & set(with_values({}, request.values)):
         raise ValueError(f"--set {min(said)}: --schemes and --seed say what is compared; leave it out")
+    kinds = tuple(dict.fromkeys(scheme for firm in firms for scheme in schemes_for(firm)))
+    among = tuple(names()) if built_in(request.config) else kinds  # settings may be meant for schemes that come later
     out, chance = request.out.absolute(), request.seed + _REPORT_SEED
     settings = {
-        name: _settings(given, name, request.seed)
+        name: _settings(given, name, request.seed, among)
         for name in dict.fromkeys(scheme for some in schemes.values() for scheme in some)
     }
     for firm in firms:
@@ -224,23 +222,25 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
                 own = settings[scheme].model_copy(update={"seed": seed})
                 folder = out / "runs" / firm.name / scheme / str(seed)
                 trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1], log))
-    plain = checked(Settings, given).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
+    common = {key: value for key, value in given.items() if key in Settings.model_fields} | {"scheme": ""}
+    plain = checked(Settings, common).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
+    plain |= {key: value for key, value in given.items() if key not in Settings.model_fields}
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks
 
 
 def _parsed(name: str) -> tuple[str, str]:
-    """Scheme and, where the name ends with one, the observation set: `imarl-own` is imarl where all see their own."""
+    """Scheme and, where the name ends with one, the observation set: `NAME-own` is NAME where all see their own."""
     base, _, seen = name.rpartition("-")
-    return (base, seen) if name not in SCHEMES and base in SCHEMES and seen in OBSERVATIONS else (name, "")
+    return (base, seen) if name not in names() and base in names() and seen in OBSERVATIONS else (name, "")
 
 
-def _settings(given: Mapping[str, Any], name: str, seed: int) -> Settings:
+def _settings(given: Mapping[str, Any], name: str, seed: int, among: tuple[str, ...]) -> Settings:
     scheme, seen = _parsed(name)
-    settings = checked(Settings, {**given, "scheme": scheme, "seed": seed})
-    if not seen:
-        return settings
-    return settings.model_copy(update={"policy": settings.policy.model_copy(update={"observation": seen})})
+    used = part_used({**given, "scheme": scheme, "seed": seed}, "--config: ", among)
+    if seen:
+        used = part_used(used | {"policy": {**used.get("policy", {}), "observation": seen}}, f"--schemes: {name}: ")
+    return settings_of(used)
 
 
 def _check_plan(firm: Firm, name: str, settings: Settings) -> None:
@@ -264,21 +264,21 @@ def _firms(names: Sequence[str]) -> list[Firm]:
 
 
 def _schemes(text: str, firm: Firm) -> list[str]:
-    fitting = fitting_schemes(firm)
+    fitting = schemes_for(firm)
     if text.strip() == "all":
         return fitting
-    names = [name.strip() for name in text.split(",")]
-    for name, scheme in ((name, _parsed(name)[0]) for name in names):
-        if scheme not in SCHEMES:
-            raise ValueError(f"--schemes must be all, or names out of {', '.join(SCHEMES)}, got {name!r}")
+    asked = [name.strip() for name in text.split(",")]
+    for name, scheme in ((name, _parsed(name)[0]) for name in asked):
+        if scheme not in names():
+            raise ValueError(f"--schemes must be all, or names out of {', '.join(names())}, got {name!r}")
         if scheme not in fitting:
-            kind = "with" if scheme in LOOP_SCHEMES else "without"
+            kind = "with" if scheme_of(scheme).needs_customers else "without"
             raise ValueError(
                 f"--schemes: {name} is for firms {kind} customers; {firm.name} can learn by {', '.join(fitting)}"
             )
-        if names.count(name) > 1:
+        if asked.count(name) > 1:
             raise ValueError(f"--schemes: {name} is there twice: leave one out")
-    return names
+    return asked
 
 
 def _check_folder(benchmark: Benchmark, marks: Mapping[str, Any]) -> None:

@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from coordinator.experiments.tables import SAVING, Row, mean_and_half, rows_of
 from coordinator.experiments.trial import RULES, Finished, finished, samples_of
-from coordinator.learning.settings import Scheme
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.registry import names
 from environment.grid import GRID
 
 REPORT = "report.html"
@@ -97,8 +97,8 @@ class BenchmarkFolder:
 
 
 def in_order(schemes: Iterable[str]) -> list[str]:
-    """Schemes as the settings list them; those that a scheme's name begins with stand after it."""
-    known: tuple[str, ...] = get_args(Scheme)
+    """Schemes as the registry lists them; those that a scheme's name begins with stand after it."""
+    known = names()
 
     def rank(name: str) -> tuple[int, str]:
         base = max((k for k in known if name == k or name.startswith(f"{k}-")), key=len, default=None)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.registry import scheme_of
 from coordinator.storage.policies import write_atomically
 
 
@@ -24,7 +25,7 @@ def learning_curve(run: RunFolder) -> Path:
     evaluated: dict[str, dict[float, float]] = {}
     for row in rows:
         if row["cost"]:
-            learner = row["department"] if scheme == "imarl" else "all departments"
+            learner = row["department"] if scheme_of(scheme).turns else "all departments"
             evaluated.setdefault(learner, {})[float(row["env_steps"]) / 1e6] = sign * float(row["cost"])
     for learner, costs in evaluated.items():
         axes.plot(list(costs), list(costs.values()), ".", markersize=5, label=f"{learner}, while learning")

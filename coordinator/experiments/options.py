@@ -15,6 +15,7 @@ from environment.firm_file import read_yaml
 # quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods; [I], B.3,
 # counts by model and scenario: 25,000 episodes a turn for IMARL, 20,000 for MARL, 25,000 to 300,000 for SARL.
 BUDGETS = {"quick": "50s", "paper": "1e7"}
+_BUILT_IN = Path(__file__).with_name("configs")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -30,6 +31,11 @@ def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> 
         raise ValueError(prefix + refusal(error).lstrip(". ")) from None
 
 
+def built_in(path: Path | Mapping[str, Any] | None) -> bool:
+    """Whether `--config` names a built-in file; its settings are for several schemes, of which each takes its own."""
+    return isinstance(path, Path) and not path.exists() and path.parent == Path() and not path.suffix
+
+
 def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings that `--config` gives, not yet checked: a file's, or built-in ones by name, such as `paper`.
 
@@ -40,12 +46,11 @@ def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
     """
     if path is None or isinstance(path, Mapping):
         return dict(path or {})
-    if not path.exists() and path.parent == Path() and not path.suffix:
-        built_in = Path(__file__).with_name("configs")
-        names = sorted(file.stem for file in built_in.glob("*.yaml"))
+    if built_in(path):
+        names = sorted(file.stem for file in _BUILT_IN.glob("*.yaml"))
         if path.name not in names:
             raise ValueError(f"--config must be a YAML file, or built-in: {', '.join(names)}; got {str(path)!r}")
-        path = built_in / f"{path.name}.yaml"
+        path = _BUILT_IN / f"{path.name}.yaml"
     try:
         content = read_yaml(path.read_bytes())
     except (OSError, ValueError) as error:

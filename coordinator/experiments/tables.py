@@ -16,6 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from coordinator.experiments.trial import RULES, Finished
+from coordinator.schemes.registry import reference_of
 from coordinator.storage.policies import write_atomically
 
 HEADINGS = ("policy", "trials", "{unit}", "difference to {base}", "%", "fill rate", "order variability", "seconds")
@@ -128,8 +129,8 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
 
 
 def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
-    """The table of one firm from its rows: rules, then schemes in the order given; differences to mtma or the first."""
-    base = "mtma" if "mtma" in schemes else schemes[0]
+    """The table of one firm from its rows: rules, then schemes in the order given; differences to the reference."""
+    base = reference_of(schemes)
     by_seed = {row["seed"]: row["result"] for row in rows if row["policy"] == base}
     base_mean = float(np.mean(list(by_seed.values()))) if by_seed else float("nan")
     lines = []

@@ -13,7 +13,7 @@ from coordinator.evaluation.evaluate import baseline_policies, evaluate, load_po
 from coordinator.evaluation.table import Evaluation
 from coordinator.experiments.display import Display
 from coordinator.experiments.learning_curve import learning_curve
-from coordinator.experiments.options import budget, checked, config_file, with_values
+from coordinator.experiments.options import budget, built_in, checked, config_file, with_values
 from coordinator.experiments.run import Run
 from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
@@ -21,7 +21,9 @@ from coordinator.runs.engine import engine_in
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
-from coordinator.schemes.setup import setup_of, starting_levels
+from coordinator.schemes.given_settings import part_used, settings_of, to_json
+from coordinator.schemes.registry import default_scheme, described, names, scheme_of
+from coordinator.schemes.setup import TrainingSetup, setup_of, starting_levels
 from coordinator.storage.policies import write_atomically
 from departments.extensions import names_for_others
 from departments.play.tuning import quiet
@@ -76,14 +78,14 @@ def run_training(request: TrainRequest) -> Run:
             raise ValueError(f"{said[0]} cannot change a run that goes on: leave it out, or begin a new run")
         run = RunFolder(request.run)
         firm, settings = run.firm(), run.settings()
-        settings = checked(Settings, settings.model_dump() | budget(request.budget), "--budget")
+        settings = settings_of(to_json(settings) | budget(request.budget))
     else:
         if request.firm is None:
             raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
         firm = load_firm(request.firm)
-        settings = _settings(request, "mtma" if firm.customers else "imarl")
+        settings = _settings(request, default_scheme(firm))
         _check_runs(firm, request.beside)
-        setup_of(firm, settings)  # refuses what does not fit before anything is written
+        _check_observation(request, setup_of(firm, settings))  # what does not fit is refused before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
     with Watchers([Display(request.quiet), *logs, *request.watchers]) as watcher:
         note = watcher.note if request.compiled else quiet
@@ -125,16 +127,30 @@ def _check_runs(firm: Firm, runs: Sequence[Path]) -> None:
         load_policy_or_rule(str(path), World(firm, baseline_levels(firm)))
 
 
-def _settings(request: TrainRequest, scheme: str) -> Settings:
+def _settings(request: TrainRequest, default: str) -> Settings:
     """Settings from the file, with what the command line says on top."""
-    given = {"scheme": scheme} | config_file(request.config) | dict(request.settings) | budget(request.budget)
-    if request.order is not None:
-        given["imarl"] = dict(given.get("imarl") or {}) | {"order": request.order}
-    if request.observation is not None:
-        if given["scheme"] not in ("imarl", "pathwise"):
-            raise ValueError(f"--observation is for imarl and pathwise; {given['scheme']} says itself who sees what")
-        given["policy"] = dict(given.get("policy") or {}) | {"observation": request.observation}
-    return checked(Settings, with_values(given, request.values))
+    given = {"scheme": default} | config_file(request.config)
+    given |= {key: value for key, value in request.settings.items() if key == "scheme"}
+    given["scheme"] = with_values(given, request.values)["scheme"]
+    given = part_used(given, "--config: ", tuple(names()) if built_in(request.config) else ())
+    given |= dict(request.settings) | budget(request.budget)
+    for option, value in (("order", request.order), ("observation", request.observation)):
+        if value is not None:
+            place = scheme_of(given["scheme"]).options.get(option)
+            if place is None:
+                raise ValueError(f"--{option} is for {described(option)}; {given['scheme']} has no such setting")
+            section, _, key = place.partition(".")
+            given[section] = dict(given.get(section) or {}) | {key: value}
+    return settings_of(with_values(given, request.values))
+
+
+def _check_observation(request: TrainRequest, plan: TrainingSetup) -> None:
+    """Refuse an observation set that no department would have."""
+    seen = {spec.policy.observation for spec in plan.specs.values()}
+    if request.observation is not None and request.observation not in seen:
+        raise ValueError(
+            f"--observation: departments would observe {', '.join(sorted(seen))} all the same; leave it out"
+        )
 
 
 def _free_folder(name: str) -> Path:

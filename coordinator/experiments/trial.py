@@ -25,6 +25,7 @@ from coordinator.runs.engine import engine_in
 from coordinator.runs.folder import RunFolder, read_levels, write_levels
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
+from coordinator.schemes.registry import scheme_of
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
 from departments.rules.ordering import BaseStock, baseline_levels
@@ -49,7 +50,7 @@ class Trial:
 
     @property
     def scheme(self) -> str:
-        """The scheme, such as `imarl` or `imarl-own`, or `rules`."""
+        """The scheme, with `-own` if that is what was set for this trial, or `rules`."""
         name = self.settings.scheme if self.settings else RULES
         return f"{name}-{self.observation}" if self.observation else name
 
@@ -153,14 +154,11 @@ def share_done(trial: Trial) -> tuple[float, float] | None:
         last = metrics.read().decode().rstrip().rpartition("\n")[2].split(",")
     row = dict(zip(columns, last, strict=False))
     try:
-        seconds, steps = float(row["seconds"]), float(row["env_steps"])
+        seconds, steps, iteration = (float(row[key]) for key in ("seconds", "env_steps", "iteration"))
     except (KeyError, ValueError):  # no row yet, or half a row
         return None
-    ends = [] if settings.steps is None else [settings.steps]
-    if settings.scheme != "imarl":  # it ends by itself, nobody knows when
-        ends.append(settings.iterations * settings.copies * trial.firm.periods.train)
-    shares = [steps / end for end in ends] + ([] if settings.seconds is None else [seconds / settings.seconds])
-    return (min(max(shares), 1.0), seconds) if shares else None
+    share = scheme_of(settings.scheme).share_done(settings, iteration, seconds, steps)
+    return None if share is None else (share, seconds)
 
 
 def _learn(firm: Firm, settings: Settings, folder: Path, watcher: Watcher) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from rich.table import Table
 from coordinator.evaluation.evaluate import trained_policy
 from coordinator.explain.curves import Panel, agent_panels, theory_panels
 from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
-from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.setup import loop_policies, scaling_of
+from coordinator.schemes.registry import scheme_of, specs
+from coordinator.schemes.setup import policies_of, scaling_of
 from coordinator.storage.policies import write_atomically
 from departments.play.sensitivity import decisions, unchanged
 from departments.policies.loop import LearnedLoop, roles
@@ -39,9 +39,10 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     """
     run = RunFolder(path)
     firm, settings = run.firm(), run.settings()
-    if settings.scheme not in LOOP_SCHEMES:
+    if not scheme_of(settings.scheme).needs_customers:
+        needing = [spec.name for spec in specs() if spec.needs_customers]
         raise ValueError(
-            f"explain is for departments of a firm with customers ({', '.join(LOOP_SCHEMES)}), and {str(path)!r} was "
+            f"explain is for departments of a firm with customers ({', '.join(needing)}), and {str(path)!r} was "
             f"trained by {settings.scheme}"
         )
     trained = run.current_versions()
@@ -53,7 +54,7 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     if not isinstance(policy, LearnedLoop):
         raise RuntimeError(f"{str(path)!r} holds no departments that recommend")
     observer = Observer(world, levels, scaling_of(firm, settings))
-    members = [role for role in roles(world, observer, loop_policies(firm, settings)) if role.name in trained]
+    members = [role for role in roles(world, observer, policies_of(firm, settings)) if role.name in trained]
     start = LearnedLoop(world, observer, members, {role.name: role.first_snapshot(settings.seed) for role in members})
     found = explain(world, policy, members, start=start, states=states, seed=seed)
     return replace(found, pictures=draw(found, path))

@@ -18,6 +18,7 @@ from coordinator.critic.value_function import values_of
 from coordinator.learning.settings import Settings
 from coordinator.workers.group import Worker, WorkerGroup, WorkerLostError, spread
 from departments.department import Arrays
+from departments.learning.pathwise import PathwiseConfig
 from departments.learning.ppo import UpdateStats
 from departments.play.episode import SHARD
 from departments.policies.policy import Snapshot
@@ -66,7 +67,6 @@ class Training:
     by_message: bool = False
     owner: Mapping[str, str] = field(default_factory=dict)  # department -> the one whose policy it shares, if any
     report: Callable[[str], None] = lambda _: None
-    window: int = 0  # periods of a stretch of `descend`
     env_steps: int = 0
     started: float = field(default_factory=time.monotonic)
     spent: float = 0.0  # seconds before this process, when resumed
@@ -147,19 +147,22 @@ class Training:
         self.adopt(*snapshots)
         self._worlds = []
 
-    def descend(self, learning: Sequence[str], seed: Sequence[int], progress: float, pace: float = 1.0) -> Iteration:
+    def descend(
+        self, learning: Sequence[str], seed: Sequence[int], periods: int, teaching: PathwiseConfig, progress: float
+    ) -> Iteration:
         """Differentiate through a stretch of periods, let the departments step; publish what they learned.
 
         Args:
             learning: the departments.
             seed: names the stretch's chance.
+            periods: of the stretch.
+            teaching: how many copies, how they learn.
             progress: 0..1, how much of the budget is used up.
-            pace: times the learning rate of the settings.
         """
-        result, states, worlds = self._safely(lambda: self._descend(learning, seed, progress, pace))
+        result, states, worlds = self._safely(lambda: self._descend(learning, seed, periods, teaching, progress))
         self._states |= states
         self._worlds = worlds
-        self.env_steps += self.settings.pathwise.copies * self.window
+        self.env_steps += teaching.copies * periods
         self.publish(*result.snapshots.values())
         return result
 
@@ -274,21 +277,19 @@ class Training:
         return state
 
     def _descend(
-        self, learning: Sequence[str], seed: Sequence[int], progress: float, pace: float
+        self, learning: Sequence[str], seed: Sequence[int], periods: int, teaching: PathwiseConfig, progress: float
     ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
-        workers, settings, count = self.workers, self.settings, len(learning)
-        rate = {"learning_rate": settings.pathwise.learning_rate * pace}
-        teaching = settings.pathwise.model_copy(update=rate)
-        shards, environments = settings.shards, workers.environments
-        copies = settings.pathwise.copies // shards
+        workers, count = self.workers, len(learning)
+        shards, environments = self.settings.shards, workers.environments
+        copies = teaching.copies // shards
         starts = self._worlds or workers.get([environments[0].call("start", copies)] * shards)
         parts = [
             environments[i % len(environments)].call(
                 "descend",
                 learning,
-                self.window,
+                periods,
                 (*seed, i),
-                settings.pathwise.unit_bound,
+                teaching.unit_bound,
                 *starts[i],
                 returns=count + 2,
             )

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from coordinator.learning.settings import LOOP_SCHEMES
 from coordinator.runs.folder import RunFolder
+from coordinator.runs.hot_swap import must_have_departments
 from coordinator.runs.policy_source import fingerprint, must_be_built_alike, run_and_version
-from coordinator.schemes.setup import loop_policies, scaling_of
+from coordinator.schemes.registry import scheme_of
+from coordinator.schemes.setup import policies_of, scaling_of
 from coordinator.storage.policies import load_policy
 from departments import extensions
 from departments.named_policies import parse_policy
-from departments.policies.loop import JOINT, RECOMMENDATION, Role, roles
+from departments.policies.loop import RECOMMENDATION, Role, roles
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.closed_loop import Pair, Recommender
 from departments.rules.closed_loop_rules import single_offers
@@ -148,11 +149,7 @@ class PolicyBundles:
         run = RunFolder(folder)
         firm, settings = run.firm(), run.settings()
         must_be_built_alike(self.firm, firm, str(folder))
-        if settings.scheme.startswith(("stsa", "sarl")):
-            raise ValueError(
-                f"--policy {str(folder)!r} is one {JOINT} department ({settings.scheme}), and in operation every "
-                "department decides by itself on what it sees alone: train imarl, or with customers mtma"
-            )
+        must_have_departments(run)
         current = run.current_versions()
         version = current.get(department) if version is None else version
         if version is None:
@@ -163,8 +160,8 @@ class PolicyBundles:
         world = World(firm, base)
         observer = Observer(world, base, scaling_of(firm, settings))
         label = f"{run.path.name}@{version}"
-        if settings.scheme in LOOP_SCHEMES:
-            configs = loop_policies(firm, settings)
+        if scheme_of(settings.scheme).needs_customers:
+            configs = policies_of(firm, settings)
             if department not in configs:
                 raise ValueError(f"--policy {str(folder)!r} has no department {department!r}")
             (role,) = roles(world, observer, {department: configs[department]})

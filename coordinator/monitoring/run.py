@@ -13,12 +13,9 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
 from coordinator.monitoring.registry import Families
 from coordinator.runs.folder import RunFolder
-from departments.policies.loop import JOINT, RECOMMENDATION
-from departments.policies.policy import FIRM
-from environment import Firm
+from coordinator.schemes.registry import scheme_of
 
 Row = Mapping[str, str]
 _LEARNER = {
@@ -74,18 +71,6 @@ class Tail:
         return anew, [dict(zip(self._header, line, strict=True)) for line in lines]
 
 
-def step_laws(firm: Firm, settings: Settings) -> dict[str, dict[str, float]]:
-    """The law of each department's learning rate; none for `pathwise`, whose rate follows the budget."""
-    scheme = settings.scheme
-    if scheme == "pathwise":
-        return {}
-    if scheme in LOOP_SCHEMES:
-        names = [JOINT] if scheme.startswith("stsa") else [*firm.names, RECOMMENDATION]
-        return {name: settings.law_of(name, name in (RECOMMENDATION, JOINT)).model_dump() for name in names}
-    names = [FIRM] if scheme in SINGLE_SCHEMES else list(firm.names)
-    return {name: {"initial": settings.ppo_of(name).learning_rate, "decay": 0.0} for name in names}
-
-
 class RunCollector(Collector):
     """Reads a run folder at every scrape; while it cannot be read, `firmwide_run_up` is 0."""
 
@@ -103,7 +88,6 @@ class RunCollector(Collector):
         self._path, self._report, self._reason = path, report, ""
         self.name = path.resolve().name
         self._firm, self._settings = run.firm(), run.settings()
-        self._laws = step_laws(self._firm, self._settings)
         self._metrics = Tail(path / "metrics.csv", ("iteration", "seconds", "env_steps", "department"))
         self._events = Tail(path / "events.csv", ("event", "department", "gain"))
         self._turn = threading.Lock()  # several may scrape at once
@@ -175,8 +159,9 @@ class RunCollector(Collector):
         for key, name in _CRITIC.items():
             found.set(name, _number(self._last, key), run)
         for department, row in self._of.items():
-            if law := self._laws.get(department):
-                found.tell("firmwide_learner_step_law", {k: f"{v:g}" for k, v in law.items()}, run, department)
+            if law := scheme_of(settings.scheme).law(settings, department):
+                shown = {name: f"{value:g}" for name, value in law if law.decay or name != "delay"}
+                found.tell("firmwide_learner_step_law", shown, run, department)
             for key, name in _LEARNER.items():
                 found.set(name, _number(row, key), run, department)
             self._grown(found, "firmwide_learner_updates", self._updates[department], run, department)

@@ -68,7 +68,7 @@ def _policy(folder: Path, department: str, version: int, products: tuple[str, ..
         "policy": bundle.label,
         "kind": bundle.kind,
         "level": None if level is None else dict(zip(products, map(float, level.reshape(-1)), strict=False)),
-        "timescale": _timescale(department, asked),
+        "timescale": _timescale(department, asked, bundle.label),
         "who": came.get("who", ""),
         "why": came.get("why", ""),
         "tick": came.get("tick", 0),
@@ -77,24 +77,27 @@ def _policy(folder: Path, department: str, version: int, products: tuple[str, ..
     }
 
 
-def _timescale(department: str, asked: str | None) -> str | None:
-    """How fast a department learned in the run that its policy is of."""
+def _timescale(department: str, asked: str | None, label: str) -> str | None:
+    """How fast a department learned in the run that its policy is of: the law, and the rate at that version."""
     folder = Path((asked or "").partition("@")[0])
     if folder.suffix == ".safetensors":
         folder = folder.parent.parent.parent
     if not asked or not (folder / "settings.json").is_file():
         return None
-    from coordinator.learning.settings import LOOP_SCHEMES
     from coordinator.runs.folder import RunFolder
-    from departments.policies.loop import RECOMMENDATION
+    from coordinator.schemes.registry import scheme_of
 
+    run, version = RunFolder(folder), label.rpartition("@")[2]
     try:
-        settings = RunFolder(folder).settings()
+        settings = run.settings()
+        rows = run.rows("metrics.csv") if (folder / "metrics.csv").is_file() else []
     except ValueError:
         return None  # the run was written over since; the policy was not
-    if settings.scheme in LOOP_SCHEMES:
-        law = settings.law_of(department, department == RECOMMENDATION)
-        return f"step law {law.initial:g}, decay {law.decay:g}"
-    if settings.scheme == "pathwise":
-        return f"learning rate {settings.pathwise.learning_rate:g}, falling by half a cosine"
-    return f"learning rate {settings.ppo_of(department).learning_rate:g}"
+    law = scheme_of(settings.scheme).law(settings, department)
+    own = [row for row in rows if row.get("department") == department and row.get("version") == version]
+    rate = f"learning rate {float(own[-1]['learning_rate']):g}" if own else ""
+    if law is None:
+        return rate and f"{rate}, falling with the budget"
+    if not law.decay:
+        return f"learning rate {law.initial:g}"
+    return f"step law {law.initial:g}, decay {law.decay:g}" + (rate and f", {rate} at this version")

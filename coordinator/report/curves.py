@@ -113,12 +113,12 @@ def information(found: BenchmarkFolder, firms: Sequence[str]) -> list[Section]:
 
 
 def _settings(found: BenchmarkFolder, firm: str, scheme: str) -> tuple[str, str]:
-    """Scheme and observation set as the settings of a trial say."""
+    """Scheme and observation set as the settings of a trial say; none where the scheme says who sees what."""
     file = found.run(found.of(firm, scheme)[0]) / "settings.json"
     try:
         content: dict[str, Any] = json.loads(file.read_text())
-        return str(content["scheme"]), str(content["policy"]["observation"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(content["scheme"]), str(content["policy"].get("observation", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} cannot be read as settings: {error!r}") from None
 
 

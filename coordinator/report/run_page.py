@@ -13,7 +13,7 @@ import numpy as np
 
 from coordinator.experiments.folder import read_json
 from coordinator.experiments.trial import samples_of
-from coordinator.learning.settings import LOOP_SCHEMES, Settings
+from coordinator.learning.settings import Settings
 from coordinator.report.charts import Line, lines
 from coordinator.report.order_curves import order_blocks
 from coordinator.report.page import (
@@ -35,6 +35,8 @@ from coordinator.report.page import (
     plus_minus,
 )
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of, to_json
+from coordinator.schemes.registry import scheme_of
 from departments.policies.loop import JOINT, RECOMMENDATION
 from environment import Firm
 
@@ -110,7 +112,7 @@ def _learning(firm: Firm, settings: Settings, metrics: Rows) -> list[Block]:
     rows = [row for row in metrics if row.get("cost")]
     if not rows:
         return [Text("No policy has been evaluated yet.", "warning")]
-    learners = _by_department(rows if settings.scheme == "imarl" else _once(rows))
+    learners = _by_department(rows if scheme_of(settings.scheme).turns else _once(rows))
     colours = _colours(firm, settings, metrics)
     series = []
     for name, own in learners.items():
@@ -167,9 +169,8 @@ def _departments(firm: Firm, settings: Settings, metrics: Rows) -> list[Block]:
     for column, (title, unit, digits) in MEASURES.items():
         values = {name: _column(own, column) for name, own in learners.items()}
         figures.append(_measure(title, unit, digits, steps, values, colours))
-    rates = {name: _rates(firm, settings, name, steps[name]) for name in learners}
-    if any(np.isfinite(_column(own, "kl")).any() for own in learners.values()):
-        figures.append(_measure("Learning rate", "per step", 6, steps, rates, colours, log=True))
+    rates = {name: _column(own, "learning_rate") for name, own in learners.items()}
+    figures.append(_measure("Learning rate", "per step", 6, steps, rates, colours, log=True))
     once = {"critic": _once(metrics)}
     for column, (title, unit, digits) in CRITIC.items():
         values = {"critic": _column(once["critic"], column)}
@@ -178,14 +179,6 @@ def _departments(firm: Firm, settings: Settings, metrics: Rows) -> list[Block]:
     shown = [figure for figure in figures if figure is not None]
     entries = [Entry(name, colour) for name, colour in colours.items()]
     return [Legend(entries), Grid(shown)]
-
-
-def _rates(firm: Firm, settings: Settings, name: str, steps: np.typing.NDArray[np.float64]) -> Any:  # noqa: ANN401
-    """Learning rates after so many environment steps; a step law counts episodes."""
-    if settings.scheme not in LOOP_SCHEMES:
-        return np.full(len(steps), settings.ppo_of(name).learning_rate)
-    law = settings.law_of(name, name == RECOMMENDATION)
-    return np.array([law.at(step / firm.periods.train) for step in steps])
 
 
 def _measure(
@@ -286,7 +279,7 @@ def _compared(result: Mapping[str, Any], unit: str, scheme: str) -> Table:
 
 
 def _settings(settings: Settings) -> list[Block]:
-    given, usual = _flat(settings.model_dump(mode="json")), _flat(Settings().model_dump(mode="json"))
+    given, usual = (_flat(to_json(some)) for some in (settings, settings_of(scheme=settings.scheme)))
     changed = [(name, value) for name, value in given.items() if value != usual.get(name)]
     return [
         Text("What differs from the defaults:" if changed else "All settings are the defaults.", "note"),

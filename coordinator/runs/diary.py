@@ -10,24 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import Settings
 from coordinator.runs.engine import Engine
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import Mailbox
 from coordinator.runs.watcher import RunEvent, RunIteration, Watcher
-from coordinator.schemes.imarl import IMARL, Progress
-from coordinator.schemes.pathwise import Pathwise
-from coordinator.schemes.setup import TrainingSetup
-from coordinator.schemes.simultaneous import Simultaneous
+from coordinator.schemes.base import Progress, Runner
+from coordinator.schemes.registry import scheme_of
 from departments.policies.policy import Snapshot
+from environment import Network
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
-
-
-def together(settings: Settings) -> type[Simultaneous]:
-    """The scheme that teaches all departments at once."""
-    return Pathwise if settings.scheme == "pathwise" else Simultaneous
 
 
 class Diary:
@@ -43,9 +36,7 @@ class Diary:
         self.events = 0
         self.due = 0.0  # when the next checkpoint is
 
-    def resume(
-        self, plan: TrainingSetup, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]
-    ) -> IMARL | Simultaneous:
+    def resume(self, network: Network, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> Runner:
         """Go on from a checkpoint."""
         snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
@@ -59,12 +50,9 @@ class Diary:
         if "replacements" in record:
             self.replacements.resume(record["replacements"])
         self.watcher.note(f"resumed after iteration {self.iteration}")
-        plain = record["scheme"]
-        if training.settings.scheme == "imarl":
-            return IMARL.resume(plan.network, training, plain, snapshots)
-        return together(training.settings).resume(training, plain, snapshots)
+        return scheme_of(training.settings.scheme).runner.resume(network, training, record["scheme"], snapshots)
 
-    def follow(self, scheme: IMARL | Simultaneous) -> None:
+    def follow(self, scheme: Runner) -> None:
         """Let a scheme teach until it is done, and write everything down."""
         if self.iteration == 0:
             self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
@@ -136,7 +124,7 @@ class Diary:
         self.run.append("events.csv", EVENTS, {**vars(seen), **seen.about})
         self.watcher.event(seen)
 
-    def _take_up(self, scheme: IMARL | Simultaneous, last: bool) -> None:
+    def _take_up(self, scheme: Runner, last: bool) -> None:
         """Carry out what was asked of the run; its effect and its answer stand in the next checkpoint."""
         for request in self.mailbox.pending():
             if request.id in self.replacements.answers:
@@ -150,7 +138,7 @@ class Diary:
             self._event(event, request.department, version, about=asked)
             self.watcher.note(answer["message"])
 
-    def _keep(self, scheme: IMARL | Simultaneous, last: bool = False) -> None:
+    def _keep(self, scheme: Runner, last: bool = False) -> None:
         """Write a checkpoint if one is due; whatever came after it is done again after a crash."""
         start, training = time.monotonic(), self.training
         if start < self.due and not last and not self.mailbox.pending():

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from coordinator.learning.settings import Settings
+from coordinator.schemes.given_settings import kept_settings, to_json
 from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments import extensions
 from departments.department import Arrays
@@ -88,7 +88,8 @@ class RunFolder:
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
         for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
             write_atomically(self.path / name, ",".join(columns) + "\n")
-        write_atomically(self.path / "settings.json", settings.model_dump_json(indent=1) + "\n")  # last: it marks a run
+        marked = json.dumps(to_json(settings), indent=1) + "\n"
+        write_atomically(self.path / "settings.json", marked)  # last: it marks a run
 
     def firm(self) -> Firm:
         """The firm of the run.
@@ -107,11 +108,18 @@ class RunFolder:
             ValueError: they are missing or damaged, or such a module cannot be imported.
         """
         try:
-            written = (self.path / "settings.json").read_text()
-            extensions.load(_extensions(written))
-            return Settings.model_validate_json(written)
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}") from None
+            written = dict(json.loads((self.path / "settings.json").read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise self._no_run(error) from None
+        named = written.get("extensions")
+        extensions.load(map(str, named if isinstance(named, list) else []))
+        try:
+            return kept_settings(written)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise self._no_run(error) from None
+
+    def _no_run(self, error: Exception) -> ValueError:
+        return ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}")
 
     def save_base_levels(self, levels: NDArray[np.float64]) -> None:
         """Keep the base-stock levels, [N, K] units, that the run's policies start from."""
@@ -195,14 +203,6 @@ class RunFolder:
             ValueError: there is none.
         """
         return load_checkpoint(self.checkpoint_file)
-
-
-def _extensions(written: str) -> list[str]:
-    try:
-        named = json.loads(written)["extensions"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []  # none, or what `Settings` refuses better
-    return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def write_levels(file: Path, firm: Firm, levels: NDArray[np.float64]) -> None:

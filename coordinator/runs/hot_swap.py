@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import Settings
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Answer, Request
 from coordinator.runs.policy_source import must_be_built_alike, run_and_version
+from coordinator.schemes.base import Runner
+from coordinator.schemes.registry import default_scheme, scheme_of
 from coordinator.schemes.setup import TrainingSetup, scaling_of
 from coordinator.storage.policies import load_policy, save_policy
 from departments import extensions
 from departments.named_policies import parse_policy
-from departments.policies.loop import JOINT
 from departments.policies.policy import Snapshot
 from departments.rules.closed_loop import Pair
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
@@ -32,18 +32,6 @@ from environment.observation import Observer
 
 _KINDS = ("swap", "rollback")
 _PREVIOUS = 50  # policies that can be rolled back one after the other
-
-
-class Scheme(Protocol):
-    """A scheme whose departments can be given other policies."""
-
-    held: set[str]
-
-    def in_office(self, name: str) -> Snapshot:
-        """The policy that a department would be left with."""
-
-    def replace(self, snapshot: Snapshot, held: bool) -> None:
-        """Let a department follow another policy from the next iteration on."""
 
 
 class HotSwap:
@@ -65,7 +53,7 @@ class HotSwap:
         self.answers, self._previous = dict(plain["answers"]), dict(plain["previous"])
         self._highest = dict(plain["highest"])
 
-    def carry_out(self, request: Request, scheme: Scheme, iteration: int) -> tuple[Answer, int | None, str]:
+    def carry_out(self, request: Request, scheme: Runner, iteration: int) -> tuple[Answer, int | None, str]:
         """Carry a request out, or refuse it; then nothing has changed.
 
         Args:
@@ -111,10 +99,10 @@ class HotSwap:
         if not (folder / snapshot.department / f"{snapshot.version}.json").is_file():
             save_policy(folder, snapshot, provenance)
 
-    def _found(self, request: Request, scheme: Scheme) -> tuple[Snapshot, bool, str]:
+    def _found(self, request: Request, scheme: Runner) -> tuple[Snapshot, bool, str]:
         """The policy under its new version, whether it is held, and what it is for people."""
         name, settings = request.department, self._training.settings
-        must_have_departments(settings)
+        must_have_departments(self._run)
         if request.kind not in _KINDS:
             raise ValueError(f"a run under training takes {' and '.join(_KINDS)}, got {request.kind!r}")
         if name not in self._plan.specs:
@@ -123,7 +111,7 @@ class HotSwap:
         if len(sharing) > 1:
             raise ValueError(
                 f"{name} shares one policy with {', '.join(o for o in sharing if o != name)} under {settings.scheme}; "
-                "swap a department that has its own, or train imarl"
+                f"swap a department that has its own, or train {default_scheme(self._plan.firm)}"
             )
         if request.kind == "rollback":
             if not self._previous.get(name):
@@ -152,7 +140,7 @@ class HotSwap:
         run, settings = RunFolder(folder), self._training.settings
         firm, theirs = run.firm(), run.settings()
         must_be_built_alike(self._plan.firm, firm, str(folder))
-        must_have_departments(theirs)
+        must_have_departments(run)
         version = run.current_versions().get(name) if version is None else version
         if version is None:
             raise ValueError(f"--policy {str(folder)!r} holds no policy of {name} yet: train it longer")
@@ -168,7 +156,7 @@ class HotSwap:
         if not same or not (_base(run, firm) == _base(self._run, self._plan.firm)).all():
             raise ValueError(
                 f"--policy {str(folder)!r} was trained from other base-stock levels or on other scales of observations "
-                "than this run (imarl.base_policy, scaling); only a policy of the same kind can act in its place"
+                "than this run (base_policy, scaling); only a policy of the same kind can act in its place"
             )
         return found, version
 
@@ -214,16 +202,16 @@ class HotSwap:
             )
 
 
-def must_have_departments(settings: Settings) -> None:
-    """Refuse a run that trains one joint department.
+def must_have_departments(run: RunFolder) -> None:
+    """Refuse a run that trains one department for the whole firm.
 
     Raises:
         ValueError: one line.
     """
-    if settings.scheme.startswith(("sarl", "stsa")):
+    if scheme_of(scheme := run.settings().scheme).joint:
         raise ValueError(
-            f"scheme {settings.scheme} trains one {JOINT} department for the whole firm, so there is none to swap or "
-            "to take a policy from; train imarl or marl, and with customers mtma"
+            f"run {str(run.path)!r} trains one department for the whole firm ({scheme}), so there is none to swap, to "
+            f"take a policy from or to put into operation: train {default_scheme(run.firm())}"
         )
 
 

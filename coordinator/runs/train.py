@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
-from coordinator.runs.diary import Diary, together
+from coordinator.runs.diary import Diary
 from coordinator.runs.engine import engine_of, went_on
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
 from coordinator.runs.watcher import RunStart, Watcher
-from coordinator.schemes.imarl import IMARL
+from coordinator.schemes.given_settings import to_json
+from coordinator.schemes.registry import scheme_of
 from coordinator.schemes.setup import TrainingSetup, setup_of, starting_levels
 from coordinator.workers.group import LocalGroup, WorkerGroup
 from coordinator.workers.ray_group import RayGroup
@@ -73,9 +74,15 @@ def train(
         The policies that count at the end.
 
     Raises:
-        ValueError: the folder does not fit, or resources that are asked for are not there.
+        ValueError: the folder does not fit, departments cannot act as asked, or resources that are asked for are not
+            there; nothing has been written then.
         RuntimeError: not one iteration fitted into the budget.
     """
+    if wiring.execution == "message" and not scheme_of(settings.scheme).by_message:
+        raise ValueError(
+            f"--execution message is not for {settings.scheme}, whose departments are not asked one by one in "
+            "rollouts; use snapshot"
+        )
     run = RunFolder(folder)
     _must_be_there(firm, settings, wiring)
     if resume:
@@ -121,7 +128,7 @@ def _train(
     plan = setup_of(firm, settings, run.base_levels())
     before = kept[1]["diary"]["iteration"] if kept else 0
     start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
-    watcher.started(start, settings.model_dump(mode="json"))
+    watcher.started(start, to_json(settings))
     begun = time.monotonic()
     workers = build_workers(plan, wiring, firm.name, watcher.note)
     watcher.note(f"workers ready in {time.monotonic() - begun:.1f}s; the budget counts from now on")
@@ -135,21 +142,18 @@ def _train(
             by_message=wiring.execution == "message",
             owner=plan.owner,
             report=watcher.note,
-            window=plan.window,
         )
         engine, other = went_on(kept[1].get("engine", {}) if kept else {}, before, engine_of(plan, training))
         if other:
             watcher.note(other)
         diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
         if kept is not None:
-            scheme = diary.resume(plan, *kept)
-        elif settings.scheme == "imarl":
-            scheme = IMARL.begin(plan.network, training)
+            scheme = diary.resume(plan.network, *kept)
         else:
-            scheme = together(settings).begin(training)
+            scheme = scheme_of(settings.scheme).runner.begin(plan.network, training)
         diary.follow(scheme)
         if not diary.iteration:
             raise RuntimeError(f"no iteration fitted into a budget of {settings.seconds:g}s: give a larger --budget")
-        return list(scheme.saved.values()) if isinstance(scheme, IMARL) else list(scheme.best.values())
+        return scheme.policies
     finally:
         workers.close()

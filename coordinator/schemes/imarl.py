@@ -14,25 +14,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from coordinator.learning.iterations import Iteration, Training, paired_gain
+from coordinator.learning.iterations import Training, paired_gain
+from coordinator.learning.settings import Settings
+from coordinator.schemes.base import Progress, SchemeSpec
 from departments.policies.policy import Snapshot
 from environment import Network
+from environment.fields import Checked
+
+# What schemes without customers have in common: what they do not use, and what the version before called otherwise.
+NO_CUSTOMERS = {
+    "policy.graph": "the scheme says where attention is",
+    "policy.memory": "departments remember where there are customers",
+    "policy.memory_size": "departments remember where there are customers",
+    "law": "timescales are of firms with customers",
+}
+EARLIER = {"imarl.base_policy": "base_policy"}
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One iteration, for whoever watches."""
+class IMARLSettings(Checked):
+    """The job list and when a new policy is accepted ([I], table 5)."""
 
-    department: str
-    job: int
-    iteration: int  # within the job
-    cost: float | None  # on selection episodes, where it was evaluated
-    result: Iteration
+    order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
+    parallel: bool = True  # departments that are no neighbours learn side by side (ours); [I]: no
+    share: float = Field(default=0.25, gt=0, le=1)  # of the budget that one turn may take (ours); [I]: 1
+    iterations: int = Field(default=400, ge=1)  # at most, per turn
+    patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
+    significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
+    least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
+
+
+class IMARLRun(Settings):
+    """Settings of a run of `imarl`."""
+
+    scheme: str = "imarl"
+    imarl: IMARLSettings = IMARLSettings()
 
 
 @dataclass
@@ -62,8 +82,18 @@ class IMARL:
         scheme.jobs = scheme._in_order(network.names)
         return scheme
 
+    @property
+    def settings(self) -> IMARLRun:
+        """Of the run."""
+        return cast(IMARLRun, self.training.settings)
+
+    @property
+    def policies(self) -> list[Snapshot]:
+        """The saved policies."""
+        return list(self.saved.values())
+
     def _in_order(self, names: Iterable[str]) -> list[str]:
-        sign = 1 if self.training.settings.imarl.order == "downstream-first" else -1
+        sign = 1 if self.settings.imarl.order == "downstream-first" else -1
         echelons = dict(zip(self.network.names, self.network.echelons(), strict=True))
         return sorted(names, key=lambda name: sign * echelons[name])
 
@@ -91,7 +121,7 @@ class IMARL:
             self._decide(accepted)
 
     def _take_turn(self) -> None:
-        settings = self.training.settings.imarl
+        settings = self.settings.imarl
         if settings.order == "greedy":
             self.jobs.sort(key=lambda name: -self.estimates[name])
         self.current = [self.jobs.pop(0)]
@@ -107,7 +137,7 @@ class IMARL:
 
     def _learn(self, watch: Callable[[Progress], None], keep: Callable[[], None]) -> None:
         """Train those who have a turn; their best policies on the selection episodes stay in `best`."""
-        training, settings = self.training, self.training.settings
+        training, settings = self.training, self.settings
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
         while self.current and self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
             if self._over():
@@ -129,11 +159,11 @@ class IMARL:
     def _over(self) -> bool:
         """Whether the budget, or a turn's share of it, is used up."""
         progress = self.training.progress
-        return progress >= 1.0 or progress - self.begun >= self.training.settings.imarl.share
+        return progress >= 1.0 or progress - self.begun >= self.settings.imarl.share
 
     def _decide(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
         """Save each policy of the turn that wins the paired test on fresh episodes; else everyone forgets it."""
-        training, settings = self.training, self.training.settings.imarl
+        training, settings = self.training, self.settings.imarl
         before = None
         for name, best in self.best.items():
             if best.version == self.saved[name].version:
@@ -237,13 +267,14 @@ class IMARL:
         )
 
 
-def reward_weights(network: Network, kind: str) -> NDArray[np.float32]:
-    """How departments are paid, [N, N]: `own` cost, own and `downstream` cost ([I] for IMARL), or the `network`'s."""
-    points = len(network.names)
-    if kind == "network":
-        return np.ones((points, points), dtype=np.float32)
-    weights = np.eye(points, dtype=np.float32)
-    if kind == "downstream":
-        for point in range(points):
-            weights[point, network.descendants(point)] = 1.0
-    return weights
+IMARL_SCHEME = SchemeSpec(
+    name="imarl",
+    summary="departments learn in turns",
+    runner=IMARL,
+    settings=IMARLRun,
+    unused=NO_CUSTOMERS | {"iterations": "imarl.iterations is how many a turn has"},
+    earlier=EARLIER,
+    options={"observation": "policy.observation", "order": "imarl.order"},
+    turns=True,
+    iterations=lambda _: None,
+)

@@ -8,15 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
+
+from pydantic import model_validator
 
 from coordinator.learning.iterations import Training
-from coordinator.schemes.imarl import Progress
+from coordinator.learning.settings import Settings, must_be_shared
+from coordinator.schemes.base import Progress, SchemeSpec
+from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
 from coordinator.schemes.simultaneous import Simultaneous, passed
+from departments.learning.pathwise import PathwiseConfig, window_of
 from departments.policies.policy import Snapshot
+from environment import Network
 
 _EARLIEST = 16  # updates
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
+
+
+class PathwiseRun(Settings):
+    """Settings of a run of `pathwise`."""
+
+    scheme: str = "pathwise"
+    pathwise: PathwiseConfig = PathwiseConfig()
+
+    @model_validator(mode="after")
+    def _shards_are_equal(self) -> Self:
+        must_be_shared(self.pathwise.copies, self.shards, "pathwise.copies")
+        return self
 
 
 @dataclass
@@ -38,10 +56,12 @@ class Pathwise(Simultaneous):
         start of an episode, and go on at half the rate (ours).
         """
         training = self.training
-        updates = training.settings.pathwise.updates
+        own = cast(PathwiseRun, training.settings).pathwise
+        updates, window = own.updates, own.window or window_of(self.network)
         while (progress := max(self.iteration / updates, training.progress)) < 1.0:
             seed = training.settings.seed, 0, self.iteration
-            result = training.descend(self.learning, seed, progress, self.pace)
+            teaching = own.model_copy(update={"learning_rate": own.learning_rate * self.pace})
+            result = training.descend(self.learning, seed, window, teaching, progress)
             self.iteration += 1
             now = max(self.iteration / updates, training.progress)
             early = self.iteration >= _EARLIEST and self.iteration.bit_count() == 1
@@ -59,8 +79,34 @@ class Pathwise(Simultaneous):
         return plain | {"pace": self.pace}, snapshots
 
     @classmethod
-    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Self:
+    def resume(
+        cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]
+    ) -> Self:
         """Go on from a record."""
-        resumed = super().resume(training, plain, snapshots)
+        resumed = super().resume(network, training, plain, snapshots)
         resumed.pace = plain.get("pace", 1.0)
         return resumed
+
+
+PATHWISE_SCHEME = SchemeSpec(
+    name="pathwise",
+    summary="gradients through the simulator",
+    runner=Pathwise,
+    settings=PathwiseRun,
+    unused=NO_CUSTOMERS
+    | {
+        "ppo": "no PPO; pathwise.learning_rate is where the rate starts",
+        "critic": "there is none",
+        "copies": "pathwise.copies",
+        "iterations": "pathwise.updates",
+        "select_every": "policies are tried twelve times in a budget",
+        "acceptance_episodes": "no policy is tested before it is kept",
+        "reward_unit": "gradients are of the cost itself",
+        "train_periods": "pathwise.window",
+    },
+    earlier=EARLIER,
+    options={"observation": "policy.observation"},
+    by_message=False,
+    law=lambda *_: None,
+    iterations=lambda settings: settings.pathwise.updates,
+)

@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import ValueFunction
-from coordinator.learning.settings import LOOP_SCHEMES, SINGLE_SCHEMES, Settings
-from coordinator.schemes.imarl import reward_weights
-from coordinator.schemes.simultaneous import marl_owners, marl_reward_weights
+from coordinator.learning.settings import Settings
+from coordinator.schemes.registry import default_scheme, scheme_of
 from coordinator.workers.group import WorkerFactories
 from coordinator.workers.rollout_worker import RolloutWorker
 from coordinator.workers.rollout_worker_loop import LoopRolloutWorker, LoopWorld
 from departments.department import Department, DepartmentSpec
-from departments.learning.pathwise import window_of
 from departments.numerics.graph import Graph
 from departments.numerics.networks import Shapes
 from departments.play.tuning import quiet, tuned_base_stock
 from departments.policies.joint import widest_observation
 from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
-from departments.policies.policy import FIRM, PolicyConfig, Snapshot, point_of, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot, point_of, policy_shapes
 from departments.rules.ordering import baseline_levels
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
@@ -40,7 +38,6 @@ class TrainingSetup:
     factories: WorkerFactories
     owner: Mapping[str, str]  # department -> the one whose policy it shares
     streams: Mapping[str, int]  # reward stream of each department
-    window: int = 0  # periods that a gradient through the simulator reaches back
 
     @property
     def compiles(self) -> bool:
@@ -50,7 +47,7 @@ class TrainingSetup:
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: base-stock at the levels of the plan, or at random."""
         snapshots = {name: spec.first_snapshot() for name, spec in self.specs.items()}
-        if settings.imarl.base_policy == "random":
+        if settings.base_policy == "random":
             return {name: _randomised(snapshot, self.specs[name].seed) for name, snapshot in snapshots.items()}
         return snapshots
 
@@ -65,7 +62,7 @@ def starting_levels(
 
     `tuned` are the levels that tuning finds, if they are known; `note` is told what compiling for it took.
     """
-    if firm.customers or settings.imarl.base_policy != "tuned":
+    if firm.customers or settings.base_policy != "tuned":
         return None
     if tuned is not None:
         return tuned
@@ -88,41 +85,25 @@ def setup_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = 
     Raises:
         ValueError: the scheme does not fit the firm, or settings name a department that it does not have.
     """
-    loop = settings.scheme in LOOP_SCHEMES
-    if loop and not firm.customers:
+    spec = scheme_of(settings.scheme)
+    if spec.needs_customers and not firm.customers:
         raise ValueError(
-            f"scheme {settings.scheme} needs a firm with customers, and {firm.name} has none; use imarl or marl"
+            f"scheme {spec.name} needs a firm with customers, and {firm.name} has none; use {default_scheme(firm)}"
         )
     if settings.train_periods is not None:
         firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})
-    plan = _loop_plan(firm, settings) if loop else _network_plan(firm, settings, base)
+    plan = _loop_plan(firm, settings) if spec.needs_customers else _network_plan(firm, settings, base)
     if unknown := sorted(set(settings.departments) - set(plan.specs)):
         known = ", ".join(plan.specs)
         raise ValueError(
-            f"departments.{unknown[0]} is not a department of {firm.name} under {settings.scheme}; it has {known}"
+            f"departments.{unknown[0]} is not a department of {firm.name} under {spec.name}; it has {known}"
         )
     return plan
 
 
-def _network_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
-    """Departments of a firm without customers under a scheme, with what each observes."""
-    if settings.policy.graph is not None:
-        raise ValueError("policy.graph is set by scheme sarl-gnn, as single.graph says; leave it out")
-    if settings.scheme not in SINGLE_SCHEMES:
-        policies = {name: settings.policy_of(name) for name in firm.names}
-        if not settings.scheme.startswith("marl"):
-            return policies
-        return {name: policy.model_copy(update={"observation": "own"}) for name, policy in policies.items()}
-    if FIRM in firm.names:
-        raise ValueError(f"stock_points: {FIRM!r} is the one department of {settings.scheme}; rename the stock point")
-    own = settings.departments.get(FIRM)
-    policy = settings.policy_of(FIRM)
-    changes: dict[str, object] = {"observation": "pipeline" if policy.observation == "pipeline" else "everything"}
-    if settings.scheme == "sarl-gnn":
-        changes["graph"] = settings.single.graph
-    elif own is None or own.policy is None:
-        changes["hidden"] = settings.single.hidden
-    return {FIRM: policy.model_copy(update=changes)}
+def policies_of(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
+    """The departments of a firm under a scheme, with what each observes."""
+    return scheme_of(settings.scheme).departments(firm, settings)
 
 
 def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> TrainingSetup:
@@ -131,16 +112,15 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
     world = World(firm, levels, device=settings.device)
     base = levels if base is None else base
     observer = Observer(world, base, scaling_of(firm, settings))
-    policies = _network_policies(firm, settings)
-    owner: dict[str, str] = {}
-    weights = reward_weights(network, "downstream")
-    if settings.scheme.startswith("marl"):
-        owner, weights = marl_owners(network), marl_reward_weights(network)
-    weights = np.concatenate((weights, np.ones((1, len(firm.names)), dtype=np.float32)))  # the whole firm's: all costs
+    spec, policies = scheme_of(settings.scheme), policies_of(firm, settings)
+    owner = spec.owners(network)
+    weights = np.concatenate(
+        (spec.weights(network), np.ones((1, len(firm.names)), dtype=np.float32))
+    )  # the whole firm's: all costs
     # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
     unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)
     graph = None
-    if settings.scheme.endswith("-gnn") or settings.critic.graph is not None:
+    if spec.attention or settings.critic.graph is not None:
         graph = Graph.of(observer, observer.size)
     width = widest_observation(observer, policies, firm.names)
     specs = {
@@ -183,22 +163,7 @@ def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | No
         ),
     )
     streams = {name: number for number, name in enumerate(specs)}
-    return TrainingSetup(firm, network, specs, factories, owner, streams, settings.pathwise.window or window_of(world))
-
-
-def loop_policies(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
-    """Departments of a firm with customers under a scheme, with what each observes."""
-    base = settings.loop.policy
-    own = {name: entry.policy for name, entry in settings.departments.items() if entry.policy}
-    if settings.scheme.startswith("stsa"):
-        observed = {JOINT: "everything"}
-    else:
-        observed = dict.fromkeys(firm.names, "replenishment")
-        observed[RECOMMENDATION] = "customers" if settings.scheme == "siloed" else "recommendation"
-    return {
-        name: own.get(name, base).model_copy(update={"observation": observation})
-        for name, observation in observed.items()
-    }
+    return TrainingSetup(firm, network, specs, factories, owner, streams)
 
 
 def _loop_plan(firm: Firm, settings: Settings) -> TrainingSetup:
@@ -208,31 +173,30 @@ def _loop_plan(firm: Firm, settings: Settings) -> TrainingSetup:
             f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point"
         )
     network, levels = Network.of(firm), baseline_levels(firm)
-    policies = loop_policies(firm, settings)
+    spec, policies = scheme_of(settings.scheme), policies_of(firm, settings)
     build = functools.partial(LoopWorld.of, firm, levels, policies, scaling_of(firm, settings), settings.device)
     loop = build()
-    siloed = settings.scheme == "siloed"
     specs = {
         role.name: DepartmentSpec(
             name=role.name,
             point=number,
             policy=role.config,
-            ppo=settings.loop.ppo if settings.ppo_of(role.name) is settings.ppo else settings.ppo_of(role.name),
+            ppo=settings.ppo_of(role.name),
             shapes=Shapes(0, (), 0),
             width=0,
             seed=settings.seed * 1_000 + number,
             device=settings.device,
             role=role,
-            law=settings.law_of(role.name, role.recommends),
+            law=spec.law(settings, role.name),
         )
         for number, role in enumerate(loop.roles)
     }
-    streams = {name: number if siloed else 0 for number, name in enumerate(specs)}
+    streams = {name: number if spec.own_indicators else 0 for number, name in enumerate(specs)}
     values = functools.partial(
         ValueFunction,
         critic_features(loop.world, loop.observer),
         max(streams.values()) + 1,
-        settings.loop.critic,
+        settings.critic,
         settings.device,
         terminated=True,
         compiled=settings.compiled,
@@ -240,7 +204,7 @@ def _loop_plan(firm: Firm, settings: Settings) -> TrainingSetup:
     factories = WorkerFactories(
         departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),
-        environment=functools.partial(LoopRolloutWorker, build, reward_weights(network, "downstream"), siloed, values),
+        environment=functools.partial(LoopRolloutWorker, build, spec.weights(network), spec.own_indicators, values),
     )
     return TrainingSetup(firm, network, specs, factories, {}, streams)
 

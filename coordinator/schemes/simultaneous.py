@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from coordinator.learning.iterations import Training
-from coordinator.schemes.imarl import Progress
-from departments.policies.policy import Snapshot
-from environment import Network
+from coordinator.learning.settings import Settings
+from coordinator.schemes.base import Progress, SchemeSpec
+from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
+from coordinator.schemes.rewards import retailers_by_their_own
+from departments.policies.policy import PolicyConfig, Snapshot
+from environment import Firm, Network
 
 _SELECTIONS = 12  # times that the policies are tried on the selection episodes at least, evenly over a budget
 
@@ -30,6 +30,7 @@ def passed(before: float, now: float) -> bool:
 class Simultaneous:
     """Everybody's best policies so far."""
 
+    network: Network
     training: Training
     best: dict[str, Snapshot]
     best_cost: float
@@ -37,10 +38,10 @@ class Simultaneous:
     held: set[str] = field(default_factory=set)  # departments that do not learn: somebody swapped in what shall stay
 
     @classmethod
-    def begin(cls, training: Training) -> Self:
+    def begin(cls, network: Network, training: Training) -> Self:
         """All start from what is published."""
         training.adopt(*training.published.values())
-        return cls(training, dict(training.published), float(training.selection_costs().mean()))
+        return cls(network, training, dict(training.published), float(training.selection_costs().mean()))
 
     def run(
         self,
@@ -65,6 +66,11 @@ class Simultaneous:
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
         self._accept(accepted)
+
+    @property
+    def policies(self) -> list[Snapshot]:
+        """The best joint policy."""
+        return list(self.best.values())
 
     @property
     def learning(self) -> list[str]:
@@ -105,22 +111,41 @@ class Simultaneous:
         return plain, snapshots
 
     @classmethod
-    def resume(cls, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Self:
+    def resume(
+        cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]
+    ) -> Self:
         """Go on from a record."""
         best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
-        return cls(training, best, plain["best_cost"], plain["iteration"], set(plain.get("held", ())))
+        return cls(network, training, best, plain["best_cost"], plain["iteration"], set(plain.get("held", ())))
 
 
-def marl_reward_weights(network: Network) -> NDArray[np.float32]:
-    """Retailers by their own cost, all others by the network's, [N, N]."""
-    weights = np.ones((len(network.names), len(network.names)), dtype=np.float32)
-    for point in network.customer_facing:
-        weights[point] = 0.0
-        weights[point, point] = 1.0
-    return weights
+def own_position(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
+    """A department for each stock point, which sees its own position."""
+    return {name: settings.policy_of(name).model_copy(update={"observation": "own"}) for name in firm.names}
 
 
-def marl_owners(network: Network) -> dict[str, str]:
+def retailers_share(network: Network) -> dict[str, str]:
     """Every retailer's policy is the first retailer's; all others own theirs."""
     leader = network.names[int(network.customer_facing[0])]
     return {name: leader if point in network.customer_facing else name for point, name in enumerate(network.names)}
+
+
+def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:
+    not_tested = {"acceptance_episodes": "no policy is tested before it is kept"}
+    return SchemeSpec(
+        name=name,
+        summary=summary,
+        runner=Simultaneous,
+        unused=NO_CUSTOMERS | not_tested | {"policy.observation": "every department sees its own position"},
+        earlier=EARLIER,
+        departments=own_position,
+        owners=retailers_share,
+        weights=retailers_by_their_own,
+        attention=attention,
+    )
+
+
+MARL_SCHEMES = (
+    _marl("marl", "all learn at once, retailers share a policy", attention=False),
+    _marl("marl-gnn", "and the critic attends over the network", attention=True),
+)

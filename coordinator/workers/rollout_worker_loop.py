@@ -61,15 +61,15 @@ class LoopRolloutWorker(EnvironmentWorker):
         self,
         build: Callable[[], LoopWorld],
         reward_weights: NDArray[np.float32],
-        siloed: bool,
+        own_indicators: bool,
         values: Callable[[], ValueFunction],
     ) -> None:
         """Build the world.
 
         Args:
             build: makes it.
-            reward_weights: [N, N] whose indicators a siloed replenishment department is paid by.
-            siloed: whether departments are paid by their own indicators.
+            reward_weights: [N, N] whose indicators a replenishment department is paid by if it is by its own.
+            own_indicators: whether departments are paid by their own indicators.
             values: makes the critic's value function.
         """
         super().__init__(values)
@@ -77,7 +77,7 @@ class LoopRolloutWorker(EnvironmentWorker):
         world = self._loop.world
         value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
         weights = torch.as_tensor(reward_weights, device=world.device)
-        self._payment = Payment(world, value, weights, siloed)
+        self._payment = Payment(world, value, weights, own_indicators)
 
     def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
         """Slices also hold the memories at the starts of chunks."""

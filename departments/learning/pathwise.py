@@ -19,7 +19,7 @@ from torch import Tensor
 from departments.numerics.adam import Adam
 from departments.policies.joint import JointPolicy
 from departments.policies.policy import Snapshot
-from environment import Exogenous, State, World
+from environment import Exogenous, Network, State, World
 from environment.fields import Checked
 from environment.observation import Observer
 
@@ -43,9 +43,9 @@ class Descent(NamedTuple):
     end: State  # where the next stretch goes on
 
 
-def window_of(world: World) -> int:
+def window_of(network: Network) -> int:
     """Periods over which an order shows its cost: four times the way through the firm, 16 to 64."""
-    return min(64, max(16, round(4.0 * world.network.time_through())))
+    return min(64, max(16, round(4.0 * network.time_through())))
 
 
 class _Bounded(torch.autograd.Function):

@@ -249,21 +249,21 @@ class Payment:
     reading).
     """
 
-    def __init__(self, world: World, unit_value: Tensor, weights: Tensor, siloed: bool) -> None:
+    def __init__(self, world: World, unit_value: Tensor, weights: Tensor, own_indicators: bool) -> None:
         """Prepare.
 
         Args:
             world: of the firm.
             unit_value: [N, K] what a unit has cost when it reaches each point.
-            weights: [N, N] whose indicators a siloed replenisher is paid by.
-            siloed: whether departments are paid by their own indicators.
+            weights: [N, N] whose indicators a replenisher is paid by if it is by its own.
+            own_indicators: whether departments are paid by their own indicators.
         """
         firm = world.firm
 
         def column(field: str) -> Tensor:
             return torch.as_tensor(firm.amounts(field), device=world.device, dtype=world.dtype)[:, :, None]
 
-        self._world, self._weights, self._siloed = world, weights, siloed
+        self._world, self._weights, self._own = world, weights, own_indicators
         facing = torch.as_tensor(world.network.customer_facing, device=world.device)
         self._holding, self._price = column("holding_cost"), column("price")[facing]
         self._unit_value = unit_value.unsqueeze(-1)  # [N, K, 1]
@@ -276,7 +276,7 @@ class Payment:
 
     def reward(self, members: Sequence[Role], before: State, after: State, outcome: Outcome, last: bool) -> Tensor:
         """Rewards of one period, [A, E] money; the stock is written down after the last one."""
-        if not self._siloed:
+        if not self._own:
             profit = -outcome.cost.sum(0) - self.stock_value(before)
             if not last:
                 profit = profit + self.stock_value(after)

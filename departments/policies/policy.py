@@ -62,7 +62,7 @@ def policy_shapes(observer: Observer, config: PolicyConfig, point: int, products
     if config.graph is None:
         return Shapes(inputs, config.hidden, outputs)
     if point < points:
-        raise ValueError("policy.graph is for the one department of the whole firm (scheme sarl-gnn); leave it out")
+        raise ValueError("policy.graph is for the one department of the whole firm; leave it out")
     return GraphShapes(Graph.of(observer, inputs), config.graph, inputs, config.hidden, outputs)
 
 

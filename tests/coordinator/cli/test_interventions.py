@@ -3,8 +3,9 @@ import json
 import pytest
 
 from coordinator.cli import run
-from coordinator.learning.settings import Settings
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of
+from coordinator.schemes.registry import default_scheme
 from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun
 
@@ -82,8 +83,8 @@ def test_what_is_given_by_hand_must_be_what_the_department_decides(arguments, re
 
 @pytest.mark.parametrize(("scheme", "firm"), [("sarl", "a1"), ("stsa-slow", "firm")])
 def test_a_run_of_one_joint_department_cannot_be_put_into_operation_and_says_why(scheme, firm, capsys, tmp_path):
-    RunFolder(tmp_path / "run").create(load_firm(firm), Settings(scheme=scheme))
+    RunFolder(tmp_path / "run").create(load_firm(firm), settings_of(scheme=scheme))
     error = refused(capsys, "live", tmp_path / "run", "--name", "joint", "--home", tmp_path / "live")
-    assert f"one joint department ({scheme})" in error
-    assert "train imarl" in error
+    assert f"trains one department for the whole firm ({scheme})" in error
+    assert f"train {default_scheme(load_firm(firm))}" in error
     assert not (tmp_path / "live").exists()

@@ -263,7 +263,7 @@ LINES = {
     ),
     "observation of a scheme that has its own": (
         ["train", "a1", "--scheme", "marl", "--observation", "everything"],
-        r"--observation is for imarl and pathwise; marl says itself who sees what",
+        r"--observation is for imarl, sarl, sarl-gnn, pathwise; marl has no such setting",
     ),
     "share of a GPU": (["train", "a1", "--department-gpus", "-1"], r"Invalid value for '--department-gpus'"),
     "bad firm file": (["check", "kept.csv"], r"kept\.csv: a firm file must be a mapping"),

@@ -12,13 +12,14 @@ from scipy import stats
 from coordinator.cli import run
 from coordinator.experiments import benchmark as module
 from coordinator.experiments import trial as trials_module
-from coordinator.experiments.benchmark import BenchmarkRequest, fitting_schemes, run_benchmark
+from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.curves import on_common_grid
 from coordinator.experiments.progress import Forecast
 from coordinator.experiments.tables import lines_of, mean_and_half, paired
 from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
-from coordinator.learning.settings import Settings
 from coordinator.runs.folder import METRICS, RunFolder
+from coordinator.schemes.given_settings import settings_of
+from coordinator.schemes.registry import schemes_for
 from coordinator.storage.policies import load_checkpoint
 from coordinator.workers.ray_session import connect
 from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
@@ -37,8 +38,8 @@ SMALL = {
     "policy": {"hidden": [8]},
     "ppo": {"minibatch": 64, "learning_rate": 0.01},
     "critic": {"hidden": [8], "minibatch": 64},
-    "imarl": {"base_policy": "random", "iterations": 3, "significance": 0, "least_gain": 0},
-    "loop": {"policy": {"memory": "none", "hidden": [8]}},
+    "base_policy": "random",
+    "imarl": {"iterations": 3, "significance": 0, "least_gain": 0},
 }
 
 
@@ -253,9 +254,9 @@ def test_a_damaged_result_is_refused_with_the_cure(tmp_path):
 
 
 def test_schemes_fit_their_firms():
-    assert fitting_schemes(load_firm("toy"))[:2] == ["imarl", "marl"]
-    assert fitting_schemes(load_firm("closing-loop"))[0] == "mtma"
-    assert not set(fitting_schemes(load_firm("toy"))) & set(fitting_schemes(load_firm("closing-loop")))
+    assert schemes_for(load_firm("toy"))[:2] == ["imarl", "marl"]
+    assert schemes_for(load_firm("closing-loop"))[0] == "mtma"
+    assert not set(schemes_for(load_firm("toy"))) & set(schemes_for(load_firm("closing-loop")))
     assert [firm.name for firm in module._firms(["all"])] == list(GRID)
 
 
@@ -303,9 +304,9 @@ def _trial(folder, seed, **changes):
     return Trial(pair(), settings(scheme="marl", seed=seed, **changes), folder / str(seed), 10, 1)
 
 
-def _metrics(trial, seconds, env_steps):
+def _metrics(trial, seconds, env_steps, iteration=1):
     trial.folder.mkdir(parents=True)
-    row = {"iteration": 1, "seconds": seconds, "env_steps": env_steps}
+    row = {"iteration": iteration, "seconds": seconds, "env_steps": env_steps}
     lines = [",".join(METRICS), ",".join(str(row.get(column, "")) for column in METRICS)]
     (trial.folder / "metrics.csv").write_text("\n".join(lines) + "\n")
 
@@ -314,7 +315,7 @@ def test_the_time_left_comes_from_running_trials_then_from_finished_ones(tmp_pat
     trials = [_trial(tmp_path, seed, iterations=10, steps=None) for seed in range(4)]
     forecast = Forecast(trials, {})
     assert forecast.left(2) is None
-    _metrics(trials[0], 30.0, 5 * 16 * 12)
+    _metrics(trials[0], 30.0, 5 * 16 * 12, iteration=5)
     assert share_done(trials[0]) == (0.5, 30.0)
     np.testing.assert_allclose(forecast.left(2), 60 + 60, err_msg="30 + 60 on one place, 60 + 60 on the other")
     forecast.learn(trials[0], Finished({"seconds": 70.0, "evaluation_seconds": 10.0}, {}, {}))
@@ -347,7 +348,7 @@ def _schedule(rng, slowdown):
         for firm in firms:
             for scheme in LENGTHS:
                 trials.append(
-                    Trial(firm, Settings(scheme=scheme, seed=seed), Path(f"{firm.name}/{scheme}/{seed}"), 10, 1)
+                    Trial(firm, settings_of(scheme=scheme, seed=seed), Path(f"{firm.name}/{scheme}/{seed}"), 10, 1)
                 )
     free, spans = [0.0, 0.0], {}
     for trial in trials:
@@ -386,6 +387,14 @@ def test_a_budget_of_time_or_steps_tells_how_far_a_trial_is(tmp_path):
     assert share_done(trial) is None
     _metrics(trial, 30.0, 16 * 12)
     assert share_done(trial) == (0.75, 30.0)
+
+
+def test_how_far_gradients_through_the_simulator_are_is_counted_in_updates(tmp_path):
+    """Sixteen of a hundred, though as many environment steps as the other schemes' iterations have in all."""
+    given = settings(scheme="pathwise", steps=None, pathwise={"updates": 100, "copies": 64})
+    trial = Trial(pair(), given, tmp_path / "0", 10, 1)
+    _metrics(trial, 30.0, 16 * 64 * 16, iteration=16)
+    assert share_done(trial) == (0.16, 30.0)
 
 
 def test_what_a_machine_with_storage_of_its_own_sends_is_kept(done, tmp_path):

@@ -5,7 +5,6 @@ import pytest
 from rich.console import Console
 
 from coordinator.experiments.display import Display
-from coordinator.learning.settings import Settings
 from coordinator.runs.watcher import RunIteration, RunStart
 from departments.learning.ppo import UpdateStats
 
@@ -20,7 +19,7 @@ def seen(cost=90.0, benchmark=100.0, learner=PPO):
 
 
 def started(display, tmp_path, earns=False):
-    settings = Settings(seconds=60.0).model_dump(mode="json")
+    settings = {"seconds": 60.0}
     display.started(RunStart(tmp_path, "pair", "imarl", 0, earns), settings)
     return display
 

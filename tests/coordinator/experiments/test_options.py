@@ -4,11 +4,11 @@ import pytest
 import yaml
 
 from coordinator.cli import run
-from coordinator.experiments.options import checked, with_values
-from coordinator.learning.settings import Settings
+from coordinator.experiments.options import with_values
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of
 
-TINY = {"copies": 4, "iterations": 1, "selection_episodes": 8, "acceptance_episodes": 8, "imarl": {"iterations": 1}}
+TINY = {"copies": 4, "selection_episodes": 8, "acceptance_episodes": 8, "imarl": {"iterations": 1}}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_pair_changes_one_setting_of_a_group_and_nothing_of_what_it_was_given(
 )
 def test_what_is_wrong_is_refused_in_one_line(pair, line):
     with pytest.raises(ValueError, match="^" + re.escape(line)) as error:
-        checked(Settings, with_values({"copies": 4}, [pair]))
+        settings_of(with_values({"copies": 4}, [pair]))
     assert "\n" not in str(error.value)
 
 
@@ -64,7 +64,7 @@ def tiny(tmp_path):
 def test_what_is_set_stands_above_the_file_and_the_options(tiny, tmp_path, capfd):
     assert run([*tiny, "--seed", "7", "--set", "copies=8", "--set", "seed=9", "--set", "ppo.epochs=2"]) == 0
     settings = RunFolder(tmp_path / "run").settings()
-    assert (settings.copies, settings.seed, settings.ppo.epochs, settings.iterations) == (8, 9, 2, 1)
+    assert (settings.copies, settings.seed, settings.ppo.epochs, settings.imarl.iterations) == (8, 9, 2, 1)
     assert capfd.readouterr().out
 
 

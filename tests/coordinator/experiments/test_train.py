@@ -13,13 +13,19 @@ from departments.play.tuning import tuned_base_stock
 from environment import load_firm
 
 SMALL = """
-copies: 8
-iterations: 2
 selection_episodes: 16
-acceptance_episodes: 16
 policy: {hidden: [8]}
 pathwise: {updates: 2, copies: 8}
 departments: {}
+"""
+TURNS = "{copies: 8, selection_episodes: 16, acceptance_episodes: 16, policy: {hidden: [8]}}"
+CUSTOMERS = """
+copies: 8
+iterations: 2
+selection_episodes: 16
+policy: {hidden: [8], memory: none}
+ppo: {minibatch: 64}
+critic: {hidden: [4]}
 """
 
 
@@ -41,7 +47,7 @@ def test_the_command_line_stands_above_the_file_and_everything_is_kept(tmp_path,
 def test_the_comparison_takes_the_tuned_levels_that_the_run_began_with(tmp_path, monkeypatch):
     searched, real = [], tuning.tune_levels
     monkeypatch.setattr(tuning, "tune_levels", lambda *a, **k: searched.append(1) or real(*a, **k))
-    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "small.yaml").write_text(TURNS)
     arguments = ["train", "a1", "--config", str(tmp_path / "small.yaml"), "--backend", "local", "--episodes", "1024"]
     assert run([*arguments, "--run", str(tmp_path / "run"), "--json"]) == 0
     assert len(searched) == 2, "installation and echelon levels, once each"
@@ -49,3 +55,44 @@ def test_the_comparison_takes_the_tuned_levels_that_the_run_began_with(tmp_path,
     firm = load_firm("a1")
     fresh = evaluate(firm, {"tuned": tuned_base_stock(firm)}, episodes=1024, seed=_REPORT_SEED)
     assert told["cost"] == pytest.approx(fresh.to_json()["policies"]["tuned"]["cost"], rel=1e-6)
+
+
+def test_policy_ppo_and_critic_of_the_file_count_for_firms_with_customers(tmp_path, capfd):
+    (tmp_path / "small.yaml").write_text(CUSTOMERS)
+    arguments = ["train", "closing-loop", "--config", str(tmp_path / "small.yaml"), "--backend", "local"]
+    assert run([*arguments, "--run", str(tmp_path / "run"), "--episodes", "20", "--json"]) == 0
+    folder = RunFolder(tmp_path / "run")
+    for snapshot in folder.policies():
+        assert (snapshot.config.hidden, snapshot.config.memory) == ((8,), "none")
+    kept = json.loads((folder.path / "settings.json").read_text())
+    assert (kept["ppo"]["minibatch"], kept["critic"]["hidden"], kept["critic"]["gamma"]) == (64, [4], 0.98)
+    assert not {"imarl", "single", "pathwise", "loop", "base_policy"} & set(kept), "what it does not use"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "said"),
+    [
+        (["a1", "--scheme", "marl", "--order", "greedy"], "", "--order is for imarl; marl has no such setting"),
+        (["closing-loop", "--order", "greedy"], "", "--order is for imarl; mtma has no such setting"),
+        (["closing-loop", "--observation", "own"], "", "mtma has no such setting"),
+        (["a1", "--scheme", "sarl", "--observation", "own"], "", "departments would observe everything all the same"),
+        (["closing-loop", "--execution", "message"], "", "--execution message is not for mtma"),
+        (["a1", "--scheme", "pathwise", "--execution", "message"], "", "--execution message is not for pathwise"),
+        (["a1", "--scheme", "marl"], "imarl: {patience: 3}", "--config: imarl.patience is not used by marl"),
+        (["closing-loop"], "ppo: {learning_rate: 0.1}", "--config: ppo.learning_rate is not used by mtma: step laws"),
+        (["closing-loop", "--scheme", "imarl"], "fast: replenishment", "--config: fast is not used by imarl"),
+    ],
+)
+def test_what_a_scheme_cannot_heed_is_refused_before_anything_is_written(arguments, config, said, tmp_path, capfd):
+    (tmp_path / "settings.yaml").write_text(config or "{}")
+    given = [*arguments, "--config", str(tmp_path / "settings.yaml"), "--run", str(tmp_path / "run")]
+    assert run(["train", *given, "--backend", "local", "--budget", "1e3", "--episodes", "10"]) == 2
+    assert said in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_built_in_file_is_for_several_schemes_and_each_takes_its_own(tmp_path, capfd):
+    arguments = ["train", "toy", "--scheme", "marl", "--config", "wide", "--budget", "2e3", "--backend", "local"]
+    assert run([*arguments, "--run", str(tmp_path / "run"), "--episodes", "10", "--json"]) == 0
+    settings = RunFolder(tmp_path / "run").settings()
+    assert (settings.policy.hidden, settings.shards) == ((128, 128), 1)

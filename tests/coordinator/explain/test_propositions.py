@@ -11,8 +11,8 @@ from coordinator.cli import run
 from coordinator.explain.curves import agent_panels, theory_panels
 from coordinator.explain.propositions import CLAIMS, Finding, explain, mean_and_half
 from coordinator.explain.show import draw, findings_table, pairs
-from coordinator.learning.settings import LoopSettings, Settings
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.named_policies import parse_policy
 from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
@@ -222,7 +222,7 @@ def test_pairs_lie_where_their_effects_and_margins_put_them():
 
 def saved_run(tmp_path, scheme="mtma", firm=None):
     firm = firm or market()
-    settings = Settings(scheme=scheme, loop=LoopSettings(policy=PolicyConfig(memory="gru", memory_size=4, hidden=(8,))))
+    settings = settings_of(scheme=scheme, policy=PolicyConfig(memory="gru", memory_size=4, hidden=(8,)))
     folder = RunFolder(tmp_path / "run")
     folder.create(firm, settings)
     for number, snapshot in enumerate(setup_of(firm, settings).base(settings).values()):
@@ -247,9 +247,9 @@ def test_explain_reads_a_run_and_leaves_its_pictures_there(scheme, tmp_path, cap
 
 def test_a_run_that_cannot_be_explained_is_refused_with_one_line(tmp_path, capfd):
     other = RunFolder(tmp_path / "other")
-    other.create(pair(), Settings())
+    other.create(pair(), settings_of())
     empty = RunFolder(tmp_path / "empty")
-    empty.create(market(), Settings(scheme="mtma"))
+    empty.create(market(), settings_of(scheme="mtma"))
     for path, expected in (
         (
             other.path,

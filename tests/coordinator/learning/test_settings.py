@@ -5,36 +5,43 @@ import yaml
 from pydantic import ValidationError
 
 from coordinator.experiments import options
-from coordinator.experiments.options import checked, config_file
-from coordinator.learning.settings import DepartmentSettings, Settings
+from coordinator.experiments.options import config_file
+from coordinator.learning.settings import DepartmentSettings
+from coordinator.schemes.given_settings import kept_settings, part_used, settings_of, to_json
+from coordinator.schemes.registry import names
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
 
 CONFIGS = Path(options.__file__).with_name("configs")
 
 
-def test_settings_survive_their_file():
-    given = Settings(
-        seed=3,
-        policy=PolicyConfig(form="plain", hidden=(5, 6)),
-        departments={"shop": DepartmentSettings(ppo=PPOConfig(learning_rate=0.25))},
-        seconds=12.5,
-    )
-    assert Settings.model_validate_json(given.model_dump_json()) == given
+@pytest.mark.parametrize("scheme", names())
+def test_settings_survive_their_file(scheme):
+    own = DepartmentSettings(policy=PolicyConfig(initial_std=0.25))
+    given = settings_of(scheme=scheme, seed=3, policy=PolicyConfig(form="plain"), departments={"s": own}, seconds=12.5)
+    assert kept_settings(to_json(given)) == given
+    assert settings_of(to_json(given)) == given, "and hold nothing that the scheme does not use"
 
 
 def test_a_department_has_the_runs_settings_but_for_its_own():
     own = DepartmentSettings(ppo=PPOConfig(learning_rate=0.25))
-    given = Settings(policy=PolicyConfig(hidden=(7,)), departments={"shop": own})
-    assert given.ppo_of("shop").learning_rate == 0.25
+    given = settings_of(policy=PolicyConfig(hidden=(7,)), ppo={"epochs": 9}, departments={"shop": own})
+    assert given.ppo_of("shop") == PPOConfig(learning_rate=0.25, epochs=9)
     assert given.policy_of("shop").hidden == (7,)
-    assert given.ppo_of("depot") == PPOConfig()
+    assert given.ppo_of("depot") == PPOConfig(epochs=9)
+
+
+def test_a_section_given_in_part_keeps_the_schemes_defaults_for_the_rest():
+    given = settings_of(scheme="mtma", policy={"hidden": [8]}, critic={"gamma": 0.5})
+    assert given.policy == PolicyConfig(hidden=(8,), memory="gru")
+    assert (given.critic.gamma, given.critic.hidden, given.ppo.minibatch) == (0.5, (128, 128), 4096)
 
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
         ({"copies": 10, "shards": 4}, "multiple of shards"),
+        ({"scheme": "pathwise", "pathwise": {"copies": 9}}, r"pathwise\.copies must be a multiple of shards"),
         ({"copies": 0}, "copies"),
         ({"colour": "red"}, "colour"),
         ({"scheme": "magic"}, "scheme"),
@@ -43,21 +50,27 @@ def test_a_department_has_the_runs_settings_but_for_its_own():
         ({"critic": {"gamma": 1.0}}, "gamma"),
         ({"ppo": {"clip_ratio": -1}}, "clip_ratio"),
         ({"policy": {"observation": "all"}}, "observation"),
+        ({"policy": 3}, "policy"),
         ({"departments": {"shop": {"rate": 1}}}, "rate"),
+        ({"departments": {"shop": 1}}, "departments"),
+        ({"policy": 3, "departments": {"shop": {"policy": {"hidden": [1]}}}}, "policy"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_by_name(wrong, named):
-    with pytest.raises(ValidationError, match=named):
-        Settings(**wrong)
+def test_settings_that_make_no_sense_are_refused_by_name_in_one_line(wrong, named):
+    with pytest.raises(ValueError, match=named) as refused:
+        settings_of(wrong)
+    assert "\n" not in str(refused.value)
 
 
 def test_settings_do_not_change_once_made():
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().seed = 4
+        settings_of().seed = 4
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.glob("*.yaml")))
-def test_built_in_configurations_are_settings(name):
+def test_built_in_configurations_are_settings_of_every_scheme_without_customers(name):
     given = config_file(Path(name))
     assert given == yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    assert checked(Settings, given) != Settings()
+    for scheme in ("imarl", "marl", "marl-gnn", "sarl", "sarl-gnn", "pathwise"):
+        of_it = part_used(given | {"scheme": scheme}, among=tuple(names()))
+        assert settings_of(of_it) != settings_of(scheme=scheme)

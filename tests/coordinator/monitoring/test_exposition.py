@@ -166,7 +166,7 @@ def test_learning_rates_of_a_closed_loop_are_those_of_the_step_law(tmp_path):
     rows = RunFolder(folder).rows("metrics.csv")
     names = {row["department"] for row in rows}
     for name in names:
-        law = given.law_of(name, name == "recommendation")
+        law = given.fast_law if name == "recommendation" else given.slow_law
         rates = [float(row["learning_rate"]) for row in rows if row["department"] == name]
         expected = [law.at(i * given.copies) for i in range(len(rates))]
         assert rates == pytest.approx(expected, rel=1e-5)

@@ -30,9 +30,13 @@ SMALL = {
     "policy": {"hidden": [8]},
     "ppo": {"minibatch": 64, "learning_rate": 0.01},
     "critic": {"hidden": [8], "minibatch": 64},
-    "imarl": {"base_policy": "random", "iterations": 3, "significance": 0, "least_gain": 0},
-    "loop": {"policy": {"memory": "none", "hidden": [8]}},
+    "base_policy": "random",
+    "imarl": {"iterations": 3, "significance": 0, "least_gain": 0},
 }
+CUSTOMERS = {
+    key: SMALL[key] for key in ("copies", "select_every", "selection_episodes", "iterations", "steps", "critic")
+}
+CUSTOMERS |= {"policy": {"memory": "none", "hidden": [8]}, "ppo": {"minibatch": 64}}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 LEAF = {"path", "rect", "use", "g", "circle", "line"}  # of svg, which may close themselves
 
@@ -94,12 +98,14 @@ def files(tmp_path_factory):
     (folder / "pair.yaml").write_text(pair().to_yaml())
     (folder / "market.yaml").write_text(market().to_yaml())
     (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (folder / "customers.yaml").write_text(yaml.safe_dump(CUSTOMERS))
+    (folder / "turns.yaml").write_text(yaml.safe_dump({key: SMALL[key] for key in SMALL if key != "iterations"}))
     return folder
 
 
-def benchmark_of(files, out, firms, schemes, trials=2):
+def benchmark_of(files, out, firms, schemes, trials=2, config="small.yaml"):
     given = [str(files / f"{firm}.yaml") for firm in firms]
-    request = BenchmarkRequest(given, schemes, out, trials, config=files / "small.yaml", episodes=60, backend="local")
+    request = BenchmarkRequest(given, schemes, out, trials, config=files / config, episodes=60, backend="local")
     done = run_benchmark(request, write_report)
     assert not done.failed
     return out
@@ -344,7 +350,7 @@ def test_a_run_shows_what_it_learned_and_a_run_in_progress_what_is_missing(copie
 
 
 def test_a_trained_run_shows_its_comparison_and_what_was_accepted(files, tmp_path):
-    arguments = ["train", str(files / "pair.yaml"), "--config", str(files / "small.yaml"), "--backend", "local"]
+    arguments = ["train", str(files / "pair.yaml"), "--config", str(files / "turns.yaml"), "--backend", "local"]
     assert run([*arguments, "--episodes", "60", "--run", str(tmp_path / "run"), "--json"]) == 0
     page, result = read(write_report(tmp_path / "run")), json.loads((tmp_path / "run/result.json").read_text())
     shown = {
@@ -364,7 +370,7 @@ def test_a_trained_run_shows_its_comparison_and_what_was_accepted(files, tmp_pat
 
 
 def test_firms_with_customers_show_profit_fill_rate_and_order_variability(files, tmp_path):
-    out = benchmark_of(files, tmp_path / "out", ["market"], "mtma", trials=1)
+    out = benchmark_of(files, tmp_path / "out", ["market"], "mtma", trials=1, config="customers.yaml")
     page, rows = read(out / "report.html"), pd.read_csv(out / "results.csv").set_index("policy")
     titles = {title for title in page.words if title.startswith("market: ")}
     assert {"market: fill rate", "market: order variability"} <= titles

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from coordinator.learning.settings import Settings
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.schemes.given_settings import settings_of
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import pair, tree
@@ -27,7 +27,7 @@ def test_a_run_is_never_overwritten(tmp_path):
     run.create(pair(), settings())
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
-        RunFolder(tmp_path).create(tree(), Settings())
+        RunFolder(tmp_path).create(tree(), settings_of())
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

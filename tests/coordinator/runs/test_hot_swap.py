@@ -7,10 +7,10 @@ import torch
 import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
 from coordinator.critic.value_function import CriticConfig
-from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
 from coordinator.runs.train import train
+from coordinator.schemes.imarl import IMARLSettings
 from coordinator.schemes.setup import setup_of
 from coordinator.storage.policies import load_policy
 from departments.learning.ppo import PPOConfig
@@ -22,9 +22,8 @@ from tests.small_markets import market
 from tests.small_runs import LOCAL, Asking, Record, final_policies, settings
 
 RULE = "base-stock:warehouse=23,shop=11"
-RESIDUAL = IMARLSettings(
-    base_policy="benchmark", parallel=False, share=1, iterations=3, patience=3, significance=0, least_gain=0
-)
+TURNS = IMARLSettings(parallel=False, share=1, iterations=3, patience=3, significance=0, least_gain=0)
+RESIDUAL = {"base_policy": "benchmark", "imarl": TURNS}
 
 
 def swap(department, policy, number="swap-1", **more):
@@ -37,7 +36,7 @@ def told(run, kind):
 
 def taught(folder, asked, firm=None, given=None, stop=None, **more):
     return final_policies(
-        firm or pair(), given or settings(imarl=RESIDUAL), folder, LOCAL, Asking(folder, asked, stop), **more
+        firm or pair(), given or settings(**RESIDUAL), folder, LOCAL, Asking(folder, asked, stop), **more
     )
 
 
@@ -45,7 +44,7 @@ def taught(folder, asked, firm=None, given=None, stop=None, **more):
 def other(tmp_path_factory):
     """Another run of the same firm, with a policy of each department."""
     folder = tmp_path_factory.mktemp("runs") / "other"
-    given, run = settings(imarl=RESIDUAL), RunFolder(folder)
+    given, run = settings(**RESIDUAL), RunFolder(folder)
     run.create(pair(), given)
     for number, policy in enumerate(setup_of(pair(), given).base(given).values()):
         stir = np.random.default_rng(number).normal(0, 0.02, policy.parameters.shape).astype("f4")
@@ -111,7 +110,7 @@ def test_a_swap_stands_in_the_events_in_the_store_and_in_what_the_run_ends_with(
 
 
 def test_what_is_swapped_in_learns_on_from_there_when_its_turn_comes(tmp_path, other):
-    given = settings(imarl=RESIDUAL, iterations=16)
+    given = settings(**RESIDUAL, iterations=16)
     taught(tmp_path / "run", {4: [swap("shop", str(other))]}, given=given)
     (event,) = told(tmp_path / "run", "swapped")
     rows = RunFolder(tmp_path / "run").rows("metrics.csv")
@@ -122,14 +121,13 @@ def test_what_is_swapped_in_learns_on_from_there_when_its_turn_comes(tmp_path, o
 @pytest.mark.parametrize("scheme", ["imarl", "marl", "pathwise", "mtma"])
 def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_been(scheme, tmp_path):
     firm = market() if scheme == "mtma" else tree() if scheme == "marl" else pair()
-    loop = LoopSettings(
-        policy=PolicyConfig(hidden=(8,), memory="stack", memory_size=2),
-        ppo=PPOConfig(minibatch=256),
-        critic=CriticConfig(hidden=(8,), minibatch=256),
-    )
-    given = settings(scheme=scheme, imarl=RESIDUAL, iterations=6, steps=6 * 16 * firm.periods.train, loop=loop)
-    if scheme == "pathwise":
-        given = given.model_copy(update={"pathwise": given.pathwise.model_copy(update={"copies": 16, "updates": 6})})
+    remembering = {
+        "policy": PolicyConfig(hidden=(8,), memory="stack", memory_size=2),
+        "ppo": PPOConfig(minibatch=256),
+        "critic": CriticConfig(hidden=(8,), minibatch=256),
+    }
+    own = {"mtma": remembering, "pathwise": {"pathwise": {"copies": 16, "updates": 6}}}.get(scheme, {})
+    given = settings(**RESIDUAL, scheme=scheme, iterations=6, steps=6 * 16 * firm.periods.train, **own)
     name, rule = {"pair": ("warehouse", RULE), "tree": ("depot", "base-stock:depot=30,east=9,west=9")}.get(
         firm.name, ("east", "forecast-base-stock")
     )
@@ -211,11 +209,11 @@ def _refusal(tmp_path, firm, given, request):
 
 
 def test_policies_of_another_kind_or_firm_or_damaged_are_refused(tmp_path, other):
-    wider = settings(imarl=RESIDUAL, policy=PolicyConfig(hidden=(9,)), iterations=2)
+    wider = settings(**RESIDUAL, policy=PolicyConfig(hidden=(9,)), iterations=2)
     assert "policy.hidden" in _refusal(tmp_path / "a", pair(), wider, swap("shop", str(other)))
-    few = settings(imarl=RESIDUAL, iterations=2)
+    few = settings(**RESIDUAL, iterations=2)
     assert "built otherwise" in _refusal(tmp_path / "b", tree(), few, swap("depot", str(other)))
-    scaled = settings(imarl=RESIDUAL, iterations=2, scaling="standard")
+    scaled = settings(**RESIDUAL, iterations=2, scaling="standard")
     assert "scales of observations" in _refusal(tmp_path / "c", pair(), scaled, swap("shop", str(other)))
     version = RunFolder(other).current_versions()["shop"]
     base = load_policy(other / "policies", "shop", version)
@@ -263,4 +261,4 @@ def test_a_run_is_trained_by_one_process_and_asked_only_while_it_is(tmp_path, ca
 def test_a_joint_department_is_refused_with_what_to_do(scheme, firm, tmp_path, capsys):
     RunFolder(tmp_path / "run").create(firm, settings(scheme=scheme))
     assert command(["swap", str(tmp_path / "run"), "shop", "--policy", RULE]) == 2
-    assert f"scheme {scheme} trains one joint department" in capsys.readouterr().err
+    assert f"trains one department for the whole firm ({scheme})" in capsys.readouterr().err

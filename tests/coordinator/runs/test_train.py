@@ -3,9 +3,10 @@ import time
 
 import pytest
 
-from coordinator.learning.settings import IMARLSettings, Wiring
+from coordinator.learning.settings import Wiring
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
+from coordinator.schemes.imarl import IMARLSettings
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup
 from tests.small_firms import pair, tree

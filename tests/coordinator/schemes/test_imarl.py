@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.stats import poisson
 
-from coordinator.learning.settings import IMARLSettings
-from coordinator.schemes.imarl import IMARL, reward_weights
+from coordinator.schemes.imarl import IMARL, IMARLSettings
+from coordinator.schemes.rewards import reward_weights
 from departments.learning.ppo import PPOConfig
 from departments.play.episode import run_costs
 from departments.policies.joint import JointPolicy

@@ -32,8 +32,8 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not_been(tmp_path):
 def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_path):
     """Steps of five units of every parameter; a run that is resumed in between goes on at the lower pace."""
     wild = _given(pathwise=PathwiseConfig(updates=70, copies=32, learning_rate=5.0))
-    _, training = training_of(tree(), wild)
-    scheme, costs, rates = Pathwise.begin(training), [], []
+    plan, training = training_of(tree(), wild)
+    scheme, costs, rates = Pathwise.begin(plan.network, training), [], []
 
     def watch(progress):
         rates.append(next(iter(progress.result.updates.values())).learning_rate)
@@ -55,14 +55,14 @@ def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_p
 
 def test_from_eight_units_off_the_newsvendor_optimum_is_found():
     firm = load_firm("toy")
-    given = _given(150, imarl=settings().imarl.model_copy(update={"base_policy": "benchmark"}), selection_episodes=512)
-    _, training = training_of(firm, given)
+    given = _given(150, base_policy="benchmark", selection_episodes=512)
+    plan, training = training_of(firm, given)
     (name,) = training.published
     base = training.published[name]
     shifted = base.parameters.copy()
     shifted[-2] += 0.8  # the network's output, mean demands
     training.publish(Snapshot(name, 0, base.config, shifted))
-    scheme = Pathwise.begin(training)
+    scheme = Pathwise.begin(plan.network, training)
     scheme.run(lambda _: None, lambda *_: None, lambda: None)
     world, observer = world_of(firm)
     chance = world.draw(firm.periods.evaluate - 1, 4096, world.generator(9, 17))
@@ -80,10 +80,10 @@ def test_shards_are_averaged_and_departments_step_against_their_own_part():
     given = _given(policy=PolicyConfig(hidden=(8,)))
     _, training = training_of(tree(), given)
     _, again = training_of(tree(), given)
-    result = training.descend(list(training.streams), (0, 0, 0), 0.0)
+    result = training.descend(list(training.streams), (0, 0, 0), 12, given.pathwise, 0.0)
     worker = again.workers.environments[0]
     starts = [worker.call("start", 16) for _ in range(2)]
-    parts = [worker.call("descend", list(again.streams), again.window, (0, 0, 0, i), 2.0, *starts[i]) for i in range(2)]
+    parts = [worker.call("descend", list(again.streams), 12, (0, 0, 0, i), 2.0, *starts[i]) for i in range(2)]
     for i, name in enumerate(again.streams):
         gradient = np.mean([part[i] for part in parts], axis=0)
         norm = float(np.linalg.norm(gradient))
@@ -91,5 +91,5 @@ def test_shards_are_averaged_and_departments_step_against_their_own_part():
         move = result.snapshots[name].parameters - again.published[name].parameters
         touched = np.abs(gradient) > 1e-4
         np.testing.assert_allclose(move[touched], -0.02 * np.sign(gradient[touched]), rtol=0.01)
-    assert training.env_steps == 32 * training.window
+    assert training.env_steps == 32 * 12
     assert torch.isfinite(torch.from_numpy(training.learner_states()[0]["world/1"]["on_hand"])).all()

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from coordinator.learning.settings import DepartmentSettings, IMARLSettings, Settings
+from coordinator.learning.settings import DepartmentSettings
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
@@ -22,7 +23,7 @@ def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
 
 
 def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():
-    plan = setup_of(load_firm("toy"), Settings())
+    plan = setup_of(load_firm("toy"), settings_of())
     reward = _collect(plan)
     assert plan.specs["shop"].shapes.inputs == 1
     assert 0.2 < -float(reward.mean()) < 0.6  # 8.2 a period at the optimum, over 26
@@ -30,13 +31,13 @@ def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():
 
 def _collect(plan):
     collector = plan.factories.environment()
-    collector.publish(*plan.base(Settings()).values())
+    collector.publish(*plan.base(settings_of()).values())
     return collector.rewards(["shop"], 64, (0,))
 
 
 def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
     def base(seed):
-        given = settings(seed=seed, imarl=IMARLSettings(base_policy="random"))
+        given = settings(seed=seed, base_policy="random")
         return {name: snapshot.parameters for name, snapshot in setup_of(pair(), given).base(given).items()}
 
     benchmark = {name: s.parameters for name, s in setup_of(pair(), settings()).base(settings()).items()}
@@ -49,7 +50,7 @@ def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
 @pytest.mark.parametrize(
     ("firm", "given", "parts"),
     [
-        ("a1", {"scheme": "mtma"}, ["mtma needs a firm with customers", "a1 has none", "use imarl or marl"]),
+        ("a1", {"scheme": "mtma"}, ["mtma needs a firm with customers", "a1 has none", "use imarl"]),
         ("a1", {"departments": {"shop": {}}}, ["departments.shop is not a department of a1", "warehouse, retailer-1"]),
         (
             "closing-loop",
@@ -60,7 +61,7 @@ def test_a_random_base_policy_differs_by_seed_and_from_the_benchmark():
 )
 def test_settings_that_do_not_fit_the_firm_are_refused_in_one_line(firm, given, parts):
     with pytest.raises(ValueError, match=parts[0]) as refused:
-        setup_of(load_firm(firm), Settings(**given))
+        setup_of(load_firm(firm), settings_of(**given))
     assert "\n" not in str(refused.value)
     for part in parts:
         assert part in str(refused.value)
@@ -75,7 +76,7 @@ def test_settings_that_do_not_fit_the_firm_are_refused_in_one_line(firm, given, 
     ],
 )
 def test_in_a_firm_with_customers_all_are_paid_by_its_profit_and_silos_by_their_own(scheme, departments, streams):
-    plan = setup_of(load_firm("firm"), Settings(scheme=scheme))
+    plan = setup_of(load_firm("firm"), settings_of(scheme=scheme))
     if scheme != "stsa-slow":
         assert set(plan.specs) == departments
     assert len(plan.specs) == len(departments)
@@ -85,7 +86,7 @@ def test_in_a_firm_with_customers_all_are_paid_by_its_profit_and_silos_by_their_
 def test_each_department_of_a_firm_with_customers_learns_on_the_law_of_its_timescale():
     rates = {}
     for scheme in ("mtma", "stma-fast", "stma-slow"):
-        specs = setup_of(load_firm("firm"), Settings(scheme=scheme)).specs
+        specs = setup_of(load_firm("firm"), settings_of(scheme=scheme)).specs
         rates[scheme] = (specs["recommendation"].law, specs["warehouse"].law)
     fast, slow = rates["mtma"]
     assert fast != slow

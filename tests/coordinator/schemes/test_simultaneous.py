@@ -1,23 +1,24 @@
 import numpy as np
 import pytest
 
+from coordinator.schemes.rewards import retailers_by_their_own
 from coordinator.schemes.setup import setup_of
-from coordinator.schemes.simultaneous import Simultaneous, marl_owners, marl_reward_weights
+from coordinator.schemes.simultaneous import Simultaneous, retailers_share
 from environment import Network, load_firm
 from tests.small_firms import tree
 from tests.small_runs import final_policies, settings, training_of
 
 
 def _run(given, change=None):
-    _, training = training_of(tree(), given)
-    scheme = Simultaneous.begin(training)
+    plan, training = training_of(tree(), given)
+    scheme = Simultaneous.begin(plan.network, training)
     costs, kept = [scheme.best_cost], []
     scheme.run(lambda p: costs.append(p.cost), lambda snapshot, gain, error: kept.append(snapshot), lambda: None)
     return scheme, costs, kept, training
 
 
 def test_retailers_share_one_policy_and_upstream_points_own_theirs():
-    assert marl_owners(Network.of(load_firm("a1"))) == {
+    assert retailers_share(Network.of(load_firm("a1"))) == {
         "warehouse": "warehouse",
         "retailer-1": "retailer-1",
         "retailer-2": "retailer-1",
@@ -45,7 +46,7 @@ def test_the_shared_policy_learns_from_the_slices_of_every_retailer():
 
 
 def test_retailers_are_paid_by_their_own_cost_and_all_others_by_the_networks():
-    weights = marl_reward_weights(Network.of(load_firm("b1")))
+    weights = retailers_by_their_own(Network.of(load_firm("b1")))
     for point in range(9):
         expected = np.ones(9) if point < 4 else np.eye(9)[point]
         np.testing.assert_array_equal(weights[point], expected)

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from coordinator.critic.value_function import values_of
-from coordinator.experiments.benchmark import fitting_schemes
-from coordinator.experiments.options import checked, config_file
-from coordinator.learning.settings import IMARLSettings, Settings, Wiring
+from coordinator.experiments.options import config_file
+from coordinator.learning.settings import Wiring
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import part_used, settings_of
+from coordinator.schemes.registry import names, schemes_for
 from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import samples_first
 from departments.numerics.graph import GraphShapes
@@ -28,7 +29,7 @@ def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
     plan, training = training_of(firm, settings(scheme="sarl"))
     (spec,) = plan.specs.values()
     assert (spec.name, spec.shapes.inputs, spec.shapes.outputs) == (FIRM, 6, 6)
-    assert setup_of(firm, Settings(scheme="sarl")).specs[FIRM].shapes.hidden == (256, 256)
+    assert setup_of(firm, settings_of(scheme="sarl")).specs[FIRM].shapes.hidden == (256, 256)
     values = values_of(training.workers.critic.call("state"))
     shard = training.workers.environments[0].call("rollout", [FIRM], [0], values, 4, (0, 0, 0), None, returns=2)
     (observation, action, log_prob, advantage), (features, target) = shard
@@ -39,10 +40,10 @@ def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
 
 
 def test_the_firms_reward_is_the_sum_of_what_its_points_are_charged():
-    firm, base = tree(), IMARLSettings(base_policy="benchmark")
-    given = settings(scheme="sarl", reward_unit=1000.0, imarl=base)
+    firm = tree()
+    given = settings(scheme="sarl", reward_unit=1000.0, base_policy="benchmark")
     _, single = training_of(firm, given)
-    _, many = training_of(firm, given.model_copy(update={"scheme": "imarl"}))
+    _, many = training_of(firm, settings(scheme="imarl", reward_unit=1000.0, base_policy="benchmark"))
     quiet = single.published[FIRM].parameters.copy()
     quiet[:] = 0.0
     quiet[-3:] = -30.0  # no exploration: both are the benchmark
@@ -71,16 +72,16 @@ def test_runs_are_resumed_and_act_by_message_with_the_same_result(scheme, tmp_pa
 
 def test_graph_attention_stands_where_the_scheme_says():
     firm = load_firm("b1")
-    single, many = (setup_of(firm, Settings(scheme=scheme)) for scheme in ("sarl-gnn", "marl-gnn"))
+    single, many = (setup_of(firm, settings_of(scheme=scheme)) for scheme in ("sarl-gnn", "marl-gnn"))
     assert isinstance(single.specs[FIRM].shapes, GraphShapes)
     assert {spec.shapes.inputs for spec in many.specs.values()} == {1}, "actors stay local"
-    plain = setup_of(firm, Settings(scheme="marl")).factories.critic().state()["parameters"]
+    plain = setup_of(firm, settings_of(scheme="marl")).factories.critic().state()["parameters"]
     assert many.factories.critic().state()["parameters"].size > plain.size
 
 
 def test_all_schemes_of_the_paper_fit_a_firm_without_customers_only():
-    assert {"imarl", "marl", *NEW} <= set(fitting_schemes(load_firm("a1")))
-    assert not {"imarl", *NEW} & set(fitting_schemes(load_firm("firm")))
+    assert {"imarl", "marl", *NEW} <= set(schemes_for(load_firm("a1")))
+    assert not {"imarl", *NEW} & set(schemes_for(load_firm("firm")))
 
 
 def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
@@ -90,18 +91,18 @@ def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
         "supply": [],
     }
     with pytest.raises(ValueError, match="rename the stock point"):
-        setup_of(parse_firm(content), Settings(scheme="sarl"))
-    assert setup_of(parse_firm(content), Settings(scheme="marl")).specs[FIRM].point == 0
+        setup_of(parse_firm(content), settings_of(scheme="sarl"))
+    assert setup_of(parse_firm(content), settings_of(scheme="marl")).specs[FIRM].point == 0
 
 
 def test_attention_asked_for_by_hand_in_a_policy_is_refused():
     with pytest.raises(ValueError, match=r"policy\.graph"):
-        setup_of(tree(), Settings.model_validate({"policy": {"graph": {}}}))
+        setup_of(tree(), settings_of({"policy": {"graph": {}}}))
 
 
 @pytest.mark.parametrize("scheme", ["imarl", "marl", *NEW])
 def test_the_papers_setting_runs_for_every_scheme_of_the_paper(scheme):
-    given = checked(Settings, config_file(Path("paper")) | {"scheme": scheme, "shards": 2})
+    given = settings_of(part_used(config_file(Path("paper")) | {"scheme": scheme, "shards": 2}, among=tuple(names())))
     _, training = training_of(load_firm("toy"), given)
     learning = list(training.streams)
     before = {name: training.published[name].parameters for name in learning}

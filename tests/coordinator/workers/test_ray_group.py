@@ -177,7 +177,7 @@ def test_a_driver_that_is_killed_resumes_where_it_was_and_ends_the_same(ray, und
 @pytest.mark.ray
 @pytest.mark.slow
 def test_with_actors_a_swap_brings_what_it_brings_in_one_process(ray, tmp_path):
-    given = settings(iterations=6, imarl=GIVEN.imarl.model_copy(update={"base_policy": "benchmark"}))
+    given = settings(iterations=6, base_policy="benchmark")
     results = []
     for wiring in (Wiring(backend="local"), Wiring(environments=1, departments_per_process=2)):
         folder = tmp_path / wiring.backend

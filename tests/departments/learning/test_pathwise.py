@@ -97,7 +97,7 @@ def test_the_stretch_goes_on_where_the_last_one_ended():
 def test_a_gradient_reaches_back_four_times_the_way_through_the_firm(name, periods):
     """a3: two edges of mean lead time 3, a period of review each: 4 (4 + 4); never below 16."""
     world, _ = world_of(load_firm(name))
-    assert window_of(world) == periods
+    assert window_of(world.network) == periods
 
 
 def test_steps_are_adams_with_a_clipped_gradient_and_a_falling_rate():

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from coordinator.evaluation.evaluate import load_policy_or_rule, trained_policy
-from coordinator.learning.settings import LoopSettings, Settings
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.play.stepping import advance, before_the_first, feasible
 from departments.policies.policy import PolicyConfig
@@ -80,7 +80,7 @@ def a_run(folder, firm, settings):
 )
 def test_learned_departments_decide_in_numpy_what_they_learned_in_torch(firm, scheme, policy, tmp_path):
     firm = load_firm(firm)
-    run = a_run(tmp_path / "run", firm, Settings(scheme=scheme, policy=policy, loop=LoopSettings(policy=policy)))
+    run = a_run(tmp_path / "run", firm, settings_of(scheme=scheme, policy=policy))
     with torch.inference_mode():
         for whole, alone in both_ways(firm, str(run.path), lambda world: trained_policy(run, world)):
             np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=2e-3)

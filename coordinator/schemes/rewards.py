@@ -1,0 +1,33 @@
+"""What departments pay of the costs of the firm's stock points: rows departments, columns stock points."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environment import Network
+
+
+def reward_weights(
+    network: Network, kind: Literal["own", "downstream", "network"] = "downstream"
+) -> NDArray[np.float32]:
+    """How departments are paid, [N, N]: `own` cost, own and `downstream` cost ([I]), or the `network`'s."""
+    points = len(network.names)
+    if kind == "network":
+        return np.ones((points, points), dtype=np.float32)
+    weights = np.eye(points, dtype=np.float32)
+    if kind == "downstream":
+        for point in range(points):
+            weights[point, network.descendants(point)] = 1.0
+    return weights
+
+
+def retailers_by_their_own(network: Network) -> NDArray[np.float32]:
+    """Retailers by their own cost, all others by the network's, [N, N]."""
+    weights = reward_weights(network, "network")
+    for point in network.customer_facing:
+        weights[point] = 0.0
+        weights[point, point] = 1.0
+    return weights
