@@ -124,7 +124,7 @@ def test_a_firm_that_earns_is_logged_by_its_profit(tmp_path):
 
 def test_a_trained_run_has_in_tensorboard_what_metrics_csv_says(tmp_path):
     arguments = ["--set", "copies=4", "--set", "imarl.iterations=2", "--set", "selection_episodes=8"]
-    arguments += ["--set", "acceptance_episodes=8", "--set", "select_every=1", "--set", "iterations=2"]
+    arguments += ["--set", "acceptance_episodes=8", "--set", "select_every=1"]
     arguments += ["--log", "tensorboard", "--backend", "local", "--episodes", "8", "--budget", "500"]
     assert run(["train", "toy", "--run", str(tmp_path / "run"), *arguments, "--json"]) == 0
     folder, found = RunFolder(tmp_path / "run"), scalars(tmp_path / "run")

@@ -267,7 +267,7 @@ def test_information_is_compared_where_it_was_varied(done):
         assert RunFolder(done / "runs/pair" / name / "0").settings().policy.observation == seen
         mean = rows[rows.policy == name]["saving % over decomposition-aggregation"].mean()
         assert f"{seen} {mean:+,.1f}%" in label
-    with pytest.raises(ValueError, match="marl-pipeline cannot be, as marl or the settings of a department say"):
+    with pytest.raises(ValueError, match=r"marl-pipeline: policy\.observation is not used by marl"):
         run_benchmark(BenchmarkRequest(["toy"], "marl-pipeline", done / "x", backend="local"))
 
 
