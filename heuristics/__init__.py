@@ -18,12 +18,8 @@ from heuristics.mass import (
 )
 from heuristics.newsvendor import critical_ratio, newsvendor, newsvendor_normal
 from heuristics.reorder import (
-    OrderQuantity,
     OrderUpTo,
-    best_order_quantity,
     best_order_up_to,
-    economic_order_quantity,
-    order_quantity_cost,
     order_up_to_cost,
     position_cost,
 )
@@ -33,13 +29,11 @@ from heuristics.serial import SerialOptimum, clark_scarf, local_levels, shang_so
 __all__ = [
     "OUTSIDE",
     "Mass",
-    "OrderQuantity",
     "OrderUpTo",
     "SerialOptimum",
     "TunedLevels",
     "as_mass",
     "backorders_at",
-    "best_order_quantity",
     "best_order_up_to",
     "cdf",
     "clark_scarf",
@@ -49,7 +43,6 @@ __all__ = [
     "demand_over",
     "descendant_weights",
     "echelon_inventory_position",
-    "economic_order_quantity",
     "expected_backorders",
     "lead_time_demand",
     "local_levels",
@@ -57,7 +50,6 @@ __all__ = [
     "mixture",
     "newsvendor",
     "newsvendor_normal",
-    "order_quantity_cost",
     "order_up_to",
     "order_up_to_cost",
     "point_mass",

@@ -1,4 +1,4 @@
-"""Ordering with a fixed cost per order: EOQ, and the exact best (s, S) and (R, Q) rules of a single stock point.
+"""Ordering with a fixed cost per order: the exact best (s, S) rule of a single stock point.
 
 The point reviews its position every period, backorders what it lacks, and pays a fixed cost in every period in which it
 orders. The rules see only the cost of being at a position: G(y) = E[h (y - D)^+ + b (D - y)^+], where D is demand over
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import sqrt
 from operator import mul
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heuristics.mass import Mass, backorders_at, cdf, mean
+from heuristics.mass import Mass, backorders_at, mean
 from heuristics.newsvendor import critical_ratio, newsvendor
 
 Vector = NDArray[np.float64]
@@ -34,46 +33,6 @@ class OrderUpTo:
     reorder_point: int
     order_up_to: int
     cost: float
-
-
-@dataclass(frozen=True)
-class OrderQuantity:
-    """(R, nQ): when the inventory position is at or below ``reorder_point``, order enough batches to lift it above.
-
-    Attributes:
-        reorder_point: R, units; may be negative where ordering is dear.
-        order_quantity: Q >= 1, units per batch.
-        cost: long-run average cost per period.
-    """
-
-    reorder_point: int
-    order_quantity: int
-    cost: float
-
-
-def economic_order_quantity(demand_rate: float, fixed_order_cost: float, holding_cost: float) -> tuple[float, float]:
-    """Economic order quantity sqrt(2 K d / h) and its cost sqrt(2 K d h).
-
-    Args:
-        demand_rate: d >= 0, units per period.
-        fixed_order_cost: K >= 0 per order.
-        holding_cost: h > 0 per unit and period.
-
-    Returns:
-        Quantity in units, and fixed plus holding cost per period.
-
-    Raises:
-        ValueError: If a rate or cost is out of range.
-
-    Source: Harris (1913); Snyder & Shen, Fundamentals of Supply Chain Theory, section 3.2.
-    """
-    if demand_rate < 0 or fixed_order_cost < 0 or not holding_cost > 0:
-        raise ValueError(
-            f"demand_rate and fixed_order_cost must be at least 0 and holding_cost above 0, "
-            f"got {demand_rate}, {fixed_order_cost}, {holding_cost}"
-        )
-    quantity = sqrt(2 * fixed_order_cost * demand_rate / holding_cost)
-    return quantity, quantity * holding_cost
 
 
 def position_cost(
@@ -186,95 +145,6 @@ def best_order_up_to(
             best = average(s, upper)
         upper += 1
     return OrderUpTo(s, best_upper, best)
-
-
-def order_quantity_cost(
-    reorder_point: int,
-    order_quantity: int,
-    demand: Mass,
-    lead_time_demand: Mass,
-    holding_cost: float,
-    backorder_cost: float,
-    fixed_order_cost: float,
-) -> float:
-    """Exact average cost of (R, nQ): (K E[min(D, Q)] + sum_{y = R + 1}^{R + Q} G(y)) / Q.
-
-    The position after ordering is uniform on R + 1..R + Q, so a period's demand D leads to an order with probability
-    E[min(D, Q)] / Q. This takes demands without a common divisor above 1.
-
-    Args:
-        reorder_point: R, units.
-        order_quantity: Q >= 1, units per batch.
-        demand: mass function of one period's demand, units.
-        lead_time_demand: mass function of demand over the protection interval, units.
-        holding_cost: h > 0 per unit and period.
-        backorder_cost: b > 0 per unit and period.
-        fixed_order_cost: K >= 0 per order, however many batches.
-
-    Returns:
-        Cost per period.
-
-    Raises:
-        ValueError: If Q < 1, demand is always 0, or a cost is out of range.
-
-    Source: Hadley & Whitin (1963); Federgruen & Zheng (1992), equation 1, which charges K per batch (our world charges
-        it per order, so K d / Q became K E[min(D, Q)] / Q).
-    """
-    if order_quantity < 1:
-        raise ValueError(f"order_quantity must be at least 1, got {order_quantity}")
-    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
-    positions = np.arange(reorder_point + 1, reorder_point + order_quantity + 1)
-    spent = position_cost(lead_time_demand, positions, holding_cost, backorder_cost).sum()
-    below = np.minimum(np.arange(demand.size), order_quantity) @ demand
-    return float((fixed_order_cost * below + spent) / order_quantity)
-
-
-def best_order_quantity(
-    demand: Mass, lead_time_demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float
-) -> OrderQuantity:
-    """Exact best (R, nQ) rule: for each Q the cheapest Q neighbouring positions, until these alone cost more.
-
-    Args:
-        demand: mass function of one period's demand, units.
-        lead_time_demand: mass function of demand over the protection interval, units.
-        holding_cost: h > 0 per unit and period.
-        backorder_cost: b > 0 per unit and period.
-        fixed_order_cost: K >= 0 per order, however many batches.
-
-    Returns:
-        The rule and its cost per period.
-
-    Raises:
-        ValueError: If demand is always 0 or a cost is out of range.
-
-    Source: Federgruen & Zheng (1992), An efficient algorithm for computing an optimal (r, Q) policy in continuous
-        review stochastic inventory systems, Operations Research 40(4). The stopping rule is ours, since with a cost per
-        order instead of per batch their first local minimum need not be the best.
-    """
-    _check(demand, holding_cost, backorder_cost, fixed_order_cost)
-
-    @cache
-    def stay(position: int) -> float:
-        return float(position_cost(lead_time_demand, position, holding_cost, backorder_cost))
-
-    more_than = np.append(1.0 - cdf(demand)[:-1], 0.0)  # P(D > u)
-    low = high = newsvendor(lead_time_demand, backorder_cost, holding_cost)
-    spent, below = stay(low), float(more_than[0])
-    best = OrderQuantity(low - 1, 1, fixed_order_cost * below + spent)
-    while True:
-        if stay(low - 1) <= stay(high + 1):
-            low -= 1
-            spent += stay(low)
-        else:
-            high += 1
-            spent += stay(high)
-        quantity = high - low + 1
-        if spent / quantity >= best.cost:
-            return best
-        below += float(more_than[min(quantity - 1, more_than.size - 1)])
-        cost = (fixed_order_cost * below + spent) / quantity
-        if cost < best.cost:
-            best = OrderQuantity(low - 1, quantity, cost)
 
 
 def _renewal_density(demand: Mass, length: int) -> Vector:

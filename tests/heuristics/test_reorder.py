@@ -6,12 +6,9 @@ from scipy.stats import poisson
 
 from heuristics import (
     as_mass,
-    best_order_quantity,
     best_order_up_to,
-    economic_order_quantity,
     lead_time_demand,
     newsvendor,
-    order_quantity_cost,
     order_up_to_cost,
     point_mass,
     position_cost,
@@ -37,13 +34,6 @@ def stationary_cost(states, next_state, orders, demand, law, costs):
     units = np.arange(law.size)
     stay = [h * np.maximum(y - units, 0) @ law + b * np.maximum(units - y, 0) @ law for y in states]
     return stationary @ (np.array(stay) + fixed)
-
-
-def test_eoq_reproduces_the_textbook_example():
-    # Snyder & Shen, example 3.1: K = 8, h = .225, d = 1300: Q = 304.1, cost 68.4
-    quantity, cost = economic_order_quantity(1300, 8, 0.225)
-    assert quantity == pytest.approx(304.05, abs=0.01)
-    assert cost == pytest.approx(68.41, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -85,63 +75,22 @@ def test_the_cost_of_order_up_to_is_that_of_its_markov_chain():
     assert order_up_to_cost(s, upper, demand, law, *costs) == pytest.approx(slow)
 
 
-def test_the_cost_of_batches_is_that_of_their_markov_chain():
-    demand, costs = as_mass([0.2, 0.3, 0.1, 0.4]), (1.0, 7.0, 12.0)
-    law = lead_time_demand(demand, point_mass(2))
-    for r, q in [(5, 2), (4, 7), (-3, 5)]:
-        slow = stationary_cost(
-            range(r + 1, r + q + 1),
-            lambda y, r=r, q=q: r + 1 + (y - r - 1) % q,
-            lambda y, r=r: y <= r,
-            demand,
-            law,
-            costs,
-        )
-        assert order_quantity_cost(r, q, demand, law, *costs) == pytest.approx(slow)
-
-
-@settings(max_examples=20, deadline=None)
-@given(weights, st.integers(0, 2), cost_rates)
-def test_best_order_quantity_is_the_best_of_all_pairs(weight, lead_time, costs):
-    demand = as_mass(np.array(weight) / sum(weight))
-    law = lead_time_demand(demand, point_mass(lead_time))
-    rule = best_order_quantity(demand, law, *costs)
-    centre = newsvendor(law, costs[1], costs[0])
-    others = [
-        order_quantity_cost(r, q, demand, law, *costs) for r in range(centre - 20, centre + 5) for q in range(1, 30)
-    ]
-    assert rule.cost == pytest.approx(order_quantity_cost(rule.reorder_point, rule.order_quantity, demand, law, *costs))
-    assert rule.cost <= min(others) + 1e-9
-
-
-def test_without_a_fixed_cost_both_rules_are_base_stock():
+def test_without_a_fixed_cost_the_rule_is_base_stock():
     demand = poisson_mass(4)
     law = lead_time_demand(demand, point_mass(1))
     level = newsvendor(law, 19, 1)
-    up_to, batch = best_order_up_to(demand, law, 1, 19, 0), best_order_quantity(demand, law, 1, 19, 0)
-    assert (up_to.reorder_point, up_to.order_up_to) == (level - 1, level)
-    assert (batch.reorder_point, batch.order_quantity) == (level - 1, 1)
-    assert up_to.cost == pytest.approx(batch.cost)
-    assert up_to.cost == pytest.approx(float(position_cost(law, level, 1, 19)))
-
-
-def test_order_up_to_is_never_dearer_than_batches():
-    demand = poisson_mass(6)
-    law = lead_time_demand(demand, point_mass(2))
-    assert best_order_up_to(demand, law, 1, 9, 40).cost <= best_order_quantity(demand, law, 1, 9, 40).cost
+    rule = best_order_up_to(demand, law, 1, 19, 0)
+    assert (rule.reorder_point, rule.order_up_to) == (level - 1, level)
+    assert rule.cost == pytest.approx(float(position_cost(law, level, 1, 19)))
 
 
 def test_senseless_arguments_are_refused():
     demand = poisson_mass(3)
     with pytest.raises(ValueError, match="below order_up_to"):
         order_up_to_cost(5, 5, demand, demand, 1, 9, 1)
-    with pytest.raises(ValueError, match="order_quantity must be at least 1"):
-        order_quantity_cost(5, 0, demand, demand, 1, 9, 1)
     with pytest.raises(ValueError, match="always be 0"):
         best_order_up_to(point_mass(0), point_mass(0), 1, 9, 1)
     with pytest.raises(ValueError, match="fixed_order_cost"):
-        best_order_quantity(demand, demand, 1, 9, -1)
+        best_order_up_to(demand, demand, 1, 9, -1)
     with pytest.raises(ValueError, match="backorder_cost must be above 0"):
-        best_order_quantity(demand, demand, 1, 0, 1)
-    with pytest.raises(ValueError, match="holding_cost above 0"):
-        economic_order_quantity(1, 1, 0)
+        best_order_up_to(demand, demand, 1, 0, 1)
