@@ -5,16 +5,13 @@ import sys
 
 import pytest
 
-from coordinator.live.book import Book
 from coordinator.live.policies import read_bundle
 from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.live.replay import replay
-from coordinator.live.start import Opening, open_firm
 from departments import extensions
 from departments.rules import local
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
-from tests.coordinator.live.test_nodes import until
 from tests.coordinator.live.test_operation import asked, begun, resumed
 
 TEXT = """
@@ -94,26 +91,3 @@ def test_a_module_that_is_gone_is_told_in_one_line(file, tmp_path, monkeypatch):
 def test_the_process_of_a_department_with_our_rules_needs_no_torch():
     program = "import sys; import departments.serving.policy_server; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-@pytest.mark.ray
-def test_the_processes_of_a_running_firm_know_a_rule_that_came_with_a_swap(file, tmp_path):
-    with open_firm(Opening("a1", "own", tmp_path, tick=0.05, deadline=5.0)) as firm:
-        try:
-            until(lambda: firm.committed() > 2)
-            assert firm.swap("retailer-1", "missing-share:0.5", tolerance=9.0)["state"] == "done"
-            since = firm.committed()
-            until(lambda: firm.committed() > since + 3)
-            assert firm.rollback("retailer-1")["state"] == "done"
-            assert firm.halt()["state"] == "done"
-        finally:
-            firm.dismiss()
-    book = Book(tmp_path / "own/book.sqlite")
-    rows = [row for row in book.decisions("retailer-1", 0, 10_000) if row["version"] == 2]
-    book.close()
-    level = float(PolicyBundles(load_firm("a1")).levels[1, 0])
-    assert any(row["mode"] == "policy" for row in rows)
-    for row in rows:
-        if row["mode"] == "policy":
-            assert row["wished"] == pytest.approx([0.5 * (level - row["saw"][0])])
-    assert replay(tmp_path / "own")["faults"] == []
