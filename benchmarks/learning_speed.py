@@ -17,9 +17,10 @@ from coordinator.runs.train import build_workers
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup, WorkerGroup
-from departments.learning.pathwise import descend, window_of
+from departments.learning.pathwise import window_of
 from departments.learning.ppo import PPOConfig
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.gradients import descend
 from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import baseline_levels
 from environment import World, load_firm

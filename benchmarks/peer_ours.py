@@ -21,7 +21,7 @@ from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import WorkerGroup
 from coordinator.workers.process import settle
 from departments.learning.ppo import PPOConfig
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig
 from environment import load_firm
 
@@ -77,7 +77,7 @@ def train(
             if progress.cost is None:
                 return
             seconds, paused = training.seconds, time.monotonic()
-            acting = JointPolicy(judge.world, judge.observer, list(training.published.values()))
+            acting = FirmPolicy(judge.world, judge.observer, list(training.published.values()))
             judge.note(judge.cost(acting)[0], seconds, training.env_steps)
             training.started += time.monotonic() - paused
 
@@ -86,7 +86,7 @@ def train(
         seconds = training.seconds
     finally:
         workers.close()
-    saved = JointPolicy(judge.world, judge.observer, list(scheme.saved.values()))
+    saved = FirmPolicy(judge.world, judge.observer, list(scheme.saved.values()))
     judge.best = (judge.cost(saved)[0], saved)
     steps = settings.copies * firm.periods.train
     own = {"steps_per_second": steps / float(np.median(training.taken[3:])), "seconds": seconds}

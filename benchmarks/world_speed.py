@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from departments.decisions import OrdersAlone, Policy
-from departments.numerics.networks import initial_parameters
 from departments.play.stepping import play
-from departments.policies.joint import JointPolicy
-from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import State, World, load_firm
 from environment.observation import Observer
@@ -49,14 +49,14 @@ def episode(world: World, policy: Policy, copies: int) -> None:
         cost += step.outcome.cost
 
 
-def networks(world: World, observer: Observer) -> JointPolicy:
+def networks(world: World, observer: Observer) -> FirmPolicy:
     """All departments with networks that are not constant, (64, 64) each."""
     config, snapshots = PolicyConfig(), []
     for point, name in enumerate(world.firm.names):
-        shapes = policy_shapes(observer, config, point, world.products)
-        noise = np.random.default_rng(point).standard_normal(shapes.count).astype(np.float32)
-        snapshots.append(Snapshot(name, 1, config, initial_parameters(shapes, -1.0, point) + 0.01 * noise))
-    return JointPolicy(world, observer, snapshots)
+        network = DepartmentSpec.of(world, observer, name, config).network
+        noise = np.random.default_rng(point).standard_normal(network.count).astype(np.float32)
+        snapshots.append(Snapshot(name, 1, config, network.initial(-1.0, point) + 0.01 * noise))
+    return FirmPolicy(world, observer, snapshots)
 
 
 @torch.inference_mode()

@@ -4,65 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from departments.learning.loop_learning import update_role
 from departments.learning.pathwise import PathwiseConfig, take_step
-from departments.learning.ppo import PPOConfig, Slice, UpdateStats, update_policy
-from departments.learning.timescale import StepLaw
+from departments.learning.ppo import Slice, UpdateStats, update
 from departments.numerics.adam import Adam
-from departments.numerics.graph import AnyShapes, acting_networks
 from departments.numerics.native import loops_of
-from departments.numerics.networks import Shapes
-from departments.play.rollout import exploration_noise
-from departments.policies.loop import LoopSlice, Role
-from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot
+from departments.numerics.networks import Shapes, StackedNetworks
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
 from environment.world import seeded_generator
 
 Arrays = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class DepartmentSpec:
-    """What defines a department: who it is, how it decides and how it learns."""
-
-    name: str
-    point: int  # index of its stock point; N of the department of the whole firm
-    policy: PolicyConfig
-    ppo: PPOConfig
-    shapes: AnyShapes
-    width: int  # padded length of the observations it is sent
-    seed: int
-    device: str = "cpu"
-    role: Role | None = None  # of a department of a firm with customers, which has a network of its own kind
-    law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
-    compiled: bool = True  # whether it learns in C++ where the machine has a compiler
-
-    @property
-    def parameters(self) -> int:
-        """Length of the flat parameter vector."""
-        return self.shapes.count if self.role is None else self.role.network.count
-
-    def must_fit(self, snapshot: Snapshot) -> None:
-        """Refuse a policy that is none for this department.
-
-        Raises:
-            ValueError: the snapshot's network has another shape or holds a number that is not finite.
-        """
-        if snapshot.parameters.shape != (self.parameters,):
-            raise ValueError(f"{self.name} needs {self.parameters} parameters, got {snapshot.parameters.size}")
-        if not np.isfinite(snapshot.parameters).all():
-            raise ValueError(f"{self.name} was offered parameters that are not finite numbers")
-
-    def first_snapshot(self) -> Snapshot:
-        """Version 0 of the policy."""
-        if self.role is None:
-            return first_snapshot(self.name, self.policy, self.shapes, self.seed)
-        return self.role.first_snapshot(self.seed)
 
 
 class Department:
@@ -107,33 +63,18 @@ class Department:
             The new snapshot, the state to go on from, and what the update did.
         """
         spec = self.spec
-        generator = seeded_generator(spec.device, *seed, spec.point)
         *fields, advantage = (
             torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
         )
-        if spec.role is None:
-            stats = update_policy(
-                self._parameters,
-                self._optimiser,
-                spec.shapes,
-                Slice(*fields),
-                advantage,
-                config=spec.ppo,
-                activation=spec.policy.activation,
-                generator=generator,
-                compiled=spec.compiled,
-            )
-        else:
-            stats = update_role(
-                self._parameters,
-                self._optimiser,
-                spec.role,
-                LoopSlice(*fields),
-                advantage,
-                config=spec.ppo,
-                learning_rate=self.learning_rate,
-                generator=generator,
-            )
+        stats = update(
+            self._parameters,
+            self._optimiser,
+            spec,
+            Slice(*fields),
+            advantage,
+            learning_rate=self.learning_rate,
+            generator=seeded_generator(spec.device, *seed, spec.number),
+        )
         self._episodes += advantage.shape[-1]
         self.version += 1
         self._networks = None
@@ -168,39 +109,44 @@ class Department:
         return torch.as_tensor(value, device=self.spec.device)
 
     def begin(self, seed: Sequence[int], periods: int, copies: int, explores: bool, compiled: bool = False) -> None:
-        """Prepare to act by message for an episode: draw this department's exploration; `compiled`: act in C++."""
+        """Prepare to act by message for an episode: draw this department's exploration; `compiled`: act in C++.
+
+        Raises:
+            ValueError: only departments of firms without customers act by message.
+        """
         spec = self.spec
-        self._networks = self._compiled_network() if compiled else self._stacked_network()
-        self._noise = None
-        if explores:
-            log_std = spec.shapes.split(self._parameters)[1]
-            self._noise, _ = exploration_noise(spec.point, log_std, periods, copies, seed)
+        if spec.closed_loop:
+            raise ValueError("execution by message is for firms without customers; use snapshot")
+        self._networks = self._compiled_network() if compiled else self._own_network
+        self._noise = spec.exploration(self._parameters, periods, copies, seed)[0] if explores else None
         self._period = 0
 
-    def _stacked_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _own_network(self, seen: torch.Tensor) -> torch.Tensor:
+        """Actions [K, E] from one padded observation [width, E]: as one of many that are evaluated together."""
         spec = self.spec
-        return acting_networks(
-            [self.snapshot().parameters],
-            [spec.shapes],
-            spec.policy.activation,
-            width=spec.width,
-            device=spec.device,
-        )
+        shapes, parameters = spec.shapes, self._parameters
+        if isinstance(shapes, Shapes):
+            networks = StackedNetworks([parameters], [shapes], spec.activation, width=len(seen), device=spec.device)
+            self._networks = lambda seen: networks(seen.unsqueeze(0))[0]
+        else:
+            acting = spec.acting(parameters)
+            self._networks = lambda seen: acting(seen, seen[:0])[0]
+        return self._networks(seen)
 
     def _compiled_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The same from one observation [1, width, E] to [1, outputs, E], rounded as in the compiled world."""
+        """The same, rounded as in the compiled world."""
         shapes = self.spec.shapes
-        loops = loops_of(shapes, self._parameters, self.spec.policy.activation)
+        loops = None if shapes is None else loops_of(shapes, self._parameters, self.spec.activation)
         if loops is None or not isinstance(shapes, Shapes):
             raise RuntimeError(f"{self.spec.name} was asked to act in C++, which it cannot")
-        return lambda seen: loops.values(seen[0, : shapes.inputs].T).T.unsqueeze(0)
+        return lambda seen: loops.values(seen[: shapes.inputs].T).T
 
     @torch.inference_mode()
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The action [K, E] on one observation [width, E]; call `begin` first."""
         if self._networks is None:
             raise RuntimeError(f"{self.spec.name} is asked to act before begin")
-        action = self._networks(self._tensor(observation).unsqueeze(0))[0]
+        action = self._networks(self._tensor(observation))
         if self._noise is not None:
             action += self._noise[self._period]
         self._period += 1

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from departments.policies.policy import Snapshot, first_snapshot, policy_shapes
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import baseline_levels
 from environment import World, parse_firm
 from environment.observation import Observer
@@ -68,11 +69,15 @@ def world_of(firm, scaling="benchmark", **options):
 
 def fresh(world, observer, config, seed=0):
     """Version 0 of every department."""
-    products = world.products
     return [
-        first_snapshot(name, config, policy_shapes(observer, config, point, products), seed + point)
+        DepartmentSpec.of(world, observer, name, config, seed=seed + point).first_snapshot()
         for point, name in enumerate(world.firm.names)
     ]
+
+
+def network_of(world, observer, snapshot):
+    """The network of a department's policy."""
+    return DepartmentSpec.of(world, observer, snapshot.department, snapshot.config).shapes
 
 
 def stirred(snapshot, seed, scale=0.2, version=1):

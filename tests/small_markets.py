@@ -1,13 +1,17 @@
 """A small firm with customers, and everything that its departments need to act and to learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from departments.department import Department, DepartmentSpec
+from departments.department import Department
 from departments.learning.ppo import PPOConfig
-from departments.policies.loop import JOINT, RECOMMENDATION, LearnedLoop, Payment, roles
-from departments.policies.policy import PolicyConfig
-from departments.rules.ordering import delivered_cost
+from departments.play.payment import OwnIndicators, Profit
+from departments.play.stepping import advance
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import JOINT, RECOMMENDATION, PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from environment import parse_firm
 from tests.small_firms import stirred, world_of
 
@@ -83,28 +87,28 @@ class Company:
         if joint:
             kinds = {JOINT: "everything"}
         configs = {name: PolicyConfig(observation=kind, **policy) for name, kind in kinds.items()}
-        self.roles = roles(self.world, self.observer, configs)
-        self.role = {role.name: role for role in self.roles}
-        self.names = [role.name for role in self.roles]
-        self.snapshots = {
-            role.name: stirred(role.first_snapshot(seed), seed, stir, version=0) for seed, role in enumerate(self.roles)
-        }
-        value = torch.as_tensor(delivered_cost(self.world.firm), dtype=self.world.dtype)
-        weights = torch.tensor([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=self.world.dtype)
-        self.payment = Payment(self.world, value, weights, siloed)
+        self.specs = [
+            DepartmentSpec.of(self.world, self.observer, name, config, seed=seed)
+            for seed, (name, config) in enumerate(configs.items())
+        ]
+        self.spec = {spec.name: spec for spec in self.specs}
+        self.names = [spec.name for spec in self.specs]
+        self.snapshots = {spec.name: stirred(spec.first_snapshot(), spec.seed, stir, version=0) for spec in self.specs}
+        weights = np.array([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+        self.payment = OwnIndicators(weights, self.world) if siloed else Profit(self.world)
 
-    def loop(self):
-        return LearnedLoop(self.world, self.observer, self.roles, self.snapshots)
+    def reward(self, played, learning=None):
+        """What those who learned are paid, [T, A, E]."""
+        return self.payment.reward([self.spec[name].number for name in learning or self.names], played.account)
+
+    def policy(self):
+        return FirmPolicy(self.world, self.observer, list(self.snapshots.values()))
 
     def flat(self, name):
         return torch.tensor(self.snapshots[name].parameters)
 
     def department(self, name, law=None, **ppo):
-        number, role = self.names.index(name), self.role[name]
-        spec = DepartmentSpec(
-            name, number, role.config, PPOConfig(minibatch=64, **ppo), None, 0, number, role=role, law=law
-        )
-        department = Department(spec)
+        department = Department(replace(self.spec[name], ppo=PPOConfig(minibatch=64, **ppo), law=law))
         department.adopt(self.snapshots[name])
         return department
 
@@ -116,7 +120,5 @@ def after_some_periods(world, copies=4, periods=5, seed=3):
     for t in range(periods):
         order = torch.as_tensor(rng.integers(0, 9, tuple(state.on_hand.shape)), dtype=world.dtype)
         exposure = world.choice.feasible(torch.as_tensor(rng.random(tuple(feedback.exposure.shape)), dtype=world.dtype))
-        after, outcome = world.step(state, order, chance.at(t), exposure)
-        feedback = world.feedback(state, order, chance.at(t), exposure, after, outcome)
-        state = after
+        state, _, feedback = advance(world, state, order, exposure, chance.at(t))
     return state, feedback

@@ -16,7 +16,7 @@ from torch import Tensor
 from departments.decisions import Decision
 from departments.numerics.actions import action_to_order
 from departments.play.stepping import advance, before_the_first, feasible
-from departments.policies.loop import RECOMMENDATION
+from departments.policies.policy import RECOMMENDATION
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, State, World, load_firm
 from environment.observation import Observer, Scaling

@@ -24,7 +24,7 @@ except ModuleNotFoundError as missing:
 
 from coordinator.envs.core import Array, FirmCore, Form, choose
 from coordinator.schemes.rewards import reward_weights
-from departments.policies.loop import RECOMMENDATION
+from departments.policies.policy import RECOMMENDATION
 from environment import Firm
 from environment.observation import Scaling
 

@@ -11,15 +11,13 @@ from pathlib import Path
 from coordinator.evaluation.episode_files import levels_of
 from coordinator.evaluation.table import Evaluation
 from coordinator.runs.folder import RunFolder
-from coordinator.schemes.registry import scheme_of
-from coordinator.schemes.setup import policies_of, scaling_of
+from coordinator.schemes.setup import scaling_of
 from departments.decisions import Policy
 from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import Episodes, run_episodes, shards
 from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
-from departments.policies.joint import JointPolicy
-from departments.policies.loop import LearnedLoop, roles
+from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import BaseStock, Levels, baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
@@ -73,10 +71,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
     levels = baseline_levels(trained) if base is None else base
     observer = Observer(world, levels, scaling_of(trained, settings))
     snapshots = run.policies() if run.current_versions() else []
-    if not scheme_of(settings.scheme).needs_customers:
-        return JointPolicy(world, observer, snapshots)
-    members = roles(world, observer, policies_of(trained, settings))
-    return LearnedLoop(world, observer, members, {snapshot.department: snapshot for snapshot in snapshots})
+    return FirmPolicy(world, observer, snapshots)
 
 
 def baseline_policies(

@@ -52,7 +52,7 @@ CLAIMS = {
 
 
 class Member(Protocol):
-    """What a department decides; see `departments.policies.loop.Role`."""
+    """What a department decides; see `departments.policies.spec.DepartmentSpec`."""
 
     @property
     def name(self) -> str:

@@ -16,10 +16,10 @@ from coordinator.explain.curves import Panel, agent_panels, theory_panels
 from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of, specs
-from coordinator.schemes.setup import policies_of, scaling_of
+from coordinator.schemes.setup import scaling_of
 from coordinator.storage.policies import write_atomically
 from departments.play.sensitivity import decisions, unchanged
-from departments.policies.loop import LearnedLoop, roles
+from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import baseline_levels, delivered_cost
 from environment import World
 from environment.observation import Observer
@@ -51,12 +51,12 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     levels = baseline_levels(firm)
     world = World(firm, levels)
     policy = trained_policy(run, world)
-    if not isinstance(policy, LearnedLoop):
-        raise RuntimeError(f"{str(path)!r} holds no departments that recommend")
+    if not isinstance(policy, FirmPolicy):
+        raise RuntimeError(f"{str(path)!r} holds no departments")
     observer = Observer(world, levels, scaling_of(firm, settings))
-    members = [role for role in roles(world, observer, policies_of(firm, settings)) if role.name in trained]
-    start = LearnedLoop(world, observer, members, {role.name: role.first_snapshot(settings.seed) for role in members})
-    found = explain(world, policy, members, start=start, states=states, seed=seed)
+    first = [replace(member, seed=settings.seed).first_snapshot() for member in policy.members]
+    start = FirmPolicy(world, observer, first)
+    found = explain(world, policy, policy.members, start=start, states=states, seed=seed)
     return replace(found, pictures=draw(found, path))
 
 

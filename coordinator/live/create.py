@@ -26,7 +26,7 @@ from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.simulated import Simulated
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.files import write_atomically
-from departments.policies.loop import RECOMMENDATION
+from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import Firm, World, load_firm
 

@@ -17,7 +17,7 @@ from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.shadow import Canary, Play
 from coordinator.live.simulated import Simulated
 from departments import extensions
-from departments.policies.loop import RECOMMENDATION
+from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 
 _EXAMINATION = 12  # stream of chance of shadow runs

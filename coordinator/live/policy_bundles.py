@@ -20,8 +20,8 @@ from coordinator.schemes.setup import policies_of, scaling_of
 from coordinator.storage.policies import load_policy
 from departments import extensions
 from departments.named_policies import parse_policy
-from departments.policies.loop import RECOMMENDATION, Role, roles
-from departments.policies.policy import PolicyConfig, Snapshot
+from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec
 from departments.rules.closed_loop import Pair, Recommender
 from departments.rules.closed_loop_rules import single_offers
 from departments.rules.forecast import ForecastBaseStock
@@ -164,8 +164,8 @@ class PolicyBundles:
             configs = policies_of(firm, settings)
             if department not in configs:
                 raise ValueError(f"--policy {str(folder)!r} has no department {department!r}")
-            (role,) = roles(world, observer, {department: configs[department]})
-            found = self._loop_brief(role, snapshot, observer, label)
+            spec = DepartmentSpec.of(world, observer, department, configs[department])
+            found = self._loop_brief(spec, snapshot, observer, label)
         else:
             found = self._network_brief(snapshot, observer, base, label)
         NumpyPolicy(found)  # refuses what does not fit
@@ -202,24 +202,24 @@ class PolicyBundles:
         }
         return PolicyBundle(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
 
-    def _loop_brief(self, role: Role, snapshot: Snapshot, observer: Observer, label: str) -> PolicyBundle:
-        rows, parameters = list(role.rows), {"parameters": snapshot.parameters}
-        about = self._learned(role.config)
-        if role.recommends:
-            seen = self._stock_rows(rows) if role.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
-            scored = self._offers(single_offers(self.world, DEFAULT_WEIGHT if role.aware else 0.0))
+    def _loop_brief(self, spec: DepartmentSpec, snapshot: Snapshot, observer: Observer, label: str) -> PolicyBundle:
+        rows, parameters = list(spec.rows), {"parameters": snapshot.parameters}
+        about = self._learned(spec.policy)
+        if spec.recommends:
+            seen = self._stock_rows(rows) if spec.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
+            scored = self._offers(single_offers(self.world, DEFAULT_WEIGHT if spec.aware else 0.0))
             arrays = parameters | self._scaling(observer, rows) | seen | scored
-            return PolicyBundle(self._about(role.name, LOOP_OFFERS, label, **about, slots=role.head.slots), arrays)
-        (point,), products = role.points, len(self.firm.products)
+            return PolicyBundle(self._about(spec.name, LOOP_OFFERS, label, **about, slots=spec.head.slots), arrays)
+        (point,), products = spec.points, len(self.firm.products)
         asked = [rows.index(observer.told_at("asked") + point * products + k) for k in range(products)]
         arrays = {
             "asked": np.array(asked),
             "spread": observer.spread.view(-1, products)[point].double().numpy(),
-            "unit": self._unit(role.config, observer, point),
+            "unit": self._unit(spec.policy, observer, point),
             **ForecastBaseStock("forecast-base-stock", self.firm).arrays(point),
             **self._scaling(observer, rows),
         }
-        return PolicyBundle(self._about(role.name, LOOP_NETWORK, label, **about), arrays | parameters)
+        return PolicyBundle(self._about(spec.name, LOOP_NETWORK, label, **about), arrays | parameters)
 
 
 def benchmarks(firm: Firm) -> Mapping[str, PolicyBundle]:

@@ -37,7 +37,7 @@ from coordinator.report.page import (
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of, to_json
 from coordinator.schemes.registry import scheme_of
-from departments.policies.loop import JOINT, RECOMMENDATION
+from departments.policies.policy import JOINT, RECOMMENDATION
 from environment import Firm
 
 Rows = Sequence[Mapping[str, str]]

@@ -11,7 +11,6 @@ from coordinator.learning.iterations import Training
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import TrainingSetup
 from departments.numerics.native import why_not
-from departments.play.compiled_rollouts import acts_natively
 from environment.toolchain import compiler_version, processor
 
 Engine = Mapping[str, str]
@@ -56,6 +55,6 @@ def _why_none_learns_compiled(plan: TrainingSetup) -> str | None:
         return "the settings say so (compiled: false)"
     if not plan.compiles:
         return "neither departments with memory nor other devices than the processor are compiled for"
-    if not any(acts_natively(spec.first_snapshot(), spec.shapes) for spec in specs):
+    if not any(spec.native for spec in specs):
         return "only perceptrons with relu are compiled"
     return why_not()

@@ -171,8 +171,8 @@ class HotSwap:
             rule = rule.replenisher
         if isinstance(rule, ForecastBaseStock) and rule.smoothing == DEFAULT_SMOOTHING:
             return first  # what a residual policy with memory adds to
-        if spec.role is not None or not (isinstance(rule, BaseStock) and rule.always_local):
-            allowed = "forecast-base-stock" if spec.role else "base-stock:..., decomposition-aggregation"
+        if (shapes := spec.shapes) is None or not (isinstance(rule, BaseStock) and rule.always_local):
+            allowed = "forecast-base-stock" if shapes is None else "base-stock:..., decomposition-aggregation"
             raise ValueError(
                 f"--policy {text!r} cannot be followed in training, where a rule must be what a policy can learn on "
                 f"from: {allowed}, or a run"
@@ -181,7 +181,7 @@ class HotSwap:
         base = _base(self._run, firm)
         observer = Observer(World(firm, baseline_levels(firm)), base)
         unit = observer.spread.view(len(firm.names), -1)[point]
-        layers, _ = spec.shapes.split(parameters)
+        layers, _ = shapes.split(parameters)
         layers[-1][1].copy_(torch.as_tensor(rule.levels[point] - base[point]) / unit)
         return Snapshot(name, 0, first.config, parameters.numpy())
 

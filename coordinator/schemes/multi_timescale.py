@@ -21,8 +21,7 @@ from coordinator.schemes.base import SchemeSpec
 from coordinator.schemes.simultaneous import Simultaneous
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import FAST, SLOW, StepLaw
-from departments.policies.loop import JOINT, RECOMMENDATION
-from departments.policies.policy import PolicyConfig
+from departments.policies.policy import JOINT, RECOMMENDATION, PolicyConfig
 from environment import Firm
 
 _UNUSED = {

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import ValueFunction
 from coordinator.learning.settings import Settings
+from coordinator.schemes.base import SchemeSpec
 from coordinator.schemes.registry import default_scheme, scheme_of
 from coordinator.workers.group import WorkerFactories
 from coordinator.workers.rollout_worker import RolloutWorker
-from coordinator.workers.rollout_worker_loop import LoopRolloutWorker, LoopWorld
-from departments.department import Department, DepartmentSpec
+from departments.department import Department
 from departments.numerics.graph import Graph
-from departments.numerics.networks import Shapes
+from departments.play.payment import CostShares, OwnIndicators, Payment, Profit
+from departments.play.rollout import critic_features
 from departments.play.tuning import quiet, tuned_base_stock
-from departments.policies.joint import widest_observation
-from departments.policies.loop import JOINT, RECOMMENDATION, critic_features
-from departments.policies.policy import PolicyConfig, Snapshot, point_of, policy_shapes
+from departments.policies.policy import JOINT, RECOMMENDATION, PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
@@ -42,7 +42,7 @@ class TrainingSetup:
     @property
     def compiles(self) -> bool:
         """Whether departments learn and roll out in C++ where the machine has a compiler."""
-        return any(c.compiled and c.device == "cpu" and c.role is None for c in self.specs.values())
+        return any(c.compiled and c.device == "cpu" and not c.closed_loop for c in self.specs.values())
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: base-stock at the levels of the plan, or at random."""
@@ -92,7 +92,7 @@ def setup_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = 
         )
     if settings.train_periods is not None:
         firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})
-    plan = _loop_plan(firm, settings) if spec.needs_customers else _network_plan(firm, settings, base)
+    plan = _plan(firm, settings, spec, base)
     if unknown := sorted(set(settings.departments) - set(plan.specs)):
         known = ", ".join(plan.specs)
         raise ValueError(
@@ -106,107 +106,64 @@ def policies_of(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
     return scheme_of(settings.scheme).departments(firm, settings)
 
 
-def _network_plan(firm: Firm, settings: Settings, base: NDArray[np.float64] | None) -> TrainingSetup:
-    """One replenishment department per stock point, or one for all, without memory: the schemes of [I]."""
-    network, levels = Network.of(firm), baseline_levels(firm)
-    world = World(firm, levels, device=settings.device)
-    base = levels if base is None else base
-    observer = Observer(world, base, scaling_of(firm, settings))
-    spec, policies = scheme_of(settings.scheme), policies_of(firm, settings)
-    owner = spec.owners(network)
-    weights = np.concatenate(
-        (spec.weights(network), np.ones((1, len(firm.names)), dtype=np.float32))
-    )  # the whole firm's: all costs
-    # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
-    unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)
-    graph = None
-    if spec.attention or settings.critic.graph is not None:
-        graph = Graph.of(observer, observer.size)
-    width = widest_observation(observer, policies, firm.names)
-    specs = {
-        name: DepartmentSpec(
-            name=name,
-            point=point_of(name, firm.names),
-            policy=policy,
-            ppo=settings.ppo_of(name),
-            shapes=policy_shapes(observer, policy, point_of(name, firm.names), world.products),
-            width=width,
-            seed=settings.seed * 1_000 + point_of(owner.get(name, name), firm.names),
-            device=settings.device,
-            compiled=settings.compiled,
-        )
-        for name, policy in policies.items()
-    }
-    values = functools.partial(
-        ValueFunction,
-        observer.size,
-        len(specs),
-        settings.critic,
-        settings.device,
-        graph=graph,
-        time_through=network.time_through(),
-        compiled=settings.compiled,
-    )
-    factories = WorkerFactories(
-        departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
-        critic=functools.partial(Critic, values, settings.seed),
-        environment=functools.partial(
-            RolloutWorker,
-            firm,
-            levels,
-            base,
-            weights / np.float32(unit),
-            scaling_of(firm, settings),
-            values,
-            settings.device,
-            settings.compiled,
-        ),
-    )
-    streams = {name: number for number, name in enumerate(specs)}
-    return TrainingSetup(firm, network, specs, factories, owner, streams)
-
-
-def _loop_plan(firm: Firm, settings: Settings) -> TrainingSetup:
-    """Replenishment departments and a recommendation department, with memory and timescales: the schemes of [M]."""
-    if RECOMMENDATION in firm.names or JOINT in firm.names:
+def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.float64] | None) -> TrainingSetup:
+    """The departments that the scheme asks for, who pays them, and their critic."""
+    if scheme.needs_customers and (RECOMMENDATION in firm.names or JOINT in firm.names):
         raise ValueError(
             f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point"
         )
-    network, levels = Network.of(firm), baseline_levels(firm)
-    spec, policies = scheme_of(settings.scheme), policies_of(firm, settings)
-    build = functools.partial(LoopWorld.of, firm, levels, policies, scaling_of(firm, settings), settings.device)
-    loop = build()
+    network, levels, scaling = Network.of(firm), baseline_levels(firm), scaling_of(firm, settings)
+    base = levels if base is None else base
+    observer = Observer(World(firm, levels, device=settings.device), base, scaling)
+    owner, where = scheme.owners(network), (settings.device, settings.compiled)
     specs = {
-        role.name: DepartmentSpec(
-            name=role.name,
-            point=number,
-            policy=role.config,
-            ppo=settings.ppo_of(role.name),
-            shapes=Shapes(0, (), 0),
-            width=0,
-            seed=settings.seed * 1_000 + number,
+        name: DepartmentSpec.of(
+            observer.world,
+            observer,
+            name,
+            policy,
+            seed=settings.seed * 1_000 + point_of(owner.get(name, name), firm.names),
+            ppo=settings.ppo_of(name),
+            law=scheme.law(settings, name),
             device=settings.device,
-            role=role,
-            law=spec.law(settings, role.name),
+            compiled=settings.compiled,
         )
-        for number, role in enumerate(loop.roles)
+        for name, policy in policies_of(firm, settings).items()
     }
-    streams = {name: number if spec.own_indicators else 0 for number, name in enumerate(specs)}
+    alone = scheme.own_indicators or not scheme.needs_customers
+    streams = {name: number if alone else 0 for number, name in enumerate(specs)}
+    attends = scheme.attention or settings.critic.graph is not None
     values = functools.partial(
         ValueFunction,
-        critic_features(loop.world, loop.observer),
+        critic_features(observer, list(specs.values())),
         max(streams.values()) + 1,
         settings.critic,
         settings.device,
-        terminated=True,
+        terminated=scheme.needs_customers,
+        graph=Graph.of(observer, observer.size) if attends else None,
+        time_through=network.time_through(),
         compiled=settings.compiled,
     )
+    payment = _payment(firm, settings, scheme, levels)
     factories = WorkerFactories(
         departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),
-        environment=functools.partial(LoopRolloutWorker, build, spec.weights(network), spec.own_indicators, values),
+        environment=functools.partial(RolloutWorker, firm, levels, base, scaling, payment, values, *where),
     )
-    return TrainingSetup(firm, network, specs, factories, {}, streams)
+    return TrainingSetup(firm, network, specs, factories, owner, streams)
+
+
+def _payment(
+    firm: Firm, settings: Settings, scheme: SchemeSpec, levels: NDArray[np.float64]
+) -> Callable[[World], Payment]:
+    """Who is paid by what."""
+    weights = scheme.weights(Network.of(firm))
+    if scheme.needs_customers:
+        return functools.partial(OwnIndicators, weights) if scheme.own_indicators else Profit
+    # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
+    unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)
+    everything = np.ones((1, len(firm.names)), dtype=np.float32)  # what the one department of a whole firm pays
+    return functools.partial(CostShares, np.concatenate((weights, everything)) / np.float32(unit))
 
 
 def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:

@@ -5,8 +5,8 @@ It is stateless between calls but for the snapshots it was sent, so a restarted 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,71 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.critic.value_function import ValueFunction, Values
-from departments.learning.pathwise import descend
+from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import SHARD, run_costs
+from departments.play.gradients import descend
+from departments.play.payment import Payment
 from departments.play.rollout import rollout
-from departments.policies.joint import JointPolicy, MessagePolicy
-from departments.policies.policy import Snapshot, point_of
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import Snapshot
+from departments.policies.spec import point_of
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 
 Array = NDArray[np.float32]
 Message = Callable[..., Any]
-Shard = tuple[Sequence[tuple[Tensor, ...]], Tensor, Tensor]  # slices, features [T + 1, G, E], reward [T, A, E]
 
 
-class EnvironmentWorker(ABC):
-    """What every environment worker does, whatever its world: it holds snapshots and gives shards with advantages."""
+class RolloutWorker:
+    """Holds snapshots, and gives shards with advantages, gradients and costs of evaluation episodes."""
 
-    def __init__(self, values: Callable[[], ValueFunction]) -> None:
-        """Without snapshots; `values` makes the critic's value function."""
+    def __init__(
+        self,
+        firm: Firm,
+        levels: NDArray[np.float64],
+        base: NDArray[np.float64],
+        scaling: Scaling,
+        payment: Callable[[World], Payment],
+        values: Callable[[], ValueFunction],
+        device: str = "cpu",
+        compiled: bool = True,
+    ) -> None:
+        """Build the world; without snapshots.
+
+        Args:
+            firm: a checked firm.
+            levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
+            base: [N, K] the base-stock levels that residual policies start from.
+            scaling: of observations.
+            payment: makes what pays the departments.
+            values: makes the critic's value function.
+            device: where the world lives.
+            compiled: whether rollouts happen in the compiled world where that can be.
+        """
         self._values = values()
         self._snapshots: dict[str, Snapshot] = {}
+        self._world = World(firm, levels, device=device)
+        self._observer = Observer(self._world, base, scaling)
+        self._payment = payment(self._world)
+        self._reason = "the settings say so (compiled: false)"
+        self._compiled = self._compile() if compiled else None
+
+    def _compile(self) -> CompiledRollouts | None:
+        try:
+            return CompiledRollouts(self._world, self._observer)
+        except NotCompiledError as error:
+            self._reason = str(error)
+            return None  # the same, period by period
+
+    def why_not_compiled(self) -> str | None:
+        """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""
+        if self._compiled is None:
+            return self._reason
+        return None if self._compiled.fits(list(self._snapshots.values())) else "only perceptrons with relu act in C++"
+
+    def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
+        return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Take over new policies of some departments."""
@@ -63,8 +107,8 @@ class EnvironmentWorker(ABC):
             news: policies to take over first, as by `publish`.
 
         Returns:
-            For each learning department (observation [T, F, E], action [T, K, E], log_prob [T, E], advantage [T, E]),
-            then the critic's lesson, see `ValueFunction.advantages`.
+            For each learning department the fields of its `Slice` and its advantage [T, E], then the critic's lesson,
+            see `ValueFunction.advantages`.
         """
         self.publish(*news)
         slices, features, reward = self._play(learning, copies, seed, message)
@@ -79,81 +123,21 @@ class EnvironmentWorker(ABC):
         """What departments are paid in the shard that `rollout` would play, [T, A, E]."""
         return as_array(self._play(learning, copies, seed, message)[2])
 
-    def why_not_compiled(self) -> str | None:
-        """Why the world runs in PyTorch, where it does."""
-        return "firms with customers who choose are played in PyTorch"
-
-    @abstractmethod
-    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
-        """One training episode per copy."""
-
-
-class RolloutWorker(EnvironmentWorker):
-    """Runs the world for the learners."""
-
-    def __init__(
-        self,
-        firm: Firm,
-        levels: NDArray[np.float64],
-        base: NDArray[np.float64],
-        reward_weights: Array,
-        scaling: Scaling,
-        values: Callable[[], ValueFunction],
-        device: str = "cpu",
-        compiled: bool = True,
-    ) -> None:
-        """Build the world.
-
-        Args:
-            firm: a checked firm.
-            levels: [N, K] the benchmark's base-stock levels, the stock that episodes start with.
-            base: [N, K] the base-stock levels that residual policies start from.
-            reward_weights: [N + 1, N] what each department pays of the costs of the stock points, the last row being
-                that of the whole firm's: reward = -weights @ cost.
-            scaling: of observations.
-            values: makes the critic's value function.
-            device: where the world lives.
-            compiled: whether rollouts happen in the compiled world where that can be.
-        """
-        super().__init__(values)
-        self._world = World(firm, levels, device=device)
-        self._observer = Observer(self._world, base, scaling)
-        self._weights = torch.as_tensor(reward_weights, device=self._world.device)
-        self._reason = "the settings say so (compiled: false)"
-        self._compiled = self._compile() if compiled else None
-
-    def _compile(self) -> CompiledRollouts | None:
-        try:
-            return CompiledRollouts(self._world, self._observer)
-        except NotCompiledError as error:
-            self._reason = str(error)
-            return None  # the same, period by period
-
-    def why_not_compiled(self) -> str | None:
-        """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""
-        if self._compiled is None:
-            return self._reason
-        return None if self._compiled.fits(list(self._snapshots.values())) else "only perceptrons with relu act in C++"
-
-    def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
-        return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
-
-    def _play(self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None) -> Shard:
-        snapshots, names = list(self._snapshots.values()), self._world.firm.names
-        compiled = self._compiled_for(snapshots)
-        actor = None
+    def _play(
+        self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None
+    ) -> tuple[list[Slice], Tensor, Tensor]:
+        """Slices, features [T + 1, G, E] and rewards [T, A, E] of one training episode per copy."""
+        world, snapshots = self._world, list(self._snapshots.values())
+        compiled, ask = self._compiled_for(snapshots), None
         if message is not None:
-            periods = self._world.firm.periods.train
+            ask = partial(self._ask, message)
             for name in self._snapshots:
-                message(name, "begin", tuple(seed), periods, copies, name in learning, compiled is not None)
-            configs = {snapshot.department: snapshot.config for snapshot in snapshots}
-            actor = MessagePolicy(self._world, self._observer, configs, lambda seen: self._ask(message, seen))
-        stage = self._world, self._observer, snapshots, learning
-        result = rollout(*stage, copies=copies, seed=seed, actor=actor, compiled=compiled)
-        weights = self._weights[[point_of(name, names) for name in learning]]
-        periods, points, _ = result.cost.shape
-        reward = -torch.matmul(weights, result.cost.view(periods, points, -1))
-        return result.slices, result.features, reward
+                in_words = tuple(seed), world.firm.periods.train, copies, name in learning, compiled is not None
+                message(name, "begin", *in_words)
+        stage = world, self._observer, snapshots, learning, self._payment.account
+        result = rollout(*stage, copies=copies, seed=seed, ask=ask, compiled=compiled)
+        numbers = [point_of(name, world.firm.names) for name in learning]
+        return result.slices, result.features, self._payment.reward(numbers, result.account)
 
     def start(self, copies: int) -> list[Array]:
         """A state in which a stretch of `descend` can begin."""
@@ -190,7 +174,7 @@ class RolloutWorker(EnvironmentWorker):
         """
         snapshots = self._snapshots | {snapshot.department: snapshot for snapshot in candidates}
         everyone = list(snapshots.values())
-        policy = JointPolicy(self._world, self._observer, everyone)
+        policy = FirmPolicy(self._world, self._observer, everyone)
         compiled = self._compiled_for(everyone)
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:

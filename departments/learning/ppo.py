@@ -1,4 +1,4 @@
-"""Proximal policy optimisation of one department's Gaussian policy.
+"""Proximal policy optimisation of one department's policy.
 
 Source: Schulman et al. (2017), Proximal policy optimization algorithms, eq. 7; [I] and [M] use it for every department.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Loops, loops_of
 from departments.numerics.networks import Activation
-from departments.numerics.passes import Evaluate, Pull, passes_of
+from departments.numerics.passes import Evaluate, Passes, Pull, passes_of, taped
 from environment.fields import Checked
 
 
@@ -36,9 +36,10 @@ class PPOConfig(Checked):
 class Slice(NamedTuple):
     """One department's own part of a rollout."""
 
-    observation: Tensor  # [T, F, E] scaled
-    action: Tensor  # [T, K, E] action units
+    observation: Tensor  # [T, recorded, E] scaled
+    action: Tensor  # [T, actions, E]
     log_prob: Tensor  # [T, E] under the policy that acted
+    memory: Tensor  # [T / L, remembered, E] before the first period of each chunk of L periods
 
 
 class UpdateStats(NamedTuple):
@@ -49,12 +50,6 @@ class UpdateStats(NamedTuple):
     entropy: float  # of the Gaussian, nats
     grad_norm: float  # before clipping, mean over minibatches
     learning_rate: float  # of this update
-
-
-def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log density of independent Gaussians summed over the last axis, [..., K] -> [...]."""
-    standard = (action - mean) * torch.exp(-log_std)
-    return (-0.5 * standard.square() - log_std).sum(-1) - 0.5 * math.log(2 * math.pi) * action.shape[-1]
 
 
 def gaussian_entropy(log_std: Tensor) -> Tensor:
@@ -69,7 +64,7 @@ def surrogate_weight(ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Ten
 
 
 def samples_first(value: Tensor) -> Tensor:
-    """[T, F, E] -> [T * E, F]: the one place where world order becomes learner order."""
+    """[T, F, E] -> [T * E, F]."""
     return value.transpose(1, 2).reshape(-1, value.shape[1])
 
 
@@ -86,38 +81,104 @@ def minibatches(count: int, size: int, epochs: int, generator: Generator) -> Ite
         yield from order.tensor_split(parts)
 
 
-def update_policy(
+class Learner(Protocol):
+    """What of a department matters for an update."""
+
+    @property
+    def ppo(self) -> PPOConfig:
+        """Settings."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it learns in C++ where the machine has a compiler."""
+
+    @property
+    def activation(self) -> Activation:
+        """Of its network."""
+
+    @property
+    def shapes(self) -> AnyShapes | None:
+        """Its network, if it is one from an observation to means of orders; None: see `log_prob`."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether its memory is learned through, so that it learns from sequences."""
+
+    def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities [L, B] of recorded sequences under parameters, and the mean entropy."""
+
+
+def update(
     parameters: Tensor,
     optimiser: Adam,
-    shapes: AnyShapes,
+    learner: Learner,
     batch: Slice,
     advantage: Tensor,
     *,
-    config: PPOConfig,
-    activation: Activation,
+    learning_rate: float,
     generator: Generator,
-    compiled: bool = True,
 ) -> UpdateStats:
     """Several epochs of minibatch PPO on the flat `parameters`, in place.
 
+    Perceptrons from an observation to orders learn in C++ or by hand, other networks by autograd. A gated memory starts
+    every chunk from the state it had in the rollout, an episode from zero; gradients run through a chunk. Everything
+    else learns from single periods.
+
     Args:
-        parameters: flat vector, see Shapes; must not require gradients.
+        parameters: flat vector; must not require gradients.
         optimiser: its Adam state, updated in place.
-        shapes: of the network.
-        batch: what this department saw and did.
+        learner: the department.
+        batch: what it saw and did.
         advantage: [T, E], any scale: it is normalised over the batch.
-        config: of the learner.
-        activation: of the network.
-        generator: shuffles the samples.
-        compiled: whether a perceptron learns in C++ where the machine has a compiler.
+        learning_rate: of this update.
+        generator: shuffles samples or chunks.
     """
-    observation, action = samples_first(batch.observation), samples_first(batch.action)
-    old_log_prob, advantage = batch.log_prob.reshape(-1), advantage.reshape(-1)
-    loops = loops_of(shapes, parameters, activation) if compiled else None
-    if loops is not None:
-        samples = (observation, action, old_log_prob, normalised(advantage))
-        return _improve_compiled(loops, optimiser, samples, config, generator)
-    network, log_std = passes_of(shapes, parameters, activation), parameters[-action.shape[1] :]
+    length, shapes = len(advantage) // len(batch.memory) if learner.gated else 1, learner.shapes
+    observation, action = sequences(batch.observation, length), sequences(batch.action, length)
+    # [T, E] -> [B], or [B, L] of sequences
+    old_log_prob, advantage = (
+        sequences(part.unsqueeze(1), length).squeeze(-1).T for part in (batch.log_prob, advantage)
+    )
+    if shapes is not None:
+        observation, action, old_log_prob, advantage = observation[0], action[0], old_log_prob[:, 0], advantage[:, 0]
+        loops = loops_of(shapes, parameters, learner.activation) if learner.compiled else None
+        if loops is not None:
+            samples = observation, action, old_log_prob, normalised(advantage)
+            return _improve_compiled(loops, optimiser, samples, learner.ppo, learning_rate, generator)
+        evaluate = _gaussian(passes_of(shapes, parameters, learner.activation), parameters, observation, action)
+    else:
+        memory = sequences(batch.memory, 1)[0] if learner.gated else observation.new_zeros(observation.shape[1], 0)
+
+        def of_sequences(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+            log_prob, entropy = learner.log_prob(flat, observation[:, index], memory[index], action[:, index])
+            return log_prob.T, entropy
+
+        evaluate = taped(parameters, of_sequences)
+    return improve(
+        parameters,
+        optimiser,
+        evaluate,
+        old_log_prob.contiguous(),
+        advantage.contiguous(),
+        config=learner.ppo,
+        learning_rate=learning_rate,
+        generator=generator,
+    )
+
+
+def sequences(value: Tensor, length: int) -> Tensor:
+    """[T, F, E] -> [L, T / L * E, F]: chunks of L periods side by side, periods first; of samples if L is 1.
+
+    This and `samples_first` are where world order becomes learner order.
+    """
+    periods, features, copies = value.shape
+    chunks = value.reshape(periods // length, length, features, copies).permute(1, 0, 3, 2)
+    return chunks.reshape(length, -1, features)
+
+
+def _gaussian(network: Passes, parameters: Tensor, observation: Tensor, action: Tensor) -> Evaluate:
+    """What `improve` asks for, of orders around the outputs of a network, [B, inputs] and [B, K]."""
+    log_std = parameters[-action.shape[1] :]
 
     def evaluate(index: Tensor) -> tuple[Tensor, Tensor, Pull]:
         scale = torch.exp(-log_std)
@@ -132,16 +193,7 @@ def update_policy(
         density = -0.5 * standard.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * len(log_std)
         return density, gaussian_entropy(log_std), pull
 
-    return improve(
-        parameters,
-        optimiser,
-        evaluate,
-        old_log_prob,
-        advantage,
-        config=config,
-        learning_rate=config.learning_rate,
-        generator=generator,
-    )
+    return evaluate
 
 
 def normalised(advantage: Tensor) -> Tensor:
@@ -154,16 +206,17 @@ def _improve_compiled(
     optimiser: Adam,
     samples: tuple[Tensor, Tensor, Tensor, Tensor],
     config: PPOConfig,
+    learning_rate: float,
     generator: Generator,
 ) -> UpdateStats:
     """`improve` by compiled loops; samples are observations, actions, old log probabilities, normalised advantages."""
     observation, *data = samples
     order, parts = shuffled(len(observation), config.minibatch, config.epochs, generator)
-    rates = config.learning_rate, config.max_grad_norm
+    rates = learning_rate, config.max_grad_norm
     bounds = config.clip_ratio, config.entropy_coef, config.target_kl
     told, steps = loops.improve_policy(optimiser, observation, order, parts, data, rates, bounds)
     kl, clipped, entropy, norm = told
-    return UpdateStats(kl, clipped / max(steps, 1), entropy, norm / max(steps, 1), config.learning_rate)
+    return UpdateStats(kl, clipped / max(steps, 1), entropy, norm / max(steps, 1), learning_rate)
 
 
 @torch.no_grad()

@@ -22,7 +22,6 @@ from departments.numerics.networks import (
     Layers,
     Parameters,
     Shapes,
-    StackedNetworks,
     forward,
     initial_parameters,
 )
@@ -193,29 +192,17 @@ class GraphShapes:
 AnyShapes: TypeAlias = Shapes | GraphShapes
 
 
-class _Alone:
-    """One department's network with the face of `StackedNetworks`."""
+class ActingGraph:
+    """One department's network in a rollout, with the face of `memory.ActingNetwork`; it remembers nothing."""
 
     def __init__(self, shapes: GraphShapes, flat: Tensor, activation: Activation) -> None:
+        """Take views of the parameters."""
         self._shapes, self._layers, self._activation = shapes, shapes.split(flat)[0], activation
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Outputs [1, outputs, E] of inputs [1, inputs, E]."""
-        return self._shapes.forward(self._layers, inputs[0].T, self._activation).T.unsqueeze(0)
+    def start(self, copies: int) -> Tensor:
+        """An empty memory, [0, E]."""
+        return self._layers[0][0].new_zeros(0, copies)
 
-
-def acting_networks(
-    parameters: list[Parameters | Tensor],
-    shapes: list[AnyShapes],
-    activation: Activation,
-    *,
-    width: int,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> StackedNetworks | _Alone:
-    """Networks of one kind ready to act, [D, width, E] -> [D, outputs, E]; one with graph attention stands alone."""
-    first = shapes[0]
-    if isinstance(first, GraphShapes):
-        return _Alone(first, torch.as_tensor(parameters[0], device=device, dtype=dtype), activation)
-    plain = [shape for shape in shapes if isinstance(shape, Shapes)]
-    return StackedNetworks(parameters, plain, activation, width=width, device=device, dtype=dtype)
+    def __call__(self, observation: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs [outputs, E] of an observation [F, E], the observation, and the memory."""
+        return self._shapes.forward(self._layers, observation.T, self._activation).T, observation, memory

@@ -37,41 +37,38 @@ class Head:
         """Length of an action: orders, then the chosen place of each slot, segment by segment."""
         return self.orders + self.segments * self.slots
 
-    def noise(self, periods: int, copies: int, generator: torch.Generator) -> Tensor:
+    def noise(
+        self, periods: int, copies: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices."""
         size = (periods, self.orders + self.segments * (self.products + self.slots), copies)
-        noise = torch.empty(size, device=generator.device)
+        noise = torch.empty(size, device=generator.device, dtype=dtype)
         if self.orders:
             noise[:, : self.orders].normal_(generator=generator)
         if self.segments:
             noise[:, self.orders :].exponential_(generator=generator).log_().neg_()
         return noise
 
-    def act(self, output: Tensor, log_std: Tensor, mask: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Actions and their log probabilities from outputs.
+    def act(self, output: Tensor, mask: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Actions from outputs, and how probable the choices among them were.
 
         Args:
             output: [outputs, E].
-            log_std: [orders].
             mask: [segments, products, 1] which products may be recommended.
-            noise: [noise, E] of one period; None: the mean order and the most probable choices.
+            noise: [noise, E] of one period, added to mean orders and logits; None: the mean order and the most
+                probable choices.
 
         Returns:
-            [actions, E] and [E].
+            [actions, E], and the log probability of the choices [E] if there are any.
         """
-        mean = output[: self.orders]
-        action, log_prob = mean, output.new_zeros(output.shape[-1])
-        if noise is not None and self.orders:
-            standard = noise[: self.orders]
-            action = mean + standard * log_std.exp()[:, None]
-            log_prob = gaussian_log_density(standard.T, log_std)
+        action = output[: self.orders] if noise is None else output[: self.orders] + noise[: self.orders]
         if not self.segments:
-            return action, log_prob
+            return action, None
         logits = self._logits(output[self.orders :].T, mask)  # [E, segments, K + slots]
         keys = logits if noise is None else logits + noise[self.orders :].T.reshape(logits.shape)
         chosen = keys.topk(self.slots, dim=-1).indices  # [E, segments, slots], in the order they were drawn
-        log_prob = log_prob + ranked_log_prob(logits, chosen)
-        return torch.cat((action, chosen.reshape(len(chosen), -1).T.to(output.dtype))), log_prob
+        whole = torch.cat((action, chosen.reshape(len(chosen), -1).T.to(output.dtype)))
+        return whole, ranked_log_prob(logits, chosen)
 
     def log_prob(self, output: Tensor, log_std: Tensor, mask: Tensor | None, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities [...] of recorded actions [..., actions] under outputs [..., outputs], and mean entropy."""

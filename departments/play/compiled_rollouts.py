@@ -1,7 +1,7 @@
 """Rollouts, evaluations and gradients in the compiled world: networks and world in C++, all periods in one call.
 
 The same as `rollout` period by period, to the bit where `native.Loops` gives the networks' outputs; PyTorch
-rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `pathwise`.
+rounds them otherwise, which now and then sets an order apart by a unit. Gradients are those of `gradients`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from departments.learning.pathwise import Descent, worth_of_a_unit
-from departments.numerics.graph import AnyShapes
 from departments.numerics.native import Actors, actors
 from departments.numerics.networks import Shapes
-from departments.policies.policy import Snapshot, is_idle, point_of, policy_shapes
+from departments.play.gradients import Descent, worth_of_a_unit
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import NetworkControl, Recording
 from environment.observation import Observer
 
 _LONGEST = 1_000  # as `CompiledWorld` counts; ten seconds of compiling, the first time
-
-
-def acts_natively(snapshot: Snapshot, shapes: AnyShapes) -> bool:
-    """Whether a network is one of those that act in C++."""
-    return isinstance(shapes, Shapes) and snapshot.config.activation == "relu"
 
 
 class CompiledRollouts:
@@ -41,17 +36,16 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
-        self.play([], {}, world.draw(1, 1, world.generator(0)))
+        self.record([], {}, world.draw(1, 1, world.generator(0)))
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""
-        return all(acts_natively(snapshot, self._shapes(snapshot)) for snapshot in snapshots)
+        return all(self._spec(snapshot).native for snapshot in snapshots)
 
-    def _shapes(self, snapshot: Snapshot) -> AnyShapes:
-        point = point_of(snapshot.department, self._world.firm.names)
-        return policy_shapes(self._observer, snapshot.config, point, self._world.products)
+    def _spec(self, snapshot: Snapshot) -> DepartmentSpec:
+        return DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
 
-    def play(
+    def record(
         self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
     ) -> tuple[Recording, dict[str, Tensor]]:
         """The periods of `chance`, from where episodes start.
@@ -76,7 +70,7 @@ class CompiledRollouts:
         unit_bound: float = math.inf,
         others: Sequence[Snapshot] = (),
     ) -> Descent:
-        """See `departments.learning.pathwise.descend`, whose gradients these are up to rounding."""
+        """See `departments.play.gradients.descend`, whose gradients these are up to rounding."""
         looking, _, together = self._looking([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
@@ -106,14 +100,12 @@ class CompiledRollouts:
         together, place, unit, residual, added = actors(), list[int](), list[Tensor](), list[bool](), list[Tensor]()
         where: dict[str, slice] = {}
         for snapshot in snapshots:
-            name, shapes = snapshot.department, self._shapes(snapshot)
-            matters = name in noise or name in learn
-            if not isinstance(shapes, Shapes) or (not matters and is_idle(snapshot, shapes)):
+            name, spec = snapshot.department, self._spec(snapshot)
+            shapes, matters = spec.shapes, name in noise or name in learn
+            if not isinstance(shapes, Shapes) or (not matters and spec.is_rule(snapshot)):
                 continue
-            point = point_of(name, world.firm.names)
-            rows = observer.rows(snapshot.config.observation, point)
-            together.add(shapes, torch.tensor(snapshot.parameters), rows, bool(learn))
-            first = 0 if point == world.points else point * world.products
+            together.add(shapes, torch.tensor(snapshot.parameters), spec.rows, bool(learn))
+            first = spec.points[0] * world.products
             own = range(first, first + shapes.outputs)
             where[name] = slice(len(place), len(place) + len(own))
             place += own

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from departments.decisions import Decision, Memory
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.policies.joint import JointPolicy
-from departments.policies.policy import Snapshot, point_of, policy_shapes
-from environment import Exogenous, State, World
+from departments.play.stepping import Step, play
+from departments.policies.firm_policy import Ask, FirmPolicy
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
+from environment import Exogenous, Feedback, State, World
 from environment.observation import Observer
-from environment.world import seeded_generator
+
+_CHUNK = 20  # longest sequence that a memory learns through, periods
 
 
 class Rollout(NamedTuple):
     """T periods of E copies."""
 
     slices: list[Slice]  # one per learning department: its own observations and actions only
-    cost: Tensor  # [T, N, E] money per stock point
-    features: Tensor  # [T + 1, G, E] global features, for the critic alone
+    account: Tensor  # [T, B, E] money, what departments are paid by: cost per stock point, unless something else is
+    features: Tensor  # [T + 1, G, E] for the critic alone
 
 
-class Actor(Protocol):
-    """Whatever acts for the whole firm: snapshots stacked, or departments by message."""
-
-    def act(self, state: State, features: Tensor, exploration: dict[int, Tensor]) -> Tensor:
-        """See JointPolicy.act."""
+def chunk_length(periods: int) -> int:
+    """The longest divisor of an episode up to 20 periods: what a memory learns through."""
+    return max(length for length in range(1, min(_CHUNK, periods) + 1) if periods % length == 0)
 
 
-def exploration_noise(
-    point: int, log_std: Tensor, periods: int, copies: int, seed: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """A department's own exploration, drawn from its own stream: scaled noise [T, K, E] and its log density [T, E]."""
-    generator = seeded_generator(log_std.device, *seed, point)
-    size = (periods, len(log_std), copies)
-    noise = torch.randn(size, generator=generator, device=log_std.device, dtype=log_std.dtype)
-    log_prob = (-0.5 * noise.square() - log_std[:, None]).sum(1) - 0.5 * math.log(2 * math.pi) * len(log_std)
-    return noise * log_std[:, None].exp(), log_prob
+def critic_features(observer: Observer, departments: Sequence[DepartmentSpec]) -> int:
+    """How much the critic sees: all features; in a closed loop the hidden traffic regimes, and the time left, too."""
+    closed_loop = any(department.closed_loop for department in departments)
+    return int(observer.size) + (len(observer.world.chosen().names) + 1 if closed_loop else 0)
+
+
+def cost_of(step: Step, last: bool) -> Tensor:
+    """Cost per stock point, [N, E] money."""
+    return step.outcome.cost
 
 
 @torch.inference_mode()
@@ -50,10 +51,11 @@ def rollout(
     observer: Observer,
     snapshots: Sequence[Snapshot],
     learning: Sequence[str],
+    account: Callable[[Step, bool], Tensor] = cost_of,
     *,
     copies: int,
     seed: Sequence[int],
-    actor: Actor | None = None,
+    ask: Ask | None = None,
     compiled: CompiledRollouts | None = None,
 ) -> Rollout:
     """One training episode per copy.
@@ -63,53 +65,83 @@ def rollout(
         observer: of that world.
         snapshots: of all departments.
         learning: the departments that explore and are recorded; the others act on their mean.
+        account: what of a step, which may be the last one, is kept to pay departments by, [B, E].
         copies: E.
         seed: names this rollout's random streams; the result depends on nothing else.
-        actor: who acts; by default the snapshots, stacked.
+        ask: asks departments that act for themselves; by default the snapshots act.
         compiled: of that world and observer; where all the networks fit, everything happens there.
     """
     periods = world.firm.periods.train
-    points = [point_of(name, world.firm.names) for name in learning]
-    of = {snapshot.department: snapshot for snapshot in snapshots}
-    rows = [observer.rows(of[name].config.observation, point) for name, point in zip(learning, points, strict=True)]
-    drawn = []
-    for name, point in zip(learning, points, strict=True):
-        shapes = policy_shapes(observer, of[name].config, point, world.products)
-        log_std = shapes.split(torch.tensor(of[name].parameters, device=world.device, dtype=world.dtype))[1]
-        drawn.append(exploration_noise(point, log_std, periods, copies, seed))
-    chance = world.draw(periods, copies, world.generator(*seed))
-    if compiled is not None and actor is None and compiled.fits(snapshots):
-        by_name = {name: noise for name, (noise, _) in zip(learning, drawn, strict=True)}
-        seen, did = compiled.play(snapshots, by_name, chance)
-        features, cost, actions = seen.features, seen.cost, [did[name] for name in learning]
-    else:
-        acting = actor or JointPolicy(world, observer, snapshots, always=points)
-        by_point = {point: noise for point, (noise, _) in zip(points, drawn, strict=True)}
-        features, cost, actions = _period_by_period(world, observer, acting, by_point, chance)
-    slices = [
-        Slice(features[:-1, torch.tensor(own, device=world.device)], action, log_prob)
-        for own, action, (_, log_prob) in zip(rows, actions, drawn, strict=True)
-    ]
-    return Rollout(slices, cost, features)
+    specs = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
+    flats = {s.department: torch.tensor(s.parameters, device=world.device, dtype=world.dtype) for s in snapshots}
+    drawn = {name: specs[name].exploration(flats[name], periods, copies, seed) for name in learning}
+    noise = {name: added for name, (added, _) in drawn.items()}
+    chance = world.draw(periods, copies, world.generator(*seed, *[0] * any(s.closed_loop for s in specs.values())))
+    if compiled is not None and ask is None and compiled.fits(snapshots):
+        seen, did = compiled.record(snapshots, noise, chance)
+        rows = {name: torch.tensor(specs[name].rows, device=world.device) for name in learning}
+        empty = seen.features.new_empty(periods // chunk_length(periods), 0, copies)
+        slices = [Slice(seen.features[:-1, rows[name]], did[name], drawn[name][1], empty) for name in learning]
+        return Rollout(slices, seen.cost, seen.features)
+    policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask)
+    recording = _Recording(policy, observer, list(specs.values()), noise, chance)
+    for name, (_, log_prob) in drawn.items():
+        recording.slices[name].log_prob.copy_(log_prob)
+    accounts = []
+    for step in play(world, recording, chance):
+        accounts.append(account(step, step.period == periods - 1))
+    recording.close(step)
+    return Rollout([recording.slices[name] for name in learning], torch.stack(accounts), recording.features)
 
 
-def _period_by_period(
-    world: World, observer: Observer, acting: Actor, noise: dict[int, Tensor], chance: Exogenous
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Features [T + 1, G, E], cost [T, N, E], and the actions [T, K, E] of those who explore by `noise`."""
-    periods, copies = len(chance.demand), chance.demand.shape[-1]
-    state = world.reset(copies)
-    new = state.on_hand.new_empty
-    features = new(periods + 1, observer.size, copies)
-    cost = new(periods, world.points, copies)
-    actions = {point: new(scaled.shape) for point, scaled in noise.items()}
-    for t in range(periods):
-        features[t] = observer.all_features(state)
-        exploration = {point: scaled[t] for point, scaled in noise.items()}
-        order = world.feasible(acting.act(state, features[t], exploration))
-        for point, action in actions.items():
-            action[t] = exploration[point]
-        state, outcome = world.step(state, order, chance.at(t))
-        cost[t] = outcome.cost
-    features[periods] = observer.all_features(state)
-    return features, cost, list(actions.values())
+class _Recording:
+    """Plays departments, some of which explore, and keeps what these saw and did."""
+
+    def __init__(
+        self,
+        policy: FirmPolicy,
+        observer: Observer,
+        departments: Sequence[DepartmentSpec],
+        noise: Mapping[str, Tensor],
+        chance: Exogenous,
+    ) -> None:
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        new = observer.factor.new_empty
+        self._policy, self._observer, self._noise = policy, observer, noise
+        self._length = chunk_length(periods)
+        self.features = new(periods + 1, critic_features(observer, departments), copies)
+        hidden = self.features[:, observer.size :]
+        if hidden.shape[1]:
+            left = (periods - torch.arange(periods + 1.0, device=hidden.device)).clamp(max=_CHUNK) / _CHUNK
+            hidden[:-1, :-1] = 0.0 if chance.regime is None else chance.regime
+            hidden[-1, :-1] = 0.0
+            hidden[:, -1] = left[:, None]
+        self.slices = {
+            department.name: Slice(
+                new(periods, department.recorded, copies),
+                new(periods, department.head.actions, copies),
+                new(periods, copies),
+                new(periods // self._length, department.remembered, copies),
+            )
+            for department in departments
+            if department.name in noise
+        }
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Let the departments act."""
+        features = self.features[period, : self._observer.size]
+        features.copy_(self._observer.all_features(state, feedback, period))
+        noise = {name: drawn[period] for name, drawn in self._noise.items()}
+        decision, acts = self._policy.act(world, state, feedback, features, period, memory, noise)
+        for name, kept in self.slices.items():
+            kept.observation[period], kept.action[period] = acts[name].recorded, acts[name].action
+            if (log_prob := acts[name].choice_log_prob) is not None:
+                kept.log_prob[period] += log_prob
+            if period % self._length == 0:
+                kept.memory[period // self._length] = 0.0 if memory is None else memory[name]
+        return decision
+
+    def close(self, last: Step) -> None:
+        """See where the last period led."""
+        after = self._observer.all_features(last.after, last.feedback, last.period + 1)
+        self.features[-1, : self._observer.size] = after

@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from departments.department import Department, DepartmentSpec
+from departments.department import Department
 from departments.learning.ppo import PPOConfig
 from departments.play.rollout import rollout
-from departments.policies.policy import PolicyConfig, Snapshot, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec
 from tests.small_firms import fresh, stirred, tree, world_of
 
 
 def _department(point=1, **ppo):
     world, observer = world_of(tree())
     config = PolicyConfig(hidden=(8,), observation="downstream")
-    shapes = policy_shapes(observer, config, point, world.products)
-    name = world.firm.names[point]
-    return Department(DepartmentSpec(name, point, config, PPOConfig(minibatch=16, **ppo), shapes, width=3, seed=5))
+    learning = {"ppo": PPOConfig(minibatch=16, **ppo), "seed": 5}
+    return Department(DepartmentSpec.of(world, observer, world.firm.names[point], config, **learning))
 
 
 def _parts(seed=0, copies=4, shards=2):

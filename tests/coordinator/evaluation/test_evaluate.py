@@ -7,7 +7,7 @@ from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from environment import parse_firm
 from tests.small_firms import fresh, pair, stirred, tree, world_of
 from tests.small_runs import settings
@@ -68,7 +68,7 @@ def test_the_policies_of_a_run_folder_are_evaluated_as_they_were_kept(tmp_path):
     for snapshot in snapshots:
         run.save_snapshot(snapshot, {})
     told = evaluate(firm, [str(tmp_path / "run")], episodes=200, seed=2)
-    policy = JointPolicy(world, observer, snapshots)
+    policy = FirmPolicy(world, observer, snapshots)
     direct = [run_episodes(world, policy, chance).cost for chance in shards(world, 200, 2, 0)]
     np.testing.assert_array_equal(told.results[str(tmp_path / "run")].cost, np.concatenate(direct))
 

@@ -15,8 +15,9 @@ from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.named_policies import parse_policy
-from departments.policies.loop import RECOMMENDATION, LearnedLoop, roles
-from departments.policies.policy import PolicyConfig, Snapshot
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec
 from departments.rules.closed_loop import Pair
 from tests.small_firms import pair, stirred, world_of
 from tests.small_markets import market
@@ -30,10 +31,10 @@ def by_hand(own, pipeline, order, heard, base=0.0):
     world, observer = world_of(market())
     configs = {name: PolicyConfig(observation="replenishment", form="plain", hidden=()) for name in POINTS}
     configs[RECOMMENDATION] = PolicyConfig(observation="recommendation", form="plain", hidden=())
-    members = roles(world, observer, configs)
-    snapshots = {}
+    members = [DepartmentSpec.of(world, observer, name, config) for name, config in configs.items()]
+    snapshots = []
     for role in members:
-        flat = role.first_snapshot(0).parameters
+        flat = role.first_snapshot().parameters
         seen, outputs = len(role.rows), role.head.outputs
         weight = np.zeros((outputs, seen), dtype=np.float32)
         for k in range(3):
@@ -46,8 +47,8 @@ def by_hand(own, pipeline, order, heard, base=0.0):
                 weight[k, seen - 8 + k] = heard
         flat[: weight.size] = weight.ravel()
         flat[weight.size : weight.size + outputs] = base
-        snapshots[role.name] = Snapshot(role.name, 0, role.config, flat)
-    return world, LearnedLoop(world, observer, members, snapshots), members
+        snapshots.append(Snapshot(role.name, 0, role.policy, flat))
+    return world, FirmPolicy(world, observer, snapshots), members
 
 
 def verdicts(found):

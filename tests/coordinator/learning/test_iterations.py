@@ -5,7 +5,7 @@ from coordinator.learning.iterations import paired_gain
 from coordinator.schemes.imarl import IMARL
 from coordinator.workers.group import LocalGroup, WorkerLostError
 from departments.play.episode import run_costs, shards
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import Snapshot
 from tests.small_firms import pair, stirred, tree, world_of
 from tests.small_runs import settings, training_of
@@ -76,7 +76,7 @@ def test_an_error_in_a_worker_is_not_mistaken_for_a_death():
 
 def _direct(firm, snapshots, episodes, stream):
     world, observer = world_of(firm)
-    policy = JointPolicy(world, observer, snapshots)
+    policy = FirmPolicy(world, observer, snapshots)
     return np.concatenate([run_costs(world, policy, chance).sum(0) for chance in shards(world, episodes, 0, stream)])
 
 

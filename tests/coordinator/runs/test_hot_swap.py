@@ -56,8 +56,8 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
     """Every rollout is simulated again, the swapped department ordering up to the rule's level."""
     seen, real = {}, coordinator.workers.rollout_worker.rollout
 
-    def spy(world, observer, snapshots, learning, **how):
-        result = real(world, observer, snapshots, learning, **how)
+    def spy(world, observer, snapshots, learning, account, **how):
+        result = real(world, observer, snapshots, learning, account, **how)
         seen[how["seed"]] = learning, how, result  # a department's first shards are played for the rewards, and again
         return result
 
@@ -83,7 +83,7 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
 
     same = []
     for learning, how, result in seen.values():
-        same.append(torch.allclose(again(learning, how), result.cost) if learning != ["warehouse"] else None)
+        same.append(torch.allclose(again(learning, how), result.account) if learning != ["warehouse"] else None)
     before, after = same[: 2 * 4], same[2 * 4 :]  # two shards an iteration
     assert len(after) == 2 * 4
     assert all(after), "from the next iteration on, in every rollout; and the warehouse gets no turn: a rule is held"

@@ -7,7 +7,7 @@ from coordinator.schemes.imarl import IMARL, IMARLSettings
 from coordinator.schemes.rewards import reward_weights
 from departments.learning.ppo import PPOConfig
 from departments.play.episode import run_costs
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Network, load_firm
 from tests.small_firms import pair, tree, world_of
@@ -104,7 +104,7 @@ def _shifted(snapshot, shift):
 def _cost(firm, snapshots, episodes=4096, seed=123):
     world, observer = world_of(firm)
     chance = world.draw(firm.periods.evaluate - 1, episodes, world.generator(seed, 17))
-    return run_costs(world, JointPolicy(world, observer, snapshots), chance).sum(0).double()
+    return run_costs(world, FirmPolicy(world, observer, snapshots), chance).sum(0).double()
 
 
 def test_every_policy_that_is_accepted_lowers_the_cost_on_episodes_of_its_own():

@@ -6,7 +6,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.schemes.pathwise import Pathwise
 from departments.learning.pathwise import PathwiseConfig
 from departments.play.episode import run_costs
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import load_firm
 from tests.small_firms import tree, world_of
@@ -68,7 +68,7 @@ def test_from_eight_units_off_the_newsvendor_optimum_is_found():
     chance = world.draw(firm.periods.evaluate - 1, 4096, world.generator(9, 17))
 
     def cost(snapshot):
-        return run_costs(world, JointPolicy(world, observer, [snapshot]), chance).sum(0).double()
+        return run_costs(world, FirmPolicy(world, observer, [snapshot]), chance).sum(0).double()
 
     gap = cost(scheme.best[name]) - cost(base)  # the benchmark is the optimum here
     error = float(gap.std()) / 64

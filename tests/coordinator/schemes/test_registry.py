@@ -9,7 +9,7 @@ import pytest
 from coordinator.experiments.options import config_file
 from coordinator.schemes.given_settings import kept_settings, part_used, settings_of, to_json
 from coordinator.schemes.registry import default_scheme, names, scheme_of, schemes_for
-from departments.policies.loop import RECOMMENDATION
+from departments.policies.policy import RECOMMENDATION
 from environment import load_firm
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,6 @@ def test_departments_are_set_up_from_their_own_settings_where_they_have_any():
     assert specs["retailer-2"].ppo.learning_rate == 0.5
     assert specs["warehouse"].shapes.inputs == 4
     assert specs["warehouse"].ppo.learning_rate == 0.01
-    assert {spec.width for spec in specs.values()} == {4}
 
 
 def test_rewards_are_counted_in_the_holding_cost_of_the_benchmarks_stock():

@@ -32,9 +32,10 @@ def test_one_agent_sees_all_positions_decides_all_orders_and_pays_all_costs():
     assert setup_of(firm, settings_of(scheme="sarl")).specs[FIRM].shapes.hidden == (256, 256)
     values = values_of(training.workers.critic.call("state"))
     shard = training.workers.environments[0].call("rollout", [FIRM], [0], values, 4, (0, 0, 0), None, returns=2)
-    (observation, action, log_prob, advantage), (features, target) = shard
+    (observation, action, log_prob, memory, advantage), (features, target) = shard
     assert observation.shape == action.shape == (12, 6, 4)
     assert log_prob.shape == advantage.shape == (12, 4)
+    assert memory.shape == (1, 0, 4)
     np.testing.assert_array_equal(samples_first(torch.tensor(observation)), features[:, :6])
     assert target.shape == (48, 1)
 
@@ -92,7 +93,7 @@ def test_a_stock_point_that_is_called_as_the_whole_firm_is_refused():
     }
     with pytest.raises(ValueError, match="rename the stock point"):
         setup_of(parse_firm(content), settings_of(scheme="sarl"))
-    assert setup_of(parse_firm(content), settings_of(scheme="marl")).specs[FIRM].point == 0
+    assert setup_of(parse_firm(content), settings_of(scheme="marl")).specs[FIRM].points == (0,)
 
 
 def test_attention_asked_for_by_hand_in_a_policy_is_refused():

@@ -10,6 +10,7 @@ from coordinator.critic.value_function import CriticConfig, ValueFunction, value
 from coordinator.workers.rollout_worker import RolloutWorker
 from departments.learning.ppo import samples_first
 from departments.numerics.native import why_not
+from departments.play.payment import CostShares
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import baseline_levels
@@ -41,7 +42,7 @@ def _stage(compiled=True):
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
     levels = baseline_levels(firm)
     collector = RolloutWorker(
-        firm, levels, levels, WEIGHTS, "benchmark", partial(_function, observer), compiled=compiled
+        firm, levels, levels, "benchmark", partial(CostShares, WEIGHTS), partial(_function, observer), compiled=compiled
     )
     collector.publish(*snapshots)
     return world, observer, snapshots, collector
@@ -51,7 +52,7 @@ def test_a_department_is_paid_the_negative_weighted_cost_of_the_stock_points_in_
     world, observer, snapshots, collector = _stage(compiled=False)
     reward = collector.rewards(["west", "depot"], 4, (3, 1))
     direct = rollout(world, observer, snapshots, ["west", "depot"], copies=4, seed=(3, 1))
-    cost = direct.cost.numpy()
+    cost = direct.account.numpy()
     for place, row in enumerate([WEIGHTS[2], WEIGHTS[0]]):
         for t in range(len(cost)):
             expected = -sum(float(row[n]) * cost[t, n] for n in range(3))

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from departments.numerics.graph import Graph, GraphConfig, GraphShapes, graph_attention
-from departments.policies.policy import FIRM, PolicyConfig, policy_shapes
+from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from environment.observation import Observer
 from tests import oracles
 from tests.small_firms import pair, tree, world_of
@@ -59,7 +60,7 @@ def test_attention_is_that_of_torch_geometric(heads):
 def _firms_network(heads=2, hidden=(8,)):
     world, observer = world_of(tree(), "benchmark")
     config = PolicyConfig(observation="pipeline", hidden=hidden, graph=GraphConfig(layers=(4, 6), heads=heads))
-    return policy_shapes(observer, config, len(world.firm.names), 1), observer
+    return DepartmentSpec.of(world, observer, FIRM, config).shapes, observer
 
 
 def test_a_network_starts_as_the_constant_0_and_its_vector_holds_every_parameter_once():
@@ -101,7 +102,7 @@ def test_attention_in_a_department_of_one_stock_point_is_refused():
     world, observer = world_of(pair(), "benchmark")
     assert isinstance(observer, Observer)
     with pytest.raises(ValueError, match=r"policy\.graph"):
-        policy_shapes(observer, PolicyConfig(graph=GraphConfig()), 0, 1)
+        DepartmentSpec.of(world, observer, world.firm.names[0], PolicyConfig(graph=GraphConfig()))
     assert FIRM not in world.firm.names
 
 

@@ -17,7 +17,11 @@ def drawn(head, copies, seed=0, mask=None, output=None):
     if output is None:
         output = torch.randn(head.outputs, 1, generator=generator).expand(-1, copies).contiguous()
     log_std = torch.linspace(-1.0, 0.5, head.orders) if head.orders else torch.zeros(0)
-    action, log_prob = head.act(output, log_std, mask, head.noise(1, copies, generator)[0])
+    noise = head.noise(1, copies, generator)[0]
+    log_prob = gaussian_log_density(noise[: head.orders].T, log_std)
+    noise[: head.orders] *= log_std.exp()[:, None]
+    action, choice = head.act(output, mask, noise)
+    log_prob = log_prob if choice is None else log_prob + choice
     return output, log_std, action, log_prob
 
 
@@ -88,7 +92,7 @@ def test_a_product_that_is_not_sold_is_never_recommended_however_high_its_output
     output[4] = 1.0  # and of the second, which can
     mask = torch.tensor([[False, True, True], [True, True, True]]).unsqueeze(-1)
     _, _, action, log_prob = drawn(head, 5_000, mask=mask, output=output)
-    for acted in (action, head.act(output, torch.zeros(0), mask, None)[0]):
+    for acted in (action, head.act(output, mask, None)[0]):
         exposure = head.exposure(acted)
         assert exposure[0, 0].max() == 0
         assert exposure[1, 0].max() == 1
@@ -115,14 +119,14 @@ def test_exposure_fills_at_most_the_slots_with_different_products(slots):
 def test_without_noise_the_mean_order_and_the_most_probable_products_are_decided():
     head = Head(orders=1, segments=1, products=3, slots=2)
     output = torch.tensor([0.7, 0.1, 2.0, 1.0, 0.5]).unsqueeze(-1)
-    action, _ = head.act(output, torch.zeros(1), None, None)
+    action, _ = head.act(output, None, None)
     assert action.flatten().tolist() == pytest.approx([0.7, 1.0, 2.0])
     assert head.exposure(action).flatten().tolist() == [0.0, 1.0, 1.0]
 
 
 def test_nothing_is_recommended_where_nothing_is_the_most_probable():
     head = Head(orders=0, segments=1, products=2, slots=2)
-    action, _ = head.act(torch.tensor([[0.0], [0.1], [3.0]]), torch.zeros(0), None, None)
+    action, _ = head.act(torch.tensor([[0.0], [0.1], [3.0]]), None, None)
     assert head.exposure(action).sum() == 0
 
 

@@ -1,14 +1,16 @@
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import CriticConfig, ValueFunction, values_of
-from departments.learning.ppo import PPOConfig, Slice, gaussian_log_prob, samples_first, update_policy
+from departments.learning.ppo import PPOConfig, Slice, samples_first, update
 from departments.numerics import native
 from departments.numerics.adam import Adam
+from departments.numerics.heads import gaussian_log_density
 from departments.numerics.networks import Shapes, forward
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, compile_cached
@@ -28,9 +30,9 @@ def batch(shapes, flat, generator, periods=6, copies=31):
     layers, log_std = shapes.split(flat)
     mean = forward(layers, samples_first(observation), "relu")
     action = mean + torch.randn(mean.shape, generator=generator) * log_std.exp()
-    log_prob = gaussian_log_prob(action, mean, log_std).view(periods, copies)
+    log_prob = gaussian_log_density((action - mean) * torch.exp(-log_std), log_std).view(periods, copies)
     seen = action.view(periods, copies, -1).transpose(1, 2)
-    return Slice(observation, seen, log_prob), torch.randn(periods, copies, generator=generator)
+    return Slice(observation, seen, log_prob, observation[:1, :0]), torch.randn(periods, copies, generator=generator)
 
 
 @needs_compiler
@@ -55,17 +57,9 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
     for compiled in (True, False):
         config = PPOConfig(**{"minibatch": 60} | changes)
         parameters, optimiser = flat.clone(), Adam.like(flat)
-        stats = update_policy(
-            parameters,
-            optimiser,
-            shapes,
-            samples,
-            advantage,
-            config=config,
-            activation="relu",
-            generator=torch.Generator().manual_seed(7),
-            compiled=compiled,
-        )
+        learner = SimpleNamespace(ppo=config, shapes=shapes, activation="relu", compiled=compiled, gated=False)
+        rates = {"learning_rate": config.learning_rate, "generator": torch.Generator().manual_seed(7)}
+        stats = update(parameters, optimiser, learner, samples, advantage, **rates)
         found[compiled] = (parameters, optimiser.first, optimiser.second, optimiser.steps, torch.tensor(stats))
     assert not torch.equal(found[True][0], flat)
     for one, other in zip(found[True], found[False], strict=True):
@@ -183,8 +177,9 @@ def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
         assert native.loops_of(shapes, flat, "relu") is None
         assert "no C++ compiler is on the path" in native.why_not()
         before = flat.clone()
-        learner = {"config": PPOConfig(), "activation": "relu", "generator": torch.Generator().manual_seed(7)}
-        stats = update_policy(flat, Adam.like(flat), shapes, samples, advantage, **learner)
+        learner = SimpleNamespace(ppo=PPOConfig(), shapes=shapes, activation="relu", compiled=True, gated=False)
+        rates = {"learning_rate": 1e-3, "generator": torch.Generator().manual_seed(7)}
+        stats = update(flat, Adam.like(flat), learner, samples, advantage, **rates)
         assert stats.grad_norm > 0
         assert not torch.equal(flat, before)
     finally:

@@ -6,7 +6,7 @@ import pytest
 from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs, run_episodes
-from departments.policies.joint import JointPolicy
+from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import baseline_levels
 from environment import World, load_firm, parse_firm
 from environment.toolchain import COMPILERS
@@ -49,7 +49,7 @@ def test_compiled_episodes_are_those_of_the_eager_world(firm, rule):
 
 def test_networks_and_firms_with_customers_are_played_by_the_eager_world():
     world, observer = world_of(pair())
-    policy = JointPolicy(world, observer, fresh(world, observer, settings().policy))
+    policy = FirmPolicy(world, observer, fresh(world, observer, settings().policy))
     chance, said = world.draw(world.firm.periods.evaluate - 1, 5, world.generator(1)), []
     compiled = CompiledEpisodes(world, said.append)
     for _ in range(2):

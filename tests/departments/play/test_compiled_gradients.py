@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from departments.learning.pathwise import descend
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, policy_shapes
+from departments.play.gradients import descend
+from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from environment import load_firm
 from environment.toolchain import COMPILERS
 from tests.random_firms import firms
@@ -99,8 +100,7 @@ def test_a_department_that_has_not_learned_anything_yet_learns():
 def test_one_department_may_decide_for_the_whole_firm():
     world, observer = world_of(tree(products=("tea", "rice")))
     config = PolicyConfig(hidden=(8,), observation="everything")
-    shapes = policy_shapes(observer, config, world.points, world.products)
-    same(world, observer, [stirred(first_snapshot(FIRM, config, shapes, 1), 2, 0.2)])
+    same(world, observer, [stirred(DepartmentSpec.of(world, observer, FIRM, config, seed=1).first_snapshot(), 2, 0.2)])
 
 
 def test_a_copy_more_or_less_than_fills_a_vector_counts_for_itself():

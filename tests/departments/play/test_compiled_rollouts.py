@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from departments.decisions import OrdersAlone
 from departments.numerics.networks import forward
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import run_costs
-from departments.play.rollout import exploration_noise, rollout
-from departments.policies.joint import JointPolicy
-from departments.policies.policy import FIRM, PolicyConfig, first_snapshot, point_of, policy_shapes
+from departments.play.rollout import rollout
+from departments.play.stepping import play
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import NotCompiledError, World, load_firm
 from environment.observation import Observer
@@ -28,48 +31,48 @@ def staged(firm, scaling="benchmark", **config):
     return world, observer, [stirred(snapshot, i, 0.2) for i, snapshot in enumerate(everyone)]
 
 
-class Replay:
+class Replay(OrdersAlone):
     """Acts as was recorded, in the eager world."""
 
     def __init__(self, world, observer, snapshots, slices, learning):
         self.configs = {snapshot.department: snapshot.config for snapshot in snapshots}
         self.actions = {name: part.action for name, part in zip(learning, slices, strict=True)}
-        self.world, self.observer, self.period = world, observer, 0
+        self.observer, self.period = observer, 0
 
-    def act(self, state, features, exploration):
+    def order(self, world, state):
         shape = state.on_hand.shape
         order = self.observer.level.view(*shape[:2], 1) - state.inventory_position
         for name, actions in self.actions.items():
-            point = point_of(name, self.world.firm.names)
-            own = slice(None) if point == self.world.points else slice(point, point + 1)
-            action = exploration[point] = actions[self.period]
-            action = action.view(order[own].shape)
+            point = point_of(name, world.firm.names)
+            own = slice(None) if point == world.points else slice(point, point + 1)
+            action = actions[self.period].view(order[own].shape)
             if self.configs[name].form == "residual":
                 order[own] = order[own] + self.observer.spread.view(*shape[:2], 1)[own] * action
             else:
-                order[own] = (action + 1.0) * (self.world.max_order[own] / 2.0)
+                order[own] = (action + 1.0) * (world.max_order[own] / 2.0)
         self.period += 1
         return order
 
 
 def same(world, observer, snapshots, learning, copies=37):
     """What was done leads the eager world where it led, to the bit; and it is what networks and noise say."""
-    compiled = CompiledRollouts(world, observer)
-    everything = {"copies": copies, "seed": (4, 1)}
-    found = rollout(world, observer, snapshots, learning, compiled=compiled, **everything)
+    compiled, periods = CompiledRollouts(world, observer), world.firm.periods.train
+    found = rollout(world, observer, snapshots, learning, copies=copies, seed=(4, 1), compiled=compiled)
     replay = Replay(world, observer, snapshots, found.slices, learning)
-    eager = rollout(world, observer, snapshots, learning, actor=replay, **everything)
-    assert torch.equal(found.features, eager.features)
-    torch.testing.assert_close(found.cost, eager.cost, rtol=1e-6, atol=1e-4)  # products are added up in another order
+    steps = list(play(world, replay, world.draw(periods, copies, world.generator(4, 1))))
+    features = torch.stack([observer.all_features(state) for state in (steps[0].before, *(s.after for s in steps))])
+    assert torch.equal(found.features, features)
+    cost = torch.stack([step.outcome.cost for step in steps])
+    torch.testing.assert_close(found.account, cost, rtol=1e-6, atol=1e-4)  # products are added up in another order
     by_name = {snapshot.department: snapshot for snapshot in snapshots}
-    for name, one, other in zip(learning, found.slices, eager.slices, strict=True):
-        assert torch.equal(one.observation, other.observation)
-        assert torch.equal(one.log_prob, other.log_prob)
-        point, snapshot = point_of(name, world.firm.names), by_name[name]
-        shapes = policy_shapes(observer, snapshot.config, point, world.products)
-        layers, log_std = shapes.split(torch.tensor(snapshot.parameters))
+    for name, one in zip(learning, found.slices, strict=True):
+        spec = DepartmentSpec.of(world, observer, name, by_name[name].config)
+        flat = torch.tensor(by_name[name].parameters)
+        layers, _ = spec.shapes.split(flat)
+        assert torch.equal(one.observation, features[:-1, list(spec.rows)])
         mean = forward([(w.double(), b.double()) for w, b in layers], one.observation.transpose(1, 2).double(), "relu")
-        noise, _ = exploration_noise(point, log_std, len(one.action), copies, (4, 1))
+        noise, log_prob = spec.exploration(flat, periods, copies, (4, 1))
+        assert torch.equal(one.log_prob, log_prob)
         torch.testing.assert_close(one.action.double(), mean.transpose(1, 2) + noise, rtol=1e-4, atol=1e-4)
         assert one.action.std() > 0.0
 
@@ -98,8 +101,7 @@ def test_departments_that_are_missing_or_idle_follow_the_benchmark():
 def test_one_department_may_decide_for_the_whole_firm():
     world, observer = world_of(tree(products=("tea", "rice")))
     config = PolicyConfig(hidden=(8,), observation="everything")
-    shapes = policy_shapes(observer, config, world.points, world.products)
-    snapshot = stirred(first_snapshot(FIRM, config, shapes, 1), 2, 0.2)
+    snapshot = stirred(DepartmentSpec.of(world, observer, FIRM, config, seed=1).first_snapshot(), 2, 0.2)
     same(world, observer, [snapshot], [FIRM])
 
 
@@ -108,7 +110,7 @@ def test_evaluations_cost_what_they_cost_period_by_period(firm):
     world, observer, snapshots = staged(firm)
     chance = world.draw(world.firm.periods.evaluate - 1, 200, world.generator(3))
     found = CompiledRollouts(world, observer).costs(snapshots, chance).sum(0)
-    eager = run_costs(world, JointPolicy(world, observer, snapshots), chance).sum(0)
+    eager = run_costs(world, FirmPolicy(world, observer, snapshots), chance).sum(0)
     close = np.isclose(found, eager, rtol=1e-5)  # but for orders that lie in the middle between two units
     assert close.mean() >= 0.97
     np.testing.assert_allclose(found.mean(), eager.mean(), rtol=1e-4)

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from departments.learning.ppo import gaussian_log_prob
 from departments.numerics.networks import forward
-from departments.play.rollout import exploration_noise, rollout
-from departments.policies.policy import PolicyConfig, policy_shapes
-from tests.small_firms import fresh, stirred, tree, world_of
+from departments.play.rollout import rollout
+from departments.policies.policy import PolicyConfig
+from departments.policies.spec import DepartmentSpec
+from tests.small_firms import fresh, network_of, stirred, tree, world_of
 
 
 def _stage(config=None, **firm):
@@ -18,9 +18,7 @@ def _stage(config=None, **firm):
 
 
 def _layers(world, observer, snapshot):
-    point = world.firm.names.index(snapshot.department)
-    shapes = policy_shapes(observer, snapshot.config, point, world.products)
-    return shapes.split(torch.from_numpy(snapshot.parameters))
+    return network_of(world, observer, snapshot).split(torch.from_numpy(snapshot.parameters))
 
 
 @pytest.mark.parametrize("products", [("unit",), ("tea", "rice")])
@@ -30,7 +28,7 @@ def test_recorded_log_probs_are_those_of_the_recorded_actions_under_the_recorded
     for snapshot, part in zip(snapshots, result.slices, strict=True):
         layers, log_std = _layers(world, observer, snapshot)
         mean = forward(layers, part.observation.transpose(1, 2), "relu")
-        again = gaussian_log_prob(part.action.transpose(1, 2), mean, log_std)
+        again = torch.distributions.Normal(mean, log_std.exp()).log_prob(part.action.transpose(1, 2)).sum(-1)
         torch.testing.assert_close(part.log_prob, again, rtol=1e-4, atol=1e-4)
 
 
@@ -54,7 +52,7 @@ def test_the_recorded_actions_replayed_in_the_world_give_the_recorded_costs():
         wished = level - state.inventory_position + spread * action
         order = torch.minimum(wished.clamp_min(0), world.max_order).round()
         state, outcome = world.step(state, order, chance.at(t))
-        assert torch.equal(result.cost[t], outcome.cost)
+        assert torch.equal(result.account[t], outcome.cost)
         assert torch.equal(result.features[t + 1], observer.all_features(state))
 
 
@@ -67,8 +65,8 @@ def test_a_rollout_depends_on_its_seed_and_on_nothing_else():
     other = rollout(world, observer, snapshots, ["east"], copies=4, seed=(1, 3))
     for field, same in zip(one.slices[0], again.slices[0], strict=True):
         assert torch.equal(field, same)
-    assert torch.equal(one.cost, again.cost)
-    assert not torch.equal(one.cost, other.cost)
+    assert torch.equal(one.account, again.account)
+    assert not torch.equal(one.account, other.account)
 
 
 def test_a_department_explores_the_same_whoever_else_explores():
@@ -88,13 +86,15 @@ def test_departments_that_do_not_learn_act_on_their_mean():
         snapshot.parameters[-1] = -40.0  # log standard deviation: as good as no exploration
     quiet = rollout(world, observer, without_noise, world.firm.names, copies=4, seed=(1,))
     frozen = rollout(world, observer, snapshots, [], copies=4, seed=(1,))
-    assert torch.equal(quiet.cost, frozen.cost)
+    assert torch.equal(quiet.account, frozen.account)
     assert frozen.slices == []
 
 
 def test_exploration_has_the_standard_deviation_of_the_policy_and_the_density_of_a_gaussian():
+    world, observer = world_of(tree(products=("tea", "rice")))
+    spec = DepartmentSpec.of(world, observer, "east", PolicyConfig(hidden=()))
     log_std = torch.tensor([math.log(0.3), math.log(2.0)])
-    noise, log_prob = exploration_noise(1, log_std, 200, 300, (3,))
+    noise, log_prob = spec.exploration(torch.cat((torch.zeros(spec.network.count - 2), log_std)), 200, 300, (3,))
     torch.testing.assert_close(noise.std((0, 2)), log_std.exp(), rtol=0.01, atol=0)
     reference = torch.distributions.Normal(torch.zeros(2, 1), log_std.exp()[:, None]).log_prob(noise).sum(1)
     torch.testing.assert_close(log_prob, reference, rtol=1e-4, atol=1e-4)

@@ -114,7 +114,7 @@ def test_the_product_that_is_pushed_gains_and_the_others_lose(company, moment):
 @torch.inference_mode()
 def test_moments_are_what_the_policy_meets_in_evaluation_with_the_memory_it_had(memory):
     company = Company(memory)
-    world, policy = company.world, company.loop()
+    world, policy = company.world, company.policy()
     found = moments(world, policy, states=12, seed=5, groups=3)
     assert [moment.period for moment in found] == [2, 12, 22]  # of 24
     again = moments(world, policy, states=12, seed=5, groups=3)
@@ -133,8 +133,8 @@ def test_moments_are_what_the_policy_meets_in_evaluation_with_the_memory_it_had(
 
 
 def test_orders_of_decisions_are_within_what_may_be_ordered_and_chances_are_chances(company):
-    seen = moments(company.world, company.loop(), states=16, seed=1)
-    order, shown = decisions(company.world, company.loop(), seen, unchanged)
+    seen = moments(company.world, company.policy(), states=16, seed=1)
+    order, shown = decisions(company.world, company.policy(), seen, unchanged)
     assert order.shape == shown.shape == (3, 3, 16)
     assert float(order.min()) >= 0
     assert bool((order <= company.world.max_order).all())
@@ -145,4 +145,4 @@ def test_orders_of_decisions_are_within_what_may_be_ordered_and_chances_are_chan
 
 def test_states_that_cannot_be_shared_out_are_refused(company):
     with pytest.raises(ValueError, match="a multiple of 8, got 20"):
-        moments(company.world, company.loop(), states=20, seed=0)
+        moments(company.world, company.policy(), states=20, seed=0)

@@ -2,30 +2,30 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from departments.policies.policy import PolicyConfig, Snapshot, first_snapshot, is_idle, policy_shapes
+from departments.policies.policy import PolicyConfig, Snapshot
+from departments.policies.spec import DepartmentSpec
 from environment import load_firm
 from tests.small_firms import tree, world_of
 
 
 def _version_0(form):
     world, observer = world_of(tree())
-    config = PolicyConfig(form=form, hidden=(8,))
-    shapes = policy_shapes(observer, config, 0, world.products)
-    return first_snapshot("depot", config, shapes, 7), shapes
+    spec = DepartmentSpec.of(world, observer, "depot", PolicyConfig(form=form, hidden=(8,)), seed=7)
+    return spec.first_snapshot(), spec
 
 
 def test_a_residual_policy_is_idle_until_its_last_layer_says_something():
-    snapshot, shapes = _version_0("residual")
-    assert is_idle(snapshot, shapes)
+    snapshot, spec = _version_0("residual")
+    assert spec.is_rule(snapshot)
     for place, idle in [(0, True), (-1, True), (-2, False), (-3, False)]:  # W1, log std, last bias, last weight
         parameters = snapshot.parameters.copy()
         parameters[place] += 0.5
-        assert is_idle(Snapshot("depot", 1, snapshot.config, parameters), shapes) is idle
+        assert spec.is_rule(Snapshot("depot", 1, snapshot.config, parameters)) is idle
 
 
 def test_a_plain_policy_is_never_idle_since_zero_is_an_order_of_half_the_limit():
-    snapshot, shapes = _version_0("plain")
-    assert not is_idle(snapshot, shapes)
+    snapshot, spec = _version_0("plain")
+    assert not spec.is_rule(snapshot)
 
 
 def test_version_0_is_the_same_for_the_same_seed():
@@ -40,13 +40,13 @@ def test_version_0_is_the_same_for_the_same_seed():
 )
 def test_a_network_takes_in_what_its_observation_set_holds_on_c1(observation, point, inputs):
     world, observer = world_of(load_firm("c1"))
-    shapes = policy_shapes(observer, PolicyConfig(observation=observation), point, world.products)
+    shapes = DepartmentSpec.of(world, observer, world.firm.names[point], PolicyConfig(observation=observation)).shapes
     assert (shapes.inputs, shapes.outputs) == (inputs, 1)
 
 
 def test_there_is_one_action_per_product():
     world, observer = world_of(tree(products=("tea", "rice")))
-    shapes = policy_shapes(observer, PolicyConfig(observation="own"), 1, world.products)
+    shapes = DepartmentSpec.of(world, observer, "east", PolicyConfig(observation="own")).shapes
     assert (shapes.inputs, shapes.outputs) == (2, 2)
 
 

@@ -1,21 +1,25 @@
 import pytest
 import torch
 
-from departments.department import Department, DepartmentSpec
-from departments.learning.ppo import PPOConfig
+from departments.department import Department
 from departments.numerics.networks import forward
 from departments.play.rollout import rollout
-from departments.policies.joint import JointPolicy, MessagePolicy, widest_observation
-from departments.policies.policy import PolicyConfig, policy_shapes
+from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import load_firm
-from tests.small_firms import after_some_periods, fresh, stirred, tree, world_of
+from tests.small_firms import after_some_periods, fresh, network_of, stirred, tree, world_of
 
 FIRMS = {
     "tree": tree,
     "two products": lambda: tree(products=("tea", "rice")),
     "b1": lambda: load_firm("b1"),
 }
+
+
+def orders(policy, world, state):
+    return policy.decide(world, state, None, 0, None).order
 
 
 def _mixed(world, observer):
@@ -35,7 +39,7 @@ def _alone(world, observer, state, snapshot):
     """The order [K, E] of one department, written out from its own rows."""
     point, config = world.firm.names.index(snapshot.department), snapshot.config
     seen = observer.all_features(state)[observer.rows(config.observation, point)]
-    layers, _ = policy_shapes(observer, config, point, world.products).split(torch.from_numpy(snapshot.parameters))
+    layers, _ = network_of(world, observer, snapshot).split(torch.from_numpy(snapshot.parameters))
     action = forward(layers, seen.T, config.activation).T
     if config.form == "plain":
         return (action + 1) / 2 * world.max_order[point]
@@ -49,10 +53,10 @@ def _alone(world, observer, state, snapshot):
 def test_new_residual_departments_are_the_base_stock_rule_to_the_last_bit(firm, evaluated):
     world, observer = world_of(firm())
     state = after_some_periods(world)
-    always = range(world.points) if evaluated else ()
-    policy = JointPolicy(world, observer, fresh(world, observer, PolicyConfig(hidden=(8,))), always=always)
+    always = world.firm.names if evaluated else ()
+    policy = FirmPolicy(world, observer, fresh(world, observer, PolicyConfig(hidden=(8,))), always=always)
     rule = BaseStock("rule", baseline_levels(world.firm))
-    assert torch.equal(policy.order(world, state), rule.order(world, state))
+    assert torch.equal(orders(policy, world, state), rule.order(world, state))
 
 
 @pytest.mark.parametrize("firm", FIRMS.values(), ids=FIRMS)
@@ -60,7 +64,7 @@ def test_stacked_departments_order_what_each_would_order_alone(firm):
     world, observer = world_of(firm())
     state = after_some_periods(world)
     snapshots = _mixed(world, observer)
-    order = JointPolicy(world, observer, snapshots).order(world, state)
+    order = orders(FirmPolicy(world, observer, snapshots), world, state)
     for snapshot in snapshots:
         alone = _alone(world, observer, state, snapshot)
         point = world.firm.names.index(snapshot.department)
@@ -72,7 +76,7 @@ def test_a_stock_point_without_a_department_follows_the_benchmark():
     world, observer = world_of(tree())
     state = after_some_periods(world)
     only = _mixed(world, observer)[1:2]
-    order = JointPolicy(world, observer, only).order(world, state)
+    order = orders(FirmPolicy(world, observer, only), world, state)
     rule = BaseStock("rule", baseline_levels(world.firm)).order(world, state)
     assert torch.equal(order[[0, 2]], rule[[0, 2]])
     assert not torch.equal(order[1], rule[1])
@@ -85,13 +89,13 @@ def test_a_department_acts_on_nothing_that_it_does_not_observe(observation):
     config = PolicyConfig(hidden=(8,), observation=observation)
     snapshots = [stirred(snapshot, i) for i, snapshot in enumerate(fresh(world, observer, config))]
     state = after_some_periods(world)
-    policy = JointPolicy(world, observer, snapshots)
-    before = policy.order(world, state)
+    policy = FirmPolicy(world, observer, snapshots)
+    before = orders(policy, world, state)
     seen = {p: {p, *(world.network.descendants(p) if observation == "downstream" else ())} for p in range(world.points)}
     for changed in range(world.points):
         position = state.inventory_position.clone()
         position[changed] += 25
-        after = policy.order(world, state._replace(inventory_position=position))
+        after = orders(policy, world, state._replace(inventory_position=position))
         for point in range(world.points):
             assert torch.equal(after[point], before[point]) is (changed not in seen[point])
 
@@ -101,28 +105,26 @@ def test_exploration_is_added_to_the_action_and_the_action_is_handed_back():
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
     state = after_some_periods(world)
     features = observer.all_features(state)
-    policy = JointPolicy(world, observer, snapshots)
-    quiet = policy.act(state, features, {})
+    policy = FirmPolicy(world, observer, snapshots)
+    (quiet, *_), _ = policy.act(world, state, None, features, 0, None, {})
     noise = torch.full((1, state.on_hand.shape[-1]), 0.25)
-    exploration = {1: noise.clone()}
-    loud = policy.act(state, features, exploration)
+    (loud, *_), acts = policy.act(world, state, None, features, 0, None, {world.firm.names[1]: noise.clone()})
     spread = observer.spread.view(-1, 1, 1)
     torch.testing.assert_close(loud[1] - quiet[1], spread[1] * noise, rtol=1e-4, atol=1e-4)
     assert torch.equal(loud[[0, 2]], quiet[[0, 2]])
-    meant = observer.level.view(-1, 1, 1)[1] - state.inventory_position[1] + spread[1] * exploration[1]
+    meant = (
+        observer.level.view(-1, 1, 1)[1] - state.inventory_position[1] + spread[1] * acts[world.firm.names[1]].action
+    )
     torch.testing.assert_close(loud[1], meant)
 
 
 def _departments(world, observer, snapshots):
-    configs = {snapshot.department: snapshot.config for snapshot in snapshots}
-    width = widest_observation(observer, configs, world.firm.names)
     departments = {}
-    for point, snapshot in enumerate(snapshots):
-        shapes = policy_shapes(observer, snapshot.config, point, world.products)
-        spec = DepartmentSpec(snapshot.department, point, snapshot.config, PPOConfig(), shapes, width, seed=0)
+    for snapshot in snapshots:
+        spec = DepartmentSpec.of(world, observer, snapshot.department, snapshot.config)
         departments[snapshot.department] = Department(spec)
         departments[snapshot.department].adopt(snapshot)
-    return departments, configs
+    return departments
 
 
 @pytest.mark.parametrize("firm", FIRMS.values(), ids=FIRMS)
@@ -131,17 +133,16 @@ def test_departments_that_act_by_message_do_bit_for_bit_what_their_snapshots_do(
     world, observer = world_of(firm())
     snapshots = _mixed(world, observer)
     learning = [world.firm.names[0], world.firm.names[2]]
-    departments, configs = _departments(world, observer, snapshots)
+    departments = _departments(world, observer, snapshots)
     for name, department in departments.items():
         department.begin((4, 2), world.firm.periods.train, copies, name in learning)
 
     def ask(seen):
         return {name: torch.tensor(departments[name].act(value.numpy())) for name, value in seen.items()}
 
-    actor = MessagePolicy(world, observer, configs, ask)
-    by_message = rollout(world, observer, snapshots, learning, copies=copies, seed=(4, 2), actor=actor)
+    by_message = rollout(world, observer, snapshots, learning, copies=copies, seed=(4, 2), ask=ask)
     by_snapshot = rollout(world, observer, snapshots, learning, copies=copies, seed=(4, 2))
-    assert torch.equal(by_message.cost, by_snapshot.cost)
+    assert torch.equal(by_message.account, by_snapshot.account)
     assert torch.equal(by_message.features, by_snapshot.features)
     for one, other in zip(by_message.slices, by_snapshot.slices, strict=True):
         for field_of_one, field_of_other in zip(one, other, strict=True):

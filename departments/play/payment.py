@@ -1,0 +1,106 @@
+"""How departments are paid: by shares of the firm's costs, by its profit, or each by its own indicator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from departments.play.stepping import Step
+from departments.rules.ordering import delivered_cost
+from environment import State, World
+
+
+class Payment(Protocol):
+    """Pays the departments of a world."""
+
+    def account(self, step: Step, last: bool) -> Tensor:
+        """What payments of a period are reckoned by, [B, E] money; `last` of the episode."""
+
+    def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
+        """Rewards [T, A, E] money of departments by number, from the accounts [T, B, E] of all periods."""
+
+
+class CostShares:
+    """Everyone pays some stock points' costs: reward = -weights @ cost."""
+
+    def __init__(self, weights: NDArray[np.float32], world: World) -> None:
+        """Take [N + 1, N] what departments pay of the costs of the stock points, the last row the whole firm's."""
+        self._weights = torch.as_tensor(weights, device=world.device)
+
+    def account(self, step: Step, last: bool) -> Tensor:
+        """Cost per stock point, [N, E]."""
+        return step.outcome.cost
+
+    def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
+        """By the weights."""
+        return -torch.matmul(self._weights[list(learning)], account)
+
+
+class Profit:
+    """Everyone is paid the firm's profit.
+
+    Profit is counted on accrual: what is bought joins the stock at its cost and is charged when it is sold, and what
+    is left in the end is written down to its salvage value. The sum over an episode is the firm's profit less the
+    worth of its first stock, a constant; but an order no longer costs now what it earns only after its lead time, a
+    gap that discounting would punish (a potential-based shaping, Ng et al. 1999; ours).
+    """
+
+    def __init__(self, world: World) -> None:
+        """Prepare."""
+        self._world = world
+        value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
+        self._unit_value = value.unsqueeze(-1)  # [N, K, 1] what a unit has cost when it reaches each point
+
+    def stock_value(self, state: State) -> Tensor:
+        """Stock on hand and under way at cost, [E] money."""
+        return (self._unit_value * (state.on_hand + self._world.in_transit(state))).sum((0, 1))
+
+    def account(self, step: Step, last: bool) -> Tensor:
+        """Profit, [1, E]; the stock is written down after the last period."""
+        profit = -step.outcome.cost.sum(0) - self.stock_value(step.before)
+        if not last:
+            profit = profit + self.stock_value(step.after)
+        elif (salvage := self._world.salvage(step.after)) is not None:
+            profit = profit + salvage.sum(0)
+        return profit.unsqueeze(0)
+
+    def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
+        """The same for all."""
+        return account.expand(-1, len(learning), -1)
+
+
+class OwnIndicators:
+    """Each silo is paid by its own indicator.
+
+    A recommender is paid the revenue of what its customers ask for, whether or not it is in stock. A replenisher pays
+    holding cost and, for each unit unserved, penalty and margin, at its own point and below (our reading).
+    """
+
+    def __init__(self, weights: NDArray[np.float32], world: World) -> None:
+        """Take [N, N] whose indicators a replenisher is paid by."""
+        firm = world.firm
+
+        def column(field: str) -> Tensor:
+            return torch.as_tensor(firm.amounts(field), device=world.device, dtype=world.dtype)[:, :, None]
+
+        self._world, self._weights = world, torch.as_tensor(weights, device=world.device, dtype=world.dtype)
+        facing = torch.as_tensor(world.network.customer_facing, device=world.device)
+        self._holding, self._price = column("holding_cost"), column("price")[facing]
+        value = torch.as_tensor(delivered_cost(firm), device=world.device, dtype=world.dtype).unsqueeze(-1)
+        self._missed = (column("backorder_cost") + (column("price") - value).clamp_min(0.0))[facing]
+
+    def account(self, step: Step, last: bool) -> Tensor:
+        """What each replenisher is paid, then the revenue, [N + 1, E]."""
+        own = (self._holding * step.after.on_hand).sum(1)
+        own = self._world.incidence.facing.add_to(own, (self._missed * step.outcome.unserved).sum(1))
+        revenue = (self._price * step.outcome.demand).sum((0, 1))
+        return torch.stack([*(-(weights @ own) for weights in self._weights), revenue])
+
+    def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
+        """Each its own."""
+        return account[:, list(learning)]

@@ -1,0 +1,276 @@
+"""All departments acting together: snapshots, each seeing its own department's observation only.
+
+Perceptrons of equal hidden sizes without memory are evaluated as one batched product over observations padded to one
+width; one whose network is the constant 0 is the base-stock rule and costs nothing. Those with memory, a head for
+recommendations or graph attention are evaluated one by one, and departments elsewhere are asked by message.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from departments.decisions import Decision, Memory
+from departments.numerics.actions import SCORE, action_to_order
+from departments.numerics.networks import Shapes, StackedNetworks
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
+from departments.rules.closed_loop_rules import LoopRules
+from environment import Feedback, State, World
+from environment.observation import Observer
+
+FORECAST = "forecast"  # in a memory: what the replenishment departments have smoothed
+
+Ask = Callable[[dict[str, Tensor]], dict[str, Tensor]]  # observations [width, E] to actions [K, E], by department
+
+
+class Act(NamedTuple):
+    """What one department did in one period."""
+
+    recorded: Tensor  # [recorded, E] what it saw
+    action: Tensor  # [actions, E]
+    output: Tensor | None = None  # [outputs, E] of its network, if it may recommend
+    choice_log_prob: Tensor | None = None  # [E] of what it recommended
+
+
+class _Turn(NamedTuple):
+    """One period, for those who decide in it one after the other."""
+
+    state: State
+    period: int
+    features: Tensor  # [G, E]
+    wished: Tensor  # [N, K, E] the rule's orders, mean demands
+    noise: Mapping[str, Tensor]  # [noise, E] of those that explore
+    before: Mapping[str, Tensor]  # memories, [remembered, E]
+    after: dict[str, Tensor]
+    order: Tensor  # [N, K, E] units, the rule's until a department has written its own
+    acts: dict[str, Act]
+
+
+class FirmPolicy:
+    """Snapshots of departments as one policy of the firm; stock points without a snapshot follow the rule.
+
+    The rule is base-stock, and the forecast-driven rule if any of the departments is one of a firm with customers.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        observer: Observer,
+        snapshots: Sequence[Snapshot],
+        *,
+        always: Sequence[str] = (),
+        parameters: Mapping[str, Tensor] | None = None,
+        ask: Ask | None = None,
+    ) -> None:
+        """Make the networks ready.
+
+        Args:
+            world: of the firm.
+            observer: of that world.
+            snapshots: at most one per department.
+            always: departments whose network is evaluated even while it is constant (their actions are recorded).
+            parameters: by department, tensors in place of the snapshots' own, so that gradients reach them; such a
+                department's network is always evaluated.
+            ask: departments act for themselves, and explore for themselves; this asks them.
+        """
+        parameters = parameters or {}
+        members = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
+        self.members = sorted(members.values(), key=lambda member: member.number)
+        self._observer, shape = observer, (world.points, world.products, 1)
+        self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)
+        self._rules = LoopRules(world) if any(member.closed_loop for member in self.members) else None
+        if self._rules is not None and ask is not None:
+            raise ValueError("departments of a firm with customers cannot be asked by message; use snapshots")
+        by_name = {snapshot.department: snapshot for snapshot in snapshots}
+        width = max((len(member.rows) for member in self.members), default=0)
+        if ask is not None:
+            self._parts: list[_Part] = [_Asked(world, observer, self.members, width, ask)]
+            self._all = True
+            return
+        kinds: dict[object, list[DepartmentSpec]] = defaultdict(list)
+        for member in self.members:
+            name, config, shapes = member.name, member.policy, member.shapes
+            if name in always or name in parameters or not member.is_rule(by_name[name]):
+                alone = not isinstance(shapes, Shapes)
+                same = (config.hidden, config.form, config.activation, len(member.points))
+                kinds[name if alone else same].append(member)
+        self._all = any(m.closed_loop or m.policy.observation == "pipeline" for of in kinds.values() for m in of)
+
+        def flat(member: DepartmentSpec) -> Tensor:
+            held = torch.tensor(by_name[member.name].parameters, device=world.device, dtype=world.dtype)
+            return parameters.get(member.name, held)
+
+        self._parts = [
+            _Alone(world, observer, of[0], flat(of[0]), self._rules)
+            if isinstance(kind, str)
+            else _Stack(world, observer, of, list(map(flat, of)), width)
+            for kind, of in kinds.items()
+        ]
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Decisions without exploration."""
+        look = self._observer
+        features = look.all_features(state, feedback, period) if self._all else look.features(state)
+        return self.act(world, state, feedback, features, period, memory, {})[0]
+
+    def act(
+        self,
+        world: World,
+        state: State,
+        feedback: Feedback | None,
+        features: Tensor,
+        period: int,
+        memory: Memory,
+        noise: Mapping[str, Tensor],
+    ) -> tuple[Decision, dict[str, Act]]:
+        """Decisions of one period.
+
+        Args:
+            world: of the firm.
+            state: after event 2.
+            feedback: of the step that led there.
+            features: [G, E] all features of both.
+            period: t.
+            memory: each department's, and the forecasts; None at the start of an episode.
+            noise: [noise, E] of those that explore, see `DepartmentSpec.exploration`.
+
+        Returns:
+            The decision, and what departments did: at least of those that explore.
+        """
+        before, exposure = memory or {}, None
+        after: dict[str, Tensor] = {}
+        if self._rules is None:
+            order = wished = self._level - state.inventory_position
+        else:
+            if feedback is None:
+                raise RuntimeError(f"these departments need customers who choose, and {world.firm.name} has none")
+            after[FORECAST] = self._rules.forecast(before.get(FORECAST), feedback, period)
+            order = self._rules.order(state, after[FORECAST], period)
+            wished = order / self._spread
+            exposure = torch.zeros_like(feedback.exposure)
+        turn = _Turn(state, period, features, wished, noise, before, after, order, {})
+        for part in self._parts:
+            part.act(turn)
+        for member in self.members:
+            if member.recommends:
+                exposure = member.head.exposure(turn.acts[member.name].action)
+        return Decision(order, exposure, after or None), turn.acts
+
+    def tendency(
+        self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
+    ) -> tuple[Tensor, Tensor]:
+        """Wished orders [N, K, E], and the chance that each product is drawn for the first slot, [S, K, E]."""
+        features = self._observer.all_features(state, feedback, period)
+        (order, shown, _), acts = self.act(world, state, feedback, features, period, memory, {})
+        for member in self.members:
+            if member.recommends and (output := acts[member.name].output) is not None:
+                shown = member.head.probability(output.T, member.mask).permute(1, 2, 0)
+        return order, torch.zeros_like(feedback.exposure) if shown is None else shown
+
+
+class _Part(Protocol):
+    """Some of the departments."""
+
+    def act(self, turn: _Turn) -> None:
+        """Write their orders, what they did, and their memories."""
+
+
+class _Place:
+    """Where orders of departments of one form lie, and what their actions mean."""
+
+    def __init__(self, world: World, observer: Observer, members: Sequence[DepartmentSpec]) -> None:
+        points = [point for member in members for point in member.points] or [0]
+        neighbours = points == list(range(points[0], points[-1] + 1))
+        self._where = slice(points[0], points[-1] + 1) if neighbours else torch.tensor(points, device=world.device)
+        self._form, shape = members[0].policy.form, (world.points, world.products, 1)
+        self._unit = (observer.spread.view(shape) if self._form == "residual" else world.max_order / 2.0)[self._where]
+
+    def write(self, order: Tensor, action: Tensor) -> None:
+        """What `action` [D, orders, E] means, into `order` [N, K, E], which holds the rule's before."""
+        base, action = order[self._where], action.reshape(-1, *order.shape[1:])
+        order[self._where] = action_to_order(self._form, base, self._unit, action)
+
+
+def _padded(member: DepartmentSpec, width: int) -> list[int]:
+    """The rows that a department sees, and its first one again up to a width."""
+    return [*member.rows, *[member.rows[0]] * (width - len(member.rows))]
+
+
+class _Stack:
+    """Perceptrons without memory that decide orders, as one product."""
+
+    def __init__(
+        self, world: World, observer: Observer, members: list[DepartmentSpec], flats: list[Tensor], width: int
+    ) -> None:
+        self._members, self._place = members, _Place(world, observer, members)
+        self._rows = torch.tensor([_padded(member, width) for member in members], device=world.device)
+        shapes = [member.shapes for member in members if isinstance(member.shapes, Shapes)]
+        where = partial(StackedNetworks, width=width, device=world.device, dtype=world.dtype)
+        self._networks = where(flats, shapes, members[0].activation)
+
+    def act(self, turn: _Turn) -> None:
+        seen = turn.features.index_select(0, self._rows.view(-1)).view(*self._rows.shape, -1)
+        action = self._networks(seen)
+        for place, member in enumerate(self._members):
+            if member.name in turn.noise:
+                action[place] += turn.noise[member.name]
+                turn.acts[member.name] = Act(seen[place, : len(member.rows)], action[place])
+        self._place.write(turn.order, action)
+
+
+class _Alone:
+    """One department whose network is of its own kind."""
+
+    def __init__(
+        self, world: World, observer: Observer, member: DepartmentSpec, flat: Tensor, rules: LoopRules | None
+    ) -> None:
+        self._member, self._rules, self._place = member, rules, _Place(world, observer, [member])
+        self._network, self._rows = member.acting(flat), torch.tensor(member.rows, device=world.device)
+
+    def act(self, turn: _Turn) -> None:
+        member, observation = self._member, self._observation(turn)
+        name, orders = member.name, member.head.orders
+        memory = turn.before[name] if name in turn.before else self._network.start(observation.shape[-1])
+        output, recorded, memory = self._network(observation, memory)
+        output = member.with_rule(output.T, observation.T).T
+        action, choice_log_prob = member.head.act(output, member.mask, turn.noise.get(name))
+        turn.acts[name] = Act(recorded, action, output, choice_log_prob)
+        if member.closed_loop:
+            turn.after[name] = memory
+        if orders:
+            self._place.write(turn.order, action[:orders])
+
+    def _observation(self, turn: _Turn) -> Tensor:
+        """A department's features, and behind them what its own rule says."""
+        member, own = self._member, turn.features.index_select(0, self._rows)
+        if not member.hints or self._rules is None:
+            return own
+        hints = [turn.wished[point] for point in member.points]
+        if member.recommends:
+            scores = self._rules.scores(turn.state, turn.period, member.aware) / SCORE
+            hints.append((scores - scores[:, -1:]).view(-1, scores.shape[-1]))
+        return torch.cat((own, *hints))
+
+
+class _Asked:
+    """Departments elsewhere, by message, as in operation: each is sent its own observation and answers with its action.
+
+    They explore by themselves, from the same streams.
+    """
+
+    def __init__(self, world: World, observer: Observer, members: list[DepartmentSpec], width: int, ask: Ask) -> None:
+        self._ask, self._members = ask, [(member, _Place(world, observer, [member])) for member in members]
+        self._rows = {m.name: torch.tensor(_padded(m, width), device=world.device) for m in members}
+
+    def act(self, turn: _Turn) -> None:
+        seen = {name: turn.features.index_select(0, rows) for name, rows in self._rows.items()}
+        actions = self._ask(seen)
+        for member, place in self._members:
+            place.write(turn.order, actions[member.name].unsqueeze(0))
+            turn.acts[member.name] = Act(seen[member.name][: len(member.rows)], actions[member.name])

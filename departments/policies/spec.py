@@ -1,0 +1,233 @@
+"""What a department is: what it decides, what it sees, by which network, and how it learns.
+
+A firm without customers has a replenishment department per stock point, or one for all (`firm`); they look at stock and
+add to base-stock levels. Those of a firm with customers (`closed_loop`) also hear of the last period, add to the
+forecast-driven rule, may remember, and one of them recommends (`recommendation`), or one does everything (`joint`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from departments.learning.ppo import PPOConfig
+from departments.learning.timescale import StepLaw
+from departments.numerics.actions import SHARPNESS
+from departments.numerics.graph import ActingGraph, AnyShapes, Graph, GraphShapes
+from departments.numerics.heads import Head, gaussian_log_density
+from departments.numerics.memory import ActingNetwork, MemoryNetwork
+from departments.numerics.networks import Activation, Shapes
+from departments.policies.policy import FIRM, JOINT, RECOMMENDATION, PolicyConfig, Snapshot
+from environment import World
+from environment.observation import Observer
+from environment.world import seeded_generator
+
+_CLOSED_LOOP = ("replenishment", "recommendation", "customers")  # observation sets of firms with customers
+
+
+@dataclass(frozen=True)
+class DepartmentSpec:
+    """What defines a department: who it is, how it decides and how it learns."""
+
+    name: str
+    number: int  # names its random streams: that of its stock point, N if it has none or all, 0 if it does everything
+    points: tuple[int, ...]  # stock points whose orders it decides
+    recommends: bool
+    policy: PolicyConfig
+    rows: tuple[int, ...]  # of the features, what it sees
+    head: Head
+    network: MemoryNetwork | GraphShapes
+    mask: Tensor | None = None  # [S, K, 1] which products it may recommend
+    hints: int = 0  # how much it sees of its rule behind its features: wished orders, then scores of offers
+    closed_loop: bool = False  # of a firm with customers, whose feedback it hears
+    seed: int = 0  # of version 0
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
+    device: str = "cpu"
+    compiled: bool = True  # whether it learns in C++ where the machine has a compiler
+
+    @classmethod
+    def of(
+        cls,
+        world: World,
+        observer: Observer,
+        name: str,
+        policy: PolicyConfig,
+        **learning: Any,  # noqa: ANN401
+    ) -> DepartmentSpec:
+        """The department of that name with that policy.
+
+        Args:
+            world: of the firm.
+            observer: of that world.
+            name: a stock point, or what `FIRM`, `JOINT` and `RECOMMENDATION` say.
+            policy: its settings.
+            learning: fields that say how it learns.
+
+        Raises:
+            ValueError: one line; the firm has no such department, or it cannot have such a policy.
+        """
+        names, products, everything = world.firm.names, world.products, tuple(range(world.points))
+        joint, recommends = name == JOINT and name not in names, name == RECOMMENDATION and name not in names
+        number, points = point_of(name, names), everything
+        if name in names or recommends:
+            points = () if recommends else (number,)
+        closed_loop = joint or policy.observation in _CLOSED_LOOP
+        if joint and policy.observation == "everything":
+            rows = list(range(observer.size))
+        else:
+            rows = observer.rows(policy.observation, number if points else 0)
+        head, mask = Head(len(points) * products), None
+        if joint or recommends:
+            choice = world.chosen()
+            slots = {int(slot) for slot in choice.slots.flatten()}
+            if len(slots) > 1:
+                raise ValueError(
+                    f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}"
+                )
+            head, mask = Head(len(points) * products, len(choice.names), products, *slots), choice.sold
+        hints = head.outputs if closed_loop and policy.form == "residual" else 0
+        network = _network(observer, policy, points, len(rows) + hints, head, closed_loop)
+        who = (name, number, points, joint or recommends, policy, tuple(rows), head, network, mask, hints, closed_loop)
+        return cls(*who, **learning)
+
+    @property
+    def aware(self) -> bool:
+        """Whether its recommendations may look at stock."""
+        return self.policy.observation != "customers"
+
+    @property
+    def activation(self) -> Activation:
+        """Of its network."""
+        return self.policy.activation
+
+    @property
+    def recorded(self) -> int:
+        """Length of what is recorded of an observation for learning."""
+        return self.network.inputs if isinstance(self.network, GraphShapes) else self.network.recorded
+
+    @property
+    def remembered(self) -> int:
+        """Length of its memory."""
+        return 0 if isinstance(self.network, GraphShapes) else self.network.remembered
+
+    @property
+    def shapes(self) -> AnyShapes | None:
+        """Its network, if it is one from an observation alone to mean orders: such act and learn in batches."""
+        network = self.network
+        if self.closed_loop or isinstance(network, GraphShapes):
+            return network if isinstance(network, GraphShapes) else None
+        return Shapes(network.observed, network.hidden, network.outputs)
+
+    @property
+    def native(self) -> bool:
+        """Whether its network is one of those that act in C++."""
+        return isinstance(self.shapes, Shapes) and self.activation == "relu"
+
+    @property
+    def gated(self) -> bool:
+        """Whether its memory is learned through."""
+        return isinstance(self.network, MemoryNetwork) and self.network.kind == "gru"
+
+    def log_std(self, flat: Tensor) -> Tensor:
+        """The log standard deviations in a flat vector of parameters, [orders]."""
+        return flat[self.network.count - self.head.orders :]
+
+    def acting(self, flat: Tensor) -> ActingNetwork | ActingGraph:
+        """Its network ready to act with these parameters."""
+        network = self.network
+        return ActingGraph(network, flat, self.activation) if isinstance(network, GraphShapes) else network.acting(flat)
+
+    def with_rule(self, output: Tensor, observation: Tensor) -> Tensor:
+        """Outputs [..., outputs] plus what the rule says: a recommendation starts from the scores in the observation.
+
+        Orders need nothing here: their actions are what is added to the rule's order.
+        """
+        if not (self.hints and self.recommends):
+            return output
+        seen = len(self.rows) + self.hints
+        scores = observation[..., seen - (self.head.outputs - self.head.orders) : seen]
+        return output + torch.nn.functional.pad(scores * SHARPNESS, (self.head.orders, 0))
+
+    def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities [L, B] of recorded actions, and the mean entropy, for learning from sequences.
+
+        Args:
+            flat: the parameters.
+            observation: [L, B, recorded].
+            memory: [B, remembered] before the first period of each sequence.
+            action: [L, B, actions].
+        """
+        if isinstance(self.network, GraphShapes):
+            raise TypeError("graph attention learns from single observations")
+        output = self.with_rule(self.network.sequence_outputs(flat, observation, memory), observation)
+        return self.head.log_prob(output, self.log_std(flat), self.mask, action)
+
+    def exploration(self, flat: Tensor, periods: int, copies: int, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Its own exploration, drawn from its own stream.
+
+        Returns:
+            What is added to mean orders, and to the logits of choices, [T, noise, E]; and the log density of the
+            former, [T, E].
+        """
+        log_std = self.log_std(flat)
+        generator = seeded_generator(flat.device, *seed, self.number + self.closed_loop)
+        noise = self.head.noise(periods, copies, generator, log_std.dtype)
+        orders = noise[:, : self.head.orders]
+        log_prob = gaussian_log_density(orders.mT, log_std)
+        orders *= log_std.exp()[:, None]
+        return noise, log_prob
+
+    def first_snapshot(self) -> Snapshot:
+        """Version 0: if residual its rule, else orders of half the maximum and uniform recommendations."""
+        parameters = self.network.initial(math.log(self.policy.initial_std), self.seed)
+        return Snapshot(self.name, 0, self.policy, parameters)
+
+    def must_fit(self, snapshot: Snapshot) -> None:
+        """Refuse a policy that is none for this department.
+
+        Raises:
+            ValueError: the snapshot's network has another shape or holds a number that is not finite.
+        """
+        if snapshot.parameters.shape != (self.network.count,):
+            raise ValueError(f"{self.name} needs {self.network.count} parameters, got {snapshot.parameters.size}")
+        if not np.isfinite(snapshot.parameters).all():
+            raise ValueError(f"{self.name} was offered parameters that are not finite numbers")
+
+    def is_rule(self, snapshot: Snapshot) -> bool:
+        """Whether a residual policy's network is the constant 0, so that it is the base-stock rule itself."""
+        if self.shapes is None or snapshot.config.form != "residual":
+            return False
+        layers, _ = self.shapes.split(torch.tensor(snapshot.parameters))
+        return not any(bool(part.any()) for part in layers[-1])
+
+
+def point_of(department: str, names: Sequence[str]) -> int:
+    """Index of a department's stock point; N of one that has none or all; 0 of the one that does everything.
+
+    Raises:
+        ValueError: there is no such department.
+    """
+    if department in names:
+        return names.index(department)
+    if department not in (FIRM, JOINT, RECOMMENDATION):
+        raise ValueError(f"{department!r} is no department of the firm; its stock points are {', '.join(names)}")
+    return 0 if department == JOINT else len(names)
+
+
+def _network(
+    observer: Observer, policy: PolicyConfig, points: tuple[int, ...], inputs: int, head: Head, closed_loop: bool
+) -> MemoryNetwork | GraphShapes:
+    if policy.graph is not None:
+        if len(points) < observer.world.points or closed_loop:
+            raise ValueError("policy.graph is for the one department of the whole firm; leave it out")
+        return GraphShapes(Graph.of(observer, inputs), policy.graph, inputs, policy.hidden, head.outputs)
+    kind = policy.memory if closed_loop else "none"
+    size = policy.memory_size if kind != "none" else 0
+    return MemoryNetwork(inputs, kind, size, policy.hidden, head.outputs, head.orders, policy.activation)
