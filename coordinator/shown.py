@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,3 +34,12 @@ class Shown:
         console = Console(record=True, width=_WIDTH, file=io.StringIO(), highlight=False, markup=False)
         console.print(self)
         return console
+
+
+def finite(found: Any, otherwise: object = None) -> Any:  # noqa: ANN401
+    """The same with `otherwise` for numbers that JSON cannot say."""
+    if isinstance(found, dict):
+        return {key: finite(value, otherwise) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [finite(value, otherwise) for value in found]
+    return otherwise if isinstance(found, float) and not math.isfinite(found) else found

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.cli.options import HomeOption, JsonOption, NameArgument, WhoOption, WhyOption, seconds
-from coordinator.cli.show import show
+from coordinator.cli.show import show, show_json
 from coordinator.live.home import HOME
+from coordinator.shown import finite
 
 
 def live(
@@ -54,7 +55,7 @@ def status(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = Fa
     with RunningFirm.connect(name, home) as firm:
         figures = firm.metrics()
     if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2).replace("Infinity", '"inf"') + "\n")
+        show_json(finite(figures, "inf"))
         return
     from coordinator.live.tables import status_table
 

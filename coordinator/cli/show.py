@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from coordinator.shown import finite
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -20,7 +22,7 @@ def show(content: RenderableType | str) -> None:
 
 def show_json(content: Any) -> None:  # noqa: ANN401
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    sys.stdout.write(json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def complain(message: str) -> None:

@@ -34,7 +34,7 @@ def folder_of(name: str, home: Path) -> Path:
 def absolute(policy: str) -> str:
     """RUN, RUN@VERSION or a policy file by its absolute path, for whoever works in another folder; a rule as it is."""
     path, at, version = policy.partition("@")
-    return str(Path(path).resolve()) + at + version if Path(path).exists() else policy
+    return str(Path(path).resolve()) + at + version if os.path.exists(path) else policy
 
 
 def running_at(folder: Path) -> dict[str, Any] | None:

@@ -6,11 +6,13 @@ them gives them all, in the form of http_sd.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -24,6 +26,7 @@ from prometheus_client.registry import Collector
 from coordinator.live.home import folder_of, running_at
 from coordinator.live.running_firm import RunningFirm
 from coordinator.monitoring.firm import Figures, FirmCollector
+from coordinator.monitoring.hosts import answers_to, hosts_of
 from coordinator.monitoring.run import RunCollector
 from coordinator.storage.files import write_atomically
 
@@ -32,6 +35,8 @@ TARGETS = Path("runs/monitors")
 _RAYS_PORTS = range(10002, 20000)  # Ray gives them to its workers
 _LOOK_EVERY = 1.0  # s between two looks whether the firm still runs
 _REACH = 3.0  # s that a cluster may take to accept a connection
+_MOST = 32  # connections at a time
+_LONGEST = 60.0  # s that one may last while others come
 _PATIENCE = 8.0  # s for whoever asked before; Prometheus gives up after ten
 
 
@@ -115,12 +120,37 @@ def _reached(address: str) -> bool:
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = 10.0  # s without a byte
+
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: ANN401
         """Scrapes are no news."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+    daemon_threads, block_on_close, request_queue_size = True, False, 128
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401
+        """Hold no connection yet."""
+        self._open: dict[socket.socket, float] = {}  # since when
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Let the oldest connections go where there are too many, or they take too long."""
+        now = time.monotonic()
+        for number, (other, since) in enumerate(reversed(list(self._open.items())), 2):
+            if number > _MOST or now - since > _LONGEST:
+                with contextlib.suppress(OSError):
+                    other.shutdown(socket.SHUT_RDWR)
+        self._open[request] = now
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+        """It is answered, or gone."""
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Whoever goes away in the middle is no news."""
 
     def server_bind(self) -> None:
         """Without a look-up of the host's name, which may take seconds."""
@@ -159,6 +189,7 @@ class Exporter:
             reason = getattr(error, "strerror", None) or error
             raise ValueError(f"--host {host} --port {port}: {reason}; give another --port or --host") from None
         self._server.set_app(self._answer)
+        self._hosts = hosts_of(host)
         reached = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
         self.address = (
             f"[{reached}]:{self._server.server_port}" if ":" in reached else f"{reached}:{self._server.server_port}"
@@ -176,18 +207,22 @@ class Exporter:
         self._thread.join()
 
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO")
-        if path == "/metrics":
-            found: Iterable[bytes] = self._metrics(environ, start)
-            return found
+        path, method = environ.get("PATH_INFO"), environ["REQUEST_METHOD"]
         status, kind, text = "404 Not Found", "text/plain", "there are /metrics and /sd\n"
-        if path == "/sd":
+        if (foreign := answers_to(self._hosts, environ.get("HTTP_HOST", ""))) is not None:
+            status, text = "421 Misdirected Request", f"{foreign}\n"
+        elif method not in ("GET", "HEAD"):
+            status, text = "405 Method Not Allowed", "there are GET and HEAD\n"
+        elif path == "/metrics":
+            found: Iterable[bytes] = self._metrics(environ | {"REQUEST_METHOD": "GET"}, start)
+            return found if method == "GET" else [b""]
+        elif path == "/sd":
             try:
                 status, kind, text = "200 OK", "application/json", json.dumps(known_targets(self._targets))
             except ValueError as error:
                 status, text = "500 Internal Server Error", f"{error}\n"
         start(status, [("Content-Type", f"{kind}; charset=utf-8")])
-        return [text.encode()]
+        return [b"" if method == "HEAD" else text.encode()]
 
 
 class _Undescribed(Collector):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,8 @@ from coordinator.office import bodies
 from coordinator.office.guard import Guard
 from coordinator.office.records import network_of, policies_of
 from coordinator.office.uploads import NAME, keep_upload, where_uploaded
+from coordinator.office.weigh import weigh
+from coordinator.shown import finite
 
 Json = dict[str, Any]
 Since = Annotated[int, Query(ge=0, le=bodies.MOST, description="First period (or number of event).")]
@@ -182,7 +184,7 @@ def _commands(firm: RunningFirm) -> APIRouter:
 
 
 def _deliveries(firm: RunningFirm) -> APIRouter:
-    router = APIRouter(tags=["change"])
+    router, one_at_a_time = APIRouter(tags=["change"]), threading.Lock()
 
     @router.post("/token", response_model=bodies.Right)
     def token() -> Response:
@@ -192,12 +194,13 @@ def _deliveries(firm: RunningFirm) -> APIRouter:
     @router.post("/policies", response_model=bodies.Uploaded)
     def upload(content: Zip, name: UploadName = "upload") -> Response:
         """Keep a run folder; what comes back can be swapped in as a policy, by then with `@VERSION` behind it."""
-        return _answer({"policy": keep_upload(firm.folder, name, content)})
+        return _answer({"policy": keep_upload(firm.folder, name, content, weigh)})
 
     @router.post("/observations", response_model=bodies.Delivered)
     def deliver(body: bodies.Observations) -> Response:
         """Hand over one period's observations, to a firm that is fed."""
-        return _answer(firm.deliver(body.period, body.observations, body.traffic))
+        with one_at_a_time:  # a period's two files are of one delivery
+            return _answer(firm.deliver(body.period, body.observations, body.traffic))
 
     return router
 
@@ -220,7 +223,7 @@ def _page() -> APIRouter:
 
 
 def _answer(found: Any) -> Response:  # noqa: ANN401
-    return JSONResponse(_finite(found))
+    return JSONResponse(finite(found))
 
 
 def _carried(answer: Json) -> Response:
@@ -243,12 +246,3 @@ def _malformed(_: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     return _error(422, f"{ascii(where)[1:-1][:80] or 'the body'}: {first['msg']}, got {ascii(first.get('input'))[:80]}")
-
-
-def _finite(found: Any) -> Any:  # noqa: ANN401
-    """The same with null for what JSON cannot say."""
-    if isinstance(found, dict):
-        return {key: _finite(value) for key, value in found.items()}
-    if isinstance(found, (list, tuple)):
-        return [_finite(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found

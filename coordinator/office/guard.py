@@ -11,6 +11,8 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from coordinator.monitoring.hosts import answers_to
+
 MOST_BYTES = 4 * 2**20  # of a request's body
 MOST_UPLOAD = 16 * 2**20  # of an uploaded policy
 UPLOAD = "/api/policies"
@@ -70,6 +72,22 @@ def is_token(given: str, token: str) -> bool:
     return hmac.compare_digest(value.strip().encode(), token.encode()) and kind.lower() == "bearer"
 
 
+class _Answer:
+    """Sends an answer with our headers; to HEAD what GET would say, without its body."""
+
+    def __init__(self, send: Send, headless: bool) -> None:
+        self._send, self.headless, self.begun = send, headless, False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        if message["type"] == "http.response.start":
+            ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+            message = {**message, "headers": [*message["headers"], *ours]}
+        elif self.headless:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
 class Guard:
     """ASGI around the office, before anything of a request is understood.
 
@@ -94,12 +112,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *ours]}
-            await send(message)
-
+        answer = _Answer(send, scope["method"] == "HEAD")
+        if answer.headless:
+            scope = {**scope, "method": "GET"}
         most = MOST_UPLOAD if scope["path"] == UPLOAD else MOST_BYTES
         try:
             refused = self._refusal(scope)
@@ -114,12 +129,16 @@ class Guard:
         async def replay() -> Message:
             return whole.pop() if whole else await receive()
 
-        await self._app(scope, replay, answer)
+        try:
+            await self._app(scope, replay, answer)
+        except Exception as error:  # whatever it was, its answer has our headers and its reason
+            if not answer.begun:
+                await _refuse(answer, RefusedError(500, f"the office has failed: {' '.join(repr(error).split())}"))
 
     def _refusal(self, scope: Scope) -> RefusedError | None:
         given = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if self._hosts is not None and _host(given.get(b"host", "")) not in self._hosts:
-            return RefusedError(421, f"this office answers to {', '.join(sorted(self._hosts))}; use one of these names")
+        if (foreign := answers_to(self._hosts, given.get(b"host", ""))) is not None:
+            return RefusedError(421, foreign)
         if scope["method"] not in _LOOKING and not is_token(given.get(b"authorization", ""), self._token):
             return RefusedError(401, "show the office's token: Authorization: Bearer TOKEN")
         return None
@@ -143,11 +162,6 @@ async def _body(receive: Receive, most: int, *, keep: bool) -> bytes:
     if length > most:
         raise RefusedError(413, f"a request of this kind may hold at most {most} bytes")
     return bytes(body)
-
-
-def _host(header: str) -> str:
-    name = header.partition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
-    return name.lower()
 
 
 async def _refuse(send: Send, refused: RefusedError) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from coordinator.live.home import running_at
+from coordinator.monitoring.hosts import hosts_of
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
     from coordinator.live.running_firm import RunningFirm
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOOK = 1.0  # s between two looks whether the firm still runs
 
 
@@ -27,6 +30,23 @@ def listening_at(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(f"--host {host} --port {port} cannot be listened at: {reason}") from None
+
+
+def served(application: ASGIApp) -> uvicorn.Config:
+    """How an application is served: to so many at a time, and to nobody who keeps others waiting."""
+    import uvicorn
+
+    from coordinator.office.connections import Connection
+
+    return uvicorn.Config(
+        application,
+        http=Connection,
+        log_level="error",  # not a line for every request that is none
+        access_log=False,
+        server_header=False,
+        limit_concurrency=128,
+        timeout_graceful_shutdown=3,
+    )
 
 
 def serve(firm: RunningFirm, listening: socket.socket, host: str, say: Callable[[str], object]) -> None:
@@ -44,7 +64,7 @@ def serve(firm: RunningFirm, listening: socket.socket, host: str, say: Callable[
     from coordinator.office.guard import token_of
 
     token, new = token_of(firm.folder)
-    hosts = _LOOPBACK if host in _LOOPBACK else None
+    hosts = hosts_of(host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     if hosts is None:
         say(f"anyone who reaches {host} can look at the firm, and the token travels in clear text")
@@ -52,15 +72,7 @@ def serve(firm: RunningFirm, listening: socket.socket, host: str, say: Callable[
     if new:
         kept = firm.folder / "office.token"
         say(f"for commands, shown this once and kept in {kept}: {url}#token={token}")
-    config = uvicorn.Config(
-        application(firm, token, hosts),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=128,
-        timeout_graceful_shutdown=3,
-    )
-    server, over = uvicorn.Server(config), threading.Event()
+    server, over = uvicorn.Server(served(application(firm, token, hosts))), threading.Event()
 
     def close_with_the_firm() -> None:
         while not over.wait(_LOOK):

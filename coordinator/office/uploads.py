@@ -16,6 +16,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ _CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndTok
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def keep_upload(folder: Path, name: str, content: bytes) -> str:
+def keep_upload(folder: Path, name: str, content: bytes, weigh: Callable[[Path], None] = lambda _: None) -> str:
     """Keep a run folder that came as a zip.
 
     Args:
@@ -49,6 +50,7 @@ def keep_upload(folder: Path, name: str, content: bytes) -> str:
         name: for people, such as the run's.
         content: of the zip: firm.yaml, settings.json and policies/DEPARTMENT/VERSION.safetensors beside json; base.json
             and current.json where the run has them. What else a run folder has is left out.
+        weigh: is shown the folder before it is kept, and may refuse it.
 
     Returns:
         What a swap takes as its policy: `uploads/NAME-DIGEST`. The same content is kept once.
@@ -72,10 +74,11 @@ def keep_upload(folder: Path, name: str, content: bytes) -> str:
         for path, written in files.items():
             (beside / path).parent.mkdir(parents=True, exist_ok=True)
             (beside / path).write_bytes(written)
+        weigh(beside)
         beside.rename(place)
-    except OSError:
+    except BaseException as error:
         shutil.rmtree(beside)
-        if not place.is_dir():  # somebody else has kept the same just now
+        if not isinstance(error, OSError) or not place.is_dir():  # somebody else has kept the same just now
             raise
     return PREFIX + kept
 

@@ -1,9 +1,11 @@
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -386,3 +388,14 @@ def test_a_name_longer_than_a_file_s_may_be_is_bad_input(arguments, capfd, tmp_p
     monkeypatch.chdir(tmp_path)
     refused(arguments, capfd)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_valid_whatever_a_label_says_and_a_number_is(capfd, monkeypatch):
+    figures = {"policy": "Infinity NaN", "buckets": [[0.5, 1], [float("inf"), 2]]}
+    connected = SimpleNamespace(metrics=lambda: figures)
+    monkeypatch.setattr(
+        "coordinator.live.running_firm.RunningFirm.connect", lambda *_: contextlib.nullcontext(connected)
+    )
+    assert run(["status", "shop", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)
+    assert told == {"policy": "Infinity NaN", "buckets": [[0.5, 1], ["inf", 2]]}
