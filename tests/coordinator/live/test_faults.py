@@ -1,6 +1,7 @@
 import pytest
 
 from coordinator.live.policy_bundles import PolicyBundles
+from coordinator.storage.files import read_sealed, write_sealed
 from environment import load_firm
 from tests.live_faults import a_run, malformed, run_faults
 
@@ -23,14 +24,12 @@ def test_a_policy_file_that_is_none_is_refused_in_one_line(kind, reason, tmp_pat
 
 def test_a_pickle_whose_json_fits_it_is_still_no_policy(tmp_path):
     import hashlib
-    import json
 
     run = a_run(tmp_path / "run", "a1")
     place = run.path / "policies" / "retailer-2" / "1.safetensors"
     place.write_bytes(b"\x80\x04cos\nsystem\n(S'true'\ntR.")
-    about = json.loads(place.with_suffix(".json").read_text())
-    about["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
-    place.with_suffix(".json").write_text(json.dumps(about))
+    sealed = place.with_suffix(".json")
+    write_sealed(sealed, read_sealed(sealed) | {"sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
     with pytest.raises(ValueError, match="is not a policy"):
         PolicyBundles(load_firm("a1")).policy("retailer-2", f"{run.path}@1")
 

@@ -1,6 +1,5 @@
 import hashlib
 import io
-import json
 import stat
 import zipfile
 
@@ -10,6 +9,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from coordinator.storage.files import read_sealed, write_sealed
 from tests.live_faults import a_run, malformed
 
 pytestmark = pytest.mark.ray
@@ -166,9 +166,8 @@ def test_a_policy_that_is_none_is_refused_in_one_line_and_leaves_the_old_one(kin
     number = max(int(path.stem) for path in (run.path / "policies" / "retailer-1").glob("*.safetensors"))
     if kind == "pickle":  # renamed, and its json made to fit
         place = run.path / "policies" / "retailer-1" / f"{number}.safetensors"
-        about = json.loads(place.with_suffix(".json").read_text())
-        about["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
-        place.with_suffix(".json").write_text(json.dumps(about))
+        sealed = place.with_suffix(".json")
+        write_sealed(sealed, read_sealed(sealed) | {"sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
     before = office.firm.metrics()["departments"]["retailer-1"]["version"]
     name = office.client.post("/api/policies", content=zipped(run.path)).json()["policy"]
     answer = office.client.post("/api/departments/retailer-1/swap", json={"policy": f"{name}@{number}"})
