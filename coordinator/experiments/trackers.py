@@ -13,14 +13,14 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from coordinator.experiments.options import flat
 from coordinator.runs.watcher import RunEvent, RunIteration, RunStart, Watcher
 from coordinator.storage.files import write_atomically
 
+Parameters = Mapping[str, bool | int | float | str]
 _EVERY = 1.0  # seconds between two messages to an MLflow server
 
 
@@ -42,7 +42,7 @@ class Tracker(Watcher):
             raise ValueError(f"--log {self.extra} needs `pip install 'firmwide[{self.extra}]'` ({error})") from None
         self._sign, self._word, self._last = 1.0, "cost", 0
 
-    def begin(self, run: RunStart, parameters: Mapping[str, bool | int | float | str]) -> None:
+    def begin(self, run: RunStart, parameters: Parameters) -> None:
         """Open what is written to, or open it again."""
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ class TensorBoard(Tracker):
 
     package, extra = "tensorboardX", "tensorboard"
 
-    def begin(self, run: RunStart, parameters: Mapping[str, bool | int | float | str]) -> None:
+    def begin(self, run: RunStart, parameters: Parameters) -> None:
         """Steps that are done again after a crash take the place of the first ones."""
         again: dict[str, Any] = {"purge_step": run.iterations + 1} if run.iterations else {}
         again |= {"filename_suffix": f".{run.iterations}"}  # a run that goes on within a second has a file of its own
@@ -121,10 +121,10 @@ class WeightsAndBiases(Tracker):
 
     package, extra = "wandb", "wandb"
 
-    def begin(self, run: RunStart, parameters: Mapping[str, bool | int | float | str]) -> None:
+    def begin(self, run: RunStart, parameters: Parameters) -> None:
         """A run that goes on is the same one there."""
-        kept = _kept(run, self.extra) or _keep(run, self.extra, uuid.uuid4().hex[:12])
-        settings = {"name": run.folder.name, "group": run.firm, "config": dict(parameters), "id": kept}
+        identity = _identity(run, self.extra, lambda: uuid.uuid4().hex[:12])
+        settings = {"name": run.folder.name, "group": run.firm, "config": dict(parameters), "id": identity}
         project = None if "WANDB_PROJECT" in os.environ else "firmwide"
         self._run = self._api.init(project=project, dir=str(run.folder), resume="allow", **settings)
         self._run.define_metric("*", step_metric="iteration")
@@ -143,19 +143,11 @@ class MLflow(Tracker):
 
     package, extra = "mlflow", "mlflow"
 
-    def begin(self, run: RunStart, parameters: Mapping[str, bool | int | float | str]) -> None:
+    def begin(self, run: RunStart, parameters: Parameters) -> None:
         """A run that goes on is the same one there, with the parameters that it had."""
         self._client, self._waiting, self._due = self._api.MlflowClient(), list[Any](), 0.0
-        self._id = _kept(run, self.extra)
-        if self._id is not None:
-            self._client.update_run(self._id, status="RUNNING")
-            return
-        found = self._client.get_experiment_by_name("firmwide")
-        experiment = found.experiment_id if found else self._client.create_experiment("firmwide")
-        self._id = _keep(run, self.extra, self._client.create_run(experiment, run_name=run.folder.name).info.run_id)
-        values = [self._api.entities.Param(key, str(value)[:500]) for key, value in parameters.items()]
-        for first in range(0, len(values), 100):  # as many as it takes at a time
-            self._client.log_batch(self._id, params=values[first : first + 100])
+        self._id = _identity(run, self.extra, lambda: self._created(run, parameters))
+        self._client.update_run(self._id, status="RUNNING")
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Together with what came in the last second."""
@@ -168,6 +160,15 @@ class MLflow(Tracker):
         """All is sent."""
         self._send()
         self._client.set_terminated(self._id, "FINISHED" if done else "KILLED")
+
+    def _created(self, run: RunStart, parameters: Parameters) -> str:
+        found = self._client.get_experiment_by_name("firmwide")
+        experiment = found.experiment_id if found else self._client.create_experiment("firmwide")
+        identity = str(self._client.create_run(experiment, run_name=run.folder.name).info.run_id)
+        values = [self._api.entities.Param(key, str(value)[:500]) for key, value in parameters.items()]
+        for first in range(0, len(values), 100):  # as many as it takes at a time
+            self._client.log_batch(identity, params=values[first : first + 100])
+        return identity
 
     def _send(self) -> None:
         for first in range(0, len(self._waiting), 1000):
@@ -190,16 +191,11 @@ def trackers(names: Iterable[str]) -> list[Watcher]:
     return [TRACKERS[name]() for name in dict.fromkeys(names)]
 
 
-def _file(run: RunStart) -> Path:
-    return run.folder / "trackers.json"
-
-
-def _kept(run: RunStart, name: str) -> str | None:
-    """What a tracker calls a run that it has seen before."""
-    return json.loads(_file(run).read_text()).get(name) if _file(run).is_file() else None
-
-
-def _keep(run: RunStart, name: str, identity: str) -> str:
-    known = json.loads(_file(run).read_text()) if _file(run).is_file() else {}
-    write_atomically(_file(run), json.dumps(known | {name: identity}) + "\n")
-    return identity
+def _identity(run: RunStart, name: str, create: Callable[[], str]) -> str:
+    """What a tracker elsewhere calls the run: created the first time, then kept in the run folder."""
+    file = run.folder / "trackers.json"
+    known: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    if name not in known:
+        known[name] = create()
+        write_atomically(file, json.dumps(known) + "\n")
+    return known[name]
