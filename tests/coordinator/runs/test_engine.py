@@ -87,7 +87,7 @@ def test_another_processor_is_another_engine_and_all_that_were_there_are_kept():
 
 def test_result_json_says_what_computed(tmp_path):
     arguments = ["--set", "copies=4", "--set", "selection_episodes=8", "--set", "acceptance_episodes=8"]
-    arguments += ["--set", "imarl.base_policy=benchmark", "--backend", "local", "--episodes", "8", "--budget", "100"]
+    arguments += ["--set", "base_policy=benchmark", "--backend", "local", "--episodes", "8", "--budget", "100"]
     assert run(["train", "toy", "--run", str(tmp_path / "run"), *arguments]) == 0
     told = json.loads((tmp_path / "run" / "result.json").read_text())
     assert told["engine"] == engine_in(RunFolder(tmp_path / "run"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.experiments.train import TrainRequest, run_training
+from coordinator import api
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
@@ -106,25 +106,21 @@ def test_the_example_of_the_readme_hears_every_iteration(watched, tmp_path, caps
     assert capsys.readouterr().out.splitlines() == told
 
 
-def asked(tmp_path, *watchers):
-    config = tmp_path / "settings.yaml"
-    config.write_text("copies: 2\nselection_episodes: 4\nacceptance_episodes: 4\nimarl: {base_policy: benchmark}\n")
-    (tmp_path / "pair.yaml").write_text(pair().to_yaml())
-    wiring, run = {"backend": "local", "threads": 1}, tmp_path / "run"
-    firm, given = str(tmp_path / "pair.yaml"), {"seed": 0}
-    return TrainRequest(
-        firm, given, config, None, None, "100", wiring, run, False, 8, quiet=True, watchers=tuple(watchers)
-    )
+def trained(folder, *watchers):
+    """A short run with its comparison."""
+    small = {"copies": 2, "selection_episodes": 4, "acceptance_episodes": 4, "base_policy": "benchmark"}
+    where = {"backend": "local", "threads": 1, "run": folder, "progress": False}
+    return api.train(pair(), config=small, budget="100", episodes=8, watchers=watchers, **where)
 
 
 def test_the_end_comes_with_what_result_json_says(tmp_path):
     record = Record()
-    run_training(asked(tmp_path, record), 0.0)
+    trained(tmp_path / "run", record)
     assert record.results == [json.loads((tmp_path / "run" / "result.json").read_text())]
 
 
 def test_who_watches_hears_that_training_was_broken_off(tmp_path):
     record = Record()
     with pytest.raises(KeyboardInterrupt):
-        run_training(asked(tmp_path, record, Stop(after=1)), 0.0)
+        trained(tmp_path / "run", record, Stop(after=1))
     assert record.results == [None]
