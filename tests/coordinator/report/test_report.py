@@ -19,6 +19,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
 from tests.small_firms import pair
 from tests.small_markets import market
+from tests.small_runs import final_policies, settings
 
 SMALL = {
     "copies": 16,
@@ -401,3 +402,14 @@ def test_schemes_stand_in_the_order_of_the_settings_with_their_variants():
         "siloed",
         "unheard-of",
     ]
+
+
+def test_learning_rates_are_those_of_metrics_csv_whatever_the_scheme(tmp_path):
+    """Gradients through the simulator have a rate that falls with the budget, and no divergence."""
+    given = settings(scheme="pathwise", steps=None, pathwise={"updates": 6, "copies": 8})
+    final_policies(pair(), given, tmp_path / "run")
+    rates = {row["learning_rate"] for row in RunFolder(tmp_path / "run").rows("metrics.csv")}
+    assert len(rates) == 6
+    words = read(write_report(tmp_path / "run")).words
+    assert "Learning rate" in words
+    assert any("went from 0.003000 to 0.000201" in word for word in words), "half a cosine, a sixth before its end"
