@@ -6,12 +6,16 @@ imported; runs and firms in operation remember the module and import it again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from departments import extensions
 from departments.named_policies import register_rule
 from environment.laws import register_law
+
+if TYPE_CHECKING:
+    from coordinator.schemes.base import SchemeSpec
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,6 +33,14 @@ def law(name: str) -> Callable[[Function], Function]:
         return function
 
     return registered
+
+
+def scheme(spec: SchemeSpec) -> SchemeSpec:
+    """Let `train`, `benchmark` and everything else know a scheme by its name; see `coordinator.schemes.base`."""
+    from coordinator.schemes.registry import register_scheme
+
+    extensions.remember(sys._getframe(1).f_globals["__name__"])  # whoever calls; a spec may be made of our parts alone
+    return register_scheme(spec)
 
 
 def command(function: Function) -> Function:

@@ -79,7 +79,7 @@ class Diary:
         measured = {
             name: {"version": result.snapshots[name].version} | update._asdict()
             for name, update in result.updates.items()
-        }
+        } or {progress.department: {}}
         for name, own in measured.items():
             self.run.append("metrics.csv", METRICS, common | {"department": name} | own)
         self.watcher.iteration(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.cli.main import app
+from coordinator.schemes import registry
 from departments import extensions
 from environment import laws
 
@@ -26,6 +27,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(extensions, "_REMEMBERED", [])
     monkeypatch.setattr(laws, "_REGISTERED", {})
+    monkeypatch.setattr(registry, "_SCHEMES", dict(registry._SCHEMES))
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
