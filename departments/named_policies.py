@@ -1,6 +1,6 @@
 """Rules by their names, as they are written on the command line: NAME or NAME:ARGUMENT, one table for all.
 
-A rule of one's own is a function in a module of one's own, registered there; see `register_rule`.
+A rule of one's own is a function in a module of one's own, registered there; see `departments.rules.local`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,13 @@ def parse_rule(text: str, firm: Firm) -> Policy:
 
 
 def order_rules() -> dict[str, NamedRule]:
-    """All rules of orders: ours, and what was registered."""
+    """All rules of orders: ours, and what was registered.
+
+    Raises:
+        ValueError: one that was registered has the name of one of ours.
+    """
+    if twice := sorted({*ORDERS, *RECOMMENDATIONS} & local.REGISTERED.keys()):
+        raise ValueError(f"rule {twice[0]!r} is there already; give yours another name")
     own = {name: NamedRule(_registered, rule.help) for name, rule in local.REGISTERED.items()}
     return ORDERS | own
 
@@ -79,29 +85,6 @@ def _made(table: dict[str, NamedRule], text: str, firm: Firm) -> Any:  # noqa: A
     if kind not in table:
         raise ValueError(f"policy must be {', '.join(table)}, or a run folder, got {text!r}")
     return table[kind].make(firm, text, given)
-
-
-def register_rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[local.Rule], local.Rule]:
-    """Let the function below be a rule of orders by that name, in `evaluate`, `train`'s tables, `live` and `swap`.
-
-        @register_rule("half-way", help="half-way[:SHARE]: a share of what is missing to the benchmark's level")
-        def half_way(seen: Seen, share: float = 0.5) -> Array:
-            return share * (seen.level - seen.inventory_position)
-
-    Each department calls it with what it sees (`departments.rules.local.Seen`, numpy arrays) and with the numbers that
-    are written behind the name (`half-way:0.4`, or `half-way:share=0.4`), and orders what it returns, [K, E] units.
-
-    Args:
-        name: lower-case letters, digits and '-'.
-        help: one line.
-        sees_backlog: whether it reads `seen.backlog`, which no feed of a real firm tells.
-
-    Raises:
-        ValueError: one line; the name is taken or none.
-    """
-    if name in ORDERS or name in RECOMMENDATIONS:
-        raise ValueError(f"rule {name!r} is there already; give yours another name")
-    return local.register(name, help, sees_backlog)
 
 
 def _registered(firm: Firm, text: str, given: str) -> LocalPolicy:

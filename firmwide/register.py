@@ -1,7 +1,8 @@
 """How a user adds something of their own: put it into a module, register it there, and import that module.
 
 `docs/extending.md` has a complete example of each. What is registered is known by its name wherever the module is
-imported; runs and firms in operation remember the module and import it again.
+imported; runs and firms in operation remember the module and import it again. A department's process does so without
+torch, so what needs it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -11,13 +12,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from departments import extensions
-from departments.named_policies import register_rule
-from environment.laws import register_law
+from departments.rules.local import register_rule
 
 if TYPE_CHECKING:
     from coordinator.schemes.base import SchemeSpec
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[Function], Function]:
+    """Let a function be a rule of orders; see `departments.rules.local.register_rule`."""
+
+    def registered(function: Function) -> Function:
+        register_rule(name, help=help, sees_backlog=sees_backlog)(function)
+        extensions.remember(function.__module__)
+        return function
+
+    return registered
 
 
 def law(name: str) -> Callable[[Function], Function]:
@@ -26,6 +37,7 @@ def law(name: str) -> Callable[[Function], Function]:
     A decorator of a function from what else stands there (its arguments, with their types) to the probabilities of
     0, 1, 2, ... units.
     """
+    from environment.laws import register_law
 
     def registered(function: Function) -> Function:
         register_law(name, function)
@@ -50,17 +62,3 @@ def command(function: Function) -> Function:
     register_command(function)
     extensions.remember(function.__module__)
     return function
-
-
-def rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[Function], Function]:
-    """Let a function be a rule of orders, in `evaluate`, `live`, `swap` and wherever else a rule is named.
-
-    See `departments.named_policies.register_rule` for what it gets, and `departments.rules.local.Seen`.
-    """
-
-    def registered(function: Function) -> Function:
-        register_rule(name, help=help, sees_backlog=sees_backlog)(function)
-        extensions.remember(function.__module__)
-        return function
-
-    return registered

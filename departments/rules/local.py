@@ -48,8 +48,20 @@ class RegisteredRule(NamedTuple):
 REGISTERED: dict[str, RegisteredRule] = {}  # the explicit registry of users' rules
 
 
-def register(name: str, help: str, sees_backlog: bool) -> Callable[[Rule], Rule]:
-    """See `departments.named_policies.register_rule`.
+def register_rule(name: str, *, help: str = "", sees_backlog: bool = False) -> Callable[[Rule], Rule]:
+    """Let the function below be a rule of orders by that name, in `evaluate`, `train`'s tables, `live` and `swap`.
+
+        @register_rule("half-way", help="half-way[:SHARE]: a share of what is missing to the benchmark's level")
+        def half_way(seen: Seen, share: float = 0.5) -> Array:
+            return share * (seen.level - seen.inventory_position)
+
+    Each department calls it with what it sees and with the numbers that are written behind the name (`half-way:0.4`, or
+    `half-way:share=0.4`), and orders what it returns, [K, E] units.
+
+    Args:
+        name: lower-case letters, digits and '-'; none of our rules'.
+        help: one line.
+        sees_backlog: whether it reads `seen.backlog`, which no feed of a real firm tells.
 
     Raises:
         ValueError: one line; no such name, or it is another function's.

@@ -9,6 +9,7 @@ import pytest
 from coordinator.cli.main import app
 from coordinator.schemes import registry
 from departments import extensions
+from departments.rules import local
 from environment import laws
 
 DOCS = Path(__file__).parents[2] / "docs/extending.md"
@@ -27,6 +28,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(extensions, "_REMEMBERED", [])
     monkeypatch.setattr(laws, "_REGISTERED", {})
+    monkeypatch.setattr(local, "REGISTERED", {})
     monkeypatch.setattr(registry, "_SCHEMES", dict(registry._SCHEMES))
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
     monkeypatch.setattr(sys, "path", list(sys.path))

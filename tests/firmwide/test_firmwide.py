@@ -37,6 +37,9 @@ def test_importing_takes_nothing_heavy_and_every_name_is_there():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+    program = "import sys, firmwide; firmwide.register.rule('r')(id); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"  # the process of a department that follows a user's rule needs no torch
     for name in firmwide.__all__:
         assert getattr(firmwide, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'tarin'"):

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from departments.named_policies import ORDERS, RECOMMENDATIONS, order_rules, parse_policy, register_rule
+from departments.named_policies import ORDERS, RECOMMENDATIONS, order_rules, parse_policy
 from departments.play.episode import run_costs
 from departments.play.stepping import play
 from departments.rules import local
+from departments.rules.local import register_rule
 from environment import World, load_firm
 from tests.small_firms import tree, world_of
 
@@ -67,10 +68,13 @@ def test_where_customers_choose_a_rule_is_told_what_was_asked_for_and_recommends
     assert bool((alone == paired).all())
 
 
-def test_names_that_are_taken_or_none_are_refused():
+def test_names_that_are_taken_or_none_are_refused(monkeypatch):
     for name in (*ORDERS, *RECOMMENDATIONS):
-        with pytest.raises(ValueError, match="is there already"):
-            register_rule(name)
+        with monkeypatch.context() as patched:
+            patched.setattr(local, "REGISTERED", {})
+            register_rule(name)(missing)
+            with pytest.raises(ValueError, match=f"{name}' is there already"):
+                parse_policy("reorder", load_firm("a1"))
     with pytest.raises(ValueError, match="lower-case letters"):
         register_rule("My Rule")
     register_rule("mine")(missing)
