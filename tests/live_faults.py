@@ -19,6 +19,7 @@ import numpy as np
 from coordinator.live import RunningFirm
 from coordinator.live.replay import replay
 from coordinator.live.start import Opening, open_firm
+from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
@@ -46,7 +47,7 @@ def malformed(run: RunFolder, department: str, kind: str) -> str:
     place = run.path / "policies" / department
     good = (place / "1.safetensors").read_bytes()
     number = {"nan": 21, "shape": 22, "truncated": 23, "pickle": 24}[kind]
-    (base,) = (s for s in run.policies() if s.department == department)
+    base = policy_of(run, department)
     wrong = {"nan": base.parameters * np.float32(np.nan), "shape": base.parameters[:-1]}.get(kind, base.parameters)
     run.save_snapshot(Snapshot(department, number, base.config, wrong), {})
     run.save_snapshot(base, {})

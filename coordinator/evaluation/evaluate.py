@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coordinator.evaluation.episode_files import levels_of
 from coordinator.evaluation.table import Evaluation
+from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import scaling_of
 from departments.decisions import Policy
@@ -43,8 +44,6 @@ def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None]
         raise ValueError(
             f"--policy {text!r} was trained for firm {trained.name!r}, which has other stock points or products"
         )
-    if not run.current_versions():
-        raise ValueError(f"{text!r} holds no policy yet: train it longer, or resume it")
     return trained_policy(run, world)
 
 
@@ -61,17 +60,16 @@ def _named(texts: Sequence[str], world: World, compiled: Callable[[str], None] |
 
 
 def trained_policy(run: RunFolder, world: World) -> Policy:
-    """The departments of a run, acting in a world of its firm; those without a kept policy follow the benchmark.
+    """The departments of a run, acting in a world of its firm as they did in training: see `firm_policies`.
 
     Raises:
-        ValueError: a policy is missing or damaged.
+        ValueError: a policy is missing or damaged, or training has not begun.
     """
     trained, settings = run.firm(), run.settings()
     base = run.base_levels()
     levels = baseline_levels(trained) if base is None else base
     observer = Observer(world, levels, scaling_of(trained, settings))
-    snapshots = run.policies() if run.current_versions() else []
-    return FirmPolicy(world, observer, snapshots)
+    return FirmPolicy(world, observer, list(firm_policies(run).values()))
 
 
 def baseline_policies(

@@ -14,6 +14,7 @@ from rich.table import Table
 from coordinator.evaluation.evaluate import trained_policy
 from coordinator.explain.curves import Panel, agent_panels, theory_panels
 from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
+from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of, specs
 from coordinator.schemes.setup import scaling_of
@@ -45,16 +46,13 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
             f"explain is for departments of a firm with customers ({', '.join(needing)}), and {str(path)!r} was "
             f"trained by {settings.scheme}"
         )
-    trained = run.current_versions()
-    if not trained:
-        raise ValueError(f"{str(path)!r} holds no policy yet: train longer, or resume it")
     levels = baseline_levels(firm)
     world = World(firm, levels)
     policy = trained_policy(run, world)
     if not isinstance(policy, FirmPolicy):
         raise RuntimeError(f"{str(path)!r} holds no departments")
     observer = Observer(world, levels, scaling_of(firm, settings))
-    first = [replace(member, seed=settings.seed).first_snapshot() for member in policy.members]
+    first = [policy_of(run, member.name, 0) for member in policy.members]
     start = FirmPolicy(world, observer, first)
     found = explain(world, policy, policy.members, start=start, states=states, seed=seed)
     return replace(found, pictures=draw(found, path))

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import must_have_departments
 from coordinator.runs.policy_source import fingerprint, must_be_built_alike, run_and_version
 from coordinator.schemes.registry import scheme_of
 from coordinator.schemes.setup import policies_of, scaling_of
-from coordinator.storage.policies import load_policy
 from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
@@ -141,7 +141,7 @@ class PolicyBundles:
         return PolicyBundle(self._about(RECOMMENDATION, OFFERS, text), arrays)
 
     def trained(self, department: str, folder: Path, version: int | None = None) -> PolicyBundle:
-        """A department's policy of a run: that version, or the one that counts, or the benchmark where it has none.
+        """A department's policy of a run: that version, or the one that counts; see `firm_policies`.
 
         Raises:
             ValueError: one line; no run, another firm, no such version, damaged.
@@ -150,21 +150,17 @@ class PolicyBundles:
         firm, settings = run.firm(), run.settings()
         must_be_built_alike(self.firm, firm, str(folder))
         must_have_departments(run)
-        current = run.current_versions()
-        version = current.get(department) if version is None else version
-        if version is None:
-            return self.benchmark(department)
-        snapshot = load_policy(run.path / "policies", department, version)
+        needs_customers = scheme_of(settings.scheme).needs_customers
+        if department == RECOMMENDATION and not needs_customers:
+            return self.rule(department, "none")  # nobody recommended while the others were trained
+        snapshot = policy_of(run, department, version)
         base = run.base_levels()
         base = baseline_levels(firm) if base is None else base
         world = World(firm, base)
         observer = Observer(world, base, scaling_of(firm, settings))
-        label = f"{run.path.name}@{version}"
-        if scheme_of(settings.scheme).needs_customers:
-            configs = policies_of(firm, settings)
-            if department not in configs:
-                raise ValueError(f"--policy {str(folder)!r} has no department {department!r}")
-            spec = DepartmentSpec.of(world, observer, department, configs[department])
+        label = f"{run.path.name}@{snapshot.version}"
+        if needs_customers:
+            spec = DepartmentSpec.of(world, observer, department, policies_of(firm, settings)[department])
             found = self._loop_brief(spec, snapshot, observer, label)
         else:
             found = self._network_brief(snapshot, observer, base, label)

@@ -27,10 +27,8 @@ def order_blocks(path: Path) -> list[Block]:
         ValueError: the run is damaged.
     """
     run = RunFolder(path)
-    if not run.current_versions():
-        return [
-            Text("No policy has been accepted yet, so every department still follows the rule it started from.", "note")
-        ]
+    if not run.begun:
+        return [Text("Training has not begun, so there is no policy yet.", "note")]
     firm = run.firm()
     world = World(firm, baseline_levels(firm))
     benchmark = "inventory-aware" if firm.customers else "decomposition-aggregation"

@@ -1,7 +1,7 @@
 """A run folder: what was asked for, the policies by version, metrics as csv, a checkpoint to resume from, the results.
 
 firm.yaml  settings.json      the resolved firm and settings: the run stands by itself
-policies/NAME/VERSION.*       every accepted policy, safetensors beside json
+policies/NAME/VERSION.*       where each department started (0), every accepted policy; safetensors beside json
 base.json                     base-stock levels that the policies start from, if not the benchmark's
 current.json                  the version that counts for each department
 metrics.csv  events.csv       one row an iteration; acceptances, restarts, swaps
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from coordinator.learning.settings import Settings
 from coordinator.schemes.given_settings import kept_settings, to_json
-from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from coordinator.storage.policies import load_checkpoint, save_checkpoint, save_policy, write_atomically
 from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -140,20 +140,14 @@ class RunFolder:
         write_atomically(self.path / "current.json", json.dumps(current, indent=1) + "\n")
 
     def current_versions(self) -> dict[str, int]:
-        """Version of the policy that counts, per department that has one."""
+        """Version of the policy that counts, by department; runs of older versions name only what was accepted."""
         file = self.path / "current.json"
         return dict(json.loads(file.read_text())) if file.is_file() else {}
 
-    def policies(self) -> list[Snapshot]:
-        """The policies that count; departments without one follow the benchmark.
-
-        Raises:
-            ValueError: a policy is missing or damaged, or there is none yet.
-        """
-        versions = self.current_versions()
-        if not versions:
-            raise ValueError(f"{str(self.path)!r} holds no policy yet: train longer, or resume it")
-        return [load_policy(self.path / "policies", name, version) for name, version in versions.items()]
+    @property
+    def begun(self) -> bool:
+        """Whether departments have a policy: not before training has started."""
+        return self.checkpoint_file.is_file() or (self.path / "current.json").is_file()
 
     def append(self, name: str, columns: tuple[str, ...], row: Mapping[str, Any]) -> None:
         """Add a row to metrics.csv or events.csv."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from coordinator.learning.iterations import Training
+from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Answer, Request
 from coordinator.runs.policy_source import must_be_built_alike, run_and_version
@@ -133,18 +134,15 @@ class HotSwap:
         run = run_and_version(request.department, request.policy)
         if run is None:
             return self._rule(request.department, request.policy), True, request.policy
-        found, version = self._trained(request.department, *run)
-        return found, request.hold, f"{run[0].name}@{version}"
+        found = self._trained(request.department, *run)
+        return found, request.hold, f"{run[0].name}@{found.version}"
 
-    def _trained(self, name: str, folder: Path, version: int | None) -> tuple[Snapshot, int]:
+    def _trained(self, name: str, folder: Path, version: int | None) -> Snapshot:
         run, settings = RunFolder(folder), self._training.settings
         firm, theirs = run.firm(), run.settings()
         must_be_built_alike(self._plan.firm, firm, str(folder))
         must_have_departments(run)
-        version = run.current_versions().get(name) if version is None else version
-        if version is None:
-            raise ValueError(f"--policy {str(folder)!r} holds no policy of {name} yet: train it longer")
-        found, own = load_policy(run.path / "policies", name, version), self._plan.specs[name].policy
+        found, own = policy_of(run, name, version), self._plan.specs[name].policy
         for field, mine in own.model_dump().items():
             other = getattr(found.config, field)
             if field != "initial_std" and other != getattr(own, field):
@@ -158,7 +156,7 @@ class HotSwap:
                 f"--policy {str(folder)!r} was trained from other base-stock levels or on other scales of observations "
                 "than this run (base_policy, scaling); only a policy of the same kind can act in its place"
             )
-        return found, version
+        return found
 
     def _rule(self, name: str, text: str) -> Snapshot:
         """A base-stock rule as the residual policy that it is."""

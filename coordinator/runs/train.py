@@ -143,6 +143,8 @@ def _train(
             owner=plan.owner,
             report=watcher.note,
         )
+        for snapshot in training.published.values() if kept is None else ():
+            run.save_snapshot(snapshot, {"why": "where training starts"})
         engine, other = went_on(kept[1].get("engine", {}) if kept else {}, before, engine_of(plan, training))
         if other:
             watcher.note(other)

@@ -17,6 +17,7 @@ from coordinator.experiments.curves import on_common_grid
 from coordinator.experiments.progress import Forecast
 from coordinator.experiments.tables import lines_of, mean_and_half, paired
 from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
+from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import METRICS, RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.registry import schemes_for
@@ -402,7 +403,10 @@ def test_what_a_machine_with_storage_of_its_own_sends_is_kept(done, tmp_path):
     sent = play(next(trial for trial in done.trials if trial.folder == kept))
     keep(tmp_path / "here", sent)
     assert finished(tmp_path / "here").about == finished(kept).about
-    assert {policy.department for policy in RunFolder(tmp_path / "here").policies()} == {"warehouse", "shop"}
+    assert set(firm_policies(RunFolder(tmp_path / "here"))) == {
+        "warehouse",
+        "shop",
+    }
     assert not (tmp_path / "here/checkpoint.safetensors").exists()
 
 

@@ -7,6 +7,7 @@ import pytest
 from coordinator.cli import run
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.experiments.train import _REPORT_SEED
+from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
 from departments.play import tuning
 from departments.play.tuning import tuned_base_stock
@@ -62,7 +63,7 @@ def test_policy_ppo_and_critic_of_the_file_count_for_firms_with_customers(tmp_pa
     arguments = ["train", "closing-loop", "--config", str(tmp_path / "small.yaml"), "--backend", "local"]
     assert run([*arguments, "--run", str(tmp_path / "run"), "--episodes", "20", "--json"]) == 0
     folder = RunFolder(tmp_path / "run")
-    for snapshot in folder.policies():
+    for snapshot in firm_policies(folder).values():
         assert (snapshot.config.hidden, snapshot.config.memory) == ((8,), "none")
     kept = json.loads((folder.path / "settings.json").read_text())
     assert (kept["ppo"]["minibatch"], kept["critic"]["hidden"], kept["critic"]["gamma"]) == (64, [4], 0.98)

@@ -4,6 +4,7 @@ import time
 import pytest
 
 from coordinator.learning.settings import Wiring
+from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.schemes.imarl import IMARLSettings
@@ -39,8 +40,8 @@ def test_a_run_writes_down_what_it_did(undisturbed, tmp_path):
     assert accepted
     assert all(float(row["gain"]) > 0 for row in accepted)
     latest = {row["department"]: int(row["version"]) for row in accepted}
-    assert run.current_versions() == latest
-    for policy in run.policies():
+    assert run.current_versions() == dict.fromkeys(("warehouse", "shop"), 0) | latest
+    for policy in firm_policies(run).values():
         assert (policy.version, policy.parameters.tobytes()) == policies[policy.department]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from coordinator import api
+from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
@@ -71,7 +72,7 @@ def test_who_watches_changes_no_result(watched, tmp_path):
     versions = run.current_versions()
     for name, version in versions.items():
         assert found[name][0] == version
-        kept = next(policy for policy in run.policies() if policy.department == name)
+        kept = policy_of(run, name)
         assert found[name][1] == kept.parameters.tobytes()
 
 
