@@ -93,9 +93,9 @@ class Asking(Record):
             raise KeyboardInterrupt
 
 
-def training_of(firm, given, workers=None, **wiring):
+def training_of(firm, given, workers=None, plan=None, **wiring):
     """The plan of a run and its workers, in this process."""
-    plan = setup_of(firm, given)
+    plan = plan or setup_of(firm, given)
     training = Training(
         workers(plan.factories) if workers else LocalGroup(plan.factories, **wiring),
         given,

@@ -13,6 +13,27 @@ from departments.learning.ppo import shuffled
 from departments.numerics.adam import Adam
 from departments.numerics.passes import passes_of
 
+Limits = tuple[Tensor, Tensor]  # values before an update [B, A], and how far from them they may move [A]
+
+
+def clipped_error(value: Tensor, target: Tensor, before: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """Errors whose squares are PPO's clipped value loss, max((v - t)^2, (clip(v, v0 - c, v0 + c) - t)^2), [B, A].
+
+    Args:
+        value: v, [B, A].
+        target: t, [B, A].
+        before: v0, the values before the update, [B, A].
+        reach: c, [A].
+
+    Returns:
+        The errors, and where a value may move on: not where the clipped one is further from its target.
+
+    Source: [I], appendix B.1; OpenAI Baselines' ppo2, which the loss is from.
+    """
+    error, clipped = value - target, torch.clamp(value, before - reach, before + reach) - target
+    free = clipped.abs() <= error.abs()
+    return torch.where(free, error, clipped), free
+
 
 class Critic:
     """Learns a value function; values are learned in units of the streams' own running scale."""
@@ -71,36 +92,44 @@ class Critic:
         scaled = (target - values.mean[own]) / values.std[own]
         generator = torch.Generator(device=self._device).manual_seed(self._seed * 1_000_003 + self.updates)
         order, parts = shuffled(len(samples), self.config.minibatch, self.config.epochs, generator)
-        mean, first = self._fit(samples, scaled, own, order, parts)
+        mean, first = self._fit(samples, scaled, own, order, parts, self._limits(samples, own))
         self.updates += 1
         told = {"value_loss": mean, "explained_variance": 1.0 - first / max(float(scaled.var()), 1e-12)}
         state = self.state()
         return told, state, values_of(state)
 
+    def _limits(self, samples: Tensor, streams: list[int]) -> Limits | None:
+        """Values [B, A] before the fit, and how far from them [A] they may move; None: any way."""
+        if self.config.value_clip is None:
+            return None
+        return self._values.outputs(samples)[:, streams], self.config.value_clip / self._values.std[streams]
+
     def _fit(
-        self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int
+        self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int, limits: Limits | None
     ) -> tuple[float, float]:
         """Mean and first loss of steps on the minibatches of shuffled indices."""
         loops, config = self._values.loops(), self.config
         if loops is None:
-            return self._fit_by_hand(samples, target, streams, order, parts)
+            return self._fit_by_hand(samples, target, streams, order, parts, limits)
         rates = config.learning_rate, config.max_grad_norm
         (total, first), steps = loops.fit_values(
-            self._optimiser, samples, order, parts, target, streams, config.value_coef, rates
+            self._optimiser, samples, order, parts, target, streams, config.value_coef, rates, limits
         )
         return total / steps, first
 
     def _fit_by_hand(
-        self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int
+        self, samples: Tensor, target: Tensor, streams: list[int], order: Tensor, parts: int, limits: Limits | None
     ) -> tuple[float, float]:
         parameters = self._values.parameters
         network = passes_of(self._values.shapes, parameters, self.config.activation)
         losses = []
         for index in (part for epoch in order for part in epoch.tensor_split(parts)):
             value = network.forward(samples[index])
-            error = value[:, streams] - target[index]
-            change = torch.zeros_like(value)
+            error, change = value[:, streams] - target[index], torch.zeros_like(value)
             change[:, streams] = error * (2.0 * self.config.value_coef / error.numel())
+            if limits is not None:
+                error, free = clipped_error(value[:, streams], target[index], limits[0][index], limits[1])
+                change[:, streams] *= free
             gradient = network.backward(change)
             norm = float(gradient.norm())
             gradient *= min(1.0, self.config.max_grad_norm / (norm + 1e-6))

@@ -42,6 +42,7 @@ class CriticConfig(Checked):
     epochs: int = Field(default=4, ge=1)
     minibatch: int = Field(default=1024, ge=1)  # samples
     value_coef: float = Field(default=0.5, gt=0)
+    value_clip: float | None = Field(default=None, gt=0)  # rewards: how far an update may move a value; None: any way
     max_grad_norm: float = Field(default=0.5, gt=0)
 
 
@@ -126,15 +127,19 @@ class ValueFunction:
             valued = loops.advantages(features, reward, own, units, reach, self._terminated)
             return list(valued.advantage.unbind()), (valued.samples, valued.target)
         samples = samples_first(features)
-        layers, _ = self.shapes.split(self.parameters)
-        output = self.shapes.forward(layers, samples, self.config.activation)
-        value = output[:, own] * self.std[own] + self.mean[own]
+        value = self.outputs(samples)[:, own] * self.std[own] + self.mean[own]
         value = value.view(periods + 1, copies, len(own)).transpose(1, 2)
         if self._terminated:
             value[-1] = 0.0
         advantage = generalised_advantage(reward, value, self.gamma, self._lambda)
         target = samples_first(advantage + value[:-1])
         return list(advantage.unbind(1)), (samples[: periods * copies], target)
+
+    def outputs(self, samples: Tensor) -> Tensor:
+        """Values in units of the streams' scale, [B, D], of samples of global features [B, G]."""
+        if (loops := self.loops()) is not None:
+            return loops.values(samples)
+        return self.shapes.forward(self.shapes.split(self.parameters)[0], samples, self.config.activation)
 
     def loops(self) -> Loops | None:
         """Compiled loops on the parameters, in place; None where there are none."""

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from coordinator.schemes.registry import scheme_of, specs
+from environment import Firm
 from environment.fields import refusal, shown
 from environment.firm_file import read_yaml
 
-# quick: the 13 scenarios of [I] by 6 models in an hour on two cores. paper: 78,125 episodes of 128 periods; [I], B.3,
-# counts by model and scenario: 25,000 episodes a turn for IMARL, 20,000 for MARL, 25,000 to 300,000 for SARL.
-BUDGETS = {"quick": "50s", "paper": "1e7"}
+BUDGETS = {"quick": "50s", "paper": ""}  # quick: the 13 scenarios of [I] by 6 models in an hour on two cores
 _BUILT_IN = Path(__file__).with_name("configs")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -99,14 +99,18 @@ def flat(content: Mapping[str, Any], joint: str = ".", prefix: str = "") -> dict
     return found
 
 
-def budget(text: str | None) -> dict[str, float]:
-    """`120s` is wall time, `1e7` environment steps; `quick` and `paper` are names of some.
+def budget(text: str | None, scheme: str | None = None, firm: Firm | None = None) -> dict[str, float]:
+    """`120s` is wall time, `1e7` environment steps, `quick` a name of some; `paper` the episodes that [I] has.
+
+    Those depend on scheme and firm; without them `paper` is no budget yet.
 
     Raises:
         ValueError: it is neither.
     """
     if text is None:
         return {}
+    if text.strip() == "paper":
+        return _paper_budget(scheme, firm) if scheme and firm else {}
     text = BUDGETS.get(text.strip(), text)
     match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)(s|m|h)?", text.strip())
     try:
@@ -119,3 +123,11 @@ def budget(text: str | None) -> dict[str, float]:
             f"{' or '.join(BUDGETS)}, got {text!r}"
         )
     return {"seconds": amount * {"s": 1, "m": 60, "h": 3600}[match[2]]} if match[2] else {"steps": amount}
+
+
+def _paper_budget(scheme: str, firm: Firm) -> dict[str, float]:
+    episodes = scheme_of(scheme).paper_episodes
+    if episodes is None:
+        known = ", ".join(spec.name for spec in specs() if spec.paper_episodes)
+        raise ValueError(f"--budget paper is for {known}; for {scheme} name wall time or environment steps")
+    return {"episodes": episodes(firm)}

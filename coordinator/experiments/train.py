@@ -78,12 +78,12 @@ def run_training(request: TrainRequest) -> Run:
             raise ValueError(f"{said[0]} cannot change a run that goes on: leave it out, or begin a new run")
         run = RunFolder(request.run)
         firm, settings = run.firm(), run.settings()
-        settings = settings_of(to_json(settings) | budget(request.budget))
+        settings = settings_of(to_json(settings) | budget(request.budget, settings.scheme, firm))
     else:
         if request.firm is None:
             raise ValueError("FIRM is missing: name a built-in firm (see `firmwide scenarios`) or a firm file")
         firm = load_firm(request.firm)
-        settings = _settings(request, default_scheme(firm))
+        settings = _settings(request, firm)
         _check_runs(firm, request.beside)
         _check_observation(request, setup_of(firm, settings))  # what does not fit is refused before anything is written
         run = RunFolder(request.run or _free_folder(firm.name))
@@ -127,13 +127,13 @@ def _check_runs(firm: Firm, runs: Sequence[Path]) -> None:
         load_policy_or_rule(str(path), World(firm, baseline_levels(firm)))
 
 
-def _settings(request: TrainRequest, default: str) -> Settings:
+def _settings(request: TrainRequest, firm: Firm) -> Settings:
     """Settings from the file, with what the command line says on top."""
-    given = {"scheme": default} | config_file(request.config)
+    given = {"scheme": default_scheme(firm)} | config_file(request.config)
     given |= {key: value for key, value in request.settings.items() if key == "scheme"}
     given["scheme"] = with_values(given, request.values)["scheme"]
     given = part_used(given, "--config: ", tuple(names()) if built_in(request.config) else ())
-    given |= dict(request.settings) | budget(request.budget)
+    given |= dict(request.settings) | budget(request.budget, given["scheme"], firm)
     for option, value in (("order", request.order), ("observation", request.observation)):
         if value is not None:
             place = scheme_of(given["scheme"]).options.get(option)

@@ -48,6 +48,7 @@ class Settings(Checked):
         default=None, gt=0
     )  # budget of learning time: starting, compiling and tuning lie outside
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
+    episodes: int | None = Field(default=None, ge=1)  # of training, or of a turn of imarl, instead of `iterations`
     device: str = "cpu"
     extensions: tuple[str, ...] = Field(default_factory=lambda: tuple(names()))  # modules of a user's own that it needs
     compiled: bool = True  # learn and roll out in C++ where the machine has a compiler, and the firm and network allow
@@ -70,6 +71,10 @@ class Settings(Checked):
     def _shards_are_equal(self) -> Self:
         must_be_shared(self.copies, self.shards, "copies")
         return self
+
+    def rounds(self, iterations: int) -> int:
+        """Iterations at most: as many as have `episodes`, or else these."""
+        return iterations if self.episodes is None else -(-self.episodes // self.copies)
 
     def policy_of(self, department: str) -> PolicyConfig:
         """A department's own policy settings, or the run's."""

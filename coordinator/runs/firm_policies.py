@@ -43,4 +43,4 @@ def _first_versions(run: RunFolder) -> dict[str, Snapshot]:
     if not run.begun:
         raise ValueError(f"{str(run.path)!r} holds no policy yet: training has not begun; resume it")
     settings = run.settings()
-    return setup_of(run.firm(), settings, run.base_levels()).base(settings)
+    return setup_of(run.firm(), settings, run.base_levels()).networks(settings)

@@ -107,7 +107,8 @@ class SchemeSpec:
     turns: bool = False  # departments learn one after another: curves are told apart by who learned
     by_message: bool = True  # departments can be asked one by one in rollouts
     law: Callable[[Any, str], StepLaw | None] = constant_rate  # of a department's learning rate; None: the budget's
-    iterations: Callable[[Any], int | None] = lambda settings: settings.iterations  # at most; None: nobody knows
+    iterations: Callable[[Any], int | None] = lambda settings: settings.rounds(settings.iterations)  # None: unknown
+    paper_episodes: Callable[[Firm], int] | None = None  # of training in [I], appendix B: of a turn, or of the run
     reference: bool = False  # what the others of a benchmark are compared with, if it is there
 
     def share_done(self, settings: Settings, iteration: float, seconds: float, steps: float) -> float | None:

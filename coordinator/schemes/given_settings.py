@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from coordinator.learning.settings import Settings
 from coordinator.schemes.base import SchemeSpec
 from coordinator.schemes.registry import names, scheme_of, specs
-from environment.fields import refusal
+from environment.fields import refusal, shown
 
 Given = Mapping[str, Any]
 
@@ -37,7 +37,8 @@ def part_used(given: Given, prefix: str = "", among: tuple[str, ...] = ()) -> di
     """What the scheme uses of settings that are not checked yet.
 
     Args:
-        given: settings by name; without `scheme` they are for the first that there is.
+        given: settings by name; without `scheme` they are for the first that there is. What stands below a scheme's
+            name in the section `schemes` is for that one alone, on top of the rest.
         prefix: of a refusal.
         among: schemes that settings may be meant for; what only they use is left out, not refused.
 
@@ -45,6 +46,10 @@ def part_used(given: Given, prefix: str = "", among: tuple[str, ...] = ()) -> di
         ValueError: one line; nobody uses a key, and another scheme knows it.
     """
     spec = scheme_of(given.get("scheme") or names()[0])
+    own = given.get("schemes") or {}
+    if not isinstance(own, Mapping) or not set(own) <= set(names()):
+        raise ValueError(f"{prefix}schemes must hold settings by scheme, {', '.join(names())}; got {shown(own)}")
+    given = _on_top({key: value for key, value in given.items() if key != "schemes"}, own.get(spec.name) or {})
     used, strays = _sorted_out(spec, given)
     for other in among:
         strays = {shown: place for shown, place in strays.items() if shown in _sorted_out(scheme_of(other), given)[1]}
@@ -65,6 +70,15 @@ def kept_settings(given: Given) -> Settings:
 def to_json(settings: Settings) -> dict[str, Any]:
     """Plain values of all that the scheme uses."""
     return _sorted_out(scheme_of(settings.scheme), settings.model_dump(mode="json"))[0]
+
+
+def _on_top(given: Given, own: Given) -> dict[str, Any]:
+    """Settings, with others that count where both say something."""
+    both = dict(given)
+    for key, value in own.items():
+        before = given.get(key)
+        both[key] = _on_top(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return both
 
 
 def _checked(given: Given) -> Settings:

@@ -13,7 +13,7 @@ work), the least gain that wakes neighbours, turns side by side and turns that g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -132,14 +132,20 @@ class IMARL:
         self.number += 1
         self.iteration, self.stale, self.begun = 0, 0, self.training.progress
         self.best = {name: self.saved[name] for name in self.current}
-        self.training.adopt(*(self.unfinished.pop(name, self.saved[name]) for name in self.current))
+        self.training.adopt(*(self.unfinished.pop(name, self._start(name)) for name in self.current))
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
+
+    def _start(self, name: str) -> Snapshot:
+        """What a turn starts from: the saved policy, or the fresh network behind a rule (see `as_rule`)."""
+        saved, form = self.saved[name], self.training.settings.policy_of(name).form
+        return replace(saved, config=saved.config.model_copy(update={"form": form}))
 
     def _learn(self, watch: Callable[[Progress], None], keep: Callable[[], None]) -> None:
         """Train those who have a turn; their best policies on the selection episodes stay in `best`."""
         training, settings = self.training, self.settings
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
-        while self.current and self.iteration < settings.imarl.iterations and self.stale < settings.imarl.patience:
+        longest = settings.rounds(settings.imarl.iterations)
+        while self.current and self.iteration < longest and self.stale < settings.imarl.patience:
             if self._over():
                 self.unfinished |= {name: training.published[name] for name in self.current}
                 return
@@ -277,4 +283,5 @@ IMARL_SCHEME = SchemeSpec(
     options={"observation": "policy.observation", "order": "imarl.order"},
     turns=True,
     iterations=lambda _: None,
+    paper_episodes=lambda _: 25_000,
 )

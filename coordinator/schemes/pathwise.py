@@ -99,6 +99,7 @@ PATHWISE_SCHEME = SchemeSpec(
         "critic": "there is none",
         "copies": "pathwise.copies",
         "iterations": "pathwise.updates",
+        "episodes": "pathwise.updates",
         "select_every": "policies are tried twelve times in a budget",
         "acceptance_episodes": "no policy is tested before it is kept",
         "reward_unit": "gradients are of the cost itself",

@@ -17,11 +17,11 @@ from coordinator.schemes.registry import default_scheme, scheme_of
 from coordinator.workers.group import WorkerFactories
 from coordinator.workers.rollout_worker import RolloutWorker
 from departments.department import Department
-from departments.numerics.graph import Graph
+from departments.numerics.graph import Graph, GraphConfig
 from departments.play.payment import CostShares, OwnIndicators, Payment, Profit
 from departments.play.rollout import critic_features
 from departments.play.tuning import quiet, tuned_base_stock
-from departments.policies.policy import JOINT, RECOMMENDATION, PolicyConfig, Snapshot
+from departments.policies.policy import JOINT, RECOMMENDATION, PolicyConfig, Snapshot, as_rule
 from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import Firm, Network, World
@@ -45,7 +45,14 @@ class TrainingSetup:
         return any(c.compiled and c.device == "cpu" and not c.closed_loop for c in self.specs.values())
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
-        """Version 0 of every department: base-stock at the levels of the plan, or at random."""
+        """Version 0 of every department: its network, or the rule instead of a plain one that has no turn yet [I]."""
+        networks = self.networks(settings)
+        if not scheme_of(settings.scheme).turns or settings.base_policy == "random":
+            return networks
+        return {name: as_rule(snapshot) for name, snapshot in networks.items()}
+
+    def networks(self, settings: Settings) -> dict[str, Snapshot]:
+        """The networks that learning starts from: base-stock at the levels of the plan if residual, or at random."""
         snapshots = {name: spec.first_snapshot() for name, spec in self.specs.items()}
         if settings.base_policy == "random":
             return {name: _randomised(snapshot, self.specs[name].seed) for name, snapshot in snapshots.items()}
@@ -140,7 +147,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         settings.critic,
         settings.device,
         terminated=scheme.needs_customers,
-        graph=Graph.of(observer, observer.size) if attends else None,
+        graph=Graph.of(observer, observer.size, settings.critic.graph or GraphConfig()) if attends else None,
         time_through=network.time_through(),
         compiled=settings.compiled,
     )

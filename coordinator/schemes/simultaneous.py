@@ -57,7 +57,7 @@ class Simultaneous:
             keep: called when the state may be checkpointed.
         """
         training, settings = self.training, self.training.settings
-        while self.iteration < settings.iterations and (before := training.progress) < 1.0:
+        while self.iteration < settings.rounds(settings.iterations) and (before := training.progress) < 1.0:
             seed = settings.seed, 0
             result = training.iterate(self.learning, (*seed, self.iteration), (*seed, self.iteration + 1))
             self.iteration += 1
@@ -142,6 +142,7 @@ def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:
         owners=retailers_share,
         weights=retailers_by_their_own,
         attention=attention,
+        paper_episodes=lambda _: 20_000,
     )
 
 

@@ -27,7 +27,7 @@ class SingleSettings(Checked):
 
     hidden: tuple[int, ...] = (256, 256)  # sarl: units per layer
     learning_rate: float = Field(default=3e-4, gt=0)  # in place of the one of `ppo`: all actions share one ratio
-    graph: GraphConfig = GraphConfig()  # sarl-gnn: attention, before as many units as `policy` says
+    graph: GraphConfig | None = GraphConfig()  # sarl-gnn: before `policy.hidden`; None: the critic alone attends ([I])
 
 
 class SingleRun(Settings):
@@ -49,6 +49,11 @@ def _whole_firm(firm: Firm, settings: SingleRun, **network: Any) -> dict[str, Po
     return {FIRM: policy.model_copy(update={"observation": seen, **network})}
 
 
+def _paper_episodes(firm: Firm) -> int:
+    """From 25,000 in the smallest scenario to 300,000 in the largest [I]; in proportion to the stock points is ours."""
+    return round(25_000 + 275_000 * min(max((len(firm.names) - 4) / (18 - 4), 0.0), 1.0))
+
+
 SINGLE_AGENT_SCHEMES = (
     SchemeSpec(
         name="sarl",
@@ -61,6 +66,7 @@ SINGLE_AGENT_SCHEMES = (
         options={"observation": "policy.observation"},
         departments=lambda firm, settings: _whole_firm(firm, settings, hidden=settings.single.hidden),
         joint=True,
+        paper_episodes=_paper_episodes,
     ),
     SchemeSpec(
         name="sarl-gnn",
@@ -73,5 +79,6 @@ SINGLE_AGENT_SCHEMES = (
         departments=lambda firm, settings: _whole_firm(firm, settings, graph=settings.single.graph),
         attention=True,
         joint=True,
+        paper_episodes=_paper_episodes,
     ),
 )

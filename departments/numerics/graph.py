@@ -1,16 +1,16 @@
 """Graph attention over the supply network, as encoder of a policy or of the critic, on flat parameter vectors.
 
-Source: Velickovic et al. (2018), Graph attention networks, eq. 1-5; [I] puts it into SARL-GNN and MARL-GNN, there with
-directed edges and the position as the only feature. Ours: edges in both directions and to oneself; a node's features
-are its own rows and three numbers that do not change; after the last layer the nodes lie side by side, with the
-features themselves, before a multilayer perceptron.
+Source: Velickovic et al. (2018), Graph attention networks, eq. 1-5; [I] puts it into SARL-GNN and MARL-GNN, there for
+the critic alone, with directed edges and the position as the only feature, which `GraphConfig` can say. Ours: edges in
+both directions and to oneself; a node's features are its own rows and three numbers that do not change; after the last
+layer the nodes lie side by side, with the features themselves, before a multilayer perceptron.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Self, TypeAlias
+from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ class GraphConfig(Checked):
 
     layers: tuple[Annotated[int, Field(ge=1)], ...] = (16, 16, 16)  # units per node after each layer, heads together
     heads: int = Field(default=1, ge=1)
+    directed: bool = False  # to suppliers alone, as goods flow ([I]); else to customers too
+    features: Literal["all", "position"] = "all"  # of what is seen: all of it, or positions alone ([I])
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -53,30 +55,36 @@ class Graph:
     rows: tuple[tuple[int, ...], ...]  # [N][F] feature rows of each node; -1 where it has fewer
     static: tuple[tuple[float, ...], ...]  # [N][S] what does not change about a node, 0..1
     neighbours: tuple[tuple[bool, ...], ...]  # [N][N] whom each node attends to, itself included
+    seen: int  # leading feature rows that are looked at
 
     @classmethod
-    def of(cls, observer: Observer, width: int) -> Graph:
+    def of(cls, observer: Observer, width: int, config: GraphConfig) -> Graph:
         """The network of an observer's world.
 
         Args:
             observer: of the world.
             width: leading feature rows that are seen: all, or the positions alone.
+            config: which edges and features count.
         """
+        alone = config.features == "position"
+        width = min(width, observer.positions) if alone else width
         network, firm = observer.world.network, observer.world.firm
         count = len(network.names)
         meets = np.eye(count, dtype=bool)
         for source, target in zip(network.edge_source, network.edge_target, strict=True):
             if source >= 0:
-                meets[source, target] = meets[target, source] = True
+                meets[target, source] = True
+                meets[source, target] |= not config.directed
         rows = [[row for row in observer.node_rows(point) if row < width] for point in range(count)]
         longest = max(map(len, rows))
         holding, echelons = firm.amounts("holding_cost").mean(1), np.array(network.echelons(), dtype=float)
         facing = np.isin(np.arange(count), network.customer_facing)
-        static = np.stack((holding / max(holding.max(), 1e-9), echelons / echelons.max(), facing), 1)
+        static = np.stack((holding / max(holding.max(), 1e-9), echelons / echelons.max(), facing), 1)[:, 3 * alone :]
         return cls(
             rows=tuple((*own, *[-1] * (longest - len(own))) for own in rows),
             static=tuple(map(tuple, static.tolist())),
             neighbours=tuple(map(tuple, meets.tolist())),
+            seen=width,
         )
 
 
@@ -140,7 +148,7 @@ class GraphShapes:
     @property
     def perceptron(self) -> Shapes:
         """What follows the attention: sees every node's units and the features."""
-        return Shapes(len(self.graph.rows) * self.config.layers[-1] + self.inputs, self.hidden, self.outputs)
+        return Shapes(len(self.graph.rows) * self.config.layers[-1] + self.graph.seen, self.hidden, self.outputs)
 
     @property
     def _attention(self) -> list[tuple[int, int]]:
@@ -186,7 +194,7 @@ class GraphShapes:
         depth = 2 * len(self.config.layers)
         for (weight, bias), (target, source) in zip(layers[:depth:2], layers[1:depth:2], strict=True):
             hidden = act(graph_attention(hidden, weight, target, source, bias, layout.closed))
-        return forward(layers[depth:], torch.cat((hidden.flatten(1), inputs), 1), activation)
+        return forward(layers[depth:], torch.cat((hidden.flatten(1), inputs[:, : self.graph.seen]), 1), activation)
 
 
 AnyShapes: TypeAlias = Shapes | GraphShapes

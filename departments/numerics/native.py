@@ -74,7 +74,7 @@ def _library() -> ctypes.CDLL | str:
     fit, pointer, number, real = ctypes.POINTER(_Fit), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
     library.improve_policy.argtypes = [fit, pointer, pointer, pointer, real, real, real, pointer]
-    library.fit_values.argtypes = [fit, pointer, number, pointer, real, pointer]
+    library.fit_values.argtypes = [fit, pointer, number, pointer, real, pointer, pointer, pointer]
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
     library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
@@ -224,18 +224,21 @@ class Loops:
         streams: list[int],
         coefficient: float,
         rates: tuple[float, float],
+        limits: tuple[Tensor, Tensor] | None = None,
     ) -> Learned:
         """Fit the outputs `streams` to targets [B, A] in squared error times `coefficient`; else as `improve_policy`.
+
+        With `limits`, outputs [B, A] and how far from them [A] they may move, the error is `critic.clipped_error`.
 
         Returns:
             The sum of losses and the first of them.
         """
-        held = [part.contiguous() for part in (observation, order, target, torch.tensor(streams))]
+        held = [part.contiguous() for part in (observation, order, target, torch.tensor(streams), *(limits or ()))]
+        places = [part.data_ptr() for part in held[2:]] + [None] * (0 if limits else 2)
         told = torch.zeros(3, dtype=torch.float64)
         fit = self._fit(optimiser, held[0], held[1], parts, rates)
-        number = len(streams)
         self._library.fit_values(
-            ctypes.byref(fit), held[2].data_ptr(), number, held[3].data_ptr(), coefficient, told.data_ptr()
+            ctypes.byref(fit), places[0], len(streams), places[1], coefficient, *places[2:], told.data_ptr()
         )
         *sums, steps = told.tolist()
         return Learned(sums, int(steps))

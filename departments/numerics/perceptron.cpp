@@ -814,8 +814,9 @@ void improve_policy(const Fit *fit, const float *action, const float *old_log_pr
 
 // Fits some outputs to targets [samples][streams] in squared error, a loss of coefficient times its mean.
 // told: sum of losses, first loss, steps taken.
+// `before` [samples][streams] and `reach` [streams]: outputs may move no further from those; null: any way.
 void fit_values(const Fit *fit, const float *target, int64_t streams, const int64_t *stream, double coefficient,
-                double *told) {
+                const float *before, const float *reach, double *told) {
   Walk walk(*fit, {{target, streams}});
   walk.network.only(stream, streams);
   const int64_t wide = walk.network.output_width();
@@ -828,7 +829,15 @@ void fit_values(const Fit *fit, const float *target, int64_t streams, const int6
         const float *value = walk.network.output();
         const float weight = (float)(2 * coefficient / ((double)size * streams));
         for (int64_t s = 0; s < count; s++)
-          for (int64_t k = 0; k < streams; k++) aim[s * wide + stream[k]] = target[index[s] * streams + k];
+          for (int64_t k = 0; k < streams; k++) {
+            float goal = target[index[s] * streams + k];
+            if (before) {
+              const float out = value[s * wide + stream[k]], old = before[index[s] * streams + k];
+              const float error = std::clamp(out, old - reach[k], old + reach[k]) - goal;
+              if (std::abs(error) > std::abs(out - goal)) loss += error * error, goal = out;  // nothing pulls at it
+            }
+            aim[s * wide + stream[k]] = goal;
+          }
         V squares{};
         for (int64_t s = 0; s < count; s++)
           for (int64_t o = 0; o < wide; o += kLanes) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -43,3 +43,8 @@ class Snapshot:
     version: int
     config: PolicyConfig
     parameters: Parameters  # flat, see `DepartmentSpec.network`
+
+
+def as_rule(fresh: Snapshot) -> Snapshot:
+    """The base-stock rule in place of a fresh network: a residual policy that adds 0, with the network's parameters."""
+    return replace(fresh, config=fresh.config.model_copy(update={"form": "residual"}))

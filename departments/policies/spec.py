@@ -227,7 +227,7 @@ def _network(
     if policy.graph is not None:
         if len(points) < observer.world.points or closed_loop:
             raise ValueError("policy.graph is for the one department of the whole firm; leave it out")
-        return GraphShapes(Graph.of(observer, inputs), policy.graph, inputs, policy.hidden, head.outputs)
+        return GraphShapes(Graph.of(observer, inputs, policy.graph), policy.graph, inputs, policy.hidden, head.outputs)
     kind = policy.memory if closed_loop else "none"
     size = policy.memory_size if kind != "none" else 0
     return MemoryNetwork(inputs, kind, size, policy.hidden, head.outputs, head.orders, policy.activation)

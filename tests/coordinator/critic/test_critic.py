@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from coordinator.critic.critic import Critic
+from coordinator.critic.critic import Critic, clipped_error
 from coordinator.critic.value_function import CriticConfig, ValueFunction, horizon, values_of
 from departments.learning.returns import generalised_advantage
 from departments.numerics.networks import Shapes, forward
@@ -175,3 +175,35 @@ def test_a_critic_restored_from_its_state_goes_on_bit_for_bit():
 )
 def test_the_horizon_is_what_is_set_else_follows_the_way_through_the_firm(given, time, expected):
     assert horizon(CriticConfig(**given), time) == pytest.approx(expected)
+
+
+def test_the_clipped_loss_is_that_of_ppo2_and_so_is_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    value, target, before = (torch.randn(400, 2, generator=generator) for _ in range(3))
+    reach, leaf = torch.tensor([0.2, 0.5]), value.clone().requires_grad_()
+    clipped = before + torch.minimum(torch.maximum(leaf - before, -reach), reach)
+    loss = torch.maximum((leaf - target).square(), (clipped - target).square())
+    loss.sum().backward()
+    error, free = clipped_error(value, target, before, reach)
+    torch.testing.assert_close(error.square(), loss.detach())
+    torch.testing.assert_close(2 * error * free, leaf.grad)
+    assert 0.1 < float(free.float().mean()) < 0.9
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_values_move_no_further_in_an_update_than_they_may(compiled):
+    features, reward = _batch(streams=2)
+    moved, states = {}, {}
+    for clip in (None, 0.05):
+        for by in (compiled, False):
+            few = {"epochs": 30, "minibatch": 1_000, "learning_rate": 0.05, "value_clip": clip}
+            build = partial(ValueFunction, 2, 2, CriticConfig(hidden=(8,), gamma=0.9, **few), compiled=by)
+            critic = Critic(build, seed=1)
+            lessons = _advised(critic, [1, 0], (features, reward))[1]
+            before = np.stack([_values(critic, features, stream) for stream in range(2)])
+            told, states[by], _ = critic.learn([1, 0], *lessons)
+            moved[clip] = np.abs(np.stack([_values(critic, features, stream) for stream in range(2)]) - before).mean()
+            states[by]["loss"] = np.array(told["value_loss"])
+        for name, value in states[compiled].items():
+            np.testing.assert_allclose(value, states[False][name], rtol=2e-3, atol=2e-4, err_msg=name)
+    assert moved[0.05] < 0.1 < 0.3 < moved[None]

@@ -8,11 +8,11 @@ import pytest
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.experiments.train import compare_with_baselines
-from coordinator.learning.settings import IMARLSettings, LoopSettings
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.runs.firm_policies import firm_policies, policy_of
 from coordinator.runs.folder import RunFolder, unpack
 from coordinator.runs.train import train
+from coordinator.schemes.imarl import IMARLSettings
 from coordinator.schemes.setup import setup_of
 from departments.play.episode import run_episodes, shards
 from departments.policies.joint import JointPolicy
@@ -24,17 +24,18 @@ from environment import World
 from environment.observation import Observer
 from tests.small_firms import pair, tree
 from tests.small_markets import market
-from tests.small_runs import LOCAL, Record, settings
+from tests.small_runs import LOCAL, Record, Stop, settings
 
 PLAIN = PolicyConfig(form="plain", hidden=(8,))
-NEVER = IMARLSettings(base_policy="random", parallel=False, share=1, iterations=2, patience=3, significance=1e9)
+NEVER = IMARLSettings(parallel=False, share=1, iterations=2, patience=3, significance=1e9)
 RUNS = {
     "imarl": (pair, {"policy": PLAIN}),
-    "imarl, nothing accepted": (tree, {"policy": PLAIN, "imarl": NEVER}),
+    "imarl, nothing accepted": (tree, {"policy": PLAIN, "imarl": NEVER, "base_policy": "random"}),
+    "imarl by the base policy": (tree, {"policy": PLAIN, "imarl": NEVER, "base_policy": "benchmark"}),
     "marl": (tree, {"scheme": "marl", "policy": PLAIN}),
     "sarl": (pair, {"scheme": "sarl", "policy": PLAIN}),
     "pathwise": (pair, {"scheme": "pathwise", "policy": PLAIN}),
-    "mtma": (market, {"scheme": "mtma", "loop": LoopSettings(policy=PolicyConfig(form="plain", hidden=(8,)))}),
+    "mtma": (market, {"scheme": "mtma", "policy": PLAIN}),
 }
 
 
@@ -97,11 +98,24 @@ def test_a_run_that_did_not_keep_its_first_policies_has_them_made_again(trained,
         if snapshot.version:
             older.save_snapshot(snapshot, {})
     for name, policy in firm_policies(older).items():
-        assert policy.config == snapshots[name].config
+        assert policy.config == snapshots[name].config.model_copy(
+            update={"form": "plain"}
+        )  # such runs began with the networks
         np.testing.assert_array_equal(policy.parameters, snapshots[name].parameters)
         np.testing.assert_array_equal(policy_of(older, name, 0).parameters, policy_of(run, name, 0).parameters)
     with pytest.raises(ValueError, match="has no department 'attic'; it has"):
         policy_of(older, "attic")
+
+
+@pytest.mark.parametrize("kind", ["marl", "sarl", "pathwise", "mtma"])
+def test_a_run_that_was_stopped_before_it_kept_a_policy_acts_as_it_began(kind, tmp_path):
+    build, changes = RUNS[kind]
+    firm, given = build(), settings(iterations=9, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        train(firm, given, LOCAL, tmp_path / "run", Stop(after=1))
+    run, first = RunFolder(tmp_path / "run"), setup_of(firm, given).base(given)
+    told = evaluate(firm, [str(run.path)], episodes=30, seed=5).results[str(run.path)].cost
+    np.testing.assert_array_equal(told, independent(run, first, 30, 5))
 
 
 def test_a_run_whose_training_has_not_begun_holds_no_policy(tmp_path):

@@ -5,11 +5,13 @@ from scipy.stats import poisson
 
 from coordinator.schemes.imarl import IMARL, IMARLSettings
 from coordinator.schemes.rewards import reward_weights
+from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import PPOConfig
 from departments.play.episode import run_costs
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
-from environment import Network, load_firm
+from departments.rules.ordering import BaseStock, baseline_levels
+from environment import Network, World, load_firm
 from tests.small_firms import pair, tree, world_of
 from tests.small_runs import settings, training_of
 
@@ -205,9 +207,41 @@ def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order(c
         imarl=IMARLSettings(share=1, iterations=60, patience=20),
         compiled=compiled,
     )
-    _, scheme, plan = _follow(firm, given)
-    assert float(_cost(firm, list(plan.base(given).values())).mean()) > 50 * best
+    networks = training_of(firm, given)[0].networks(given)
+    _, scheme, _ = _follow(firm, given, change=lambda snapshot: networks[snapshot.department])
+    assert float(_cost(firm, list(networks.values())).mean()) > 50 * best
     assert float(_cost(firm, list(scheme.saved.values())).mean()) < 4 * best
+
+
+@pytest.mark.parametrize("base_policy", ["benchmark", "tuned"])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_plain_networks_learn_while_those_without_one_order_by_the_base_policy(base_policy, compiled, monkeypatch):
+    """[I], 3.4.5: nobody orders half of the limit while others learn, and a turn starts from a fresh network."""
+    firm, levels = tree(), np.array([[31.0], [17.0], [18.0]])
+    turns = IMARLSettings(order="upstream-first", parallel=False, share=1, iterations=2, patience=9, significance=1e9)
+    plain = PolicyConfig(form="plain", hidden=(8,))
+    given = settings(
+        iterations=4, imarl=turns, base_policy=base_policy, policy=plain, scaling="bounds", compiled=compiled
+    )
+    levels = levels if base_policy == "tuned" else baseline_levels(firm)
+    plan = setup_of(firm, given, levels)
+    world = World(firm, baseline_levels(firm))
+    chance = world.draw(firm.periods.evaluate - 1, 40, world.generator(given.seed, 2, 0))
+    rule = run_costs(world, BaseStock("rule", levels), chance).sum(0)
+    training = training_of(firm, given, plan=plan)[1]
+    np.testing.assert_array_equal(training.selection_costs(), rule)
+    seen = []
+    adopt = training.adopt
+    monkeypatch.setattr(training, "adopt", lambda *some: (seen.append(some), adopt(*some)))
+    scheme = IMARL.begin(plan.network, training)
+    scheme.run(lambda progress: seen.append(progress.result.snapshots), lambda *_: None, lambda: None)
+    (start,), first, second, (back,) = seen[:4]
+    assert (start.department, start.config, start.version) == ("depot", plain, 0)
+    assert start.parameters.tobytes() == plan.specs["depot"].first_snapshot().parameters.tobytes()
+    assert [some["depot"].config.form for some in (first, second)] == ["plain", "plain"]
+    assert back.config.form == "residual"
+    np.testing.assert_array_equal(training.selection_costs(), rule)
+    assert seen[4][0].config == plain, "the next one starts from a fresh network too"
 
 
 def test_at_the_optimum_nothing_worse_is_ever_accepted():

@@ -189,7 +189,7 @@ def test_the_share_that_is_done_counts_what_ends_the_scheme(scheme, given, at, s
 def test_the_papers_setting_gives_every_scheme_its_part():
     given = config_file(Path("paper"))
     base = {name: part_used(given | {"scheme": name}, among=tuple(names())) for name in schemes_for(load_firm("a1"))}
-    assert {part["base_policy"] for part in base.values()} == {"random"}
+    assert {part["base_policy"] for part in base.values()} == {"benchmark"}
     assert [name for name, part in base.items() if "imarl" in part] == ["imarl"]
     assert [name for name, part in base.items() if "single" in part] == ["sarl", "sarl-gnn"]
     assert "copies" not in base["pathwise"]

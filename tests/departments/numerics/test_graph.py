@@ -83,7 +83,7 @@ def test_a_network_starts_as_the_constant_0_and_its_vector_holds_every_parameter
 def test_a_node_hears_of_nodes_that_are_as_far_as_there_are_layers():
     """East does not meet west: what west sees reaches east's units by way of the depot, in the second layer."""
     world, observer = world_of(tree(), "benchmark")
-    graph = Graph.of(observer, observer.positions)
+    graph = Graph.of(observer, observer.positions, GraphConfig())
     assert [[j for j in range(3) if row[j]] for row in graph.neighbours] == [[0, 1, 2], [0, 1], [0, 2]]
     east, west = (world.firm.names.index(name) for name in ("east", "west"))
     for depth, heard in ((1, False), (2, True)):
@@ -96,6 +96,32 @@ def test_a_node_hears_of_nodes_that_are_as_far_as_there_are_layers():
         other[:, west] += 1.0
         same = torch.equal(shapes.forward(layers, inputs, "tanh"), shapes.forward(layers, other, "tanh"))
         assert same is not heard
+
+
+@pytest.mark.parametrize("observation", ["everything", "pipeline"])
+def test_the_papers_graph_has_directed_edges_and_positions_alone(observation):
+    """A store hears of its depot, a depot of nobody, and what is no position moves nothing."""
+    world, observer = world_of(tree(), "benchmark")
+    names, attention = list(world.firm.names), GraphConfig(layers=(4, 6), directed=True, features="position")
+    config = PolicyConfig(observation=observation, hidden=(), graph=attention)
+    shapes = policy_shapes(observer, config, len(names), 1)
+    flat = torch.tensor(shapes.initial(0.0, 1))
+    assert len(flat) == shapes.count == (4 + 12) + (24 + 18) + (3 * 6 + 3) * 3 + 3 + 3  # of 1, 4 and 6 features a node
+    layers, _ = shapes.split(flat)
+    weight = layers[-1][0]
+    weight[:, : 3 * 6] = 1.0
+    for name, hears in (("depot", ["depot"]), ("east", ["depot", "east"]), ("west", ["depot", "west"])):
+        node = names.index(name)
+        weight[0] = 0.0
+        weight[0, node * 6 : node * 6 + 6] = 1.0
+        inputs = torch.randn(64, shapes.inputs, generator=torch.Generator().manual_seed(2))
+        before = shapes.forward(layers, inputs, "tanh")[:, 0]
+        moves = []
+        for row in range(shapes.inputs):
+            other = inputs.clone()
+            other[:, row] += 1.0
+            moves.append(not torch.equal(shapes.forward(layers, other, "tanh")[:, 0], before))
+        assert [names[row] for row, moved in enumerate(moves) if moved] == sorted(hears, key=names.index)
 
 
 def test_attention_in_a_department_of_one_stock_point_is_refused():
