@@ -215,26 +215,22 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
     for firm in firms:
         for scheme in schemes[firm.name]:
             _check_plan(firm, scheme, settings[scheme])
-            _episodes(request, scheme, firm)
+    by_trial = bool(request.budget) and not budget(request.budget)  # `paper` depends on scheme and firm
     trials = [Trial(firm, None, out / "runs" / firm.name / RULES, request.episodes, chance) for firm in firms]
     for seed in range(request.seed, request.seed + request.trials):
         for firm in firms:
             for scheme in schemes[firm.name]:
-                own = settings[scheme].model_copy(update={"seed": seed} | _episodes(request, scheme, firm))
+                more = budget(request.budget, _parsed(scheme)[0], firm) if by_trial else {}
+                own = settings[scheme].model_copy(update={"seed": seed} | more)
                 folder = out / "runs" / firm.name / scheme / str(seed)
                 trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1], log))
     common = {key: value for key, value in given.items() if key in Settings.model_fields} | {"scheme": ""}
     plain = checked(Settings, common).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
     plain |= {key: value for key, value in given.items() if key not in Settings.model_fields}
-    if request.budget == "paper":
+    if by_trial:
         plain["episodes"] = request.budget
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks
-
-
-def _episodes(request: BenchmarkRequest, name: str, firm: Firm) -> dict[str, float]:
-    """What `--budget paper` means for a trial."""
-    return budget(request.budget, _parsed(name)[0], firm) if request.budget == "paper" else {}
 
 
 def _parsed(name: str) -> tuple[str, str]:
