@@ -215,22 +215,24 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
     for firm in firms:
         for scheme in schemes[firm.name]:
             _check_plan(firm, scheme, settings[scheme])
-    by_trial = bool(request.budget) and not budget(request.budget)  # `paper` depends on scheme and firm
     trials = [Trial(firm, None, out / "runs" / firm.name / RULES, request.episodes, chance) for firm in firms]
     for seed in range(request.seed, request.seed + request.trials):
         for firm in firms:
             for scheme in schemes[firm.name]:
-                more = budget(request.budget, _parsed(scheme)[0], firm) if by_trial else {}
-                own = settings[scheme].model_copy(update={"seed": seed} | more)
+                own = settings[scheme].model_copy(update={"seed": seed} | _by_trial(request.budget, scheme, firm))
                 folder = out / "runs" / firm.name / scheme / str(seed)
                 trials.append(Trial(firm, own, folder, request.episodes, chance, _parsed(scheme)[1], log))
     common = {key: value for key, value in given.items() if key in Settings.model_fields} | {"scheme": ""}
     plain = checked(Settings, common).model_dump(mode="json", exclude={"scheme", "seed", "extensions"})
     plain |= {key: value for key, value in given.items() if key not in Settings.model_fields}
-    if by_trial:
-        plain["episodes"] = request.budget
+    plain |= {"episodes": request.budget} if request.budget and not budget(request.budget) else {}
     marks = {"seed": request.seed, "episodes": request.episodes, "settings": plain}
     return Benchmark(out, request.episodes, schemes, trials), marks
+
+
+def _by_trial(text: str | None, name: str, firm: Firm) -> dict[str, float]:
+    """A budget that depends on scheme and firm, as `paper`; others stand in the settings of all trials."""
+    return {} if budget(text) else budget(text, _parsed(name)[0], firm)
 
 
 def _parsed(name: str) -> tuple[str, str]:
