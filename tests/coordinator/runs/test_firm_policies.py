@@ -15,8 +15,7 @@ from coordinator.runs.train import train
 from coordinator.schemes.imarl import IMARLSettings
 from coordinator.schemes.setup import setup_of
 from departments.play.episode import run_episodes, shards
-from departments.policies.joint import JointPolicy
-from departments.policies.loop import LearnedLoop, roles
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import baseline_levels
 from departments.serving.numpy_policy import NumpyPolicy
@@ -58,11 +57,7 @@ def independent(run, snapshots, episodes, seed):
     firm, given = run.firm(), run.settings()
     world = World(firm, baseline_levels(firm))
     observer = Observer(world, baseline_levels(firm), given.scaling)
-    if firm.customers:
-        configs = {name: snapshot.config for name, snapshot in snapshots.items()}
-        policy = LearnedLoop(world, observer, roles(world, observer, configs), snapshots)
-    else:
-        policy = JointPolicy(world, observer, list(snapshots.values()))
+    policy = FirmPolicy(world, observer, list(snapshots.values()))
     return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed, 0)])
 
 

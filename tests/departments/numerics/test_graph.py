@@ -104,7 +104,7 @@ def test_the_papers_graph_has_directed_edges_and_positions_alone(observation):
     world, observer = world_of(tree(), "benchmark")
     names, attention = list(world.firm.names), GraphConfig(layers=(4, 6), directed=True, features="position")
     config = PolicyConfig(observation=observation, hidden=(), graph=attention)
-    shapes = policy_shapes(observer, config, len(names), 1)
+    shapes = DepartmentSpec.of(world, observer, FIRM, config).shapes
     flat = torch.tensor(shapes.initial(0.0, 1))
     assert len(flat) == shapes.count == (4 + 12) + (24 + 18) + (3 * 6 + 3) * 3 + 3 + 3  # of 1, 4 and 6 features a node
     layers, _ = shapes.split(flat)
