@@ -35,7 +35,7 @@ def train(
         typer.Option(
             metavar="120s|1e7",
             show_default=False,
-            help="Wall time, environment steps, quick or paper; default: until done.",
+            help="Learning time, environment steps, quick or paper; default: until done.",
         ),
     ] = None,
     config: Annotated[

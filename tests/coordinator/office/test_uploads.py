@@ -141,3 +141,7 @@ def test_a_damaged_zip_is_kept_or_refused_in_one_line_and_nothing_else(compresse
         assert "\n" not in str(error)  # noqa: PT017
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and path.parts[len(tmp_path.parts)] != "uploads"]
     assert outside == []
+
+
+def test_a_department_may_have_any_name_that_a_firm_file_may_give(tmp_path):
+    keep_upload(tmp_path, "a", packed({name.replace("shop", "s" * 100): text for name, text in GOOD.items()}))
