@@ -171,7 +171,9 @@ def test_differences_are_paired_on_the_same_episodes(done):
 
 def test_every_trial_and_the_rules_play_the_same_episodes_whatever_their_seed(files, done, tmp_path):
     """A department that never learns is its benchmark, so its costs are the rule's, episode by episode."""
-    still = yaml.safe_dump(SMALL | {"imarl": {"iterations": 1, "significance": 1000}, "steps": 16 * 12})
+    still = yaml.safe_dump(
+        SMALL | {"base_policy": "benchmark", "imarl": {"iterations": 1, "significance": 1000}, "steps": 16 * 12}
+    )
     (tmp_path / "still.yaml").write_text(still)
     same = run_benchmark(asked(files, tmp_path / "out", schemes="imarl", config=tmp_path / "still.yaml"))
     costs = [result.episodes for result in same.results.values()]
