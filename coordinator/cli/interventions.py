@@ -29,10 +29,6 @@ def swap(
     tolerance: Annotated[
         float, typer.Option(min=0, help="By which the firm may do worse than by the benchmark.")
     ] = 0.2,
-    undecided: Annotated[
-        str,
-        typer.Option(metavar="refuse|accept", help="What a canary means that is not to be told from who is in office."),
-    ] = "refuse",
     hold: Annotated[bool, typer.Option("--hold", help="In training: it shall not learn on; rules never do.")] = False,
     why: WhyOption = "",
     who: WhoOption = None,
@@ -50,8 +46,8 @@ def swap(
         return _ask_run(name, "swap", department, why=why, who=who, command=command, **asked)
     if hold:
         raise ValueError("--hold is for runs that are being trained; in a running firm nobody learns")
-    more: dict[str, Any] = {"canary": canary, "tolerance": tolerance, "undecided": undecided}
-    return ask_firm(home, name, "swap", department, policy, why=why, who=who, command=command, **more)
+    more: dict[str, Any] = {"canary": canary, "tolerance": tolerance}
+    return _ask(home, name, "swap", department, policy, why=why, who=who, command=command, **more)
 
 
 def rollback(
@@ -65,7 +61,7 @@ def rollback(
     """Let a department follow again what it followed before."""
     if _in_training(name, home):
         return _ask_run(name, "rollback", department, why=why, who=who, command=command)
-    return ask_firm(home, name, "rollback", department, why=why, who=who, command=command)
+    return _ask(home, name, "rollback", department, why=why, who=who, command=command)
 
 
 def override(
@@ -92,7 +88,7 @@ def override(
     from coordinator.live.book import Book
     from coordinator.live.home import folder_of
 
-    book = Book(folder_of(name, home) / "book.sqlite", reads=True)
+    book = Book(folder_of(name, home) / "book.sqlite")
     layout = book.facts()["frame"]
     book.close()
     if department == layout["recommends"]:
@@ -105,7 +101,7 @@ def override(
         )
     else:
         given = _order(order, layout["products"])
-    return ask_firm(home, name, "override", department, given, periods, why=why, who=who, command=command)
+    return _ask(home, name, "override", department, given, periods, why=why, who=who, command=command)
 
 
 def pause(
@@ -117,7 +113,7 @@ def pause(
     home: HomeOption = HOME,
 ) -> int:
     """Let the benchmark's rule decide for a department."""
-    return ask_firm(home, name, "pause", department, why=why, who=who, command=command)
+    return _ask(home, name, "pause", department, why=why, who=who, command=command)
 
 
 def resume(
@@ -129,7 +125,7 @@ def resume(
     home: HomeOption = HOME,
 ) -> int:
     """Let a department decide by itself again."""
-    return ask_firm(home, name, "resume", department, why=why, who=who, command=command)
+    return _ask(home, name, "resume", department, why=why, who=who, command=command)
 
 
 def _in_training(name: str, home: Path) -> bool:
@@ -152,12 +148,11 @@ def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noq
     must_have_departments(RunFolder(Path(name)))
     if "policy" in asked:
         asked |= {"policy": absolute(asked["policy"]), "extensions": extensions.names()}
-    given = asked.pop("command")
-    asked["who"], number = asked["who"] or getpass.getuser(), uuid.uuid4().hex if given is None else given
+    asked["who"], number = asked["who"] or getpass.getuser(), asked.pop("command") or uuid.uuid4().hex
     return _told(kind, ask(Path(name), Request(number, kind, department, time=time.time(), **asked)))
 
 
-def ask_firm(home: Path, name: str, kind: str, *arguments: Any, **asked: Any) -> int:  # noqa: ANN401
+def _ask(home: Path, name: str, kind: str, *arguments: Any, **asked: Any) -> int:  # noqa: ANN401
     """Send a command; exit status 2 where it is refused."""
     from coordinator.live.running_firm import RunningFirm
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ import typer
 
 from coordinator.cli.options import HomeOption, JsonOption, NameArgument, WhoOption, WhyOption, seconds
 from coordinator.cli.show import show, show_json
-from coordinator.live.home import HOME, folder_of
+from coordinator.live.home import HOME
 from coordinator.shown import finite
 
 
@@ -39,16 +37,6 @@ def live(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated world.")] = 0,
     deadline: Annotated[str, typer.Option(metavar="500ms", help="In which departments must answer.")] = "500ms",
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            min=100, max=10**9, show_default=False, help="Periods that the book keeps; older ones become sums by day."
-        ),
-    ] = None,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DEPARTMENT", show_default=False, help="Begin this one on its benchmark's rule."),
-    ] = None,
     home: HomeOption = HOME,
 ) -> None:
     """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
@@ -56,7 +44,7 @@ def live(
 
     pace = 0.0 if tick == "max" else seconds("--tick", tick)
     asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
-    with open_firm(replace(asked, keep=keep, benchmark=tuple(benchmark or ())), _say) as firm:
+    with open_firm(asked, _say) as firm:
         sys.stderr.write(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`\n")
 
 
@@ -84,20 +72,13 @@ def stop(
     home: HomeOption = HOME,
 ) -> None:
     """Stop a running firm after the period at hand; `live --name NAME` goes on with it."""
-    from coordinator.live.home import leave
     from coordinator.live.running_firm import RunningFirm
 
-    if now:
-        folder = folder_of(name, home)
-        with contextlib.suppress(ValueError), RunningFirm.connect(name, home) as firm:
-            firm.dismiss()
-        return leave(folder)
     with RunningFirm.connect(name, home) as firm:
-        answer = firm.stop(why=why, who=who)
-    if answer["state"] != "done":
-        told = answer["message"] or "it has not stopped within a minute"
-        raise RuntimeError(f"{told}; `firmwide stop {name} --now` ends its processes, whatever they do")
-    sys.stderr.write(f"{answer['message']}\n")
+        if now:
+            firm.dismiss()
+            return
+        sys.stderr.write(f"{firm.stop(why=why, who=who)['message']}\n")
 
 
 def history(
@@ -114,8 +95,9 @@ def history(
 ) -> None:
     """What was decided and done, from the book; also of a firm that does not run."""
     from coordinator.live.book import Book
+    from coordinator.live.home import folder_of
 
-    book = Book(folder_of(name, home) / "book.sqlite", reads=True)
+    book = Book(folder_of(name, home) / "book.sqlite")
     known = book.facts()["frame"]
     names = [*known["points"], *([known["recommends"]] if known["recommends"] else [])]
     if department is not None and department not in names:

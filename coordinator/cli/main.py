@@ -13,10 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.audit import audit
-from coordinator.cli.backup import backup
 from coordinator.cli.benchmark import benchmark
-from coordinator.cli.cancel import cancel
 from coordinator.cli.check import check
 from coordinator.cli.evaluate import evaluate
 from coordinator.cli.explain import explain
@@ -35,8 +32,7 @@ from coordinator.version import program_version
 
 COMMANDS = (
     *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
-    *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
-    *(history, audit, backup, office, monitor),
+    *(live, status, versions, swap, rollback, override, pause, resume, stop, history, office, monitor),
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values
 
@@ -71,9 +67,6 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    for argument in arguments:
-        if any("\ud800" <= letter <= "\udfff" for letter in argument):  # bytes that are none, as Python carries them
-            return _refuse(f"arguments must be text in UTF-8, got {argument!r:.80}", 2)
     try:
         rest = _with_extensions(list(arguments))
         status = app(rest, prog_name="firmwide", standalone_mode=False)

@@ -29,12 +29,11 @@ def gone(reference: Any) -> str | None:  # noqa: ANN401
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        return last_line(error)
+        return _last_line(error)
     return None
 
 
-def last_line(error: Exception) -> str:
-    """What an error of Ray comes down to."""
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if "Error: " in line]
     return (told or lines)[-1]
