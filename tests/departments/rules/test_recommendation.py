@@ -17,7 +17,7 @@ def world_of(name):
 
 def profits(world, policy, episodes=EPISODES):
     policy = parse_policy(policy, world.firm)
-    parts = [run_episodes(world, policy, chance) for chance in shards(world, episodes, 11)]
+    parts = [run_episodes(world, policy, chance) for chance in shards(world, episodes, 11, 0)]
     return -Episodes.joined(parts).cost
 
 
