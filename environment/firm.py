@@ -311,20 +311,6 @@ class Firm(Checked):
     def _per_product(self, value: Any, default: Any) -> list[Any]:  # noqa: ANN401
         return [value.get(product, default) if isinstance(value, dict) else value for product in self.products]
 
-    def of_product(self, product: str) -> Firm:
-        """The same network with one product alone; what it does not sell it sells nothing of."""
-
-        def own(record: BaseModel, default: Mapping[str, object]) -> dict[str, object]:
-            return {
-                field: value.get(product, default.get(field, 0.0)) if isinstance(value, dict) else value
-                for field, value in record
-            }
-
-        nothing = {"demand": Fixed(value=0), "initial_on_hand": None}
-        points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
-        supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
-        return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})
-
     def to_yaml(self) -> str:
         """The firm as a file that stands by itself: histories become mass functions."""
         return yaml.safe_dump(_plain(self), sort_keys=False, width=120)

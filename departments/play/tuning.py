@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.decisions import OrdersAlone
@@ -18,14 +16,10 @@ from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from heuristics.base_stock import order_up_to
-from heuristics.polish import polish_levels
-from heuristics.search import tune_levels
+from heuristics.search import TunedLevels, tune_levels
 
-_EPISODES = 512  # of the first steps, and drawn at a time: they stay in the processor's cache
-_BESIDE = 8  # times as many, period by period: there it is steps that cost
-_FEW, _MANY = 2048, 16_384  # of the last steps
-_SMALL = 40  # levels; of more, the last steps take fewer episodes
-_TELL = 15.0  # s between two lines about many products
+_EPISODES = 512
+_CANDIDATES = 4  # simulated side by side
 _STREAM = 1  # of the random numbers: the search never sees the episodes that are reported
 
 
@@ -33,56 +27,9 @@ def quiet(_: str) -> None:
     """Nobody is told."""
 
 
-class _Simulator:
-    """Costs of many level vectors on the same episodes, of which it draws as many as are asked for."""
-
-    def __init__(
-        self, firm: Firm, weights: Levels | None, seed: int, device: str, note: Callable[[str], None] | None
-    ) -> None:
-        self._world = world = World(firm, baseline_levels(firm), device=device)
-        self._run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
-        self._weights = None if weights is None else torch.as_tensor(weights, device=world.device, dtype=world.dtype)
-        self._beside = _BESIDE if note is None else 1
-        self._seed, self._chances, self._seen = seed, list[Exogenous](), dict[bytes, list[NDArray[np.float64]]]()
-
-    def __call__(self, levels: NDArray[np.int64], episodes: int = _EPISODES) -> NDArray[np.float64]:
-        """[M, N * K] levels -> [M, episodes] costs; of fewer episodes it is the first ones."""
-        shards = -(-episodes // _EPISODES)
-        while len(self._chances) < shards:
-            generator = self._world.generator(self._seed, _STREAM, len(self._chances))
-            self._chances.append(self._world.draw(self._world.firm.periods.evaluate - 1, _EPISODES, generator))
-        known = [self._seen.setdefault(vector.tobytes(), []) for vector in levels]
-        missing = [
-            (costs, vector, chance)
-            for vector, costs in {
-                id(costs): (vector, costs) for vector, costs in zip(levels, known, strict=True)
-            }.values()
-            for chance in self._chances[len(costs) : shards]
-        ]
-        for start in range(0, len(missing), self._beside):
-            costs, vectors, chances = zip(*missing[start : start + self._beside], strict=True)
-            for own, played in zip(costs, self._play(np.stack(vectors), chances), strict=True):
-                own.append(played)
-        return np.array([np.concatenate(costs[:shards]) for costs in known])[:, :episodes]
-
-    def _play(self, vectors: NDArray[np.int64], chances: Sequence[Exogenous]) -> NDArray[np.float64]:
-        """[B, N * K] levels, each with its own episodes -> [B, _EPISODES] costs."""
-        world = self._world
-        if len(chances) == 1:
-            (chance,), repeats = chances, 1
-        else:
-            fields = zip(*chances, strict=True)
-            chance = Exogenous._make(None if f[0] is None else torch.cat(f, dim=-1) for f in fields)
-            repeats = _EPISODES
-        level = torch.as_tensor(vectors.T, device=world.device, dtype=world.dtype)
-        level = level.reshape(world.points, world.products, -1).repeat_interleave(repeats, dim=-1)
-        total = self._run(_Candidate(level, weights=self._weights), chance).sum(0, dtype=torch.float64)
-        return np.asarray(total.cpu().numpy()).reshape(len(vectors), -1)
-
-
 @dataclass(frozen=True)
-class _Candidate(OrderUpTo, OrdersAlone):
-    """A level vector as a policy of the eager world."""
+class _Candidates(OrderUpTo, OrdersAlone):
+    """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
 
     def order(self, world: World, state: State) -> Tensor:
         wish: Tensor = order_up_to(state.inventory_position, self.level, weights=self.weights)
@@ -105,29 +52,24 @@ def tuned_base_stock(
         device: where to simulate.
         eager: simulate period by period even where the compiled world can, which is faster and adds up in double
             precision.
-        note: told what compiling took, or why that cannot be, and of many products how many are done.
+        note: told what compiling took, or why that cannot be.
     """
-    found = _search(firm, baseline_levels(firm), None, seed, device, None if eager else note, note)
-    return BaseStock("tuned-base-stock", found)
+    found = _search(firm, baseline_levels(firm), None, seed, device, None if eager else note)
+    return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
 
 
 def tuned_echelon_base_stock(
     firm: Firm,
     *,
-    start: Levels | None = None,
     seed: int = 0,
     device: str = "cpu",
     eager: bool = False,
     note: Callable[[str], None] = quiet,
 ) -> BaseStock:
-    """Echelon base-stock levels of least simulated cost; see above.
-
-    `start`: [N, K] installation levels from whose sums the search begins, best the tuned ones; default the benchmark's.
-    """
+    """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
     weights = echelon_weights(firm)
-    begin = np.rint(weights @ (baseline_levels(firm) if start is None else start))
-    found = _search(firm, begin, weights, seed, device, None if eager else note, note)
-    return BaseStock("echelon-base-stock", found, weights)
+    found = _search(firm, np.rint(weights @ baseline_levels(firm)), weights, seed, device, None if eager else note)
+    return BaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
 def _search(
@@ -136,56 +78,28 @@ def _search(
     weights: Levels | None,
     seed: int,
     device: str,
-    compiling: Callable[[str], None] | None,
-    note: Callable[[str], None],
-) -> Levels:
-    """[N, K] levels; product by product, since under base-stock nothing couples them where nobody chooses."""
-    if len(firm.products) == 1 or firm.customers:
-        return _found(firm, start, weights, seed, device, compiling)
-    told, columns = time.monotonic(), []
-    for k, product in enumerate(firm.products):
-        one = firm.of_product(product)
-        columns.append(_found(one, start[:, k : k + 1], weights, seed, device, compiling))
-        if time.monotonic() - told > _TELL:
-            told = time.monotonic()
-            note(f"levels of {k + 1} of {len(firm.products)} products are tuned")
-        if compiling is not None:
-            compiling = _unless_compiled(compiling)
-    return np.concatenate(columns, axis=1)
+    note: Callable[[str], None] | None,
+) -> TunedLevels:
+    world = World(firm, baseline_levels(firm), device=device)
+    run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
+    products = len(firm.products)
+    periods = firm.periods.evaluate - 1
+    chance = world.draw(periods, _EPISODES, world.generator(seed, _STREAM))
+    matrix = None if weights is None else torch.as_tensor(weights, device=world.device, dtype=world.dtype)
 
+    def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:
+        parts = []
+        for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
+            repeated = Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance)
+            tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
+            level = tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1)
+            total = run(_Candidates(level, weights=matrix), repeated).sum(0, dtype=torch.float64)
+            parts.append(total.view(len(some), _EPISODES).cpu().numpy())
+        return np.concatenate(parts)
 
-def _found(
-    firm: Firm,
-    start: Levels,
-    weights: Levels | None,
-    seed: int,
-    device: str,
-    compiling: Callable[[str], None] | None,
-) -> Levels:
-    products, cost = len(firm.products), _Simulator(firm, weights, seed, device, compiling)
     echelons = Network.of(firm).echelons()
     groups = [
         [p * products + k for p, e in enumerate(echelons) if e == echelon for k in range(products)]
         for echelon in sorted(set(echelons), reverse=True)
     ]
-    tuned = [
-        tune_levels(begun, cost, groups=groups).levels
-        for begun in dict.fromkeys(
-            tuple(np.rint(start * share).astype(np.int64).ravel()) for share in _shares(echelons)
-        )
-    ]
-    levels = min(tuned, key=lambda found: float(cost(found[None], _FEW).mean()))
-    few, many = (_FEW, _MANY) if levels.size <= _SMALL else (_EPISODES, _FEW)
-    return polish_levels(levels, cost, few=few, many=many).reshape(-1, products).astype(float)
-
-
-def _shares(echelons: Sequence[int]) -> Iterator[Levels]:
-    """Where the search begins: shares of the given levels, [N, 1]; less and more upstream, as there may be valleys."""
-    upstream = np.array(echelons)[:, None] > 1
-    for share in (1.0, 0.5, 1.5):
-        yield np.where(upstream, share, 1.0)
-
-
-def _unless_compiled(note: Callable[[str], None]) -> Callable[[str], None]:
-    """Of many products one line about compiling is enough."""
-    return lambda line: None if line.startswith(("compiled", "not compiled")) else note(line)
+    return tune_levels(start.reshape(-1).astype(np.int64), cost, groups=groups)
