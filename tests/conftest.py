@@ -1,3 +1,25 @@
+import re
+from functools import cache
+from pathlib import Path
+
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)  # the tensors are small; on shared cores several threads were 15 times slower
+
+
+class OneRayAtATime(LoadScopeScheduling):
+    """A file's tests stay in one process; files that start a Ray or a browser all stay in the same one, in turn."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::", 1)[0]
+        return "ray" if _starts_ray(self.config.rootpath / file) else file
+
+
+@cache
+def _starts_ray(file: Path):
+    return re.search(r"pytest\.mark\.(ray|browser)", file.read_text()) is not None
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return OneRayAtATime(config, log)
