@@ -43,6 +43,7 @@ class IMARLSettings(Checked):
     parallel: bool = True  # departments that are no neighbours learn side by side (ours); [I]: no
     share: float = Field(default=0.25, gt=0, le=1)  # of the budget that one turn may take (ours); [I]: 1
     iterations: int = Field(default=400, ge=1)  # at most, per turn
+    turns: int | None = Field(default=None, ge=1)  # at most, in the whole run (ours); None: until the list is empty
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
@@ -103,14 +104,15 @@ class IMARL:
         accepted: Callable[[Snapshot, float, float], None],
         keep: Callable[[], None],
     ) -> None:
-        """Work off the list until it is empty or the budget is used up.
+        """Work off the list until it is empty, the turns have been had, or the budget is used up.
 
         Args:
             watch: sees every iteration.
             accepted: sees every policy that is saved, with its gain and the gain's standard error.
             keep: called when the state may be checkpointed, after every iteration.
         """
-        while (self.current or self.jobs or self.unfinished) and not self.training.exhausted:
+        last = self.settings.imarl.turns or np.inf
+        while (self.current or (self.number < last and (self.jobs or self.unfinished))) and not self.training.exhausted:
             if not self.current:
                 self.jobs = self.jobs or self._in_order(self.unfinished)
                 self._take_turn()

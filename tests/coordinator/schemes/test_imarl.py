@@ -53,6 +53,14 @@ def test_the_list_begins_with_everyone_from_the_end_that_the_settings_name(order
     assert [turn[2] for turn in happened if turn[0] == "turn"] == first
 
 
+def test_no_more_turns_begin_than_the_settings_allow():
+    given = _one_step_each("upstream-first", steps=None)
+    given = given.model_copy(update={"imarl": given.imarl.model_copy(update={"turns": 3})})
+    happened, scheme, _ = _follow(load_firm("s1"), given)
+    assert [turn[2] for turn in happened if turn[0] == "turn"] == ["center", "warehouse", "depot"]
+    assert "retailer" in scheme.jobs, "it waits still"
+
+
 @pytest.mark.parametrize("order", ["downstream-first", "upstream-first", "greedy"])
 def test_the_list_is_worked_off_as_table_5_says(order):
     """The list again, by hand, from nothing but what was accepted: who is woken, who is next, when it is empty."""
