@@ -67,7 +67,7 @@ def shortage_cost(firm: Firm) -> Levels:
 def delivered_cost(firm: Firm) -> Levels:
     """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
     network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
-    for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
+    for point in reversed(network.upwards()):
         for supplier in network.predecessors(point):
             cost[point] += cost[supplier] / network.supplier_count[point]
     return cost
