@@ -6,15 +6,15 @@ the traffic are our reading. How they behave, batched over copies, is in `enviro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, model_validator
 
-from environment.fields import Checked, number, per_name, shown, whole
-from environment.laws import Mass, MassFunction, poisson_mass
+from environment.fields import Checked, by_product, mapped, number, shown, whole
+from environment.laws import Mass, MassFunction, cut, poisson_mass
 
 MAX_TRAFFIC = 1000
 MAX_UTILITY = 20
@@ -24,29 +24,21 @@ _NODES = 15  # of the quadrature over the regime
 _PHASES = 24  # of a season without whole periods
 
 
-def _utilities(low: float) -> Callable[[object], object]:
+def _given(low: float) -> BeforeValidator:
+    """Something by which utilities from `low` are given, before they are checked one by one."""
+
     def check(value: object) -> object:
         if isinstance(value, (list, tuple, str)) or value is None or value == {}:
             wanted = f"a number from {low:g} to {MAX_UTILITY} or a mapping product -> number"
             raise ValueError(f" must be {wanted}, got {shown(value)}")
-        return per_name(number(low, MAX_UTILITY).func, value)  # type: ignore[arg-type]
+        return value
 
-    return check
-
-
-def _exposures(value: object) -> object:
-    return per_name(number(0, 1).func, value)  # type: ignore[arg-type]
+    return BeforeValidator(check)
 
 
-def _segments(value: object) -> object:
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError(f" must be a mapping name -> segment with at least one entry, got {shown(value)}")
-    return value
-
-
-Utilities: TypeAlias = Annotated[Any, BeforeValidator(_utilities(-MAX_UTILITY))]
-Uplifts: TypeAlias = Annotated[Any, BeforeValidator(_utilities(0))]
-Exposures: TypeAlias = Annotated[Any, BeforeValidator(_exposures)]
+Utilities: TypeAlias = Annotated[Any, by_product(number(-MAX_UTILITY, MAX_UTILITY)), _given(-MAX_UTILITY)]
+Uplifts: TypeAlias = Annotated[Any, by_product(number(0, MAX_UTILITY)), _given(0)]
+Exposures: TypeAlias = Annotated[Any, by_product(number(0, 1))]
 
 
 class Season(Checked):
@@ -103,7 +95,7 @@ class Segment(Checked):
 class Clientele(Checked):
     """The customers of one stock point."""
 
-    segments: Annotated[dict[str, Segment], BeforeValidator(_segments)]
+    segments: Annotated[dict[str, Segment], mapped("name -> segment with at least one entry")]
     slots: Annotated[int, whole(0, 1000)] = 1  # largest sum of a segment's exposures over products
     season: Season = Season()
 
@@ -124,35 +116,26 @@ class Clientele(Checked):
             share = np.tile(weights / weights.sum() / phases, phases)
             for k, probability in enumerate(segment.choice_probability(products)):
                 masses[k] = np.convolve(masses[k], _poisson_mixture(rate * probability, share))
-        return [_law(mass) for mass in masses]
+        return [MassFunction.of(cut(mass, _TAIL)) for mass in masses]
 
 
-def per_product(value: object, products: Sequence[str], default: float = 0.0) -> list[float]:
-    """A number for all products or a mapping product -> number, as a list [K]."""
-    return [value.get(p, default) if isinstance(value, dict) else value for p in products]  # type: ignore[misc]
+def per_product(value: Any, products: Sequence[str], default: Any = 0.0) -> list[Any]:  # noqa: ANN401
+    """One value for all products or a mapping product -> value, as a list [K]."""
+    return [value.get(product, default) if isinstance(value, dict) else value for product in products]
 
 
 def check_customers(customers: Mapping[str, Clientele], products: Sequence[str]) -> None:
-    """Refuse products that the firm does not have, more slots than products, and exposures beyond the slots.
+    """Refuse more slots than products, exposures beyond the slots, and uplifts that are missing.
 
     Raises:
         ValueError: one line that names the field, what is allowed and what came.
     """
     for point, clientele in customers.items():
-        field = f"customers.{point}"
-        if clientele.slots > len(products):
-            raise ValueError(
-                f"{field}.slots must be at most the number of products ({len(products)}), got {clientele.slots}"
-            )
+        most, slots = len(products), clientele.slots
+        if slots > most:
+            raise ValueError(f"customers.{point}.slots must be at most the number of products ({most}), got {slots}")
         for name, segment in clientele.segments.items():
-            place = f"{field}.segments.{name}"
-            for what in ("preference", "uplift", "exposure"):
-                given = getattr(segment, what)
-                if unknown := sorted(set(given if isinstance(given, dict) else ()) - set(products)):
-                    raise ValueError(
-                        f"{place}.{what}.{unknown[0]}: unknown product; products are {', '.join(products)}"
-                    )
-            _check_exposure(place, clientele.slots, segment, products)
+            _check_exposure(f"customers.{point}.segments.{name}", slots, segment, products)
 
 
 def _check_exposure(place: str, slots: int, segment: Segment, products: Sequence[str]) -> None:
@@ -173,10 +156,3 @@ def _poisson_mixture(rate: NDArray[np.float64], weight: NDArray[np.float64]) -> 
         part = poisson_mass(float(mean))
         mixture[: len(part)] += share * part
     return mixture
-
-
-def _law(mass: Mass) -> MassFunction:
-    kept = mass[: int(np.flatnonzero(mass[::-1].cumsum() > _TAIL)[0] * -1) or None]
-    values = np.flatnonzero(kept > 0)
-    probabilities = kept[values] / kept[values].sum()
-    return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, probabilities)))

@@ -7,6 +7,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,24 @@ def listed(what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def per_name(check: Callable[[object], object], value: object) -> object:
+def mapped(what: str, *, empty: bool = False) -> BeforeValidator:
+    """A mapping, with at least one entry unless it may be `empty`."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, Mapping) or not (value or empty):
+            raise ValueError(f" must be a mapping {what}, got {shown(value)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def by_product(one: BeforeValidator) -> BeforeValidator:
     """One value for all products, or a mapping product -> value, each checked."""
+    return BeforeValidator(partial(per_name, one.func))  # type: ignore[arg-type]
+
+
+def per_name(check: Callable[[object], object], value: object) -> object:
+    """What `by_product` checks."""
     if not isinstance(value, Mapping):
         return check(value)
     checked = {}

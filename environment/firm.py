@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -13,29 +14,18 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from environment.customers import Clientele, Segment, check_customers
-from environment.fields import Checked, listed, number, one_of, per_name, shown, text, whole
+from environment.customers import Clientele, Segment, check_customers, per_product
+from environment.fields import Checked, by_product, listed, mapped, number, one_of, per_name, shown, text, whole
 from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, parse_law
 
 OUTSIDE = "outside"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 MAX_NAME = 100  # letters: names become names of files
 MAX_AMOUNT = 1e9
+MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
 _RESERVED = ("law", OUTSIDE)
-_BY_PRODUCT = ("lead_time", "initial_pipeline")  # fields of an edge
-
-
-def _amounts(value: object) -> object:
-    return per_name(number(0, MAX_AMOUNT).func, value)  # type: ignore[arg-type]
-
-
-def _whole_amounts(value: object) -> object:
-    return per_name(whole(0, 1_000_000).func, value)  # type: ignore[arg-type]
-
-
-def _order_limits(value: object) -> object:
-    return per_name(whole(1, 1_000_000).func, value)  # type: ignore[arg-type]
+_MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure")  # some products
 
 
 def _laws(value: object, info: ValidationInfo) -> object:
@@ -49,17 +39,9 @@ def _laws(value: object, info: ValidationInfo) -> object:
     return per_name(lambda law: parse_law(law, folder, *bounds), value)
 
 
-def _stock_points(value: object) -> object:
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError(f" must be a mapping name -> stock point with at least one entry, got {shown(value)}")
+def _named(value: Mapping[object, object]) -> Mapping[object, object]:
     for name in value:
         _check_name("", name)
-    return value
-
-
-def _customers(value: object) -> object:
-    if not isinstance(value, Mapping):
-        raise ValueError(f" must be a mapping stock point -> its customers, got {shown(value)}")
     return value
 
 
@@ -75,9 +57,9 @@ def _check_name(field: str, name: object) -> None:
         raise ValueError(f"{field}: names have at most {MAX_NAME} letters, got {len(name)} in {shown(name)}")
 
 
-Amounts: TypeAlias = Annotated[Any, BeforeValidator(_amounts)]
-WholeAmounts: TypeAlias = Annotated[Any, BeforeValidator(_whole_amounts)]
-OrderLimits: TypeAlias = Annotated[Any, BeforeValidator(_order_limits)]
+Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
+WholeAmounts: TypeAlias = Annotated[Any, by_product(whole(0, MAX_WHOLE))]
+OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
 Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
@@ -111,8 +93,7 @@ class StockPoint(Checked):
 
     def initial_on_hand_per(self, products: tuple[str, ...]) -> list[float | None]:
         """Given stock at the start per product, [K]; None where the benchmark's level is meant."""
-        given = self.initial_on_hand
-        return [given.get(product) if isinstance(given, dict) else given for product in products]
+        return per_product(self.initial_on_hand, products, None)
 
 
 class Supply(Checked):
@@ -147,8 +128,10 @@ class Firm(Checked):
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
-    stock_points: Annotated[dict[str, StockPoint], BeforeValidator(_stock_points)]
-    customers: Annotated[dict[str, Clientele], BeforeValidator(_customers)] = Field({})  # by stock point
+    stock_points: Annotated[
+        dict[str, StockPoint], BeforeValidator(_named), mapped("name -> stock point with at least one entry")
+    ]
+    customers: Annotated[dict[str, Clientele], mapped("stock point -> its customers", empty=True)] = Field({})
     supply: Annotated[tuple[Supply, ...], listed("edges such as {from: outside, to: shop, lead_time: 1}")] = ()
 
     @model_validator(mode="after")
@@ -173,14 +156,15 @@ class Firm(Checked):
     def _check_products(self) -> None:
         known = set(self.products)
         values = [(f"stock_points.{n}.{f}", v) for n, p in self.stock_points.items() for f, v in p]
-        values += [(f"supply[{i}].{f}", getattr(e, f)) for i, e in enumerate(self.supply) for f in _BY_PRODUCT]
+        values += [(f"supply[{i}].{f}", v) for i, e in enumerate(self.supply) for f, v in e]
+        for name, clientele in self.customers.items():
+            values += [(f"customers.{name}.segments.{n}.{f}", v) for n, s in clientele.segments.items() for f, v in s]
         for field, value in values:
             if not isinstance(value, dict):
                 continue
             if unknown := sorted(set(value) - known):
                 raise ValueError(f"{field}.{unknown[0]}: unknown product; products are {', '.join(self.products)}")
-            optional = field.endswith((".demand", ".price", ".initial_on_hand"))
-            if (missing := sorted(known - set(value))) and not optional:
+            if (missing := sorted(known - set(value))) and field.rpartition(".")[2] not in _MAY_LEAVE_OUT:
                 raise ValueError(f"{field}.{missing[0]} is missing: give one number for all products or one for each")
 
     def _check_customers(self) -> None:
@@ -208,28 +192,12 @@ class Firm(Checked):
             if (edge.source, edge.target) in seen:
                 raise ValueError(f"supply[{i}]: {edge.source} -> {edge.target} is there already; remove the duplicate")
             seen.add((edge.source, edge.target))
-        if cycle := self._cycle():
+        try:
+            TopologicalSorter(self._direct_suppliers()).prepare()
+        except CycleError as error:
+            cycle = error.args[1]
             walk = cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-2:]]
-            raise ValueError(f"supply has a cycle: {' -> '.join(walk)}; remove one of these edges")
-
-    def _cycle(self) -> list[str]:
-        """Stock points along a cycle, the first again at the end; empty without one."""
-        customers, suppliers = self._direct_customers(), self._direct_suppliers()
-        left = {name: len(below) for name, below in customers.items()}  # customers not yet taken away
-        bottom = [name for name, count in left.items() if not count]
-        while bottom:
-            for supplier in suppliers[bottom.pop()]:
-                left[supplier] -= 1
-                if not left[supplier]:
-                    bottom.append(supplier)
-        rest = {name for name, count in left.items() if count}
-        path: dict[str, None] = {}
-        name = min(rest, default="")
-        while name and name not in path:
-            path[name] = None
-            name = next(customer for customer in customers[name] if customer in rest)
-        walked = list(path)
-        return [*walked[walked.index(name) :], name] if name else []
+            raise ValueError(f"supply has a cycle: {' -> '.join(walk)}; remove one of these edges") from None
 
     def _check_reach(self) -> None:
         suppliers = self._direct_suppliers()
@@ -255,13 +223,6 @@ class Firm(Checked):
                 suppliers[edge.target].append(edge.source)
         return suppliers
 
-    def _direct_customers(self) -> dict[str, list[str]]:
-        customers: dict[str, list[str]] = {name: [] for name in self.stock_points}
-        for edge in self.supply:
-            if edge.source != OUTSIDE:
-                customers[edge.source].append(edge.target)
-        return customers
-
     @property
     def names(self) -> tuple[str, ...]:
         """Stock points in the order of the axis N."""
@@ -281,7 +242,7 @@ class Firm(Checked):
     def amounts(self, field: str) -> NDArray[np.float64]:
         """A field of all stock points, [N, K]; a product that a mapping leaves out counts 0."""
         return np.array(
-            [self._per_product(getattr(point, field), 0.0) for point in self.stock_points.values()], dtype=float
+            [per_product(getattr(point, field), self.products) for point in self.stock_points.values()], dtype=float
         )
 
     def demand_laws(self) -> list[list[AnyLaw]]:
@@ -292,7 +253,7 @@ class Firm(Checked):
         return [
             [*self.customers[name].demand_laws(self.products)]
             if name in self.customers
-            else self._per_product(self.stock_points[name].demand, Fixed(value=0))
+            else per_product(self.stock_points[name].demand, self.products, Fixed(value=0))
             for name in self.customer_facing
         ]
 
@@ -302,14 +263,11 @@ class Firm(Checked):
 
     def lead_time_laws(self, supply: Supply) -> list[AnyLaw]:
         """Lead time of one edge per product, [K]."""
-        return self._per_product(supply.lead_time, None)
+        return per_product(supply.lead_time, self.products, None)
 
     def initial_pipeline(self, supply: Supply) -> list[float]:
         """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
-        return self._per_product(supply.initial_pipeline, 0.0)
-
-    def _per_product(self, value: Any, default: Any) -> list[Any]:  # noqa: ANN401
-        return [value.get(product, default) if isinstance(value, dict) else value for product in self.products]
+        return per_product(supply.initial_pipeline, self.products)
 
     def to_yaml(self) -> str:
         """The firm as a file that stands by itself: histories become mass functions."""

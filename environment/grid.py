@@ -6,6 +6,7 @@ levels 5 and 6, and the edges of C and D are our reading (the paper names only t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 STRUCTURES = {
@@ -77,12 +78,8 @@ def _lead_time(level: int, edge: int) -> int | dict[str, Any]:
 def _structure(structure: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Echelon of every stock point, upstream first, and the edges (supplier, customer)."""
     if structure == "s":
-        return {"center": 4, "warehouse": 3, "depot": 2, "retailer": 1}, [
-            ("outside", "center"),
-            ("center", "warehouse"),
-            ("warehouse", "depot"),
-            ("depot", "retailer"),
-        ]
+        echelons = {"center": 4, "warehouse": 3, "depot": 2, "retailer": 1}
+        return echelons, list(pairwise(("outside", *echelons)))
     if structure == "a":
         retailers = _names("retailer", 3)
         echelons = {"warehouse": 2} | dict.fromkeys(retailers, 1)

@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Poisson(Law):
 
     def mass(self) -> Mass:
         """Poisson mass, cut where less than 1e-12 is left."""
-        return _cut(poisson_mass(self.mean))
+        return cut(poisson_mass(self.mean))
 
 
 class PoissonUniform(_Range):
@@ -106,7 +106,7 @@ class PoissonUniform(_Range):
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
-        parts = [_cut(poisson_mass(mean)) for mean in range(self.low, self.high + 1)]
+        parts = [cut(poisson_mass(mean)) for mean in range(self.low, self.high + 1)]
         mass = np.zeros(max(map(len, parts)))
         for part in parts:
             mass[: len(part)] += part / len(parts)
@@ -149,7 +149,7 @@ class NegativeBinomial(Law):
 
     def mass(self) -> Mass:
         """Mass with variance (cv * mean)^2, cut where less than 1e-12 is left."""
-        return _cut(self._untrimmed())
+        return cut(self._untrimmed())
 
 
 class Gamma(_Range):
@@ -198,6 +198,12 @@ class MassFunction(Law):
             raise ValueError(f".probabilities must sum to 1, got a sum of {total:.6g}")
         return self
 
+    @classmethod
+    def of(cls, mass: Mass) -> Self:
+        """The law with this mass function, of 0, 1, ... units."""
+        values = np.flatnonzero(mass)
+        return cls(values=tuple(values.tolist()), probabilities=tuple(mass[values].tolist()))
+
     def mass(self) -> Mass:
         """The given probabilities, normalised."""
         mass: Mass = np.zeros(max(self.values) + 1)
@@ -230,13 +236,12 @@ class History(Law):
 
     def resolved(self) -> MassFunction:
         """The same law without its file, so that a saved configuration stands by itself."""
-        values = np.flatnonzero(self._mass)
-        return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, self._mass[values])))
+        return MassFunction.of(self._mass)
 
 
 AnyLaw: TypeAlias = Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | History
 _ADAPTER: TypeAdapter[AnyLaw] = TypeAdapter(Annotated[AnyLaw, Field(discriminator="law")])
-LAW_NAMES = ("fixed", "uniform", "poisson", "poisson_uniform", "negative_binomial", "gamma", "mass", "history")
+LAW_NAMES = tuple(law.model_fields["law"].default for law in get_args(AnyLaw))
 _REGISTERED: dict[str, Callable[..., Mass]] = {}  # an explicit registry: laws of users by name
 
 
@@ -258,8 +263,7 @@ def _of_user(name: str, fields: Mapping[str, object]) -> MassFunction:
     sound = mass.ndim == 1 and 0 < mass.size <= MAX_UNITS + 1 and bool((mass >= 0).all())
     if not sound or abs(mass.sum() - 1.0) > 1e-6:
         raise ValueError(f": law {name} must give probabilities of 0, 1, ... units that sum to 1, got {shown(mass)}")
-    values = np.flatnonzero(mass)
-    return MassFunction(values=tuple(map(int, values)), probabilities=tuple(map(float, mass[values])))
+    return MassFunction.of(mass)
 
 
 def parse_law(value: object, folder: Path, least: int = 0, most: int = MAX_UNITS) -> AnyLaw:
@@ -340,10 +344,9 @@ def poisson_mass(mean: float) -> Mass:
     return np.exp(np.concatenate([[0.0], np.cumsum(np.log(mean / units))]) - mean)
 
 
-def _cut(mass: Mass) -> Mass:
-    """The mass without the upper tail of at most 1e-12."""
-    tail = np.cumsum(mass[::-1])[::-1]  # [i] = probability of i and more
-    kept = mass[: np.count_nonzero(tail > _TAIL)]
+def cut(mass: Mass, tail: float = _TAIL) -> Mass:
+    """The mass without the upper tail of at most `tail`."""
+    kept = mass[: np.count_nonzero(np.cumsum(mass[::-1]) > tail)]
     return np.asarray(kept / kept.sum(), dtype=np.float64)
 
 

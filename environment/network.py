@@ -8,6 +8,7 @@ internal edge; the lines of the external customers follow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +71,11 @@ class Network:
 
     def successors(self, point: int) -> list[int]:
         """Stock points that buy from this one directly."""
-        inside = slice(0, self.internal)
-        return [int(c) for c in self.edge_target[inside][self.edge_source[inside] == point]]
+        return list(map(int, self.edge_target[self.edge_source == point]))
 
     def predecessors(self, point: int) -> list[int]:
         """Stock points that this one buys from directly."""
-        inside = slice(0, self.internal)
-        return [int(s) for s in self.edge_source[inside][self.edge_target[inside] == point]]
+        return list(map(int, self.edge_source[: self.internal][self.edge_target[: self.internal] == point]))
 
     def descendants(self, point: int) -> list[int]:
         """All stock points below this one, in index order."""
@@ -90,25 +89,22 @@ class Network:
 
     def echelons(self) -> list[int]:
         """1 + the longest distance to a point without customers among the stock points, [N]."""
+        below = {point: self.successors(point) for point in range(len(self.names))}
         echelon = [1] * len(self.names)
-        waiting = [len(self.successors(point)) for point in range(len(self.names))]
-        ready = [point for point, customers in enumerate(waiting) if not customers]
-        while ready:
-            point = ready.pop()
-            for supplier in self.predecessors(point):
-                echelon[supplier] = max(echelon[supplier], echelon[point] + 1)
-                waiting[supplier] -= 1
-                if not waiting[supplier]:
-                    ready.append(supplier)
+        for point in TopologicalSorter(below).static_order():
+            echelon[point] = 1 + max((echelon[customer] for customer in below[point]), default=0)
         return echelon
+
+    def upwards(self) -> list[int]:
+        """All stock points by echelon, so customers before their suppliers."""
+        return sorted(range(len(self.names)), key=self.echelons().__getitem__)
 
     def time_through(self) -> float:
         """Periods from outside to the customer on the longest path: mean lead time and a period of review an edge."""
         time = [0.0] * len(self.names)
-        for point in sorted(range(len(self.names)), key=self.echelons().__getitem__, reverse=True):
+        for point in reversed(self.upwards()):
             for edge in np.flatnonzero(self.edge_target == point):
-                source = int(self.edge_source[edge])
-                before = time[source] if source >= 0 else 0.0
+                before = time[self.edge_source[edge]] if edge < self.internal else 0.0
                 mean = max(_mean(law.mass()) for law in self.lead_time_laws[edge])
                 time[point] = max(time[point], before + mean + 1.0)
         return max(time)
@@ -119,7 +115,7 @@ class Network:
         flow = np.zeros((len(self.names), products))
         for point, laws in zip(self.customer_facing, self.demand_laws, strict=True):
             flow[point] += [_mean(law.mass()) for law in laws]
-        for point in sorted(range(len(self.names)), key=self.echelons().__getitem__):
+        for point in self.upwards():
             for supplier in self.predecessors(point):
                 flow[supplier] += flow[point] / self.supplier_count[point]
         return flow

@@ -9,6 +9,7 @@ in transit in all, and, of the customers, the last traffic, the last exposure an
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -58,22 +59,26 @@ class Observer:
         self.bounded = False  # features are cut off at -1 and 1
         self.arrivals = min(world.slots, _ARRIVALS)  # periods of arrival that are told apart
         self.positions = world.points * products
-        lines = flow[np.concatenate([network.edge_target[: network.internal], network.customer_facing])]
-        self._of_state = self.positions * (2 + self.arrivals) + lines.size
+        asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
-        segments = 0 if world.choice is None else len(world.choice.names)
-        self._of_segments = segments * (1 + products)  # traffic and exposure
-        told = 3 * self.positions + self._of_segments + 2 * len(self._frequencies)
-        self.size = self._of_state + (told if world.choice is not None else 0)  # all features
+        self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))
+        sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
+        self._of_state = sum(sizes.values())
+        if world.choice is not None:
+            segments = len(world.choice.names)
+            sizes |= dict.fromkeys(("asked", "handed", "in_transit"), self.positions)
+            sizes |= {"traffic": segments, "exposure": segments * products, "season": 2 * len(self._frequencies)}
+        ends = accumulate(sizes.values())
+        self._blocks = {what: range(end - size, end) for (what, size), end in zip(sizes.items(), ends, strict=True)}
+        self.size = sum(sizes.values())  # all features
         per_position = self._column(1.0 / flow)
         self.centre = per_position.new_zeros(self._of_state, 1)  # of what the state tells, units
-        self.factor = torch.cat((*[per_position] * (2 + self.arrivals), self._column(1.0 / lines)))
+        self.factor = torch.cat((*[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked])))
         self.centre[: self.positions] = self.level
         if scaling == "bounds":
             max_order = world.firm.amounts("max_order")
             low, high = -2.0 * max_order, base_stock_level + max_order
-            asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])
             self.centre[: self.positions] = self._column((low + high) / 2.0)
             self.factor = torch.cat(
                 (
@@ -128,7 +133,7 @@ class Observer:
         if self.world.choice is None:
             return scales.T
         segments = self.world.choice.traffic
-        plain = segments.new_ones(self.size - self._of_state - 3 * self.positions - len(segments), 1)
+        plain = segments.new_ones(len(self._blocks["exposure"]) + len(self._blocks["season"]), 1)
         factor = torch.cat((*[1.0 / self.spread] * 3, 1.0 / segments, plain))
         told = torch.cat((torch.zeros_like(factor), factor, torch.full_like(factor, 1e30)), 1)
         return torch.cat((scales, told)).T
@@ -136,14 +141,12 @@ class Observer:
     @property
     def lines(self) -> range:
         """The rows of what is owed on each line."""
-        return range((2 + self.arrivals) * self.positions, self._of_state)
+        return self._blocks["owed"]
 
     def told_at(self, what: Literal["asked", "handed", "in_transit", "traffic", "exposure"]) -> int:
         """The first row of something that only a firm with customers has to see."""
-        blocks = {"asked": 0, "handed": 1, "in_transit": 2, "traffic": 3}
-        segments = len(self.world.chosen().names)
-        before: int = 3 * self.positions + segments if what == "exposure" else blocks[what] * self.positions
-        return int(self._of_state) + before
+        self.world.chosen()
+        return self._blocks[what].start
 
     def all_features(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see, [features, E].
@@ -198,8 +201,7 @@ class Observer:
         lines = [f"{a}>{b}" for a, b in network.edge_names[: network.internal]] + [
             f"{name}>customers" for name in facing
         ]
-        kinds = ["inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals))]
-        labels = [f"{kind}/{point}" for kind in kinds for point in points]
+        labels = [f"{kind}/{point}" for kind in self._by_point for point in points]
         labels += [f"owed/{line}{product}" for line in lines for product in products]
         if world.choice is None:
             return labels
@@ -218,7 +220,11 @@ class Observer:
         """
         products, network = self.world.products, self.world.network
         if kind in ("replenishment", "recommendation", "customers"):
-            return self._closed_loop_rows(kind, point)
+            self.world.chosen()
+            if kind == "replenishment":
+                return [*self._of(point, *self._by_point, "asked", "handed"), *self._blocks["season"]]
+            stock = ("on_hand", "arriving_1", "in_transit") if kind == "recommendation" else ()
+            return [row for what in (*stock, "traffic", "exposure", "season") for row in self._blocks[what]]
         if kind == "pipeline":
             own = [point * products + k for k in range(products) if point < self.world.points]
             return own + [row for row in range(self.size) if row not in own]
@@ -232,22 +238,11 @@ class Observer:
 
     def node_rows(self, point: int) -> list[int]:
         """The feature rows of the state that belong to a stock point: position, on hand, arrivals, what it owes."""
-        products = self.world.products
-        blocks = [block * self.positions + point * products for block in range(2 + self.arrivals)]
-        owed = (2 + self.arrivals) * self.positions
-        blocks += [owed + int(n) * products for n in np.flatnonzero(self.world.network.line_supplier == point)]
-        return [start + k for start in blocks for k in range(products)]
+        lines, products = np.flatnonzero(self.world.network.line_supplier == point), self.world.products
+        owed = [self.lines[line * products + k] for line in lines for k in range(products)]
+        return self._of(point, *self._by_point) + owed
 
-    def _closed_loop_rows(self, kind: ObservationSet, point: int) -> list[int]:
-        self.world.chosen()
-        positions, products = self.positions, self.world.products
-        asked, handed, in_transit = (self._of_state + block * positions for block in range(3))
-        segments = in_transit + positions
-        season = list(range(segments + self._of_segments, self.size))
-        if kind == "replenishment":
-            blocks = [block * positions for block in range(2 + self.arrivals)]  # position, on hand, arrivals
-            own = [block + point * products + k for block in (*blocks, asked, handed) for k in range(products)]
-            return own + season
-        starts = (positions, 2 * positions, in_transit) if kind == "recommendation" else ()
-        stock = [start + row for start in starts for row in range(positions)]
-        return stock + list(range(segments, segments + self._of_segments)) + season
+    def _of(self, point: int, *blocks: str) -> list[int]:
+        """The rows of a stock point in blocks that have one for each and product."""
+        products = self.world.products
+        return [row for what in blocks for row in self._blocks[what][point * products : (point + 1) * products]]

@@ -1,9 +1,4 @@
-"""Decomposition-aggregation: base-stock levels for divergent and general supply networks.
-
-Three steps. Decompose the network into one serial system per path from a customer-facing point up to the outside; solve
-each by Shang and Song's heuristic; aggregate at each point by choosing the level whose expected backorders match those
-of the serial systems that run through it.
-"""
+"""Decomposition-aggregation: base-stock levels for divergent and general supply networks."""
 
 from __future__ import annotations
 
@@ -43,11 +38,12 @@ def decomposition_aggregation(
 ) -> NDArray[np.int64]:
     """Installation base-stock levels of a supply network by decomposition-aggregation.
 
-    1. One serial system per path from a customer-facing point to the outside, with that point's demand and cost; the
-       path's weight is the chance that an order takes it, each point sending its order to one supplier at random.
-    2. Echelon levels by Shang and Song, local levels by differences.
-    3. At each point i the smallest whole s with E[(D_i - s)^+] <= sum_w weight_w E[(D_w - s_w)^+], over the paths w
-       through i; D_i is lead-time demand of all that reaches i, D_w of the customers of path w alone.
+    1. Decompose: one serial system per path from a customer-facing point to the outside, with that point's demand and
+       cost; the path's weight is the chance that an order takes it, each point sending its order to one supplier at
+       random.
+    2. Solve each: echelon levels by Shang and Song, local levels by differences.
+    3. Aggregate: at each point i the smallest whole s with E[(D_i - s)^+] <= sum_w weight_w E[(D_w - s_w)^+], over the
+       paths w through i; D_i is lead-time demand of all that reaches i, D_w of the customers of path w alone.
 
     In divergent networks all weights are 1 and this is the published heuristic; a pure customer-facing point keeps its
     serial level. Our reading, the papers being silent: weights, and thinned demand (``mass.thinned``), in general
@@ -67,8 +63,8 @@ def decomposition_aggregation(
         [N] int64 base-stock levels, units, >= 0.
 
     Raises:
-        ValueError: If an edge or its lead time is missing or unknown, the network has a cycle, a point has no supplier
-            or no customers, or a cost or probability is out of range.
+        ValueError: An edge or its lead time is missing or unknown, the network has a cycle, a point has no supplier or
+            no customers, or a cost or probability is out of range.
 
     Source: Rong, Atan & Snyder (2017), Heuristics for base-stock levels in multi-echelon distribution networks,
         Production and Operations Management 26(9); generalised as in Ziegner et al. (arXiv 2503.18201).
@@ -76,9 +72,7 @@ def decomposition_aggregation(
     holding, backorder = np.asarray(holding_cost, dtype=np.float64), np.asarray(backorder_cost, dtype=np.float64)
     demands = {point: as_mass(law, f"demand[{point}]") for point, law in demand.items()}
     _check(edges, holding, backorder, demands, lead_time)
-    suppliers: list[list[int]] = [[] for _ in range(holding.size)]
-    for supplier, customer in edges:
-        suppliers[customer].append(supplier)
+    suppliers = suppliers_of(edges, holding.size)
     lead_times = [_order_lead_time(point, suppliers[point], lead_time) for point in range(holding.size)]
 
     @cache
@@ -92,14 +86,22 @@ def decomposition_aggregation(
             echelon_level = shang_song_mass(laws, _falling(holding[path]), float(backorder[leaf]))
             for point, law, level in zip(path, laws, local_levels(echelon_level), strict=True):
                 allowed[point] += weight * float(backorders_at(law, level))
-    stream = _streams(demands, suppliers)
+    stream = demand_streams(demands, suppliers)
     return np.array(
         [matching_level(lead_time_demand(stream[i], lead_times[i]), allowed[i]) for i in range(holding.size)]
     )
 
 
-def _streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]]) -> dict[int, Mass]:
-    """What reaches each point in one period, and so what it orders; customers come before their suppliers."""
+def suppliers_of(edges: Sequence[Edge], points: int) -> list[list[int]]:
+    """The suppliers of each point, [N], -1 for the outside, in the order of the edges."""
+    suppliers: list[list[int]] = [[] for _ in range(points)]
+    for supplier, customer in edges:
+        suppliers[customer].append(supplier)
+    return suppliers
+
+
+def demand_streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]]) -> dict[int, Mass]:
+    """What reaches each point in one period, and so what it orders, units; customers come before their suppliers."""
     customers: dict[int, list[int]] = {point: [] for point in range(len(suppliers))}
     for customer, sources in enumerate(suppliers):
         for supplier in sources:
@@ -113,20 +115,13 @@ def _streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]]) ->
 
 
 def matching_level(lead_time_demand: Mass, allowed_backorders: float) -> int:
-    """Smallest whole level s >= 0 with E[(D - s)^+] <= the backorders allowed (to a relative 1e-9).
+    """Smallest whole level s >= 0, units, with E[(D - s)^+] <= the backorders allowed, units (to a relative 1e-9).
 
-    Args:
-        lead_time_demand: [n + 1] mass function of the demand D over the protection interval, units.
-        allowed_backorders: expected backorders to match, units, >= 0.
-
-    Returns:
-        Level in 0..n, units.
+    `lead_time_demand` is the mass function of D over the protection interval.
 
     Source: Rong, Atan & Snyder (2017), backorder matching.
     """
-    backorders = expected_backorders(lead_time_demand)
-    enough = backorders <= allowed_backorders * (1 + 1e-9) + 1e-12
-    return int(np.argmax(enough))
+    return int(np.argmax(expected_backorders(lead_time_demand) <= allowed_backorders * (1 + 1e-9) + 1e-12))
 
 
 def _paths(leaf: int, suppliers: Sequence[Sequence[int]]) -> list[tuple[list[int], float]]:

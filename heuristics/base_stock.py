@@ -26,8 +26,8 @@ def order_up_to(
     """Base-stock, echelon base-stock or (s, S): level less position, where the position is at or below s.
 
     Args:
-        inventory_position: [N, ...] numpy array or torch tensor, units.
-        level: order-up-to level, a number or broadcastable to the positions, units.
+        inventory_position: [N, ...] units.
+        level: order-up-to level, broadcastable to the positions, units.
         reorder_point: s, broadcastable to the positions, units; None: order every period.
         weights: [N, N] from ``descendant_weights``: level and s are those of the echelon position; None: of the own.
 
@@ -45,20 +45,18 @@ def order_up_to(
 def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray[np.float64]:
     """Share of each point's stream that passes through each other point: W = (I - A)^-1, A[i, j] = 1 / n_j.
 
-    A[i, j] is the chance that j, which has n_j suppliers, the outside included, sends its order to i.
+    A[i, j] is the chance that j, which has n_j suppliers, the outside included, sends its order to i. With one supplier
+    each, W is the 0/1 matrix of the divergent network's echelons; with several it is our reading, papers being silent.
 
     Args:
         edges: pairs (supplier, customer) of point indices 0..points - 1; supplier -1 is the outside.
         points: number of stock points N.
 
     Returns:
-        [N, N] weights in [0, 1]: W[i, i] = 1, W[i, j] > 0 for every j below i, else 0. With one supplier each, W is
-        the 0/1 matrix of the divergent network's echelons.
+        [N, N] weights in [0, 1]: W[i, i] = 1, W[i, j] > 0 for every j below i, else 0.
 
     Raises:
-        ValueError: If an index is out of range, an edge comes twice, or the network has a cycle.
-
-    Source: for several suppliers per point our reading; the papers are silent.
+        ValueError: An index is out of range, an edge comes twice, or the network has a cycle.
     """
     adjacency = np.zeros((points, points + 1))
     below = TopologicalSorter[int]()
@@ -77,25 +75,17 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
     try:
         below.prepare()
     except CycleError as error:
-        raise ValueError(
-            "edges must not form a cycle; let every stock point be supplied from further upstream"
-        ) from error
+        cure = "let every stock point be supplied from further upstream"
+        raise ValueError(f"edges must not form a cycle; {cure}") from error
     return np.linalg.inv(np.eye(points) - passing)
 
 
 def echelon_inventory_position(inventory_position: AnyArray, weights: AnyArray) -> AnyArray:
-    """Echelon inventory position: a point's own position plus those of everything below it, by its share.
+    """Echelon inventory position, [N, ...] units: the own one plus all below, by their share (``descendant_weights``).
 
     Orders not yet served cancel out between customer and supplier, so this sum is the stock in the echelon, in transit
     and on order, less the backlog owed to external customers. Exact where every point has one supplier; with several,
     weighting by shares is our reading.
-
-    Args:
-        inventory_position: [N, ...] installation inventory positions, numpy array or torch tensor, units.
-        weights: [N, N] from ``descendant_weights``, of the same kind (and dtype, for torch).
-
-    Returns:
-        [N, ...] echelon inventory positions, units.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 6.2.
     """

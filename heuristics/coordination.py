@@ -3,6 +3,11 @@
 [M] = Jiang et al., "Closing the Loop: Coordinating Inventory and Recommendation via Deep RL on Multiple Timescales"
 (arXiv 2510.04272). K products, demand_i = mu_i(alpha) + noise_i; recommendations act on the means only, which is our
 reading of the paper's demand. What follows over two periods is in ``heuristics.smoothing``.
+
+Throughout, per unit and product, [K]: `price` p, `unit_cost` c, `salvage` v of a unit left over, `lost_sale_penalty`
+b >= 0 of a unit of unmet demand, with v < c < p + b. In units of demand at full exposure: `own_effect` beta [K], what a
+product gains by its own; `cross_effect` gamma [K, K], entry [j, i] what product i loses by that of j, with a zero
+diagonal. Anything else, other shapes included, is a ValueError.
 """
 
 from __future__ import annotations
@@ -18,37 +23,19 @@ Pair = tuple[float, float]
 
 
 class OrderSensitivity(NamedTuple):
-    """Derivatives of the optimal orders of Proposition 1.
+    """Derivatives of the optimal orders of Proposition 1, in units."""
 
-    Attributes:
-        exposure: [K, K] d order_i / d exposure_j, units per unit exposure.
-        price: [K] d order_i / d price_i, units per currency unit.
-        unit_cost: [K] d order_i / d unit cost_i, the same unit.
-        salvage: [K] d order_i / d salvage_i, the same unit.
-        lost_sale_penalty: [K] d order_i / d lost-sale penalty_i, the same unit.
-    """
-
-    exposure: Array
-    price: Array
+    exposure: Array  # [K, K] d order_i / d exposure_j, per unit exposure
+    price: Array  # [K] d order_i / d price_i, per currency unit; so are the others
     unit_cost: Array
     salvage: Array
     lost_sale_penalty: Array
 
 
 def mean_demand(base_demand: ArrayLike, own_effect: ArrayLike, cross_effect: ArrayLike, exposure: ArrayLike) -> Array:
-    """Mean demand mu_i = a_i + beta_i alpha_i - sum_{j != i} gamma_ji alpha_j.
+    """Mean demand mu_i = a_i + beta_i alpha_i - sum_{j != i} gamma_ji alpha_j, [K, ...] units.
 
-    Args:
-        base_demand: [K] a, demand without recommendation, units.
-        own_effect: [K] beta, units gained at full exposure of the product itself.
-        cross_effect: [K, K] gamma, entry [j, i] the units product i loses at full exposure of j; zero diagonal.
-        exposure: [K, ...] alpha in [0, 1]; further axes are independent cases.
-
-    Returns:
-        [K, ...] mean demand, units.
-
-    Raises:
-        ValueError: If shapes disagree or the diagonal of ``cross_effect`` is not zero.
+    `base_demand` [K] is a, demand without recommendation; `exposure` [K, ...] is alpha in [0, 1], of independent cases.
 
     Source: [M], the demand of section 3; equation our reading.
     """
@@ -67,19 +54,7 @@ def mean_demand(base_demand: ArrayLike, own_effect: ArrayLike, cross_effect: Arr
 def order_critical_ratio(
     price: ArrayLike, unit_cost: ArrayLike, salvage: ArrayLike, lost_sale_penalty: ArrayLike
 ) -> Array:
-    """Share of cases the optimal order covers: rho = (p + b - c) / (p + b - v).
-
-    Args:
-        price: [K] selling price p per unit.
-        unit_cost: [K] purchase cost c per unit.
-        salvage: [K] value v of a unit left over, below the unit cost.
-        lost_sale_penalty: [K] penalty b per unit of unmet demand, >= 0.
-
-    Returns:
-        [K] ratios in (0, 1).
-
-    Raises:
-        ValueError: Unless salvage < unit cost < price + penalty for every product.
+    """Share of cases the optimal order covers, [K] in (0, 1): rho = (p + b - c) / (p + b - v).
 
     Source: [M], Proposition 1.
     """
@@ -94,16 +69,13 @@ def order_critical_ratio(
 
 
 def optimal_order(mean: ArrayLike, ratio: ArrayLike, noise_quantile: Callable[[Array], ArrayLike]) -> Array:
-    """Optimal order q_i = mu_i(alpha) + F_i^-1(rho_i), unique where F_i is strictly increasing.
+    """Optimal order q_i = mu_i(alpha) + F_i^-1(rho_i), [K] units, not rounded; unique where F_i strictly increases.
 
     Args:
         mean: [K] mean demand at the exposures chosen, units.
         ratio: [K] critical ratios of ``order_critical_ratio``.
         noise_quantile: quantile functions of the noises, [K] probabilities -> [K] units; for normal noise
             ``lambda u: scipy.stats.norm.ppf(u, scale=std)``.
-
-    Returns:
-        [K] orders, units, not rounded.
 
     Source: [M], Proposition 1.
     """
@@ -124,21 +96,7 @@ def order_sensitivity(
     """How the optimal orders move: beta_i with the own exposure, -gamma_ji with another's, and with the money.
 
     With q = mu + F^-1(rho): d q_i / d x = (d rho_i / d x) / f_i(F_i^-1(rho_i)) for price, costs and salvage.
-
-    Args:
-        own_effect: [K] beta, units per unit exposure.
-        cross_effect: [K, K] gamma, entry [j, i] what product i loses to j, units; zero diagonal.
-        price: [K] per unit.
-        unit_cost: [K] per unit.
-        salvage: [K] per unit.
-        lost_sale_penalty: [K] per unit.
-        noise_density: [K] density f_i of the noise at F_i^-1(rho_i), per unit, > 0.
-
-    Returns:
-        All first derivatives of the orders.
-
-    Raises:
-        ValueError: As ``mean_demand`` and ``order_critical_ratio``.
+    `noise_density` [K] is f_i there, per unit, > 0.
 
     Source: [M], Proposition 1 (comparative statics); the derivatives by the money are elementary and our addition.
     """
@@ -155,21 +113,11 @@ def order_sensitivity(
 
 
 def recommendation_index(margin: ArrayLike, own_effect: ArrayLike, cross_effect: ArrayLike) -> Array:
-    """Profit that a full recommendation of each product brings: g_i = m_i beta_i - sum_j m_j gamma_ij.
+    """Profit that a full recommendation of each product brings, [K]: g_i = m_i beta_i - sum_j m_j gamma_ij.
 
-    At the optimal orders the firm's profit is sum_i m_i mu_i(alpha) minus a constant, linear in the exposures, so one
-    slot belongs to the product of the largest g_i. An empty slot brings 0: where every g_i < 0, leave it empty.
-
-    Args:
-        margin: [K] price - unit cost.
-        own_effect: [K] beta, units per unit exposure.
-        cross_effect: [K, K] gamma, entry [j, i] what product i loses to j, units; zero diagonal.
-
-    Returns:
-        [K] profit per unit exposure.
-
-    Raises:
-        ValueError: If shapes disagree or the diagonal of ``cross_effect`` is not zero.
+    At the optimal orders the firm's profit is sum_i m_i mu_i(alpha) minus a constant, `margin` m [K] being p - c. It is
+    linear in the exposures, so one slot belongs to the product of the largest g_i. An empty slot brings 0: where every
+    g_i < 0, leave it empty.
 
     Source: [M], Proposition 2; for more than two products our reading.
     """
@@ -179,19 +127,9 @@ def recommendation_index(margin: ArrayLike, own_effect: ArrayLike, cross_effect:
 
 
 def relative_effect(own_effect: ArrayLike, cross_effect: ArrayLike) -> float:
-    """RME of product 1 against product 2: (beta_1 + gamma_21) / (beta_2 + gamma_12).
+    """RME of product 1 against product 2, of just two, >= 0: (beta_1 + gamma_21) / (beta_2 + gamma_12).
 
     Recommending 1 instead of 2 brings product 1 the numerator and costs product 2 the denominator, in units.
-
-    Args:
-        own_effect: [2] beta.
-        cross_effect: [2, 2] gamma, entry [j, i] what product i loses to j; zero diagonal.
-
-    Returns:
-        The ratio, >= 0.
-
-    Raises:
-        ValueError: If the shapes are not those of two products.
 
     Source: [M], Proposition 2, compares by RME; equation our reading.
     """
@@ -202,17 +140,7 @@ def relative_effect(own_effect: ArrayLike, cross_effect: ArrayLike) -> float:
 
 
 def relative_margin(price: Pair, unit_cost: Pair) -> float:
-    """RMP of product 1 against product 2: (p_1 - c_1) / (p_2 - c_2).
-
-    Args:
-        price: of the two products, per unit.
-        unit_cost: of the two products, per unit, below the price.
-
-    Returns:
-        The ratio, > 0.
-
-    Raises:
-        ValueError: If a margin is not positive.
+    """RMP of product 1 against product 2, both of positive margin: (p_1 - c_1) / (p_2 - c_2).
 
     Source: [M], Proposition 2, compares by RMP; that it is the ratio of the units' margins is our reading.
     """

@@ -31,7 +31,7 @@ def seasonal_factor(period: ArrayLike, amplitude: ArrayLike, length: ArrayLike, 
         [T, ...].
 
     Raises:
-        ValueError: If an amplitude or a length is out of range.
+        ValueError: An amplitude or a length is out of range.
     """
     swing, lengths = np.asarray(amplitude, dtype=np.float64), np.asarray(length, dtype=np.float64)
     if not np.all((swing >= 0) & (swing < 1)):
@@ -44,16 +44,13 @@ def seasonal_factor(period: ArrayLike, amplitude: ArrayLike, length: ArrayLike, 
 
 
 def smoothed_forecast(forecast: AnyArray, demand: AnyArray, factor: AnyArray, smoothing: float) -> AnyArray:
-    """Exponential smoothing of the deseasonalised demand: f' = f + w (demand / factor - f).
+    """Exponential smoothing of the deseasonalised demand: f' = f + w (demand / factor - f), [..., K, E] units a period.
 
     Args:
-        forecast: [..., K, E] mean demand per period forecast so far, units; at the start that without recommendation.
-        demand: [..., K, E] last demand observed, units.
+        forecast: f, mean demand forecast so far for a period of factor 1; at the start that without recommendation.
+        demand: last demand observed.
         factor: seasonal factor of the period in which it was drawn, > 0.
         smoothing: w in [0, 1].
-
-    Returns:
-        [..., K, E] new forecast, units per period of factor 1.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
     """
@@ -61,18 +58,15 @@ def smoothed_forecast(forecast: AnyArray, demand: AnyArray, factor: AnyArray, sm
 
 
 def forecast_level(forecast: AnyArray, season: AnyArray, safety: AnyArray) -> AnyArray:
-    """Base-stock level from a forecast: m + z sqrt(m), m = forecast * season.
+    """Base-stock level from a forecast, [..., K, E] units, not rounded: m + z sqrt(m), m = forecast * season.
 
     The safety stock is the newsvendor's for Poisson demand, whose variance is its mean, in the normal approximation.
 
     Args:
-        forecast: [..., K, E] mean demand per period of factor 1, units, >= 0.
+        forecast: of ``smoothed_forecast``.
         season: seasonal factors summed over the protection interval.
         safety: z = Phi^-1(critical ratio), where the ratio is underage / (underage + overage) with underage margin +
             lost-sale penalty and overage one period's holding cost.
-
-    Returns:
-        [..., K, E] levels, units, not rounded.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3 (newsvendor); the combination is ours.
     """

@@ -1,7 +1,8 @@
 """Mass functions of whole units: what demand over one period, or over a protection interval, can be.
 
 A mass function is a 1-d float64 array ``p``: ``p[k]`` is the probability of k units, k = 0..n, and it sums to 1. All
-functions are pure, never write into an argument and return new arrays.
+functions are pure, never write into an argument and return new arrays. Amounts that are added up are independent of
+each other, demands of different periods too.
 """
 
 from __future__ import annotations
@@ -20,17 +21,10 @@ _TIE = 1e-12  # a cdf this close below a probability counts as having reached it
 
 
 def as_mass(probabilities: ArrayLike, name: str = "mass function") -> Mass:
-    """Check probabilities and return them as a mass function without trailing zeros.
-
-    Args:
-        probabilities: [n + 1], probability of 0..n units, not negative, summing to 1 within 1e-6.
-        name: what to call the argument in an error.
-
-    Returns:
-        [m + 1] with m <= n, float64, summing to 1.
+    """Check probabilities [n + 1] of 0..n units, and return them as a mass function without trailing zeros.
 
     Raises:
-        ValueError: If the array is empty, not 1-d, not finite, negative somewhere, or does not sum to 1.
+        ValueError: `name` is empty, not 1-d, not finite, negative somewhere, or does not sum to 1 within 1e-6.
     """
     mass = np.asarray(probabilities, dtype=np.float64)
     if mass.ndim != 1 or mass.size == 0:
@@ -45,17 +39,7 @@ def as_mass(probabilities: ArrayLike, name: str = "mass function") -> Mass:
 
 
 def point_mass(units: int) -> Mass:
-    """Mass function of a known whole number of units.
-
-    Args:
-        units: the number, >= 0.
-
-    Returns:
-        [units + 1], all probability on the last entry.
-
-    Raises:
-        ValueError: If ``units`` is negative.
-    """
+    """All probability on a known whole number of units, >= 0; a ValueError if it is negative."""
     if units < 0:
         raise ValueError(f"units must be at least 0, got {units}")
     mass = np.zeros(units + 1)
@@ -64,17 +48,10 @@ def point_mass(units: int) -> Mass:
 
 
 def convolve(first: Mass, second: Mass) -> Mass:
-    """Mass function of the sum of two independent amounts.
+    """Mass function of the sum of two amounts, [<= n + m + 1].
 
     Short ones are multiplied out, long ones go through the fast Fourier transform; entries below its rounding error,
     the tiny negative ones among them, are set to zero.
-
-    Args:
-        first: [n + 1] mass function, units.
-        second: [m + 1] mass function, units.
-
-    Returns:
-        [<= n + m + 1] mass function, units.
     """
     if first.size * second.size <= _DIRECT_WORK:
         return _trim(np.convolve(first, second))
@@ -84,29 +61,15 @@ def convolve(first: Mass, second: Mass) -> Mass:
 
 
 def total(masses: Iterable[Mass]) -> Mass:
-    """Mass function of the sum of any number of independent amounts; of none, it is 0 for sure.
-
-    Args:
-        masses: mass functions, units.
-
-    Returns:
-        Mass function of the sum, units.
-    """
+    """Mass function of the sum of any number of amounts; of none, it is 0 for sure."""
     return reduce(convolve, masses, point_mass(0))
 
 
 def mixture(masses: Sequence[Mass], weights: ArrayLike) -> Mass:
-    """Mass function of an amount drawn from one of several laws.
-
-    Args:
-        masses: mass functions, units, possibly of different lengths.
-        weights: [len(masses)] probability of each law; they sum to 1.
-
-    Returns:
-        Mass function sum_k weights[k] * masses[k], as long as the longest, units.
+    """Mass function of an amount drawn from one of several laws: sum_k weights[k] * masses[k], as long as the longest.
 
     Raises:
-        ValueError: If the weights are not as many as the laws, negative, or do not sum to 1.
+        ValueError: The weights are not as many as the laws, negative, or do not sum to 1.
     """
     weight = np.asarray(weights, dtype=np.float64)
     if weight.shape != (len(masses),) or not (weight >= 0).all() or abs(weight.sum() - 1.0) > 1e-6:
@@ -119,21 +82,14 @@ def mixture(masses: Sequence[Mass], weights: ArrayLike) -> Mass:
 
 
 def thinned(mass: Mass, probability: float) -> Mass:
-    """Mass function of what one supplier sees of a stream whose whole order goes to one supplier at random.
+    """What one supplier sees of a stream whose whole order goes to one supplier at random: (1 - q) at 0, plus q * mass.
 
-    The customer doesn't split its order: with the probability given the supplier gets all of it, otherwise nothing.
-    The mean is scaled by the probability, as it would be if every unit chose its own supplier, but the variance is
-    much larger: q E[D^2] - (q E[D])^2. Periods stay independent, since the supplier is drawn anew for each order.
-
-    Args:
-        mass: [n + 1] mass function of the order of one period, units.
-        probability: chance q in [0, 1] that the order comes here.
-
-    Returns:
-        [n + 1] mass function (1 - q) at 0 plus q * mass, units.
+    The customer doesn't split its order: with probability q the supplier gets all of it, otherwise nothing. The mean is
+    scaled by q, as it would be if every unit chose its own supplier, but the variance is much larger:
+    q E[D^2] - (q E[D])^2. Periods stay independent, since the supplier is drawn anew for each order.
 
     Raises:
-        ValueError: If the probability is outside 0..1.
+        ValueError: The probability is outside 0..1.
 
     Source: our reading of the general networks of Ziegner et al. (arXiv 2503.18201); the paper is silent.
     """
@@ -141,16 +97,9 @@ def thinned(mass: Mass, probability: float) -> Mass:
 
 
 def demand_over(demand: Mass, periods: Mass) -> Mass:
-    """Mass function of demand over a random number of periods: sum_l P(periods = l) D^{*l}.
+    """Demand D a period over a random number of periods, [<= n L + 1] units: sum_l P(periods = l) D^{*l}.
 
     One transform of the period's demand, Horner's rule over the powers, one transform back.
-
-    Args:
-        demand: [n + 1] mass function of one period's demand, independent between periods, units.
-        periods: [L + 1] mass function of the number of periods, independent of demand.
-
-    Returns:
-        [<= n L + 1] mass function, units.
     """
     size = (demand.size - 1) * (periods.size - 1) + 1
     length = transform_length(size)
@@ -162,16 +111,9 @@ def demand_over(demand: Mass, periods: Mass) -> Mass:
 
 
 def lead_time_demand(demand: Mass, lead_time: Mass) -> Mass:
-    """Mass function of demand over the protection interval of a lead time: sum_l P(lead_time = l) D^{*(l + 1)}.
+    """Demand D a period over the protection interval of a lead time, units: sum_l P(lead_time = l) D^{*(l + 1)}.
 
     An order placed in period t meets the demands of t..t + lead_time, which are lead_time + 1 periods.
-
-    Args:
-        demand: [n + 1] mass function of one period's demand, units.
-        lead_time: [L + 1] mass function of the lead time, periods.
-
-    Returns:
-        [<= n (L + 1) + 1] mass function, units.
 
     Source: the sequence of events of Ziegner et al. (arXiv 2503.18201), table 2.
     """
@@ -179,57 +121,34 @@ def lead_time_demand(demand: Mass, lead_time: Mass) -> Mass:
 
 
 def cdf(mass: Mass) -> Mass:
-    """Cumulative probabilities F(s) = P(D <= s) for s = 0..n.
-
-    Args:
-        mass: [n + 1] mass function, units.
-
-    Returns:
-        [n + 1], non-decreasing, at most 1.
-    """
+    """Cumulative probabilities F(s) = P(D <= s) for s = 0..n, [n + 1], at most 1."""
     return np.minimum(np.cumsum(mass), 1.0)
 
 
 def quantile(mass: Mass, probability: float) -> int:
-    """Smallest whole s with F(s) >= probability; a cdf within 1e-12 of the probability counts as equal.
-
-    Args:
-        mass: [n + 1] mass function, units.
-        probability: in [0, 1].
-
-    Returns:
-        s in 0..n, units.
+    """Smallest whole s in 0..n with F(s) >= probability; a cdf within 1e-12 of the probability counts as equal.
 
     Raises:
-        ValueError: If the probability is outside 0..1.
+        ValueError: The probability is outside 0..1.
     """
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"probability must be between 0 and 1, got {probability}")
-    return min(int(np.searchsorted(np.cumsum(mass), probability - _TIE)), mass.size - 1)
+    return min(int(np.searchsorted(cdf(mass), probability - _TIE)), mass.size - 1)
 
 
 def expected_backorders(mass: Mass) -> Mass:
-    """Expected backorders E[(D - s)^+] = sum_{u >= s} P(D > u) for every level s = 0..n.
+    """Expected backorders E[(D - s)^+] = sum_{u >= s} P(D > u) for every level s = 0..n, [n + 1] units.
 
-    Args:
-        mass: [n + 1] mass function of demand, units.
-
-    Returns:
-        [n + 1] units, convex and falling from the mean at s = 0 to 0 at s = n; above n it is 0, below 0 it is mean - s.
+    Convex and falling from the mean at s = 0 to 0 at s = n; above n it is 0, below 0 it is mean - s.
     """
     above = np.cumsum(mass[::-1])[::-1][1:]  # P(D > u), u = 0..n-1, summed from the tail to keep small numbers exact
     return np.append(np.cumsum(above[::-1])[::-1], 0.0)
 
 
 def backorders_at(mass: Mass, level: ArrayLike) -> NDArray[np.float64]:
-    """Expected backorders E[(D - s)^+] at any real levels, linear between whole ones, as the expectation itself is.
+    """Expected backorders E[(D - s)^+] at real levels s of any shape, units, possibly negative or fractional.
 
-    Args:
-        mass: [n + 1] mass function of demand, units.
-        level: levels s of any shape, units, possibly negative or fractional.
-
-    Returns:
-        Same shape as ``level``, units.
+    Linear between whole levels, as the expectation itself is.
     """
     point = np.asarray(level, dtype=np.float64)
     inside = np.interp(point, np.arange(mass.size), expected_backorders(mass))
@@ -237,26 +156,12 @@ def backorders_at(mass: Mass, level: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean(mass: Mass) -> float:
-    """Mean of a mass function.
-
-    Args:
-        mass: [n + 1] mass function, units.
-
-    Returns:
-        Units.
-    """
+    """Mean of a mass function, units."""
     return float(np.arange(mass.size) @ mass)
 
 
 def std(mass: Mass) -> float:
-    """Standard deviation of a mass function.
-
-    Args:
-        mass: [n + 1] mass function, units.
-
-    Returns:
-        Units.
-    """
+    """Standard deviation of a mass function, units."""
     return float(np.sqrt((np.arange(mass.size) - mean(mass)) ** 2 @ mass))
 
 

@@ -1,4 +1,8 @@
-"""The newsvendor: one point, one order, for any mass function and for the normal."""
+"""The newsvendor: one point, one order, for any mass function and for the normal.
+
+Costs are per unit: underage >= 0 of one too few, overage > 0 of one too many; others are a ValueError.
+Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,9 @@ from heuristics.mass import Mass, quantile
 
 
 def critical_ratio(underage_cost: float, overage_cost: float) -> float:
-    """Service level that balances the two costs: underage / (underage + overage).
+    """Service level in [0, 1) that balances the two costs: underage / (underage + overage).
 
     With backorders, underage is the backorder cost and overage the holding cost, both per unit and period.
-
-    Args:
-        underage_cost: cost of a unit too few, >= 0.
-        overage_cost: cost of a unit too many, > 0.
-
-    Returns:
-        Ratio in [0, 1).
-
-    Raises:
-        ValueError: If a cost is out of range.
-
-    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
     """
     if underage_cost < 0:
         raise ValueError(f"underage_cost must be at least 0, got {underage_cost}")
@@ -32,40 +24,14 @@ def critical_ratio(underage_cost: float, overage_cost: float) -> float:
 
 
 def newsvendor(demand: Mass, underage_cost: float, overage_cost: float) -> int:
-    """Optimal level for a mass function: the smallest s with F(s) >= critical ratio.
-
-    Args:
-        demand: [n + 1] mass function of the demand to be covered, units.
-        underage_cost: cost of a unit too few, >= 0.
-        overage_cost: cost of a unit too many, > 0.
-
-    Returns:
-        Level in 0..n, units.
-
-    Raises:
-        ValueError: If a cost is out of range.
-
-    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
-    """
+    """Optimal level for a demand, units: the smallest s with F(s) >= critical ratio."""
     return quantile(demand, critical_ratio(underage_cost, overage_cost))
 
 
 def newsvendor_normal(mean: float, std: float, underage_cost: float, overage_cost: float) -> tuple[float, float]:
-    """Optimal level mean + z std and its cost (underage + overage) phi(z) std, z = Phi^-1(critical ratio).
+    """Optimal level mean + z std, units, and its cost (underage + overage) phi(z) std, z = Phi^-1(critical ratio).
 
-    Args:
-        mean: mean demand, units.
-        std: standard deviation of demand, units, >= 0.
-        underage_cost: cost of a unit too few, > 0.
-        overage_cost: cost of a unit too many, > 0.
-
-    Returns:
-        Level in units, and its expected cost.
-
-    Raises:
-        ValueError: If a cost or the standard deviation is out of range.
-
-    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
+    Mean and std >= 0 are those of demand, units; here underage must be above 0.
     """
     if std < 0:
         raise ValueError(f"std must be at least 0, got {std}")

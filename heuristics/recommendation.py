@@ -24,15 +24,7 @@ _LEAST_AVAILABLE = 1.0  # units; below one unit a product counts as having one, 
 def exposure_candidates(products: int, slots: int = 1) -> Array:
     """Everything that can be pushed to a segment: nothing first, then each set of at most ``slots`` products.
 
-    Args:
-        products: K, >= 1.
-        slots: most products pushed to a segment at once, in 0..K.
-
-    Returns:
-        [C, K] of 0 and 1.
-
-    Raises:
-        ValueError: If ``slots`` is out of range.
+    [C, K] of 0 and 1; a ValueError unless slots lie in 0..K.
     """
     if not 0 <= slots <= products:
         raise ValueError(f"slots must lie in 0..{products}, the number of products, got {slots}")
@@ -44,18 +36,16 @@ def exposure_candidates(products: int, slots: int = 1) -> Array:
 
 
 def shadow_price(price: AnyArray, available: AnyArray, expected_demand: AnyArray) -> AnyArray:
-    """What a unit of stock is worth when it is scarce: pi_k = price_k * expected demand_k / available_k.
+    """What a unit of stock is worth when it is scarce, [..., K, E]: pi_k = price_k * expected demand_k / available_k.
 
     The demand of this period is served in the next one, from what is on hand and the shipments that arrive first: for a
-    recommendation the protection interval is that one period. Below one unit, one unit counts as available.
+    recommendation the protection interval is that one period. Where stock just covers demand it is the price itself,
+    where it is scarcer more; below one unit, one unit counts as available.
 
     Args:
         price: [..., K] selling price per unit.
         available: [..., K, E] on hand after this period's sales, plus what arrives before the next sales, units.
         expected_demand: [..., K] demand expected this period without recommendation, units.
-
-    Returns:
-        [..., K, E] shadow price per unit: the price itself where stock just covers demand, more where it is scarcer.
 
     Source: ours; [M] has no such rule.
     """

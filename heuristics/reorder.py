@@ -3,13 +3,17 @@
 The point reviews its position every period, backorders what it lacks, and pays a fixed cost in every period in which it
 orders. The rules see only the cost of being at a position: G(y) = E[h (y - D)^+ + b (D - y)^+], where D is demand over
 the protection interval and y the inventory position after ordering.
+
+Throughout, `demand` is the mass function of one period's demand, not always 0, and `lead_time_demand` that of D, units.
+`holding_cost` h > 0 and `backorder_cost` b > 0 are per unit and period, `fixed_order_cost` K >= 0 per order. Anything
+else is a ValueError.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from operator import mul
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,19 +24,12 @@ from heuristics.newsvendor import critical_ratio, newsvendor
 Vector = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class OrderUpTo:
-    """(s, S): when the inventory position is at or below ``reorder_point``, order up to ``order_up_to``.
+class OrderUpTo(NamedTuple):
+    """(s, S): when the inventory position is at or below ``reorder_point``, order up to ``order_up_to``."""
 
-    Attributes:
-        reorder_point: s, units; may be negative where ordering is dear.
-        order_up_to: S > s, units.
-        cost: long-run average cost per period.
-    """
-
-    reorder_point: int
-    order_up_to: int
-    cost: float
+    reorder_point: int  # s, units; may be negative where ordering is dear
+    order_up_to: int  # S > s, units
+    cost: float  # long-run average per period
 
 
 def position_cost(
@@ -40,14 +37,7 @@ def position_cost(
 ) -> NDArray[np.float64]:
     """Expected cost of a period at an inventory position after ordering: G(y) = h (y - E[D]) + (h + b) E[(D - y)^+].
 
-    Args:
-        lead_time_demand: mass function of demand D over the protection interval, units.
-        position: y, any shape, units, possibly negative.
-        holding_cost: h > 0 per unit and period.
-        backorder_cost: b > 0 per unit and period.
-
-    Returns:
-        Same shape as ``position``, cost per period, convex in it.
+    `position` is y, any shape, units, possibly negative; the cost has the same shape and is convex in it.
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 4.3.
     """
@@ -65,24 +55,9 @@ def order_up_to_cost(
     backorder_cost: float,
     fixed_order_cost: float,
 ) -> float:
-    """Exact average cost of (s, S): (K + sum_{j < S - s} m(j) G(S - j)) / sum_{j < S - s} m(j).
+    """Exact average cost of (s, S) per period: (K + sum_{j < S - s} m(j) G(S - j)) / sum_{j < S - s} m(j).
 
     m is the renewal density of demand: the expected number of periods spent at j units below S between two orders.
-
-    Args:
-        reorder_point: s < S, units.
-        order_up_to: S, units.
-        demand: mass function of one period's demand, units.
-        lead_time_demand: mass function of demand over the protection interval, units.
-        holding_cost: h > 0 per unit and period.
-        backorder_cost: b > 0 per unit and period.
-        fixed_order_cost: K >= 0 per order.
-
-    Returns:
-        Cost per period.
-
-    Raises:
-        ValueError: If s >= S, demand is always 0, or a cost is out of range.
 
     Source: Veinott & Wagner (1965); Zheng & Federgruen (1991), equation 1.
     """
@@ -98,20 +73,7 @@ def order_up_to_cost(
 def best_order_up_to(
     demand: Mass, lead_time_demand: Mass, holding_cost: float, backorder_cost: float, fixed_order_cost: float
 ) -> OrderUpTo:
-    """Exact best (s, S) rule of one point with backorders, infinite horizon, average cost.
-
-    Args:
-        demand: mass function of one period's demand, units.
-        lead_time_demand: mass function of demand over the protection interval, units.
-        holding_cost: h > 0 per unit and period.
-        backorder_cost: b > 0 per unit and period.
-        fixed_order_cost: K >= 0 per order.
-
-    Returns:
-        The rule and its cost per period. With K = 0 it is base-stock: s = S - 1.
-
-    Raises:
-        ValueError: If demand is always 0 or a cost is out of range.
+    """Exact best (s, S) rule of one point with backorders, infinite horizon, average cost; s = S - 1 where K = 0.
 
     Source: Zheng & Federgruen (1991), Finding optimal (s, S) policies is about as simple as evaluating a single policy,
         Operations Research 39(4).

@@ -7,9 +7,9 @@ same demands, lead times and choices of supplier; differences are taken episode 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,23 +22,14 @@ _FULL_FACTORIAL_GROUPS = 4  # up to 3^4 = 81 joint moves; beyond, groups move al
 _COMBINED = 8  # how many of a round's good moves are tried together
 
 
-@dataclass(frozen=True)
-class TunedLevels:
-    """What the search found.
+class TunedLevels(NamedTuple):
+    """What the search found."""
 
-    Attributes:
-        levels: [n] the best levels found, whole units.
-        mean: mean cost at these levels over the episodes of the search; slightly flattering, as the winner's always is.
-        standard_error: of that mean.
-        evaluations: number of different candidates simulated.
-        rounds: number of calls of the simulator.
-    """
-
-    levels: Levels
-    mean: float
-    standard_error: float
-    evaluations: int
-    rounds: int
+    levels: Levels  # [n] the best levels found, whole units
+    mean: float  # cost at these levels over the search's episodes; slightly flattering, as the winner's always is
+    standard_error: float  # of that mean
+    evaluations: int  # different candidates simulated
+    rounds: int  # calls of the simulator
 
 
 def tune_levels(

@@ -7,13 +7,18 @@ Which interval a stage needs depends on the world. In textbooks it is the lead t
 in period t meets the demands of t..t + lead_time; installation rules pass news one stage per period, so every stage
 protects lead_time + 1 periods. Under echelon rules all stages see the demand at once: stage 1 protects lead_time + 1
 periods and each further stage only lead_time (see ``clark_scarf``).
+
+Throughout, `demands` [N] are mass functions of the demand over each stage's own interval, `local_holding_cost` [N] is
+h'_1 >= h'_2 >= ... >= 0 and `backorder_cost` p > 0, per unit and period backordered at stage 1. Anything else, lengths
+that differ included, is a ValueError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,18 +33,8 @@ def shang_song(
 ) -> Vector:
     """Echelon base-stock levels S_j = (F_j^-1((p + h'_{j+1}) / (p + h'_1)) + F_j^-1((p + h'_{j+1}) / (p + h'_j))) / 2.
 
-    The average of the newsvendor levels of two single-stage systems that bound the serial one; h'_{N+1} = 0.
-
-    Args:
-        quantiles: [N] inverse cdfs F_j^-1 of the demand over the intervals of stages 1..j together, units.
-        local_holding_cost: [N] h'_1 >= h'_2 >= ... >= 0, stage 1 (most downstream) first, cost per unit and period.
-        backorder_cost: p > 0, cost per unit and period backordered at stage 1.
-
-    Returns:
-        [N] echelon levels, units; not rounded, so mass functions give whole or half units.
-
-    Raises:
-        ValueError: If lengths differ, holding costs are negative or rise upstream, or the backorder cost is not > 0.
+    The average of the newsvendor levels of two single-stage systems that bound the serial one; h'_{N+1} = 0. [N] units,
+    not rounded. `quantiles` [N] are the inverse cdfs F_j^-1 of the demand over the intervals of stages 1..j together.
 
     Source: Shang & Song (2003), Newsvendor bounds and heuristic for optimal policies in serial supply chains,
         Management Science 49(5); equation as in Snyder & Shen, section 6.2.
@@ -52,33 +47,15 @@ def shang_song(
 
 
 def shang_song_mass(demands: Sequence[Mass], local_holding_cost: ArrayLike, backorder_cost: float) -> Vector:
-    """Shang and Song's echelon base-stock levels for mass functions.
-
-    Args:
-        demands: [N] mass functions of the demand over each stage's own interval, stage 1 first, units.
-        local_holding_cost: [N] as in ``shang_song``.
-        backorder_cost: p > 0, as in ``shang_song``.
-
-    Returns:
-        [N] echelon levels, whole or half units.
-
-    Raises:
-        ValueError: As ``shang_song``.
-
-    Source: Shang & Song (2003); see ``shang_song``.
-    """
-    quantiles = [_quantile_of(law) for law in accumulate(demands, convolve)]
+    """``shang_song`` for mass functions: [N] echelon levels, whole or half units."""
+    quantiles = [partial(quantile, law) for law in accumulate(demands, convolve)]
     return shang_song(quantiles, local_holding_cost, backorder_cost)
 
 
 def local_levels(echelon_level: ArrayLike) -> Vector:
-    """Local base-stock levels s_1 = S_1, s_j = S_j - S_{j-1}.
+    """Local base-stock levels s_1 = S_1, s_j = S_j - S_{j-1} of echelon levels [N], units.
 
-    Args:
-        echelon_level: [N] echelon levels, stage 1 (most downstream) first, units.
-
-    Returns:
-        [N] local levels, units; negative where an upstream stage should hold back orders.
+    Negative where an upstream stage should hold back orders.
 
     Source: Rong, Atan & Snyder (2017), step 2 of decomposition-aggregation. Where echelon levels fall upstream, the
         equivalent installation policy needs min(S_j, S_{j+1}, ...) first; the heuristic does without, and so do we.
@@ -86,17 +63,11 @@ def local_levels(echelon_level: ArrayLike) -> Vector:
     return np.diff(np.asarray(echelon_level, dtype=np.float64), prepend=0.0)
 
 
-@dataclass(frozen=True)
-class SerialOptimum:
-    """The optimal echelon base-stock policy of a serial system and what it costs per period.
+class SerialOptimum(NamedTuple):
+    """The optimal echelon base-stock policy of a serial system and what it costs per period."""
 
-    Attributes:
-        echelon_level: [N] optimal echelon base-stock levels, stage 1 (most downstream) first, units.
-        cost: average cost per period, units in transit between stages included at the upstream stage's rate.
-    """
-
-    echelon_level: Vector
-    cost: float
+    echelon_level: Vector  # [N] units
+    cost: float  # average per period, units in transit between stages included at the upstream stage's rate
 
 
 def clark_scarf(
@@ -105,25 +76,13 @@ def clark_scarf(
     """Exact optimum of a serial system with backorders, by induced penalties from the customer upwards.
 
     With echelon costs h_j, C^_j(x) = h_j x + C_{j-1}(min(S_{j-1}, x)), C^_1(x) = h_1 x + (p + h'_1) x^-,
-    C_j(y) = E[C^_j(y - D_j)], S_j = argmin C_j; the cost of the system is C_N(S_N).
+    C_j(y) = E[C^_j(y - D_j)], S_j = argmin C_j; the cost of the system is C_N(S_N). Holding costs must fall strictly,
+    to above 0. An entry of a mass function is `step` units, below 1 for finely discretised continuous demand.
 
     In the firm's world (module docstring) with fixed lead times L_j, pass the demand over L_1 + 1 periods for stage 1
     and over L_j periods for j > 1. Then ``echelon_level`` is optimal there, and the world's cost, which counts
     upstream stock one period later and stock in transit not at all, is ``cost`` - m (h'_2 + sum_{j>1} h'_j L_{j-1}) for
     mean demand m per period.
-
-    Args:
-        demands: [N] mass functions of the demand over each stage's own interval, stage 1 first; entry k is the
-            probability of k steps.
-        local_holding_cost: [N] h'_1 > h'_2 > ... > 0, stage 1 first, cost per unit and period.
-        backorder_cost: p > 0, cost per unit and period backordered at stage 1.
-        step: units per entry of the mass functions; below 1 for finely discretised continuous demand.
-
-    Returns:
-        Levels in units and cost per period.
-
-    Raises:
-        ValueError: If lengths differ, holding costs do not fall strictly upstream to above 0, or p is not > 0.
 
     Source: Clark & Scarf (1960); Chen & Zheng (1994); recursion as in Snyder & Shen, section 6.2, equations 6.3-6.6.
     """
@@ -155,10 +114,6 @@ def _expectation_below(demand: Mass, values: Vector) -> Vector:
     product = np.fft.irfft(np.fft.rfft(bent, length) * np.fft.rfft(demand, length), length)[: values.size]
     expected: Vector = line - slope * mean(demand) + product
     return expected
-
-
-def _quantile_of(law: Mass) -> Callable[[float], float]:
-    return lambda probability: float(quantile(law, probability))
 
 
 def _checked_holding_cost(local_holding_cost: ArrayLike, stages: int, backorder_cost: float) -> Vector:

@@ -5,6 +5,10 @@
 the slot, product 2 the rest; demand_i = max(0, a_i + e_i share_i + noise), the noises few and equally likely. Period 1
 sells from the stock on hand, leftovers pay the holding cost; before period 2 the pipeline and the order placed in
 period 1 arrive; what is left after period 2 is salvaged. Unmet demand is lost at a penalty. Every result is exact.
+
+Throughout, `on_hand` is the stock at the start of period 1 and `incoming` the pipeline that arrives between the
+periods, units >= 0; `exposure` is product 1's share of the slot in period 1, `later_exposure` that anticipated for
+period 2, both in [0, 1]. Anything else is a ValueError.
 """
 
 from __future__ import annotations
@@ -22,27 +26,16 @@ _TIE_DECIMALS = 9  # profits that agree so far are equal; the smallest order or 
 
 @dataclass(frozen=True)
 class TwoPeriodFirm:
-    """Two products that share one recommendation slot over two periods.
+    """Two products that share one recommendation slot over two periods."""
 
-    Attributes:
-        base_demand: a, demand per period of each product without recommendation, units.
-        exposure_effect: e, units per period each product gains at full share of the slot.
-        price: selling price of each product, per unit.
-        unit_cost: purchase cost, per unit.
-        holding_cost: per unit left over after period 1.
-        lost_sale_penalty: per unit of unmet demand, either period.
-        salvage: value of a unit left over after period 2, below the unit cost.
-        noise: equally likely deviations of a period's demand from its mean, units.
-    """
-
-    base_demand: Pair
-    exposure_effect: Pair
-    price: Pair
-    unit_cost: float
-    holding_cost: float
-    lost_sale_penalty: float
-    salvage: float
-    noise: tuple[float, ...]
+    base_demand: Pair  # a, demand per period of each product without recommendation, units
+    exposure_effect: Pair  # e, units per period each product gains at full share of the slot
+    price: Pair  # of each product, per unit
+    unit_cost: float  # per unit
+    holding_cost: float  # per unit left over after period 1
+    lost_sale_penalty: float  # per unit of unmet demand, either period
+    salvage: float  # value of a unit left over after period 2, below the unit cost
+    noise: tuple[float, ...]  # equally likely deviations of a period's demand from its mean, units
 
     def __post_init__(self) -> None:
         if not self.noise:
@@ -83,18 +76,15 @@ def two_period_profit(
     exposure: ArrayLike,
     later_exposure: float,
 ) -> Array:
-    """Expected profit of one product over both periods, before paying for the supply.
+    """Expected profit [...] of one product over both periods, before paying for the supply.
 
     Args:
         firm: the two-period firm.
         product: 0 or 1.
-        on_hand: stock of the product at the start of period 1, units.
+        on_hand: of the product, units.
         supply: [...] what arrives between the periods, pipeline and order together, units.
-        exposure: [...] share of the slot for product 1 in period 1, in [0, 1]; broadcasts against ``supply``.
+        exposure: [...] of product 1; broadcasts against ``supply``.
         later_exposure: the same in period 2.
-
-    Returns:
-        [...] expected profit of the product, exact.
 
     Source: [M], the model of Propositions 3 and 4; sequence of events our reading.
     """
@@ -114,19 +104,7 @@ def smoothing_exposure(firm: TwoPeriodFirm, on_hand: Pair, incoming: Pair, later
     """Optimal share of the slot for product 1 in period 1, given stocks and pipelines: demand smoothing.
 
     The expected profit is piecewise linear in the share, so its exact maximum lies on one of its breakpoints: 0, 1, or
-    where some demand exhausts a stock, alone or together with what arrives.
-
-    Args:
-        firm: the two-period firm.
-        on_hand: stock of each product at the start of period 1, units.
-        incoming: pipeline of each product, arriving between the periods, units.
-        later_exposure: anticipated share of the slot for product 1 in period 2.
-
-    Returns:
-        The share in [0, 1]; of several optimal ones the smallest.
-
-    Raises:
-        ValueError: If a stock or pipeline is negative, or the exposure outside [0, 1].
+    where some demand exhausts a stock, alone or together with what arrives; of several optimal ones the smallest.
 
     Source: [M], Proposition 3. That the later exposure is given and nothing more is ordered in time is our reading;
         the reference example has ``incoming`` (20, 20), one period's demand, and an even split later.
@@ -146,18 +124,7 @@ def adaptive_order(
 ) -> tuple[int, int]:
     """Optimal whole orders in period 1, arriving before period 2, given current and anticipated recommendation.
 
-    Args:
-        firm: the two-period firm.
-        on_hand: stock of each product at the start of period 1, units.
-        incoming: pipeline of each product, arriving between the periods, units.
-        exposure: share of the slot for product 1 in period 1.
-        later_exposure: anticipated share of the slot for product 1 in period 2.
-
-    Returns:
-        Order of each product, units; of several optimal ones the smallest.
-
-    Raises:
-        ValueError: If a stock or pipeline is negative, or an exposure outside [0, 1].
+    Of several optimal orders of a product it is the smallest.
 
     Source: [M], Proposition 4. That orders are whole and placed before the demand of period 1 is known is our reading;
         the reference example has stocks (20, 20) and no pipeline.

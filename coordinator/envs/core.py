@@ -6,7 +6,7 @@ Knows neither Gymnasium nor PettingZoo; `coordinator.envs` gives it their faces.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ from environment.observation import Observer, Scaling
 Form = Literal["plain", "residual"]
 Array = NDArray[np.float32]
 REACH = 2.0  # mean demands that a residual action can be away from the benchmark's order, either way
+
+
+class GameSettings(TypedDict, total=False):
+    """Arguments of `FirmCore` that every face of a firm takes too."""
+
+    form: Form
+    scaling: Scaling
+    periods: int | None
 
 
 class FirmCore:
@@ -110,9 +118,8 @@ class FirmCore:
         """
         if self.period >= self.periods:
             raise RuntimeError("the episode is over, or none has begun: call reset()")
-        action = np.asarray(action, dtype=np.float32)
-        if action.shape != (self.orders + self.exposures, self.copies):
-            wanted = (self.orders + self.exposures, self.copies)
+        action, wanted = np.asarray(action, dtype=np.float32), (self.orders + self.exposures, self.copies)
+        if action.shape != wanted:
             raise ValueError(f"action must have the shape {wanted}, got {action.shape}")
         if not np.isfinite(action).all():
             raise ValueError("action must be finite numbers, got nan or an infinity: does the policy diverge?")
@@ -141,10 +148,6 @@ class FirmCore:
 
 
 def choose(field: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a `value` that is not allowed.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Refuse with a ValueError a `value` that is not allowed."""
     if value not in allowed:
         raise ValueError(f"{field} must be one of {', '.join(allowed)}, got {value!r}")

@@ -6,7 +6,7 @@ An episode is cut off by time (`truncated`), never ended: a learner has to boots
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,10 @@ except ModuleNotFoundError as missing:
         f"coordinator.envs needs {missing.name}, which is not installed: pip install 'firmwide[envs]'"
     ) from missing
 
-from coordinator.envs.core import Array, FirmCore, Form, choose
+from coordinator.envs.core import Array, FirmCore, GameSettings, choose
 from coordinator.schemes.rewards import reward_weights
 from departments.policies.policy import RECOMMENDATION
 from environment import Firm
-from environment.observation import Scaling
 
 Recording = Literal["own", "downstream", "everything", "pipeline", "replenishment"]
 SeenByOne = Literal["everything", "pipeline"]
@@ -63,10 +62,8 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
         *,
         observation: Recording | None = None,
         reward: Paid | None = None,
-        form: Form = "plain",
-        scaling: Scaling = "bounds",
-        periods: int | None = None,
         reward_scale: float = REWARD_SCALE,
+        **settings: Unpack[GameSettings],
     ) -> None:
         """Prepare a firm.
 
@@ -74,25 +71,14 @@ class FirmParallelEnv(ParallelEnv, EzPickle):  # type: ignore[misc]
             firm: a checked firm, the name of a built-in one, or a firm file.
             observation: what stock points see; by default `downstream` ([I]), with customers `replenishment` ([M]).
             reward: whose costs a stock point pays; by default `downstream` ([I]), with customers `network` ([M]).
-            form: what actions mean; see `FirmCore`.
-            scaling: of observations; see `Observer`.
-            periods: of an episode; the firm's training periods by default.
             reward_scale: rewards are money times this.
+            settings: `form`, `scaling` and `periods`; see `FirmCore`.
 
         Raises:
             ValueError: one line that names the argument, what is allowed and what came.
         """
-        EzPickle.__init__(
-            self,
-            firm,
-            observation=observation,
-            reward=reward,
-            form=form,
-            scaling=scaling,
-            periods=periods,
-            reward_scale=reward_scale,
-        )
-        self.game = FirmCore(firm, form=form, scaling=scaling, periods=periods)
+        EzPickle.__init__(self, firm, observation=observation, reward=reward, reward_scale=reward_scale, **settings)
+        self.game = FirmCore(firm, **settings)
         customers, names = bool(self.game.firm.customers), self.game.firm.names
         seen: Recording = observation or ("replenishment" if customers else "downstream")
         paid: Paid = reward or ("network" if customers else "downstream")
@@ -217,25 +203,13 @@ class FirmEnv(gymnasium.Env[Array, Array], EzPickle):
         firm: Firm | str = "a1",
         *,
         observation: SeenByOne = "everything",
-        form: Form = "plain",
-        scaling: Scaling = "bounds",
-        periods: int | None = None,
         reward_scale: float = REWARD_SCALE,
+        **settings: Unpack[GameSettings],
     ) -> None:
         """Prepare a firm; see `FirmParallelEnv`.
 
-        Args:
-            firm: a checked firm, the name of a built-in one, or a firm file.
-            observation: `everything` is all positions, `pipeline` all there is, as always in a firm with customers.
-            form: what actions mean; see `FirmCore`.
-            scaling: of observations.
-            periods: of an episode.
-            reward_scale: rewards are money times this.
-
-        Raises:
-            ValueError: one line that names the argument, what is allowed and what came.
+        Here the observation `everything` is all positions, `pipeline` all there is, as always in a firm with customers.
         """
-        settings: dict[str, Any] = {"form": form, "scaling": scaling, "periods": periods}
         EzPickle.__init__(self, firm, observation=observation, reward_scale=reward_scale, **settings)
         self.game = FirmCore(firm, **settings)
         self._seen, self._scale = _one_agent(self.game, observation), reward_scale
@@ -272,13 +246,11 @@ class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         num_envs: int = 256,
         *,
         observation: SeenByOne = "everything",
-        form: Form = "plain",
-        scaling: Scaling = "bounds",
-        periods: int | None = None,
         reward_scale: float = REWARD_SCALE,
+        **settings: Unpack[GameSettings],
     ) -> None:
         """Prepare `num_envs` copies of a firm; see `FirmEnv`."""
-        self.game = FirmCore(firm, copies=num_envs, form=form, scaling=scaling, periods=periods)
+        self.game = FirmCore(firm, copies=num_envs, **settings)
         self._seen, self._scale, self.num_envs = _one_agent(self.game, observation), reward_scale, num_envs
         self.single_observation_space = _box(-np.inf, np.inf, self._seen)
         self.single_action_space = _box(-1.0, 1.0, self.game.orders + self.game.exposures)

@@ -33,15 +33,14 @@ class LocalPolicy:
 
 def local_arrays(observer: Observer, point: int, rule: BoundRule) -> dict[str, Array]:
     """The arrays of `departments.rules.local.Local` for a stock point, and the `rows` of the features that it sees."""
-    world, products, positions = observer.world, observer.world.products, observer.positions
-    starts = [block * positions + point * products for block in range(2 + observer.arrivals)]
-    lines = np.flatnonzero(world.network.line_supplier == point).tolist() if rule.rule.sees_backlog else []
-    starts += [observer.lines.start + line * products for line in lines]
+    world, products = observer.world, observer.world.products
+    lines = np.count_nonzero(world.network.line_supplier == point) if rule.rule.sees_backlog else 0
+    rows = observer.node_rows(point)[: (2 + observer.arrivals + lines) * products]
     told = [observer.told_at(what) + point * products for what in ("asked", "handed")] if world.choice else []
     return {
-        "rows": np.array([start + k for start in starts + told for k in range(products)]),
+        "rows": np.array(rows + [start + k for start in told for k in range(products)]),
         "level": observer.level.view(-1, products)[point].double().cpu().numpy(),
         "mean_demand": observer.spread.view(-1, products)[point].double().cpu().numpy(),
         "max_order": world.firm.amounts("max_order")[point],
-        "sees": np.array([observer.arrivals, len(lines), len(told)]),
+        "sees": np.array([observer.arrivals, lines, len(told)]),
     }

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from departments.decisions import OrdersAlone
 from environment import Firm, Network, OrderUpTo, State, World
-from heuristics.aggregation import decomposition_aggregation
+from heuristics.aggregation import decomposition_aggregation, demand_streams, suppliers_of
 from heuristics.base_stock import descendant_weights, order_up_to
-from heuristics.mass import lead_time_demand, mixture, thinned, total
+from heuristics.mass import Mass, lead_time_demand, mixture
 from heuristics.reorder import best_order_up_to
 
 Levels = NDArray[np.float64]
@@ -67,7 +67,7 @@ def shortage_cost(firm: Firm) -> Levels:
 def delivered_cost(firm: Firm) -> Levels:
     """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
     network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
-    for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__, reverse=True):
+    for point in reversed(network.upwards()):
         for supplier in network.predecessors(point):
             cost[point] += cost[supplier] / network.supplier_count[point]
     return cost
@@ -79,17 +79,22 @@ def baseline_levels(firm: Firm) -> Levels:
     Where sales are lost, a unit short costs the penalty and the margin missed (our reading).
     """
     network = Network.of(firm)
-    edges = edge_pairs(network)
     holding, backorder = firm.amounts("holding_cost"), shortage_cost(firm)
     levels = np.zeros(holding.shape)
     for k in range(len(firm.products)):
-        demand = {int(p): laws[k].mass() for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}
-        lead_time = {edge: laws[k].mass() for edge, laws in zip(edges, network.lead_time_laws, strict=True)}
+        demand, lead_time = _laws_of(network, k)
         penalty, rate = backorder[:, k].copy(), holding[:, k].copy()
         penalty[list(demand)] = np.maximum(penalty[list(demand)], 1e-6)
         rate[list(demand)] = np.maximum(rate[list(demand)], 1e-6)
-        levels[:, k] = decomposition_aggregation(edges, rate, penalty, demand, lead_time)
+        levels[:, k] = decomposition_aggregation(edge_pairs(network), rate, penalty, demand, lead_time)
     return levels
+
+
+def _laws_of(network: Network, product: int) -> tuple[dict[int, Mass], dict[tuple[int, int], Mass]]:
+    """A product's external demand by customer-facing point, and its lead times by edge."""
+    facing, edges = network.customer_facing.tolist(), edge_pairs(network)
+    demand = {point: laws[product].mass() for point, laws in zip(facing, network.demand_laws, strict=True)}
+    return demand, {edge: laws[product].mass() for edge, laws in zip(edges, network.lead_time_laws, strict=True)}
 
 
 def edge_pairs(network: Network) -> list[tuple[int, int]]:
@@ -114,29 +119,23 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:
     Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our
     reading: the exact rule is for a single stock point).
     """
-    network = Network.of(firm)
-    holding, fixed = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost")
-    backorder = shortage_cost(firm)
-    suppliers = [[e for e, target in enumerate(network.edge_target) if target == p] for p in range(len(firm.names))]
+    network, points = Network.of(firm), range(len(firm.names))
+    holding, fixed, backorder = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost"), shortage_cost(firm)
+    suppliers = suppliers_of(edge_pairs(network), len(points))
     reorder_points, levels = np.zeros(holding.shape), np.zeros(holding.shape)
-    facing = {int(p): laws for p, laws in zip(network.customer_facing, network.demand_laws, strict=True)}
     for k in range(len(firm.products)):
-        streams: dict[int, NDArray[np.float64]] = {}
-        for point in sorted(range(len(firm.names)), key=network.echelons().__getitem__):
-            own = [facing[point][k].mass()] if point in facing else []
-            below = [thinned(streams[c], 1 / int(network.supplier_count[c])) for c in network.successors(point)]
-            streams[point] = total(own + below)
-            if streams[point][0] == 1.0:  # it never sells: nothing is stocked
+        demand, lead_time = _laws_of(network, k)
+        stream = demand_streams(demand, suppliers)
+        for point in points:
+            if stream[point][0] == 1.0:  # it never sells: nothing is stocked
                 reorder_points[point, k] = -1
                 continue
-            penalty = max(float(backorder[p, k]) for p in [point, *network.descendants(point)])
-            times = [network.lead_time_laws[e][k].mass() for e in suppliers[point]]
-            lead_time = mixture(times, np.full(len(times), 1 / len(times)))
+            times = [lead_time[supplier, point] for supplier in suppliers[point]]
             best = best_order_up_to(
-                streams[point],
-                lead_time_demand(streams[point], lead_time),
+                stream[point],
+                lead_time_demand(stream[point], mixture(times, np.full(len(times), 1 / len(times)))),
                 holding_cost=max(float(holding[point, k]), 1e-6),
-                backorder_cost=max(penalty, 1e-6),
+                backorder_cost=max(1e-6, *(float(backorder[p, k]) for p in [point, *network.descendants(point)])),
                 fixed_order_cost=float(fixed[point, k]),
             )
             reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom, poisson
 
-from heuristics import as_mass, decomposition_aggregation, lead_time_demand, matching_level, newsvendor, point_mass
-from heuristics.mass import convolve, quantile
+from heuristics.aggregation import decomposition_aggregation, matching_level
+from heuristics.mass import as_mass, convolve, lead_time_demand, point_mass, quantile
+from heuristics.newsvendor import newsvendor
 
 DEMAND = as_mass(np.mean([poisson.pmf(np.arange(80), mean) for mean in range(5, 16)], axis=0))
 RATES = np.array([np.nan, 1.0, 0.6, 0.4])  # holding cost by echelon, 1 = retailer

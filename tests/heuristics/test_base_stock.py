@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from heuristics import descendant_weights, echelon_inventory_position, order_up_to
+from heuristics.base_stock import descendant_weights, echelon_inventory_position, order_up_to
 
 SERIAL = [(-1, 0), (0, 1), (1, 2)]
 TWO_SUPPLIERS = [(-1, 0), (-1, 1), (0, 2), (1, 2), (1, 3)]

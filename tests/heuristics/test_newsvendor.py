@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from heuristics import critical_ratio, newsvendor, newsvendor_normal
+from heuristics.newsvendor import critical_ratio, newsvendor, newsvendor_normal
 
 
 def test_the_critical_ratio_of_nineteen_to_one_is_95_percent():

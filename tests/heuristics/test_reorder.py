@@ -4,15 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from heuristics import (
-    as_mass,
-    best_order_up_to,
-    lead_time_demand,
-    newsvendor,
-    order_up_to_cost,
-    point_mass,
-    position_cost,
-)
+from heuristics.mass import as_mass, lead_time_demand, point_mass
+from heuristics.newsvendor import newsvendor
+from heuristics.reorder import best_order_up_to, order_up_to_cost, position_cost
 
 
 def poisson_mass(mean):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from heuristics import tune_levels
+from heuristics.search import tune_levels
 
 EPISODES = 400
 

@@ -2,18 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm, poisson
 
-from heuristics import (
-    as_mass,
-    clark_scarf,
-    demand_over,
-    lead_time_demand,
-    local_levels,
-    newsvendor,
-    point_mass,
-    position_cost,
-    shang_song,
-    shang_song_mass,
-)
+from heuristics.mass import as_mass, demand_over, lead_time_demand, point_mass
+from heuristics.newsvendor import newsvendor
+from heuristics.reorder import position_cost
+from heuristics.serial import clark_scarf, local_levels, shang_song, shang_song_mass
 
 # Snyder & Shen, example 6.1: demand N(5, 1) per period, lead times 1, 1, 2 from the customer upwards
 LOCAL_HOLDING, PENALTY, INTERVALS = [7.0, 4.0, 2.0], 37.12, [1, 1, 2]
