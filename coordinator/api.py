@@ -65,9 +65,8 @@ def simulate(
     from coordinator.evaluation.simulate import simulate as simulate_episode
     from environment import load_firm
 
-    files = GivenFiles(
-        *(None if file is None else Path(file) for file in (orders, demand, lead_times, suppliers, initial))
-    )
+    named = {"orders": orders, "demand": demand, "lead_times": lead_times, "suppliers": suppliers, "initial": initial}
+    files = GivenFiles(**{kind: Path(file) for kind, file in named.items() if file is not None})
     written = None if out is None else Path(out)
     return simulate_episode(load_firm(firm), files, policy=policy, periods=periods, seed=seed, out=written)
 
@@ -143,29 +142,11 @@ def train(
         **wiring: where it happens, without a change of the result: `backend` (`ray` or `local`), `threads`, `address`,
             `environments`, `departments_per_process`, `department_gpus`, `critic_gpus`, `execution`.
     """
+    given = locals()
     from coordinator.experiments.train import TrainRequest, run_training
 
-    given: dict[str, Any] = {"seed": seed, "device": device} | ({} if scheme is None else {"scheme": scheme})
-    request = TrainRequest(
-        firm=firm,
-        settings=given,
-        config=config if config is None or isinstance(config, Mapping) else Path(config),
-        order=order,
-        observation=observation,
-        budget=budget,
-        wiring={name: value for name, value in wiring.items() if value is not None},
-        run=None if run is None else Path(run),
-        resume=resume,
-        episodes=episodes,
-        quiet=not _watched(progress),
-        beside=tuple(map(Path, beside)),
-        compiled=compiled,
-        watchers=watchers,
-        values=values,
-        log=log,
-    )
     with _settled(device):
-        return run_training(request)
+        return run_training(TrainRequest(**given | {"progress": _watched(progress)}))
 
 
 def benchmark(
@@ -203,28 +184,13 @@ def benchmark(
         values: as of `train`.
         log: as of `train`, of every trial.
     """
+    given = locals()
     from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
     from coordinator.report.write import write_report
 
-    settings = None if config is None else Path(config)
-    request = BenchmarkRequest(
-        firms=tuple(firms),
-        schemes=schemes,
-        out=Path(out),
-        trials=trials,
-        seed=seed,
-        budget=budget,
-        config=settings,
-        episodes=episodes,
-        address=address,
-        workers=workers,
-        backend=backend,
-        quiet=not _watched(progress),
-        values=tuple(values),
-        log=tuple(log),
-    )
+    given["quiet"] = not _watched(given.pop("progress"))
     with _settled("cpu"):
-        return run_benchmark(request, write_report)
+        return run_benchmark(BenchmarkRequest(**given), write_report)
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:

@@ -1,63 +1,73 @@
-"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`: what is asked of departments in operation or training."""
+"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`: what is asked of departments in operation or training.
+
+`firmwide versions`: the policies that they may be asked to follow.
+"""
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.options import (
-    CommandOption,
-    DepartmentArgument,
-    HomeOption,
-    NameArgument,
-    RunOrNameArgument,
-    WhoOption,
-    WhyOption,
-)
+from coordinator.cli.options import AsJson, Department, Home, Id, Name, NameOrRun, Who, Why, option
+from coordinator.cli.show import say, show, show_json
 from coordinator.live.home import HOME
 
 
+def versions(name: NameOrRun, home: Home = HOME, as_json: AsJson = False) -> None:
+    """The policies that a run or a running firm keeps: what `swap --policy RUN@VERSION` may name."""
+    from rich.table import Table
+
+    from coordinator.live.home import folder_of
+    from coordinator.runs.policy_source import kept_versions
+
+    rows = kept_versions(Path(name) if _is_run(name) else folder_of(name, home))
+    if as_json:
+        return show_json(rows)
+    table = Table("department", "version", "policy", "counts", "came by", show_edge=False, pad_edge=False)
+    for row in rows:
+        came = ", ".join(f"{key} {value}" for key, value in row["came_by"].items() if key not in ("run", "policy"))
+        table.add_row(row["department"], str(row["version"]), row["policy"], "yes" * row["counts"], came)
+    return show(table)
+
+
 def swap(
-    name: RunOrNameArgument,
-    department: DepartmentArgument,
-    policy: Annotated[str, typer.Option(metavar="RUN[@VERSION]|RULE|FILE", show_default=False, help="Whom to follow.")],
+    name: NameOrRun,
+    department: Department,
+    policy: Annotated[str, option("RUN[@VERSION]|RULE|FILE", "Whom to follow.")],
     canary: Annotated[int, typer.Option(min=0, max=100_000, help="Periods in shadow first; 0: none.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="By which the firm may do worse than by the benchmark.")
     ] = 0.2,
     hold: Annotated[bool, typer.Option("--hold", help="In training: it shall not learn on; rules never do.")] = False,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    command: CommandOption = None,
-    home: HomeOption = HOME,
-) -> int:
+    why: Why = "",
+    who: Who = None,
+    command: Id = None,
+    home: Home = HOME,
+) -> None:
     """Let one department follow another policy, between two periods; refused if it does not fit or does much worse.
 
     In a run that is being trained it takes effect between two iterations, and is what the others learn against then.
     """
-    if _in_training(name, home):
-        if canary:
-            raise ValueError("--canary is for running firms; in a run that is being trained --tolerance decides alone")
-        asked = {"policy": policy, "hold": hold, "tolerance": tolerance}
-        return _ask_run(name, "swap", department, why=why, who=who, command=command, **asked)
-    if hold:
-        raise ValueError("--hold is for runs that are being trained; in a running firm nobody learns")
-    more: dict[str, Any] = {"canary": canary, "tolerance": tolerance}
-    return _ask(home, name, "swap", department, policy, why=why, who=who, command=command, **more)
+    asked: dict[str, Any] = {"tolerance": tolerance, "why": why, "who": who, "command": command}
+    if not _in_training(name, home):
+        if hold:
+            raise ValueError("--hold is for runs that are being trained; in a running firm nobody learns")
+        return _ask(home, name, "swap", department, policy, canary=canary, **asked)
+    if canary:
+        raise ValueError("--canary is for running firms; in a run that is being trained --tolerance decides alone")
+    from coordinator.live.home import absolute
+    from departments import extensions
+
+    more: dict[str, Any] = {"policy": absolute(policy), "hold": hold, "extensions": extensions.names()}
+    return _ask_run(name, "swap", department, **asked, **more)
 
 
 def rollback(
-    name: RunOrNameArgument,
-    department: DepartmentArgument,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    command: CommandOption = None,
-    home: HomeOption = HOME,
-) -> int:
+    name: NameOrRun, department: Department, why: Why = "", who: Who = None, command: Id = None, home: Home = HOME
+) -> None:
     """Let a department follow again what it followed before."""
     if _in_training(name, home):
         return _ask_run(name, "rollback", department, why=why, who=who, command=command)
@@ -65,25 +75,22 @@ def rollback(
 
 
 def override(
-    name: NameArgument,
-    department: DepartmentArgument,
-    why: Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="For the book.")],
-    order: Annotated[
-        str | None, typer.Option(metavar="40|p1=4,p2=0", show_default=False, help="Units, by product if several.")
-    ] = None,
+    name: Name,
+    department: Department,
+    why: Annotated[str, option("TEXT", "For the book.")],
+    order: Annotated[str | None, option("40|p1=4,p2=0", "Units, by product if several.")] = None,
     exposure: Annotated[
         str | None,
-        typer.Option(
-            metavar="POINT/SEGMENT/PRODUCT=1,...",
-            show_default=False,
-            help="Of the recommendation department: shares 0 to 1; nothing else is shown. none: nothing is.",
+        option(
+            "POINT/SEGMENT/PRODUCT=1,...",
+            "Of the recommendation department: shares 0 to 1; nothing else is shown. none: nothing is.",
         ),
     ] = None,
     periods: Annotated[int, typer.Option(min=1, help="How long.")] = 1,
-    who: WhoOption = None,
-    command: CommandOption = None,
-    home: HomeOption = HOME,
-) -> int:
+    who: Who = None,
+    command: Id = None,
+    home: Home = HOME,
+) -> None:
     """Give a stock point's order, or what is recommended, by hand for some periods."""
     from coordinator.live.book import Book
     from coordinator.live.home import folder_of
@@ -101,74 +108,61 @@ def override(
         )
     else:
         given = _order(order, layout["products"])
-    return _ask(home, name, "override", department, given, periods, why=why, who=who, command=command)
+    _ask(home, name, "override", department, given, periods, why=why, who=who, command=command)
 
 
 def pause(
-    name: NameArgument,
-    department: DepartmentArgument,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    command: CommandOption = None,
-    home: HomeOption = HOME,
-) -> int:
+    name: Name, department: Department, why: Why = "", who: Who = None, command: Id = None, home: Home = HOME
+) -> None:
     """Let the benchmark's rule decide for a department."""
-    return _ask(home, name, "pause", department, why=why, who=who, command=command)
+    _ask(home, name, "pause", department, why=why, who=who, command=command)
 
 
 def resume(
-    name: NameArgument,
-    department: DepartmentArgument,
-    why: WhyOption = "",
-    who: WhoOption = None,
-    command: CommandOption = None,
-    home: HomeOption = HOME,
-) -> int:
+    name: Name, department: Department, why: Why = "", who: Who = None, command: Id = None, home: Home = HOME
+) -> None:
     """Let a department decide by itself again."""
-    return _ask(home, name, "resume", department, why=why, who=who, command=command)
+    _ask(home, name, "resume", department, why=why, who=who, command=command)
+
+
+def _is_run(name: str) -> bool:
+    return (Path(name) / "settings.json").is_file()
 
 
 def _in_training(name: str, home: Path) -> bool:
     """Whether NAME is a run folder, and no running firm of that name."""
-    return (Path(name) / "settings.json").is_file() and not (home / name / "book.sqlite").is_file()
+    return _is_run(name) and not (home / name / "book.sqlite").is_file()
 
 
-def _ask_run(name: str, kind: str, department: str, **asked: Any) -> int:  # noqa: ANN401
-    """Ask a run that is being trained; exit status 2 where it is refused."""
+def _ask_run(name: str, kind: str, department: str, *, who: str | None, command: str | None, **asked: Any) -> None:  # noqa: ANN401
+    """Ask a run that is being trained."""
     import getpass
     import time
     import uuid
 
-    from coordinator.live.home import absolute
     from coordinator.runs.folder import RunFolder
     from coordinator.runs.hot_swap import must_have_departments
     from coordinator.runs.mailbox import Request, ask
-    from departments import extensions
 
     must_have_departments(RunFolder(Path(name)))
-    if "policy" in asked:
-        asked |= {"policy": absolute(asked["policy"]), "extensions": extensions.names()}
-    asked["who"], number = asked["who"] or getpass.getuser(), asked.pop("command") or uuid.uuid4().hex
-    return _told(kind, ask(Path(name), Request(number, kind, department, time=time.time(), **asked)))
+    number, asker = command or uuid.uuid4().hex, who or getpass.getuser()
+    _tell(kind, ask(Path(name), Request(number, kind, department, asker, time=time.time(), **asked)))
 
 
-def _ask(home: Path, name: str, kind: str, *arguments: Any, **asked: Any) -> int:  # noqa: ANN401
-    """Send a command; exit status 2 where it is refused."""
+def _ask(home: Path, name: str, kind: str, *arguments: Any, **asked: Any) -> None:  # noqa: ANN401
+    """Send a command to a running firm."""
     from coordinator.live.running_firm import RunningFirm
 
     with RunningFirm.connect(name, home) as firm:
-        answer = getattr(firm, kind)(*arguments, **asked)
-    return _told(kind, answer)
+        _tell(kind, getattr(firm, kind)(*arguments, **asked))
 
 
-def _told(kind: str, answer: dict[str, Any]) -> int:
+def _tell(kind: str, answer: dict[str, Any]) -> None:
+    """Say what became of it; what is refused ends like bad input."""
     if answer["state"] == "refused":
         raise ValueError(answer["message"])
-    if answer["state"] == "pending":
-        sys.stderr.write(f"{kind} is under way; ask again with --command {answer['command']}\n")
-    else:
-        sys.stderr.write(f"{answer['message']}\n")
-    return 0
+    pending = f"{kind} is under way; ask again with --command {answer['command']}"
+    say(pending if answer["state"] == "pending" else answer["message"])
 
 
 def _exposure(text: str) -> dict[str, float]:

@@ -10,45 +10,34 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.options import HomeOption, JsonOption, NameArgument, WhoOption, WhyOption, seconds
-from coordinator.cli.show import show, show_json
+from coordinator.cli.options import AsJson, Home, Name, Who, Why, argument, option, seconds
+from coordinator.cli.show import say, show, show_json
 from coordinator.live.home import HOME
 from coordinator.shown import finite
 
 
 def live(
-    source: Annotated[
-        str | None, typer.Argument(metavar="RUN|FIRM", show_default=False, help="Not needed to go on with --name.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Default: as RUN|FIRM.")] = None,
-    policies: Annotated[
-        str | None, typer.Option(metavar="RULE|RUN", show_default=False, help="Whom departments follow at first.")
-    ] = None,
-    tick: Annotated[str, typer.Option(metavar="1s|500ms|max", help="Time from one period to the next.")] = "1s",
-    ticks: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Periods in all; default: no end.")
-    ] = None,
-    feed: Annotated[
-        Path | None, typer.Option(metavar="DIR", show_default=False, help="Real observations in, orders out, as csv.")
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", show_default=False, help="A standing Ray; default: one of its own."),
-    ] = None,
+    source: Annotated[str | None, argument("RUN|FIRM", "Not needed to go on with --name.")] = None,
+    name: Annotated[str | None, option("NAME", "Default: as RUN|FIRM.")] = None,
+    policies: Annotated[str | None, option("RULE|RUN", "Whom departments follow at first.")] = None,
+    tick: Annotated[str, option("1s|500ms|max", "Time from one period to the next.")] = "1s",
+    ticks: Annotated[int | None, typer.Option(min=1, help="Periods in all; default: no end.")] = None,
+    feed: Annotated[Path | None, option("DIR", "Real observations in, orders out, as csv.")] = None,
+    address: Annotated[str | None, option("HOST:PORT", "A standing Ray; default: one of its own.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated world.")] = 0,
-    deadline: Annotated[str, typer.Option(metavar="500ms", help="In which departments must answer.")] = "500ms",
-    home: HomeOption = HOME,
+    deadline: Annotated[str, option("500ms", "In which departments must answer.")] = "500ms",
+    home: Home = HOME,
 ) -> None:
     """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
     from coordinator.live.start import Opening, open_firm
 
     pace = 0.0 if tick == "max" else seconds("--tick", tick)
     asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
-    with open_firm(asked, _say) as firm:
-        sys.stderr.write(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`\n")
+    with open_firm(asked, say) as firm:
+        say(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`")
 
 
-def status(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+def status(name: Name, home: Home = HOME, as_json: AsJson = False) -> None:
     """How a running firm does."""
     from coordinator.live.running_firm import RunningFirm
 
@@ -63,13 +52,13 @@ def status(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = Fa
 
 
 def stop(
-    name: NameArgument,
-    why: WhyOption = "",
-    who: WhoOption = None,
+    name: Name,
+    why: Why = "",
+    who: Who = None,
     now: Annotated[
         bool, typer.Option("--now", help="End its processes, whatever they do; the book stays true.")
     ] = False,
-    home: HomeOption = HOME,
+    home: Home = HOME,
 ) -> None:
     """Stop a running firm after the period at hand; `live --name NAME` goes on with it."""
     from coordinator.live.running_firm import RunningFirm
@@ -77,21 +66,19 @@ def stop(
     with RunningFirm.connect(name, home) as firm:
         if now:
             firm.dismiss()
-            return
-        sys.stderr.write(f"{firm.stop(why=why, who=who)['message']}\n")
+        else:
+            say(firm.stop(why=why, who=who)["message"])
 
 
 def history(
-    name: NameArgument,
+    name: Name,
     department: Annotated[str | None, typer.Option(show_default=False, help="Of this one alone.")] = None,
     events: Annotated[bool, typer.Option("--events", help="What was done to the firm, instead of decisions.")] = False,
     since: Annotated[int, typer.Option(min=0, help="First period (event).")] = 0,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
-    out: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", show_default=False, help="Write a file instead.")
-    ] = None,
-    home: HomeOption = HOME,
-    as_json: JsonOption = False,
+    out: Annotated[Path | None, option("FILE", "Write a file instead.", "--csv")] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
 ) -> None:
     """What was decided and done, from the book; also of a firm that does not run."""
     from coordinator.live.book import Book
@@ -113,10 +100,6 @@ def history(
             _write(file, rows)
     else:
         _write(sys.stdout, rows)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _write(file: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401

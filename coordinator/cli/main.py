@@ -13,21 +13,13 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.benchmark import benchmark
-from coordinator.cli.check import check
-from coordinator.cli.evaluate import evaluate
-from coordinator.cli.explain import explain
-from coordinator.cli.interventions import override, pause, resume, rollback, swap
+from coordinator.cli.firms import check, evaluate, scenarios, simulate
+from coordinator.cli.interventions import override, pause, resume, rollback, swap, versions
+from coordinator.cli.learning import benchmark, explain, report, train
 from coordinator.cli.live import history, live, status, stop
-from coordinator.cli.monitor import monitor
-from coordinator.cli.office import office
 from coordinator.cli.options import CommandOfSchemes
-from coordinator.cli.report import report
-from coordinator.cli.scenarios import scenarios
+from coordinator.cli.serving import monitor, office
 from coordinator.cli.show import complain
-from coordinator.cli.simulate import simulate
-from coordinator.cli.train import train
-from coordinator.cli.versions import versions
 from coordinator.version import program_version
 
 COMMANDS = (

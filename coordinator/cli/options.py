@@ -1,47 +1,43 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options of commands, those that several share by name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-FirmArgument = Annotated[
-    str, typer.Argument(metavar="FIRM", show_default=False, help="A built-in firm (see `scenarios`) or a firm file.")
+
+def argument(metavar: str, help: str) -> Any:  # noqa: ANN401
+    """What stands without a name, as the help calls it."""
+    return typer.Argument(metavar=metavar, show_default=False, help=help)
+
+
+def option(metavar: str, help: str, *names: str, **more: Any) -> Any:  # noqa: ANN401
+    """An option with its value as the help calls it, by its parameter's name or these; `more` as typer has it."""
+    return typer.Option(*names, metavar=metavar, help=help, **more)
+
+
+FirmName = Annotated[str, argument("FIRM", "A built-in firm (see `scenarios`) or a firm file.")]
+Name = Annotated[str, argument("NAME", "The running firm.")]
+NameOrRun = Annotated[str, argument("NAME|RUN", "The running firm, or a run that is being trained.")]
+Department = Annotated[str, argument("DEPARTMENT", "A stock point, or recommendation.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Device = Annotated[str, option("cpu|cuda", "Where tensors live.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
+Config = Annotated[Path | None, option("YAML", "Settings that differ from the defaults.")]
+Values = Annotated[
+    list[str] | None, option("KEY=VALUE", "A setting, such as ppo.learning_rate=5e-4; repeatable.", "--set")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where tensors live.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same numbers.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", show_default=False, help="A setting, such as ppo.learning_rate=5e-4; repeatable."
-    ),
-]
-LogOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="TRACKER", show_default=False, help="tensorboard (into the run folder), wandb or mlflow; repeatable."
-    ),
-]
-RunOrNameArgument = Annotated[
-    str,
-    typer.Argument(metavar="NAME|RUN", show_default=False, help="The running firm, or a run that is being trained."),
-]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The running firm.")]
-DepartmentArgument = Annotated[
-    str, typer.Argument(metavar="DEPARTMENT", show_default=False, help="A stock point, or recommendation.")
-]
-HomeOption = Annotated[Path, typer.Option("--home", metavar="DIR", help="Where running firms have their folders.")]
-WhyOption = Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="For the book.")]
-WhoOption = Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Who asks (default: you).")]
-CommandOption = Annotated[
-    str | None,
-    typer.Option("--command", metavar="ID", show_default=False, help="An id: repeated, it is carried out once."),
-]
+Log = Annotated[list[str] | None, option("TRACKER", "tensorboard (into the run folder), wandb or mlflow; repeatable.")]
+Address = Annotated[str | None, option("auto|HOST", "A running Ray cluster; default: start one here.")]
+Home = Annotated[Path, option("DIR", "Where running firms have their folders.", "--home")]
+Why = Annotated[str, option("TEXT", "For the book.", show_default=False)]
+Who = Annotated[str | None, option("NAME", "Who asks (default: you).")]
+Id = Annotated[str | None, option("ID", "An id: repeated, it is carried out once.", "--command")]
 
 
 class CommandOfSchemes(TyperCommand):
@@ -56,6 +52,11 @@ class CommandOfSchemes(TyperCommand):
                 told = {name: described(name) for name in ("order", "observation")}
                 option.help = text.format(schemes=described(), **told)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def said(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of a command's arguments, by name; of what was not, the function that it calls has a default."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def seconds(option: str, text: str) -> float:

@@ -25,6 +25,11 @@ def show_json(content: Any) -> None:  # noqa: ANN401
     sys.stdout.write(json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
+def say(line: str) -> None:
+    """Tell what happens, on stderr."""
+    sys.stderr.write(f"{line}\n")
+
+
 def complain(message: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(f"firmwide: {' '.join(message.split())}\n")
+    say(f"firmwide: {' '.join(message.split())}")

@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pydantic.dataclasses
+
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
 from coordinator.experiments.options import budget, built_in, checked, config_file, flat, with_values
@@ -51,7 +53,7 @@ _GPU_SHARE = 0.25  # of a trial whose tensors live there
 _EVERY = 30.0  # seconds between rewritings of the table while trials go on
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class BenchmarkRequest:
     """The options of the command as they came."""
 

@@ -31,12 +31,15 @@ def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> 
         raise ValueError(prefix + refusal(error).lstrip(". ")) from None
 
 
-def built_in(path: Path | Mapping[str, Any] | None) -> bool:
+def built_in(config: str | Path | Mapping[str, Any] | None) -> bool:
     """Whether `--config` names a built-in file; its settings are for several schemes, of which each takes its own."""
-    return isinstance(path, Path) and not path.exists() and path.parent == Path() and not path.suffix
+    if config is None or isinstance(config, Mapping):
+        return False
+    path = Path(config)
+    return not path.exists() and path.parent == Path() and not path.suffix
 
 
-def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
+def config_file(config: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings that `--config` gives, not yet checked: a file's, or built-in ones by name, such as `paper`.
 
     A mapping counts as the content of a file.
@@ -44,8 +47,9 @@ def config_file(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
     Raises:
         ValueError: the file cannot be read, or is no mapping.
     """
-    if path is None or isinstance(path, Mapping):
-        return dict(path or {})
+    if config is None or isinstance(config, Mapping):
+        return dict(config or {})
+    path = Path(config)
     if built_in(path):
         names = sorted(file.stem for file in _BUILT_IN.glob("*.yaml"))
         if path.name not in names:
