@@ -58,15 +58,15 @@ def independent(run, snapshots, episodes, seed):
     world = World(firm, baseline_levels(firm))
     observer = Observer(world, baseline_levels(firm), given.scaling)
     policy = FirmPolicy(world, observer, list(snapshots.values()))
-    return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed, 0)])
+    return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed)])
 
 
 def test_the_reported_cost_is_that_of_the_policies_that_were_trained(trained):
     run, snapshots = trained
-    cost = independent(run, snapshots, 60, 1_000_003)
+    cost = independent(run, snapshots, 60, 0)
     told = compare_with_baselines(run.firm(), run, run.settings(), 60).results[run.settings().scheme].cost
     np.testing.assert_array_equal(told, cost)
-    again = evaluate(run.firm(), [str(run.path)], episodes=60, seed=1_000_003).results[str(run.path)].cost
+    again = evaluate(run.firm(), [str(run.path)], episodes=60, seed=0).results[str(run.path)].cost
     np.testing.assert_array_equal(again, cost)
 
 
