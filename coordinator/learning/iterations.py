@@ -240,7 +240,10 @@ class Training:
             snapshot = results[self.owner.get(name, name)][0]
             snapshots[name] = Snapshot(name, snapshot.version, snapshot.config, snapshot.parameters)
         stats = {owner: result[2] for owner, result in results.items()}
-        states = {owner: result[1] for owner, result in results.items()}
+        states = {name: results[self.owner.get(name, name)][1] for name in learning}
+        if self.by_message:  # those who act by a policy that another learned must hold it, too
+            others = [name for name in learning if name not in results]
+            workers.get([workers.departments[name].call("restore", states[name]) for name in others])
         return Iteration(snapshots, stats, critic_stats), states, critic_state, ahead
 
     def _rollouts(
