@@ -26,19 +26,19 @@ class Stream(IntEnum):
     CRITIC_SAMPLES = 4  # the critic: seed, update
     DEPARTMENT = 5  # first parameters of a department: seed, department
     CRITIC = 6  # first parameters of the critic: seed
-    WEIGHTS = 19  # of a network's layers: the network's seed
-    GATES = 7  # of a network's memory: the network's seed
-    ATTENTION = 8  # of a network's graph attention: the network's seed
-    RANDOM_START = 9  # a random network instead of a rule: the department's seed
-    SCALES = 10  # episodes that observations are standardised on
-    TUNING = 11  # episodes that base-stock levels are searched on: seed
-    SELECTION = 12  # episodes that pick the best policy of a run: seed, shard
-    ACCEPTANCE = 13  # episodes that decide whether a policy is saved: seed, shard
-    REPORT = 14  # episodes that results are reported on, and nothing is chosen on: seed, shard
-    SENSITIVITY = 15  # episodes that decisions are explained on: seed, group
-    ORDER_CURVES = 16  # episodes that order curves are drawn from: seed
-    SIMULATION = 17  # of `simulate`: seed
-    ENVIRONMENT = 18  # episodes of environments for other people's algorithms: seed
+    WEIGHTS = 7  # of a network's layers: the network's seed
+    GATES = 8  # of a network's memory: the network's seed
+    ATTENTION = 9  # of a network's graph attention: the network's seed
+    RANDOM_START = 10  # a random network instead of a rule: the department's seed
+    SCALES = 11  # episodes that observations are standardised on
+    TUNING = 12  # episodes that base-stock levels are searched on: seed
+    SELECTION = 13  # episodes that pick the best policy of a run: seed, shard
+    ACCEPTANCE = 14  # episodes that decide whether a policy is saved: seed, shard
+    REPORT = 15  # episodes that results are reported on, and nothing is chosen on: seed, shard
+    SENSITIVITY = 16  # episodes that decisions are explained on: seed, group
+    ORDER_CURVES = 17  # episodes that order curves are drawn from: seed
+    SIMULATION = 18  # of `simulate`: seed
+    ENVIRONMENT = 19  # episodes of environments for other people's algorithms: seed
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

@@ -9,7 +9,7 @@ from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import Snapshot
 from environment.streams import Stream
 from tests.small_firms import pair, stirred, tree, world_of
-from tests.small_runs import settings, training_of
+from tests.small_runs import SEED, settings, training_of
 
 
 class _FragileCrew(LocalGroup):
@@ -78,7 +78,7 @@ def test_an_error_in_a_worker_is_not_mistaken_for_a_death():
 def _direct(firm, snapshots, episodes, stream):
     world, observer = world_of(firm)
     policy = FirmPolicy(world, observer, snapshots)
-    return np.concatenate([run_costs(world, policy, chance).sum(0) for chance in shards(world, episodes, 0, stream)])
+    return np.concatenate([run_costs(world, policy, chance).sum(0) for chance in shards(world, episodes, SEED, stream)])
 
 
 @pytest.mark.parametrize("environments", [1, 2, 3])
@@ -112,13 +112,13 @@ def test_the_gain_of_a_candidate_is_the_mean_of_paired_differences_on_episodes_o
 def test_an_iteration_counts_its_steps_and_publishes_what_was_learned():
     plan, training = training_of(tree(), settings())
     training.adopt(training.published["east"])
-    result = training.iterate(["east"], (0, 1, 0))
+    result = training.iterate(["east"], (0, 3, 0))
     assert training.env_steps == 16 * 12
     assert training.published["east"].version == 1
     assert training.published["west"].version == 0
     assert set(result.snapshots) == set(result.updates) == {"east"}
     environment = training.workers.environments[0].plain
-    cost = environment.costs([0], 20, 0, Stream.SELECTION)
+    cost = environment.costs([0], 20, SEED, Stream.SELECTION)
     np.testing.assert_array_equal(cost, _direct(tree(), list(training.published.values()), 20, Stream.SELECTION))
     assert not np.array_equal(cost, _direct(tree(), list(plan.base(settings()).values()), 20, Stream.SELECTION))
 
@@ -156,7 +156,7 @@ def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_we
     result = training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
     expected = _direct(tree(), list(training.published.values()), 20, Stream.SELECTION)
     for worker in training.workers.environments:
-        np.testing.assert_array_equal(worker.plain.costs([0], 20, 0, Stream.SELECTION), expected)
+        np.testing.assert_array_equal(worker.plain.costs([0], 20, SEED, Stream.SELECTION), expected)
     assert {snapshot.version for snapshot in result.snapshots.values()} == {1}
 
 
