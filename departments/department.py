@@ -16,7 +16,7 @@ from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes, StackedNetworks
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
-from environment.world import seeded_generator
+from environment.streams import Stream, torch_stream
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -73,7 +73,7 @@ class Department:
             Slice(*fields),
             advantage,
             learning_rate=self.learning_rate,
-            generator=seeded_generator(spec.device, *seed, spec.number),
+            generator=torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number),
         )
         self._episodes += advantage.shape[-1]
         self.version += 1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from environment.state import Feedback, State
+from environment.streams import Stream, torch_stream
 from environment.world import World
 
 ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
@@ -102,7 +103,7 @@ class Observer:
         if world.choice is not None:
             raise ValueError(f"scaling standard is for firms without customers, and {world.firm.name} has some")
         copies, periods, warm_up = _SAMPLE
-        chance = world.draw(periods, copies, world.generator(0))
+        chance = world.draw(periods, copies, torch_stream(world.device, Stream.SCALES))
         state, level = world.reset(copies), self.level.view(world.points, world.products, 1)
         seen = []
         for t in range(periods):

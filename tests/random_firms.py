@@ -7,6 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from environment import Exogenous, Outcome, State, World, parse_firm
+from environment.streams import Stream, torch_stream
 from tests.oracles import OUTSIDE, chain_of, replay
 
 
@@ -63,7 +64,7 @@ def run(firm, copies, seed, periods=9, dtype=torch.float64):
     rng = np.random.default_rng(seed)
     shape = (len(firm.names), len(firm.products), copies)
     orders = torch.tensor(rng.integers(0, 16, (periods, *shape)) * rng.integers(0, 2, (periods, *shape)), dtype=dtype)
-    chance = world.draw(periods, copies, world.generator(seed))
+    chance = world.draw(periods, copies, torch_stream("cpu", Stream.SIMULATION, seed))
     state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
     return follow(world, state, orders, chance)
 

@@ -12,6 +12,7 @@ from coordinator.critic.value_function import Array, Lesson, ValueFunction, Valu
 from departments.learning.ppo import shuffled
 from departments.numerics.adam import Adam
 from departments.numerics.passes import passes_of
+from environment.streams import Stream, stream_seed, torch_stream
 
 Limits = tuple[Tensor, Tensor]  # values before an update [B, A], and how far from them they may move [A]
 
@@ -47,7 +48,9 @@ class Critic:
         """
         self._seed, self._values = seed, build()
         self.config, self._device = self._values.config, self._values.device
-        self._values.parameters = torch.tensor(self._values.shapes.initial(0.0, seed), device=self._device)
+        self._values.parameters = torch.tensor(
+            self._values.shapes.initial(0.0, stream_seed(Stream.CRITIC, seed)), device=self._device
+        )
         self._optimiser = Adam.like(self._values.parameters)
         self.updates = 0
 
@@ -90,7 +93,7 @@ class Critic:
         values.std[own] += rate * (target.std(0) + 1e-6 - old_std)
         self._keep_values(own, old_mean, old_std)
         scaled = (target - values.mean[own]) / values.std[own]
-        generator = torch.Generator(device=self._device).manual_seed(self._seed * 1_000_003 + self.updates)
+        generator = torch_stream(self._device, Stream.CRITIC_SAMPLES, self._seed, self.updates)
         order, parts = shuffled(len(samples), self.config.minibatch, self.config.epochs, generator)
         mean, first = self._fit(samples, scaled, own, order, parts, self._limits(samples, own))
         self.updates += 1

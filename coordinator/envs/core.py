@@ -20,6 +20,7 @@ from departments.policies.policy import RECOMMENDATION
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, State, World, load_firm
 from environment.observation import Observer, Scaling
+from environment.streams import Stream, torch_stream
 
 Form = Literal["plain", "residual"]
 Array = NDArray[np.float32]
@@ -90,7 +91,9 @@ class FirmCore:
     @torch.inference_mode()
     def begin(self, seed: int) -> None:
         """Period 0 of an episode whose chance `seed` decides."""
-        self.chance = self.world.draw(self.periods, self.copies, self.world.generator(seed))
+        self.chance = self.world.draw(
+            self.periods, self.copies, torch_stream(self.world.device, Stream.ENVIRONMENT, seed)
+        )
         self.state, self.period = self.world.reset(self.copies), 0
         self._report = before_the_first(self.world, self.copies)
 

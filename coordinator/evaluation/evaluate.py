@@ -23,8 +23,6 @@ from departments.rules.ordering import BaseStock, Levels, baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
 
-_REPORT_STREAM = 0  # of evaluation episodes: nothing is ever chosen on them
-
 
 def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:
     """A rule by name, levels from a csv file, or the departments of a run folder; `compiled` as in `evaluate`.
@@ -126,7 +124,7 @@ def evaluate(
     results = {}
     for name, policy in policies.items():
         parts = []
-        for chance in shards(world, episodes, seed, _REPORT_STREAM):
+        for chance in shards(world, episodes, seed):
             parts.append(play(policy, chance))
             report(name, sum(len(part.cost) for part in parts), episodes)
         results[name] = Episodes.joined(parts)

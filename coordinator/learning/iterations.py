@@ -23,11 +23,11 @@ from departments.learning.ppo import UpdateStats
 from departments.play.episode import SHARD
 from departments.policies.policy import Snapshot
 from environment import State
+from environment.streams import Stream
 
 Array = NDArray[np.float32]
 _TRIES = 8
 _WORLD = "world/"  # a shard's state, among the learners' states in a checkpoint
-_SELECTION, _ACCEPTANCE = 2, 3  # streams of evaluation episodes; reports use streams of their own
 Result = TypeVar("Result")
 
 
@@ -166,7 +166,7 @@ class Training:
         self.publish(*result.snapshots.values())
         return result
 
-    def costs(self, episodes: int, stream: int, *candidates: Snapshot) -> NDArray[np.float32]:
+    def costs(self, episodes: int, stream: Stream, *candidates: Snapshot) -> NDArray[np.float32]:
         """Cost of each evaluation episode, [E]; chance is the same for all, `candidates` stand in for the published."""
         environments = self.workers.environments
 
@@ -188,11 +188,11 @@ class Training:
 
     def selection_costs(self, *candidates: Snapshot) -> NDArray[np.float32]:
         """Costs on the episodes that pick the best policy of a run."""
-        return self.costs(self.settings.selection_episodes, _SELECTION, *candidates)
+        return self.costs(self.settings.selection_episodes, Stream.SELECTION, *candidates)
 
     def acceptance_costs(self, *candidates: Snapshot) -> NDArray[np.float32]:
         """Costs on the episodes that decide whether a policy is saved."""
-        return self.costs(self.settings.acceptance_episodes, _ACCEPTANCE, *candidates)
+        return self.costs(self.settings.acceptance_episodes, Stream.ACCEPTANCE, *candidates)
 
     def ask_world(self, question: str) -> Any:  # noqa: ANN401
         """What the first environment worker answers to a call without arguments."""
@@ -240,7 +240,10 @@ class Training:
             snapshot = results[self.owner.get(name, name)][0]
             snapshots[name] = Snapshot(name, snapshot.version, snapshot.config, snapshot.parameters)
         stats = {owner: result[2] for owner, result in results.items()}
-        states = {owner: result[1] for owner, result in results.items()}
+        states = {name: results[self.owner.get(name, name)][1] for name in learning}
+        if self.by_message:  # those who act by a policy that another learned must hold it, too
+            others = [name for name in learning if name not in results]
+            workers.get([workers.departments[name].call("restore", states[name]) for name in others])
         return Iteration(snapshots, stats, critic_stats), states, critic_state, ahead
 
     def _rollouts(

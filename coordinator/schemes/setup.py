@@ -26,6 +26,7 @@ from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import Firm, Network, World
 from environment.observation import Observer, Scaling
+from environment.streams import Stream, numpy_stream, stream_seed
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
             observer,
             name,
             policy,
-            seed=settings.seed * 1_000 + point_of(owner.get(name, name), firm.names),
+            seed=stream_seed(Stream.DEPARTMENT, settings.seed, point_of(owner.get(name, name), firm.names)),
             ppo=settings.ppo_of(name),
             law=scheme.law(settings, name),
             device=settings.device,
@@ -175,6 +176,6 @@ def _payment(
 
 def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:
     """The same network with small random weights everywhere: in a plain policy nothing of the benchmark is left."""
-    rng = np.random.default_rng(seed + 500)
+    rng = numpy_stream(Stream.RANDOM_START, seed)
     parameters = snapshot.parameters + 0.1 * rng.standard_normal(snapshot.parameters.shape).astype(np.float32)
     return Snapshot(snapshot.department, 0, snapshot.config, parameters)

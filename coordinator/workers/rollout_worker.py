@@ -26,6 +26,7 @@ from departments.policies.policy import Snapshot
 from departments.policies.spec import point_of
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
+from environment.streams import Stream, torch_stream
 
 Array = NDArray[np.float32]
 Message = Callable[..., Any]
@@ -152,7 +153,9 @@ class RolloutWorker:
             The gradient of each learning department, then the mean cost a period, then the state at the end.
         """
         state = State(*(torch.tensor(part, device=self._world.device) for part in start))
-        chance = self._world.draw(periods, state.on_hand.shape[-1], self._world.generator(*seed))
+        chance = self._world.draw(
+            periods, state.on_hand.shape[-1], torch_stream(self._world.device, Stream.TRAINING, *seed)
+        )
         snapshots = [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
@@ -166,7 +169,7 @@ class RolloutWorker:
         answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]
         return {name: torch.tensor(action, device=self._world.device) for name, action in answers.items()}
 
-    def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: int, *candidates: Snapshot) -> Array:
+    def costs(self, shards: Sequence[int], episodes: int, seed: int, stream: Stream, *candidates: Snapshot) -> Array:
         """Cost of every episode of some evaluation shards; candidates act in place of the published policies.
 
         Returns:
@@ -179,7 +182,7 @@ class RolloutWorker:
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:
             copies = min(SHARD, episodes - shard * SHARD)
-            chance = self._world.draw(periods, copies, self._world.generator(seed, stream, shard))
+            chance = self._world.draw(periods, copies, torch_stream(self._world.device, stream, seed, shard))
             cost = run_costs(self._world, policy, chance) if compiled is None else compiled.costs(everyone, chance)
             parts.append(as_array(cost.sum(0).to(torch.float32)))
         return np.concatenate(parts)

@@ -27,6 +27,7 @@ from departments.numerics.networks import (
 )
 from environment.fields import Checked
 from environment.observation import Observer
+from environment.streams import Stream, numpy_stream
 
 _SLOPE = 0.2  # of LeakyReLU in the scores
 
@@ -175,7 +176,7 @@ class GraphShapes:
 
     def initial(self, log_std: float, seed: int) -> Parameters:
         """Glorot-initialised attention (as Velickovic et al.); the perceptron starts as the constant 0."""
-        rng = np.random.default_rng((seed, 1))
+        rng = numpy_stream(Stream.ATTENTION, seed)
         parts = []
         for units, inputs in self._attention:
             own = units // self.config.heads

@@ -64,8 +64,9 @@ class MemoryNetwork:
     def initial(self, log_std: float, seed: int) -> NDArray[np.float32]:
         """Uniform gates as in torch.nn.GRU, then as `initial_parameters`: the outputs start as the constant 0."""
         from departments.numerics.networks import Shapes, initial_parameters
+        from environment.streams import Stream, numpy_stream
 
-        rng = np.random.default_rng(seed + 77)
+        rng = numpy_stream(Stream.GATES, seed)
         bound = 1.0 / math.sqrt(self.size) if self.kind == "gru" else 0.0
         gates = [rng.uniform(-bound, bound, math.prod(shape)) for shape in self._gates]
         inputs = self._layers[0][1]

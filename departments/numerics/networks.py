@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.numerics.layout import layer_shapes, paired, views
+from environment.streams import Stream, numpy_stream
 
 Parameters = NDArray[np.float32]
 Activation = Literal["relu", "tanh"]
@@ -57,7 +58,7 @@ class Shapes:
 
 def initial_parameters(shapes: Shapes, log_std: float, seed: int) -> Parameters:
     """He-initialised layers (He et al. 2015); the last one is zero, so the network starts as the constant 0."""
-    rng = np.random.default_rng(seed)
+    rng = numpy_stream(Stream.WEIGHTS, seed)
     parts = []
     for i, (rows, columns) in enumerate(shapes.layers):
         scale = 0.0 if i == len(shapes.layers) - 1 else np.sqrt(2.0 / columns)

@@ -20,6 +20,7 @@ from departments.policies.spec import DepartmentSpec
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import NetworkControl, Recording
 from environment.observation import Observer
+from environment.streams import Stream, torch_stream
 
 _LONGEST = 1_000  # as `CompiledWorld` counts; ten seconds of compiling, the first time
 
@@ -36,7 +37,7 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
-        self.record([], {}, world.draw(1, 1, world.generator(0)))
+        self.record([], {}, world.draw(1, 1, torch_stream(world.device, Stream.SCALES)))
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""

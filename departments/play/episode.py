@@ -13,6 +13,7 @@ from torch import Tensor
 from departments.decisions import Policy
 from departments.play.stepping import Step, play
 from environment import Exogenous, State, World
+from environment.streams import Stream, torch_stream
 
 Vector = NDArray[np.float64]
 SHARD = 1024  # copies simulated together: one shard's state stays in the processor's cache
@@ -67,11 +68,11 @@ def _ratio(above: Vector, below: Vector, otherwise: float) -> Vector:
     return quotient
 
 
-def shards(world: World, episodes: int, seed: int, stream: int) -> Iterator[Exogenous]:
+def shards(world: World, episodes: int, seed: int, stream: Stream = Stream.REPORT) -> Iterator[Exogenous]:
     """Chance of `episodes` evaluation episodes, a shard at a time; the same for every policy and process."""
     for number, start in enumerate(range(0, episodes, SHARD)):
         copies = min(SHARD, episodes - start)
-        yield world.draw(world.firm.periods.evaluate - 1, copies, world.generator(seed, stream, number))
+        yield world.draw(world.firm.periods.evaluate - 1, copies, torch_stream(world.device, stream, seed, number))
 
 
 @torch.inference_mode()

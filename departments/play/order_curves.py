@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from departments.decisions import Policy
 from departments.play.stepping import play
 from environment import World
+from environment.streams import Stream, torch_stream
 
-_STREAM = 6  # of chance: episodes that nothing is chosen or reported on
 _BINS = 24  # of equally many states
 _LEAST = 20  # states that a bin must hold
 
@@ -52,7 +52,7 @@ def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int =
         By stock point and product.
     """
     length, warm_up = world.firm.periods.evaluate - 1, world.firm.periods.warm_up
-    chance = world.draw(length, copies, world.generator(seed, _STREAM, 0))
+    chance = world.draw(length, copies, torch_stream(world.device, Stream.ORDER_CURVES, seed))
     positions, orders = [], []
     for step in play(world, policy, chance):
         if step.period + 1 >= warm_up:

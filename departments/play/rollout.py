@@ -17,6 +17,7 @@ from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
 from environment import Exogenous, Feedback, State, World
 from environment.observation import Observer
+from environment.streams import Stream, torch_stream
 
 _CHUNK = 20  # longest sequence that a memory learns through, periods
 
@@ -76,7 +77,7 @@ def rollout(
     flats = {s.department: torch.tensor(s.parameters, device=world.device, dtype=world.dtype) for s in snapshots}
     drawn = {name: specs[name].exploration(flats[name], periods, copies, seed) for name in learning}
     noise = {name: added for name, (added, _) in drawn.items()}
-    chance = world.draw(periods, copies, world.generator(*seed, *[0] * any(s.closed_loop for s in specs.values())))
+    chance = world.draw(periods, copies, torch_stream(world.device, Stream.TRAINING, *seed))
     if compiled is not None and ask is None and compiled.fits(snapshots):
         seen, did = compiled.record(snapshots, noise, chance)
         rows = {name: torch.tensor(specs[name].rows, device=world.device) for name in learning}

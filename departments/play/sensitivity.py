@@ -17,8 +17,7 @@ from torch import Tensor
 from departments.decisions import Memory, Policy
 from departments.play.stepping import play
 from environment import Feedback, State, World
-
-_STREAM = 5  # of chance: episodes that nothing else is measured on
+from environment.streams import Stream, torch_stream
 
 
 class Tendency(Policy, Protocol):
@@ -58,7 +57,7 @@ def moments(world: World, policy: Tendency, *, states: int, seed: int, groups: i
     length = world.firm.periods.evaluate - 1
     found = []
     for group, period in enumerate(np.linspace(0.1 * length, 0.9 * length, groups).round().astype(int).clip(1)):
-        chance = world.draw(int(period), states // groups, world.generator(seed, _STREAM, group))
+        chance = world.draw(int(period), states // groups, torch_stream(world.device, Stream.SENSITIVITY, seed, group))
         *_, last = play(world, policy, chance)
         if last.feedback is None:
             raise ValueError(f"{world.firm.name} has no customers, whose reports are part of what is looked at here")

@@ -15,12 +15,12 @@ from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
+from environment.streams import Stream, torch_stream
 from heuristics.base_stock import order_up_to
 from heuristics.search import TunedLevels, tune_levels
 
 _EPISODES = 512
 _CANDIDATES = 4  # simulated side by side
-_STREAM = 1  # of the random numbers: the search never sees the episodes that are reported
 
 
 def quiet(_: str) -> None:
@@ -84,7 +84,7 @@ def _search(
     run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
     products = len(firm.products)
     periods = firm.periods.evaluate - 1
-    chance = world.draw(periods, _EPISODES, world.generator(seed, _STREAM))
+    chance = world.draw(periods, _EPISODES, torch_stream(world.device, Stream.TUNING, seed))
     matrix = None if weights is None else torch.as_tensor(weights, device=world.device, dtype=world.dtype)
 
     def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:

@@ -26,7 +26,7 @@ from departments.numerics.networks import Activation, Shapes
 from departments.policies.policy import FIRM, JOINT, RECOMMENDATION, PolicyConfig, Snapshot
 from environment import World
 from environment.observation import Observer
-from environment.world import seeded_generator
+from environment.streams import Stream, torch_stream
 
 _CLOSED_LOOP = ("replenishment", "recommendation", "customers")  # observation sets of firms with customers
 
@@ -177,7 +177,7 @@ class DepartmentSpec:
             former, [T, E].
         """
         log_std = self.log_std(flat)
-        generator = seeded_generator(flat.device, *seed, self.number + self.closed_loop)
+        generator = torch_stream(flat.device, Stream.EXPLORATION, *seed, self.number)
         noise = self.head.noise(periods, copies, generator, log_std.dtype)
         orders = noise[:, : self.head.orders]
         log_prob = gaussian_log_density(orders.mT, log_std)

@@ -21,7 +21,7 @@ def seen_under_base_stock(observer, world, seed, periods=80, copies=512):
 
 def test_standard_features_have_mean_0_and_deviation_1_on_other_episodes_too():
     world, observer = world_of(tree(products=("red", "blue")), "standard")
-    seen = seen_under_base_stock(observer, world, seed=11)
+    seen = seen_under_base_stock(observer, world, seed=9)
     assert seen.mean((0, 2)).abs().max() < 0.06
     spread = seen.std((0, 2))
     assert (spread < 1.06).all()

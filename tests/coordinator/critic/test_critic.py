@@ -198,7 +198,7 @@ def test_values_move_no_further_in_an_update_than_they_may(compiled):
         for by in (compiled, False):
             few = {"epochs": 30, "minibatch": 1_000, "learning_rate": 0.05, "value_clip": clip}
             build = partial(ValueFunction, 2, 2, CriticConfig(hidden=(8,), gamma=0.9, **few), compiled=by)
-            critic = Critic(build, seed=1)
+            critic = Critic(build, seed=6)
             lessons = _advised(critic, [1, 0], (features, reward))[1]
             before = np.stack([_values(critic, features, stream) for stream in range(2)])
             told, states[by], _ = critic.learn([1, 0], *lessons)

@@ -7,8 +7,9 @@ from coordinator.workers.group import LocalGroup, WorkerLostError
 from departments.play.episode import run_costs, shards
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import Snapshot
+from environment.streams import Stream
 from tests.small_firms import pair, stirred, tree, world_of
-from tests.small_runs import settings, training_of
+from tests.small_runs import SEED, settings, training_of
 
 
 class _FragileCrew(LocalGroup):
@@ -63,7 +64,7 @@ def test_a_worker_that_dies_at_every_try_ends_the_run_with_a_reason():
     plan, training = training_of(pair(), settings())
     training.report, training.workers = reports.append, Hopeless(plan.factories)
     with pytest.raises(RuntimeError, match="keep dying"):
-        training.costs(10, 2)
+        training.costs(10, Stream.SELECTION)
     assert "the disk is full" in reports[0]
 
 
@@ -77,7 +78,7 @@ def test_an_error_in_a_worker_is_not_mistaken_for_a_death():
 def _direct(firm, snapshots, episodes, stream):
     world, observer = world_of(firm)
     policy = FirmPolicy(world, observer, snapshots)
-    return np.concatenate([run_costs(world, policy, chance).sum(0) for chance in shards(world, episodes, 0, stream)])
+    return np.concatenate([run_costs(world, policy, chance).sum(0) for chance in shards(world, episodes, SEED, stream)])
 
 
 @pytest.mark.parametrize("environments", [1, 2, 3])
@@ -86,9 +87,11 @@ def test_costs_are_those_of_the_episodes_in_order_whoever_plays_them(environment
     plan, training = training_of(firm, settings(), environments=environments)
     candidate = stirred(plan.base(settings())["shop"], 4)
     base = training.published
-    np.testing.assert_array_equal(training.costs(episodes, 2), _direct(firm, list(base.values()), episodes, 2))
-    expected = _direct(firm, [base["warehouse"], candidate], episodes, 2)
-    np.testing.assert_array_equal(training.costs(episodes, 2, candidate), expected)
+    np.testing.assert_array_equal(
+        training.costs(episodes, Stream.SELECTION), _direct(firm, list(base.values()), episodes, Stream.SELECTION)
+    )
+    expected = _direct(firm, [base["warehouse"], candidate], episodes, Stream.SELECTION)
+    np.testing.assert_array_equal(training.costs(episodes, Stream.SELECTION, candidate), expected)
     assert training.published["shop"].version == 0, "a candidate is not published"
 
 
@@ -98,8 +101,8 @@ def test_the_gain_of_a_candidate_is_the_mean_of_paired_differences_on_episodes_o
     base, candidate = training.published["shop"], stirred(plan.base(given)["shop"], 4)
     old = training.acceptance_costs(base)
     gain, error = paired_gain(old, training.acceptance_costs(candidate))
-    before = _direct(firm, list(training.published.values()), 300, 3).astype(float)
-    saving = before - _direct(firm, [training.published["warehouse"], candidate], 300, 3)
+    before = _direct(firm, list(training.published.values()), 300, Stream.ACCEPTANCE).astype(float)
+    saving = before - _direct(firm, [training.published["warehouse"], candidate], 300, Stream.ACCEPTANCE)
     assert gain == pytest.approx(saving.mean())
     assert error == pytest.approx(saving.std(ddof=1) / 300**0.5)
     np.testing.assert_array_equal(old, before)
@@ -109,15 +112,15 @@ def test_the_gain_of_a_candidate_is_the_mean_of_paired_differences_on_episodes_o
 def test_an_iteration_counts_its_steps_and_publishes_what_was_learned():
     plan, training = training_of(tree(), settings())
     training.adopt(training.published["east"])
-    result = training.iterate(["east"], (0, 1, 0))
+    result = training.iterate(["east"], (0, 3, 0))
     assert training.env_steps == 16 * 12
     assert training.published["east"].version == 1
     assert training.published["west"].version == 0
     assert set(result.snapshots) == set(result.updates) == {"east"}
     environment = training.workers.environments[0].plain
-    cost = environment.costs([0], 20, 0, 2)
-    np.testing.assert_array_equal(cost, _direct(tree(), list(training.published.values()), 20, 2))
-    assert not np.array_equal(cost, _direct(tree(), list(plan.base(settings()).values()), 20, 2))
+    cost = environment.costs([0], 20, SEED, Stream.SELECTION)
+    np.testing.assert_array_equal(cost, _direct(tree(), list(training.published.values()), 20, Stream.SELECTION))
+    assert not np.array_equal(cost, _direct(tree(), list(plan.base(settings()).values()), 20, Stream.SELECTION))
 
 
 @pytest.mark.parametrize("between", ["nothing", "another policy", "other learners"])
@@ -151,9 +154,9 @@ def test_every_environment_hears_of_policies_that_were_learned_while_rollouts_we
     training.workers.concurrent = True
     training.adopt(*training.published.values())
     result = training.iterate(["east", "depot"], (0, 1, 0), (0, 1, 1))
-    expected = _direct(tree(), list(training.published.values()), 20, 2)
+    expected = _direct(tree(), list(training.published.values()), 20, Stream.SELECTION)
     for worker in training.workers.environments:
-        np.testing.assert_array_equal(worker.plain.costs([0], 20, 0, 2), expected)
+        np.testing.assert_array_equal(worker.plain.costs([0], 20, SEED, Stream.SELECTION), expected)
     assert {snapshot.version for snapshot in result.snapshots.values()} == {1}
 
 

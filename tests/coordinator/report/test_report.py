@@ -352,7 +352,7 @@ def test_a_run_shows_what_it_learned_and_a_run_in_progress_what_is_missing(copie
 
 def test_a_trained_run_shows_its_comparison_and_what_was_accepted(files, tmp_path):
     arguments = ["train", str(files / "pair.yaml"), "--config", str(files / "turns.yaml"), "--backend", "local"]
-    assert run([*arguments, "--episodes", "60", "--run", str(tmp_path / "run"), "--json"]) == 0
+    assert run([*arguments, "--seed", "1", "--episodes", "60", "--run", str(tmp_path / "run"), "--json"]) == 0
     page, result = read(write_report(tmp_path / "run")), json.loads((tmp_path / "run/result.json").read_text())
     shown = {
         row["policy"]: row

@@ -23,7 +23,7 @@ from environment import World
 from environment.observation import Observer
 from tests.small_firms import pair, tree
 from tests.small_markets import market
-from tests.small_runs import LOCAL, Record, Stop, settings
+from tests.small_runs import LOCAL, SEED, Record, Stop, settings
 
 PLAIN = PolicyConfig(form="plain", hidden=(8,))
 NEVER = IMARLSettings(parallel=False, share=1, iterations=2, patience=3, significance=1e9)
@@ -58,15 +58,15 @@ def independent(run, snapshots, episodes, seed):
     world = World(firm, baseline_levels(firm))
     observer = Observer(world, baseline_levels(firm), given.scaling)
     policy = FirmPolicy(world, observer, list(snapshots.values()))
-    return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed, 0)])
+    return np.concatenate([run_episodes(world, policy, chance).cost for chance in shards(world, episodes, seed)])
 
 
 def test_the_reported_cost_is_that_of_the_policies_that_were_trained(trained):
     run, snapshots = trained
-    cost = independent(run, snapshots, 60, 1_000_003)
+    cost = independent(run, snapshots, 60, SEED)
     told = compare_with_baselines(run.firm(), run, run.settings(), 60).results[run.settings().scheme].cost
     np.testing.assert_array_equal(told, cost)
-    again = evaluate(run.firm(), [str(run.path)], episodes=60, seed=1_000_003).results[str(run.path)].cost
+    again = evaluate(run.firm(), [str(run.path)], episodes=60, seed=SEED).results[str(run.path)].cost
     np.testing.assert_array_equal(again, cost)
 
 

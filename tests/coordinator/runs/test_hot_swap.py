@@ -17,6 +17,7 @@ from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.ordering import baseline_levels
 from environment import World
+from environment.streams import Stream, torch_stream
 from tests.small_firms import pair, tree
 from tests.small_markets import market
 from tests.small_runs import LOCAL, Asking, Record, final_policies, settings
@@ -70,7 +71,10 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
     def again(learning, how):
         """Mean cost with the warehouse ordering up to 23, the learner as it acted."""
         (acted,) = (part.action for part in result.slices)
-        chance, state = world.draw(12, how["copies"], world.generator(*how["seed"])), world.reset(how["copies"])
+        chance, state = (
+            world.draw(12, how["copies"], torch_stream("cpu", Stream.TRAINING, *how["seed"])),
+            world.reset(how["copies"]),
+        )
         costs = []
         for t in range(12):
             order = level[:, :, None] - state.inventory_position

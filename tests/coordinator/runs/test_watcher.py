@@ -11,7 +11,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
 from tests.small_firms import pair
-from tests.small_runs import LOCAL, Record, Stop, final_policies, settings
+from tests.small_runs import LOCAL, SEED, Record, Stop, final_policies, settings
 
 
 class Counts(Watcher):
@@ -41,7 +41,13 @@ def test_a_watcher_hears_of_the_run_and_its_settings_first(watched):
     run, record = watched
     (start, told), *more = record.starts
     assert more == []
-    assert (start.folder, start.firm, start.scheme, start.seed, start.iterations) == (run.path, "pair", "imarl", 0, 0)
+    assert (start.folder, start.firm, start.scheme, start.seed, start.iterations) == (
+        run.path,
+        "pair",
+        "imarl",
+        SEED,
+        0,
+    )
     assert told == json.loads((run.path / "settings.json").read_text())
 
 

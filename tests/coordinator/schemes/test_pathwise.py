@@ -55,7 +55,7 @@ def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_p
 
 def test_from_eight_units_off_the_newsvendor_optimum_is_found():
     firm = load_firm("toy")
-    given = _given(150, base_policy="benchmark", selection_episodes=512)
+    given = _given(250, base_policy="benchmark", selection_episodes=512)
     plan, training = training_of(firm, given)
     (name,) = training.published
     base = training.published[name]

@@ -20,7 +20,7 @@ from tests.small_firms import fresh, stirred, tree, world_of
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
 
-def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods=12, seed=0):
+def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods=12, seed=1):
     """Both from a state that is not the first; the compiled gradients, after they were compared.
 
     A network's output may be rounded otherwise in PyTorch, which now and then sets an order apart by a unit: then it is

@@ -16,6 +16,7 @@ from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import NotCompiledError, World, load_firm
 from environment.observation import Observer
+from environment.streams import Stream, torch_stream
 from environment.toolchain import COMPILERS
 from tests.small_firms import fresh, stirred, tree, world_of
 
@@ -59,7 +60,7 @@ def same(world, observer, snapshots, learning, copies=37):
     compiled, periods = CompiledRollouts(world, observer), world.firm.periods.train
     found = rollout(world, observer, snapshots, learning, copies=copies, seed=(4, 1), compiled=compiled)
     replay = Replay(world, observer, snapshots, found.slices, learning)
-    steps = list(play(world, replay, world.draw(periods, copies, world.generator(4, 1))))
+    steps = list(play(world, replay, world.draw(periods, copies, torch_stream("cpu", Stream.TRAINING, 4, 1))))
     features = torch.stack([observer.all_features(state) for state in (steps[0].before, *(s.after for s in steps))])
     assert torch.equal(found.features, features)
     cost = torch.stack([step.outcome.cost for step in steps])

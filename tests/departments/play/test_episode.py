@@ -6,6 +6,7 @@ from departments.named_policies import parse_rule
 from departments.play.episode import SHARD, Episodes, run_costs, run_episodes, shards
 from departments.rules.ordering import BaseStock
 from environment import World, load_firm
+from environment.streams import Stream
 from tests.oracles import SlowWorld, chain_of
 from tests.small_firms import pair, tree, world_of
 
@@ -131,7 +132,7 @@ def test_costs_alone_are_the_costs_with_the_measures(firm):
 def test_costs_of_given_levels_are_the_published_ones(name, rule, episodes, golden, tolerance):
     """Measured by independent implementations; the tolerance is the standard error stated there."""
     world, _ = world_of(load_firm(name))
-    parts = [run_costs(world, parse_rule(rule, world.firm), chance) for chance in shards(world, episodes, 3, 0)]
+    parts = [run_costs(world, parse_rule(rule, world.firm), chance) for chance in shards(world, episodes, 3)]
     cost = torch.cat(parts, -1).sum(0).double()
     error = float(cost.std()) / episodes**0.5
     assert abs(float(cost.mean()) - golden) < 3 * (error**2 + tolerance**2) ** 0.5
@@ -139,11 +140,11 @@ def test_costs_of_given_levels_are_the_published_ones(name, rule, episodes, gold
 
 def test_the_chance_of_an_episode_does_not_depend_on_how_many_follow_in_other_shards():
     world, _ = world_of(pair())
-    few, many = list(shards(world, SHARD, 1, 0)), list(shards(world, SHARD + 40, 1, 0))
+    few, many = list(shards(world, SHARD, 1)), list(shards(world, SHARD + 40, 1))
     assert [part.demand.shape[-1] for part in many] == [SHARD, 40]
     assert torch.equal(few[0].demand, many[0].demand)
     assert not torch.equal(many[1].demand, many[0].demand[..., :40])
-    assert not torch.equal(next(shards(world, SHARD, 1, 1)).demand, few[0].demand)
+    assert not torch.equal(next(shards(world, SHARD, 1, Stream.SELECTION)).demand, few[0].demand)
 
 
 def test_shards_are_joined_by_their_number_of_episodes():

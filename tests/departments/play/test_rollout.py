@@ -7,6 +7,7 @@ from departments.numerics.networks import forward
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
 from departments.policies.spec import DepartmentSpec
+from environment.streams import Stream, torch_stream
 from tests.small_firms import fresh, network_of, stirred, tree, world_of
 
 
@@ -44,7 +45,7 @@ def test_a_department_is_given_its_own_rows_of_the_features_and_nothing_else():
 def test_the_recorded_actions_replayed_in_the_world_give_the_recorded_costs():
     world, observer, snapshots = _stage(PolicyConfig(hidden=(8,), observation="own"))
     result = rollout(world, observer, snapshots, world.firm.names, copies=4, seed=(5, 1))
-    chance = world.draw(world.firm.periods.train, 4, world.generator(5, 1))
+    chance = world.draw(world.firm.periods.train, 4, torch_stream("cpu", Stream.TRAINING, 5, 1))
     state = world.reset(4)
     level, spread = observer.level.view(-1, 1, 1), observer.spread.view(-1, 1, 1)
     for t in range(world.firm.periods.train):

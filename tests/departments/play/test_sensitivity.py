@@ -12,6 +12,7 @@ from departments.play.sensitivity import (
     stock_of,
     unchanged,
 )
+from environment.streams import Stream, torch_stream
 from tests.small_markets import MEMORIES, Company, after_some_periods
 
 DEPOT, EAST, WEST = range(3)
@@ -121,7 +122,7 @@ def test_moments_are_what_the_policy_meets_in_evaluation_with_the_memory_it_had(
     assert all(torch.equal(a.state.on_hand, b.state.on_hand) for a, b in zip(found, again, strict=True))
     other = moments(world, policy, states=12, seed=6, groups=3)
     assert not torch.equal(other[1].state.on_hand, found[1].state.on_hand)
-    chance = world.draw(12, 4, world.generator(5, 5, 1))
+    chance = world.draw(12, 4, torch_stream("cpu", Stream.SENSITIVITY, 5, 1))
     state, feedback, carried = world.reset(4), world.no_feedback(4), None
     for t in range(12):
         order, exposure, carried = policy.decide(world, state, feedback, t, carried)

@@ -11,6 +11,7 @@ from departments.policies.policy import PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
 from environment import parse_firm
+from environment.streams import Stream, torch_stream
 from tests.small_markets import MEMORIES, Company, after_some_periods, market
 
 
@@ -89,7 +90,7 @@ def test_departments_that_do_not_learn_decide_without_exploration_and_are_not_re
     company.snapshots["east"] = Snapshot("east", 0, company.spec["east"].policy, silent)
     quiet = played(company, ["east"])
     with torch.inference_mode():
-        chance = company.world.draw(24, 6, company.world.generator(1, 2, 0))
+        chance = company.world.draw(24, 6, torch_stream("cpu", Stream.TRAINING, 1, 2))
         cost = run_costs(company.world, company.policy(), chance)
     start = company.world.reset(6)
     profit = -cost.sum(0) + company.world.holding(start).sum(0)

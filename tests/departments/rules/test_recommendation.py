@@ -17,7 +17,7 @@ def world_of(name):
 
 def profits(world, policy, episodes=EPISODES):
     policy = parse_policy(policy, world.firm)
-    parts = [run_episodes(world, policy, chance) for chance in shards(world, episodes, 11, 0)]
+    parts = [run_episodes(world, policy, chance) for chance in shards(world, episodes, 11)]
     return -Episodes.joined(parts).cost
 
 
