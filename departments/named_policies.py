@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from departments.decisions import Policy
 from departments.rules import local
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy
-from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_base_stock, reorder_rule
+from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights, reorder_rule
 from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
 
@@ -49,8 +48,7 @@ def parse_policy(text: str, firm: Firm) -> Policy:
         raise ValueError(f"policy: after '+' stands a replenishment rule such as {_FORECAST}, got {text!r}")
     if not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    recommender: OfferRule = _made(RECOMMENDATIONS, first, firm)
-    return Pair(text, recommender, parse_rule(second or _FORECAST, firm))
+    return Pair(text, _made(RECOMMENDATIONS, first, firm), parse_rule(second or _FORECAST, firm))
 
 
 def parse_rule(text: str, firm: Firm) -> Policy:
@@ -106,8 +104,9 @@ def _base_stock(firm: Firm, text: str, given: str) -> BaseStock:
 
 
 def _echelon(firm: Firm, text: str, given: str) -> BaseStock:
-    rule = echelon_base_stock(firm, baseline_levels(firm), text)
-    return replace(rule, levels=_levels(given, rule.levels, firm, "echelon-base-stock"))
+    """Echelon levels are the sums of local levels over each echelon, so both rules start from the same stock."""
+    weights = echelon_weights(firm)
+    return BaseStock(text, _levels(given, weights @ baseline_levels(firm), firm, "echelon-base-stock"), weights)
 
 
 def _tuned(firm: Firm) -> BaseStock:

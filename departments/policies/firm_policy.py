@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class FirmPolicy:
         by_name = {snapshot.department: snapshot for snapshot in snapshots}
         width = max((len(member.rows) for member in self.members), default=0)
         if ask is not None:
-            self._parts: list[_Part] = [_Asked(world, observer, self.members, width, ask)]
+            self._parts: list[_Asked] | list[_Alone | _Stack] = [_Asked(world, observer, self.members, width, ask)]
             self._all = True
             return
         kinds: dict[object, list[DepartmentSpec]] = defaultdict(list)
@@ -176,13 +176,6 @@ class FirmPolicy:
             if member.recommends and (output := acts[member.name].output) is not None:
                 shown = member.head.probability(output.T, member.mask).permute(1, 2, 0)
         return order, torch.zeros_like(feedback.exposure) if shown is None else shown
-
-
-class _Part(Protocol):
-    """Some of the departments."""
-
-    def act(self, turn: _Turn) -> None:
-        """Write their orders, what they did, and their memories."""
 
 
 class _Place:
