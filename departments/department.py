@@ -154,12 +154,7 @@ class Department:
 
     def state(self) -> Arrays:
         """Everything needed to go on, as arrays."""
-        tensors = {
-            "parameters": self._parameters,
-            "first": self._optimiser.first,
-            "second": self._optimiser.second,
-            "steps": self._optimiser.steps.view(1),
-        }
+        tensors = {"parameters": self._parameters, **self._optimiser.state()}
         state = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
         return state | {"counts": np.array([self.version, self._episodes], dtype=np.float32)}
 
@@ -167,6 +162,6 @@ class Department:
         """Go on from `state`."""
         tensor = {name: self._tensor(value).clone() for name, value in state.items()}
         self._parameters = tensor["parameters"]
-        self._optimiser = Adam(tensor["first"], tensor["second"], tensor["steps"].view(()))
+        self._optimiser = Adam.of(tensor)
         self.version, self._episodes = (int(value) for value in state["counts"])
         self._networks = None

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from departments.decisions import Policy
 from departments.rules import local
-from departments.rules.closed_loop import Pair, Recommender
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy
-from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_base_stock, reorder_rule
-from departments.rules.recommendation import DEFAULT_WEIGHT, InventoryAware, NoRecommendation
+from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights, reorder_rule
+from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
 
 _FORECAST = "forecast-base-stock"  # what orders beside a recommendation rule if nothing else is said
@@ -50,8 +48,7 @@ def parse_policy(text: str, firm: Firm) -> Policy:
         raise ValueError(f"policy: after '+' stands a replenishment rule such as {_FORECAST}, got {text!r}")
     if not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    recommender: Recommender = _made(RECOMMENDATIONS, first, firm)
-    return Pair(text, recommender, parse_rule(second or _FORECAST, firm))
+    return Pair(text, _made(RECOMMENDATIONS, first, firm), parse_rule(second or _FORECAST, firm))
 
 
 def parse_rule(text: str, firm: Firm) -> Policy:
@@ -103,13 +100,13 @@ def _number(text: str, given: str, highest: float) -> float:
 
 
 def _base_stock(firm: Firm, text: str, given: str) -> BaseStock:
-    local_rule = BaseStock(text, baseline_levels(firm))
-    return replace(local_rule, levels=_levels(given, local_rule.levels, firm, "base-stock"))
+    return BaseStock(text, _levels(given, baseline_levels(firm), firm, "base-stock"))
 
 
 def _echelon(firm: Firm, text: str, given: str) -> BaseStock:
-    rule = echelon_base_stock(firm, baseline_levels(firm), text)
-    return replace(rule, levels=_levels(given, rule.levels, firm, "echelon-base-stock"))
+    """Echelon levels are the sums of local levels over each echelon, so both rules start from the same stock."""
+    weights = echelon_weights(firm)
+    return BaseStock(text, _levels(given, weights @ baseline_levels(firm), firm, "echelon-base-stock"), weights)
 
 
 def _tuned(firm: Firm) -> BaseStock:
@@ -134,8 +131,8 @@ def _smoothed(firm: Firm, text: str, given: str) -> ForecastBaseStock:
     return ForecastBaseStock(text, firm, _number(text, given, 1.0) if ":" in text else DEFAULT_SMOOTHING)
 
 
-def _aware(firm: Firm, text: str, given: str) -> InventoryAware:
-    return InventoryAware(text, _number(text, given, 1000.0) if ":" in text else DEFAULT_WEIGHT)
+def _aware(firm: Firm, text: str, given: str) -> OfferRule:
+    return OfferRule(text, _number(text, given, 1000.0) if ":" in text else DEFAULT_WEIGHT)
 
 
 def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
@@ -175,9 +172,9 @@ ORDERS = {
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }
 RECOMMENDATIONS = {
-    "none": NamedRule(_without(lambda _, __: NoRecommendation(), "number"), "nothing is shown"),
+    "none": NamedRule(_without(lambda _, text: OfferRule(text, pushes=False), "number"), "nothing is shown"),
     "margin-greedy": NamedRule(
-        _without(lambda _, text: InventoryAware(text, 0.0), "number"), "the largest expected margin, blind to stock"
+        _without(lambda _, text: OfferRule(text), "number"), "the largest expected margin, blind to stock"
     ),
     "inventory-aware": NamedRule(_aware, "net of the shadow price of scarce stock; inventory-aware[:WEIGHT]"),
 }

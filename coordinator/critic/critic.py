@@ -151,14 +151,8 @@ class Critic:
 
     def state(self) -> dict[str, Array]:
         """Everything needed to go on, as arrays."""
-        tensors = {
-            "parameters": self._values.parameters,
-            "first": self._optimiser.first,
-            "second": self._optimiser.second,
-            "steps": self._optimiser.steps.view(1),
-            "mean": self._values.mean,
-            "std": self._values.std,
-        }
+        values = self._values
+        tensors = {"parameters": values.parameters, **self._optimiser.state(), "mean": values.mean, "std": values.std}
         state = {name: value.cpu().numpy().copy() for name, value in tensors.items()}
         return state | {"updates": np.array([self.updates], dtype=np.float32)}
 
@@ -167,5 +161,5 @@ class Critic:
         tensor = {name: torch.tensor(value, device=self._device) for name, value in state.items()}
         values = self._values
         values.parameters, values.mean, values.std = tensor["parameters"], tensor["mean"], tensor["std"]
-        self._optimiser = Adam(tensor["first"], tensor["second"], tensor["steps"].view(()))
+        self._optimiser = Adam.of(tensor)
         self.updates = int(tensor["updates"].item())

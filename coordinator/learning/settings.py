@@ -57,14 +57,12 @@ class Settings(Checked):
     @classmethod
     def _parts_keep_the_rest(cls, given: Any) -> Any:  # noqa: ANN401
         """A section that is given in part has the scheme's defaults for the rest, a department's own the run's."""
-        if not isinstance(given, Mapping):
-            return given
-        whole = dict(given)
-        for name, default in ((name, field.default) for name, field in cls.model_fields.items()):
-            if isinstance(default, BaseModel) and isinstance(whole.get(name), Mapping):
-                whole[name] = default.model_dump(exclude_unset=True) | dict(whole[name])
-        if isinstance(departments := whole.get("departments"), Mapping):
-            whole["departments"] = {name: _own(own, whole, cls) for name, own in departments.items()}
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        whole = _completed(given, defaults)
+        if isinstance(whole, Mapping) and isinstance(departments := whole.get("departments"), Mapping):
+            of_all = {section: whole.get(section, defaults[section]) for section in ("policy", "ppo")}
+            own = {name: _completed(settings, of_all) for name, settings in departments.items()}
+            return {**whole, "departments": own}
         return whole
 
     @model_validator(mode="after")
@@ -97,16 +95,16 @@ def must_be_shared(copies: int, shards: int, name: str) -> None:
         raise ValueError(f"{name} must be a multiple of shards ({shards}), got {copies}")
 
 
-def _own(own: Any, run: Mapping[str, Any], model: type[Settings]) -> Any:  # noqa: ANN401
-    """What one department is given, on top of the run's sections."""
-    if not isinstance(own, Mapping):
-        return own
-    whole = dict(own)
-    for section in ("policy", "ppo"):
-        of_all = run.get(section, model.model_fields[section].default)
-        of_all = of_all.model_dump(exclude_unset=True) if isinstance(of_all, BaseModel) else of_all
-        if isinstance(own.get(section), Mapping) and isinstance(of_all, Mapping):
-            whole[section] = {**of_all, **own[section]}
+def _completed(given: Any, rest: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Sections by name; those that are given in part have what they leave out from the `rest`."""
+    if not isinstance(given, Mapping):
+        return given
+    whole = dict(given)
+    for name, section in given.items():
+        other = rest.get(name)
+        other = other.model_dump(exclude_unset=True) if isinstance(other, BaseModel) else other
+        if isinstance(section, Mapping) and isinstance(other, Mapping):
+            whole[name] = {**other, **section}
     return whole
 
 

@@ -22,12 +22,10 @@ from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
-from departments.rules.closed_loop import Pair, Recommender
-from departments.rules.closed_loop_rules import single_offers
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy, local_arrays
 from departments.rules.ordering import BaseStock, baseline_levels
-from departments.rules.recommendation import DEFAULT_WEIGHT
+from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair, single_offers
 from departments.serving.numpy_policy import (
     FORECAST,
     LOOP_NETWORK,
@@ -135,7 +133,7 @@ class PolicyBundles:
         plain = {name: value.double().numpy() for name, value in arrays.items()}
         return plain | {"sold": self.world.chosen().sold[..., 0].numpy()}
 
-    def _recommending(self, text: str, rule: Recommender) -> PolicyBundle:
+    def _recommending(self, text: str, rule: OfferRule) -> PolicyBundle:
         rows = self.observer.rows("recommendation", 0)
         arrays = {"rows": np.array(rows), **self._stock_rows(rows), **self._offers(rule.arrays(self.world))}
         return PolicyBundle(self._about(RECOMMENDATION, OFFERS, text), arrays)

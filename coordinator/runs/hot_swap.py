@@ -25,9 +25,9 @@ from coordinator.storage.policies import load_policy, save_policy
 from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.policy import Snapshot
-from departments.rules.closed_loop import Pair
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, baseline_levels
+from departments.rules.recommendation import Pair
 from environment import Firm, World
 from environment.observation import Observer
 

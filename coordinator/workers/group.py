@@ -162,7 +162,5 @@ class LocalGroup:
 
 def spread(items: Iterable[Any], workers: int) -> list[list[Any]]:
     """Deal items out to workers in turn."""
-    dealt: list[list[Any]] = [[] for _ in range(workers)]
-    for i, item in enumerate(items):
-        dealt[i % workers].append(item)
-    return dealt
+    some = list(items)
+    return [some[i::workers] for i in range(workers)]

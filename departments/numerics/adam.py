@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,15 @@ class Adam:
     def like(cls, parameters: Tensor) -> Adam:
         """A fresh optimiser for `parameters`."""
         return cls(torch.zeros_like(parameters), torch.zeros_like(parameters), parameters.new_zeros(()))
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> Adam:
+        """As `state` told it."""
+        return cls(state["first"], state["second"], state["steps"].view(()))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on, by name."""
+        return {"first": self.first, "second": self.second, "steps": self.steps.view(1)}
 
     def step(self, parameters: Tensor, gradient: Tensor, learning_rate: float, eps: float = 1e-5) -> None:
         """One update of `parameters` in place; both moments are bias-corrected, betas .9 and .999."""

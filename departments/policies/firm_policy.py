@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,9 +20,11 @@ from departments.numerics.actions import SCORE, action_to_order
 from departments.numerics.networks import Shapes, StackedNetworks
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
-from departments.rules.closed_loop_rules import LoopRules
+from departments.rules.forecast import ForecastBaseStock
+from departments.rules.recommendation import DEFAULT_WEIGHT, available, single_offers
 from environment import Feedback, State, World
 from environment.observation import Observer
+from heuristics.recommendation import Offers
 
 FORECAST = "forecast"  # in a memory: what the replenishment departments have smoothed
 
@@ -84,13 +86,15 @@ class FirmPolicy:
         self.members = sorted(members.values(), key=lambda member: member.number)
         self._observer, shape = observer, (world.points, world.products, 1)
         self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)
-        self._rules = LoopRules(world) if any(member.closed_loop for member in self.members) else None
-        if self._rules is not None and ask is not None:
+        self._forecasts = None
+        if any(member.closed_loop for member in self.members):
+            self._forecasts = ForecastBaseStock("forecast-base-stock", world.firm).levels(world.dtype, world.device)
+        if self._forecasts is not None and ask is not None:
             raise ValueError("departments of a firm with customers cannot be asked by message; use snapshots")
         by_name = {snapshot.department: snapshot for snapshot in snapshots}
         width = max((len(member.rows) for member in self.members), default=0)
         if ask is not None:
-            self._parts: list[_Part] = [_Asked(world, observer, self.members, width, ask)]
+            self._parts: list[_Asked] | list[_Alone | _Stack] = [_Asked(world, observer, self.members, width, ask)]
             self._all = True
             return
         kinds: dict[object, list[DepartmentSpec]] = defaultdict(list)
@@ -107,7 +111,7 @@ class FirmPolicy:
             return parameters.get(member.name, held)
 
         self._parts = [
-            _Alone(world, observer, of[0], flat(of[0]), self._rules)
+            _Alone(world, observer, of[0], flat(of[0]))
             if isinstance(kind, str)
             else _Stack(world, observer, of, list(map(flat, of)), width)
             for kind, of in kinds.items()
@@ -145,13 +149,13 @@ class FirmPolicy:
         """
         before, exposure = memory or {}, None
         after: dict[str, Tensor] = {}
-        if self._rules is None:
+        if self._forecasts is None:
             order = wished = self._level - state.inventory_position
         else:
             if feedback is None:
                 raise RuntimeError(f"these departments need customers who choose, and {world.firm.name} has none")
-            after[FORECAST] = self._rules.forecast(before.get(FORECAST), feedback, period)
-            order = self._rules.order(state, after[FORECAST], period)
+            after[FORECAST] = self._forecasts.follow(before.get(FORECAST), feedback.asked, period)
+            order = self._forecasts.level(after[FORECAST], period) - state.inventory_position
             wished = order / self._spread
             exposure = torch.zeros_like(feedback.exposure)
         turn = _Turn(state, period, features, wished, noise, before, after, order, {})
@@ -172,13 +176,6 @@ class FirmPolicy:
             if member.recommends and (output := acts[member.name].output) is not None:
                 shown = member.head.probability(output.T, member.mask).permute(1, 2, 0)
         return order, torch.zeros_like(feedback.exposure) if shown is None else shown
-
-
-class _Part(Protocol):
-    """Some of the departments."""
-
-    def act(self, turn: _Turn) -> None:
-        """Write their orders, what they did, and their memories."""
 
 
 class _Place:
@@ -227,11 +224,10 @@ class _Stack:
 class _Alone:
     """One department whose network is of its own kind."""
 
-    def __init__(
-        self, world: World, observer: Observer, member: DepartmentSpec, flat: Tensor, rules: LoopRules | None
-    ) -> None:
-        self._member, self._rules, self._place = member, rules, _Place(world, observer, [member])
+    def __init__(self, world: World, observer: Observer, member: DepartmentSpec, flat: Tensor) -> None:
+        self._world, self._member, self._place = world, member, _Place(world, observer, [member])
         self._network, self._rows = member.acting(flat), torch.tensor(member.rows, device=world.device)
+        self._offers = Offers(single_offers(world, DEFAULT_WEIGHT)) if member.hints and member.recommends else None
 
     def act(self, turn: _Turn) -> None:
         member, observation = self._member, self._observation(turn)
@@ -249,11 +245,12 @@ class _Alone:
     def _observation(self, turn: _Turn) -> Tensor:
         """A department's features, and behind them what its own rule says."""
         member, own = self._member, turn.features.index_select(0, self._rows)
-        if not member.hints or self._rules is None:
+        if not member.hints:
             return own
         hints = [turn.wished[point] for point in member.points]
-        if member.recommends:
-            scores = self._rules.scores(turn.state, turn.period, member.aware) / SCORE
+        if self._offers is not None:
+            stock = available(self._world, turn.state) if member.aware else None
+            scores = self._offers.scores(stock, turn.period, own.shape[-1]) / SCORE
             hints.append((scores - scores[:, -1:]).view(-1, scores.shape[-1]))
         return torch.cat((own, *hints))
 

@@ -108,7 +108,8 @@ def bound(name: str, given: str) -> BoundRule:
     if name not in REGISTERED:
         raise ValueError(f"rule {name!r} is not registered here: import the module that does with --import")
     rule, parameters = REGISTERED[name], dict[str, float]()
-    allowed = list(inspect.signature(rule.function).parameters)[1:]
+    _, *arguments = inspect.signature(rule.function).parameters.values()
+    allowed = [argument.name for argument in arguments]
     for item in filter(None, given.split(",")):
         key, _, value = item.partition("=") if "=" in item else ("".join(allowed[:1]), "=", item)
         try:
@@ -119,14 +120,10 @@ def bound(name: str, given: str) -> BoundRule:
             example = f"{name}:{allowed[0]}=0.5" if allowed else name
             raise ValueError(f"rule {name!r} is written as {example}, each number once, got {item!r}")
         parameters[key] = number
-    missing = [key for key in allowed if key not in parameters and _needed(rule.function, key)]
-    if missing:
+    needed = [argument.name for argument in arguments if argument.default is inspect.Parameter.empty]
+    if missing := [key for key in needed if key not in parameters]:
         raise ValueError(f"rule {name!r} needs {', '.join(missing)}: write {name}:{missing[0]}=0.5")
     return BoundRule(name, parameters, rule)
-
-
-def _needed(function: Callable[..., Any], key: str) -> bool:
-    return inspect.signature(function).parameters[key].default is inspect.Parameter.empty
 
 
 class Local:

@@ -107,12 +107,6 @@ def echelon_weights(firm: Firm) -> Levels:
     return descendant_weights(edge_pairs(Network.of(firm)), len(firm.names))
 
 
-def echelon_base_stock(firm: Firm, local_levels: Levels, name: str) -> BaseStock:
-    """Echelon levels are the sums of local levels over each echelon, so both rules start from the same stock."""
-    weights = echelon_weights(firm)
-    return BaseStock(name, weights @ local_levels, weights)
-
-
 def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:
     """The best (s, S) of each point on its own, given the mean flow through it and its fixed order cost.
 

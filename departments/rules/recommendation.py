@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import delivered_cost
 from environment import Feedback, State, World
 from heuristics.recommendation import Offers, exposure_candidates
@@ -20,22 +21,7 @@ DEFAULT_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
-class NoRecommendation:
-    """Pushes nothing."""
-
-    name: str = "none"
-
-    def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
-        """Zeros."""
-        return torch.zeros_like(feedback.exposure)
-
-    def arrays(self, world: World) -> dict[str, Tensor]:
-        """Of `Offers`: nothing is all that is offered."""
-        return offer_arrays(world, np.zeros((len(world.chosen().names), 1, world.products)), 0.0)
-
-
-@dataclass(frozen=True)
-class InventoryAware:
+class OfferRule:
     """Pushes what has the largest expected margin net of the shadow price of scarce stock; weight 0: margin alone.
 
     What is available is the stock on hand at the segment's stock point and what arrives there next; demand is expected
@@ -43,11 +29,12 @@ class InventoryAware:
     """
 
     name: str
-    weight: float  # of the shadow price
+    weight: float = 0.0  # of the shadow price
+    pushes: bool = True  # else nothing is all that is offered
     _offers: dict[World, Offers] = field(default_factory=dict, compare=False, repr=False)
 
-    def recommend(self, world: World, state: State, feedback: Feedback, period: int) -> Tensor:
-        """The best offer to each segment; scores in double precision."""
+    def recommend(self, world: World, state: State, period: int) -> Tensor:
+        """The best offer to each segment, [S, K, E]; scores in double precision."""
         if world not in self._offers:
             self._offers.clear()
             self._offers[world] = Offers(self.arrays(world))
@@ -57,11 +44,26 @@ class InventoryAware:
 
     def arrays(self, world: World) -> dict[str, Tensor]:
         """Of `Offers`: each segment may be offered whatever fits its slots."""
-        sets = [exposure_candidates(world.products, int(slots)) for slots in world.chosen().slots.flatten()]
+        slots = [int(slots) if self.pushes else 0 for slots in world.chosen().slots.flatten()]
+        sets = [exposure_candidates(world.products, fit) for fit in slots]
         most = max(map(len, sets))  # where fewer fit, the first one is offered again
         return offer_arrays(
             world, np.stack([np.vstack((some, np.repeat(some[:1], most - len(some), 0))) for some in sets]), self.weight
         )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A recommendation rule and a replenishment rule, neither of which knows what the other one decides."""
+
+    name: str
+    recommender: OfferRule
+    replenisher: Policy  # whose orders count
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Both decisions."""
+        ordered = self.replenisher.decide(world, state, feedback, period, memory)
+        return ordered._replace(exposure=self.recommender.recommend(world, state, period))
 
 
 def available(world: World, state: State) -> Tensor:
@@ -93,3 +95,10 @@ def offer_arrays(
         "margin": price - tensor(delivered_cost(firm)),
         "weight": torch.tensor([weight]),
     }
+
+
+def single_offers(world: World, weight: float) -> dict[str, Tensor]:
+    """The same where a segment is offered one product, or none (last), for learned policies to add to the scores."""
+    offers = np.vstack((np.eye(world.products), np.zeros((1, world.products))))
+    everyone = np.broadcast_to(offers, (len(world.chosen().names), *offers.shape)).copy()
+    return offer_arrays(world, everyone, weight, world.dtype)

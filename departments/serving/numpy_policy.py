@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from departments import extensions
 from departments.numerics.actions import SCORE, SHARPNESS, action_to_order
-from departments.numerics.memory import ActingNetwork, MemoryNetwork
+from departments.numerics.memory import MemoryNetwork
 from departments.rules.local import REGISTERED, Local, bound
 from heuristics.base_stock import order_up_to
 from heuristics.forecast import ForecastLevels
@@ -24,16 +24,8 @@ from heuristics.recommendation import Offers
 
 Array = NDArray[Any]
 
-
-ORDER_UP_TO, FORECAST, RULE, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = KINDS = (
-    "order-up-to",
-    "forecast",
-    "rule",
-    "network",
-    "loop-network",
-    "offers",
-    "loop-offers",
-)
+KINDS = ("order-up-to", "forecast", "rule", "network", "loop-network", "offers", "loop-offers")
+ORDER_UP_TO, FORECAST, RULE, NETWORK, LOOP_NETWORK, OFFERS, LOOP_OFFERS = KINDS
 RECOMMENDING = (OFFERS, LOOP_OFFERS)
 LEARNED = (NETWORK, LOOP_NETWORK, LOOP_OFFERS)
 
@@ -86,82 +78,34 @@ class NumpyPolicy:
         Raises:
             ValueError: one line; an array is missing, has another shape or holds a number that is not finite.
         """
-        self.bundle = bundle
-        about, arrays = bundle.about, bundle.arrays
+        self.bundle, self.recommends = bundle, bundle.kind in RECOMMENDING
         if bundle.kind not in KINDS:
             raise ValueError(f"a policy's kind must be one of {', '.join(KINDS)}, got {bundle.kind!r}")
+        for key, array in bundle.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"the policy for {bundle.department} holds numbers that are not finite in {key!r}")
         try:
-            self._prepare(about, arrays)
+            self.rows = bundle.arrays["rows"].astype(np.int64)
+            way = _OwnRule if bundle.kind == RULE else _Recommends if self.recommends else _Orders
+            self._way: _OwnRule | _Recommends | _Orders = way(bundle)
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the policy for {bundle.department} is incomplete or misshapen: {error}") from None
-
-    def _prepare(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        kind, name = self.bundle.kind, self.bundle.department
-        for key, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"the policy for {name} holds numbers that are not finite in {key!r}")
-        self.rows = arrays["rows"].astype(np.int64)
-        self.recommends = kind in RECOMMENDING
-        self._forecast = _forecast_levels(arrays) if kind in (FORECAST, LOOP_NETWORK) else None
-        self._offers = Offers(arrays) if kind in RECOMMENDING else None
-        self._forecasts = len(self._forecast.start) if self._forecast else 0
-        self._asked = arrays["asked"].astype(int) if self._forecast else None
-        self._local = _local_rule(about, arrays) if kind == RULE else None
-        self._network: ActingNetwork | None = None
-        if kind in LEARNED:
-            if arrays["scales"].shape != (3, len(self.rows)):
-                raise ValueError(f"the policy for {name} scales {arrays['scales'].shape}, needs 3, {len(self.rows)}")
-            self._centre, self._factor, self._limit = arrays["scales"][..., None]
-            self._network = self._network_of(about, arrays)
-        if kind in (ORDER_UP_TO, NETWORK):
-            self._level = arrays["level"][:, None]
-        if kind in (NETWORK, LOOP_NETWORK):
-            self._unit = arrays["unit"][:, None]
-        if kind == LOOP_NETWORK:
-            self._spread = arrays["spread"][:, None]
-        if kind == ORDER_UP_TO:
-            self._weights, self._reorder = arrays["weights"], arrays["reorder_point"][:, None]
-            if self._weights.shape != (len(self._level), len(self.rows)):
-                raise ValueError(f"the policy for {name} weighs {self._weights.shape}, needs {len(self.rows)} rows")
-
-    def _network_of(self, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> ActingNetwork:
-        hints = outputs = log_stds = 0 if self._offers else len(arrays["unit"])
-        if self._offers:
-            segments, choices, _ = self._offers.bought.shape
-            hints = outputs = segments * choices
-            self._mask, self._slots = arrays["sold"].astype(bool), int(about["slots"])
-        if about["form"] != "residual" or self.bundle.kind == NETWORK:
-            hints = 0
-        self._hints = hints
-        network = MemoryNetwork(
-            observed=len(self.rows) + hints,
-            kind=about["memory"],
-            size=int(about["memory_size"]),
-            hidden=tuple(int(units) for units in about["hidden"]),
-            outputs=outputs,
-            log_stds=log_stds,
-            activation=about["activation"],
-        )
-        flat = arrays["parameters"]
-        if flat.shape != (network.count,):
-            raise ValueError(f"{about['department']} needs {network.count} parameters, got {flat.size}")
-        return network.acting(flat.astype(np.float32))
 
     @property
     def remembered(self) -> int:
         """Length of the memory: what the network remembers, then the forecasts."""
-        return (self._network.network.remembered if self._network else 0) + self._forecasts
+        return (self._way.network.remembered if self._way.network else 0) + self._way.forecasts
 
     def start(self, copies: int = 1, forecast: Array | None = None) -> Array:
         """The memory of one who has seen nothing, [remembered, E]; `forecast` [K, E] is taken over where it is used."""
         memory = np.zeros((self.remembered, copies))
-        if self._forecasts:
-            memory[-self._forecasts :] = np.nan if forecast is None else forecast
+        if self._way.forecasts:
+            memory[-self._way.forecasts :] = np.nan if forecast is None else forecast
         return memory
 
     def forecast_in(self, memory: Array) -> Array | None:
         """The forecasts in a memory, [K, E], if this way of deciding makes any."""
-        return memory[-self._forecasts :] if self._forecasts else None
+        return memory[-self._way.forecasts :] if self._way.forecasts else None
 
     def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
         """A decision and the memory afterwards.
@@ -174,63 +118,112 @@ class NumpyPolicy:
         Returns:
             Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them.
         """
-        if self._local:
-            return self._local.wish(observation, period), memory
-        if self.bundle.kind == ORDER_UP_TO:
-            return np.asarray(order_up_to(self._weights @ observation, self._level, self._reorder)), memory
-        if self._offers:
-            return self._recommend(observation, memory, period)
-        if self.bundle.kind == NETWORK:
-            return self._order(observation, self._level - observation[: len(self._level)], memory)
-        return self._loop_order(observation, memory, period)
+        return self._way.decide(observation, memory, period)
 
-    def _scaled(self, observation: Array) -> Array:
-        scaled = (observation - self._centre) * self._factor
-        return np.asarray(np.clip(scaled, -self._limit, self._limit), dtype=np.float32)
 
-    def _order(self, observation: Array, wished: Array, memory: Array, hints: Array | None = None) -> tuple[Any, Array]:
-        network = self._network
-        if network is None:
-            raise RuntimeError(f"{self.bundle.department} has no network")
-        seen = self._scaled(observation)
-        if hints is not None:
-            seen = np.concatenate((seen, hints.astype(np.float32)))
-        action, _, memory = network(seen, memory.astype(np.float32))
-        return action_to_order(self.bundle.about["form"], wished, self._unit, action), memory
+class _Network:
+    """A learned network: it sees scaled observations, and behind them what its rule says, if it adds to one."""
 
-    def _loop_order(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
-        products, rule = self._forecasts, self._forecast
-        if rule is None:
-            raise RuntimeError(f"{self.bundle.department} has no forecast")
-        known = rule.follow(memory[-products:], observation[self._asked], period)
-        forecast = np.asarray(np.where(np.isnan(known), rule.start, known))  # nothing is remembered yet
-        wished = rule.level(forecast, period) - observation[:products]
-        if self._network is None:
+    def __init__(self, bundle: PolicyBundle, outputs: int, log_stds: int, hints: int) -> None:
+        about, arrays, rows = bundle.about, bundle.arrays, len(bundle.arrays["rows"])
+        scales, flat = arrays["scales"], arrays["parameters"]
+        if scales.shape != (3, rows):
+            raise ValueError(f"the policy for {bundle.department} scales {scales.shape}, needs 3, {rows}")
+        self._centre, self._factor, self._limit = scales[..., None]
+        memory, hidden = (about["memory"], int(about["memory_size"])), tuple(map(int, about["hidden"]))
+        network = MemoryNetwork(rows + hints, *memory, hidden, outputs, log_stds, about["activation"])
+        if flat.shape != (network.count,):
+            raise ValueError(f"{bundle.department} needs {network.count} parameters, got {flat.size}")
+        self.remembered, self._acting = network.remembered, network.acting(flat.astype(np.float32))
+
+    def __call__(self, observation: Array, hints: Array, memory: Array) -> tuple[Array, Array]:
+        """Outputs, and the memory afterwards."""
+        scaled = np.clip((observation - self._centre) * self._factor, -self._limit, self._limit)
+        seen = np.concatenate((scaled, hints)).astype(np.float32)
+        output, _, memory = self._acting(seen, memory.astype(np.float32))
+        return output, memory
+
+
+class _Orders:
+    """Orders up to a level, given or forecast, to which a network may add.
+
+    Arrays, [K] each: `level`, and of a rule `weights` [K, F] of positions and `reorder_point`; or `forecast_start`,
+    `forecast_safety`, `forecast_interval`, `forecast_smoothing` [1], `forecast_season` [3, C] amplitude, length and
+    share of the season at each customer-facing point, and `asked`, where demand is observed. With a network `unit`, in
+    a firm with customers `spread`.
+    """
+
+    def __init__(self, bundle: PolicyBundle) -> None:
+        kind, arrays, rows = bundle.kind, bundle.arrays, len(bundle.arrays["rows"])
+        self.forecasts, self.network, self._form = 0, None, bundle.about.get("form", "")
+        if kind in (FORECAST, LOOP_NETWORK):
+            start, safety = (arrays[f"forecast_{name}"].astype(float)[:, None] for name in ("start", "safety"))
+            season, smoothing = list(arrays["forecast_season"]), float(arrays["forecast_smoothing"][0])
+            self._rule = ForecastLevels(start, safety, arrays["forecast_interval"], season, smoothing)
+            self._asked, self.forecasts = arrays["asked"].astype(int), len(start)
+        else:
+            self._level = arrays["level"][:, None]
+            self._weights, self._reorder = np.eye(len(self._level), rows), None
+        if kind == ORDER_UP_TO:
+            self._weights, self._reorder = arrays["weights"], arrays["reorder_point"][:, None]
+            if self._weights.shape != (len(self._level), rows):
+                raise ValueError(f"the policy for {bundle.department} weighs {self._weights.shape}, needs {rows} rows")
+        if kind in LEARNED:
+            self._unit = arrays["unit"][:, None]
+            told = kind == LOOP_NETWORK and self._form == "residual"
+            self._spread = arrays["spread"][:, None] if told else None
+            self.network = _Network(bundle, len(self._unit), len(self._unit), told * len(self._unit))
+
+    def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        split = len(memory) - self.forecasts
+        wished, forecast = self._wished(observation, memory[split:], period)
+        if self.network is None:
             return wished, forecast
-        hints = wished / self._spread if self._hints else None
-        order, kept = self._order(observation, wished, memory[:-products], hints)
-        return order, np.concatenate((kept, forecast))
+        hints = wished[:0] if self._spread is None else wished / self._spread
+        action, kept = self.network(observation, hints, memory[:split])
+        order = action_to_order(self._form, wished, self._unit, action)
+        return order, np.concatenate((kept, forecast)) if self.forecasts else kept
 
-    def _recommend(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
-        offers = self._offers
-        if offers is None:
-            raise RuntimeError(f"{self.bundle.department} does not recommend")
-        copies, arrays = observation.shape[-1], self.bundle.arrays
-        stock, first = arrays["on_hand"].astype(int), arrays["first"].astype(int)
-        available = observation[stock] + observation[first] if len(stock) else None
-        if available is not None:
-            available = available.reshape(*arrays["price"].shape, copies)
-        scores = offers.scores(available, period, copies)
-        if self._network is None:
-            return np.asarray(offers.best(scores)), memory
+    def _wished(self, observation: Array, forecast: Array, period: int) -> tuple[Array, Array]:
+        """The rule's orders, and the forecasts that it makes."""
+        if not self.forecasts:
+            return np.asarray(order_up_to(self._weights @ observation, self._level, self._reorder)), forecast
+        known = self._rule.follow(forecast, observation[self._asked], period)
+        forecast = np.asarray(np.where(np.isnan(known), self._rule.start, known))  # nothing is remembered yet
+        return self._rule.level(forecast, period) - observation[: self.forecasts], forecast
+
+
+class _Recommends:
+    """The offers of the best scores, to which a network may add.
+
+    Arrays: those of `Offers`; `on_hand` and `first`, where stock and first arrivals are observed; with a network `sold`
+    [S, K].
+    """
+
+    forecasts = 0
+
+    def __init__(self, bundle: PolicyBundle) -> None:
+        about, arrays = bundle.about, bundle.arrays
+        self._offers, self._shape, self.network = Offers(arrays), arrays["price"].shape, None
+        self._on_hand, self._first = (arrays[name].astype(int) for name in ("on_hand", "first"))
+        if bundle.kind in LEARNED:
+            segments, choices, _ = self._offers.bought.shape
+            self._adds, outputs = about["form"] == "residual", segments * choices
+            self._mask, self._slots = arrays["sold"].astype(bool), int(about["slots"])
+            self.network = _Network(bundle, outputs, 0, self._adds * outputs)
+
+    def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        copies, available = observation.shape[-1], None
+        if len(self._on_hand):
+            available = (observation[self._on_hand] + observation[self._first]).reshape(*self._shape, copies)
+        scores = self._offers.scores(available, period, copies)
+        if self.network is None:
+            return np.asarray(self._offers.best(scores)), memory
         hints = ((scores - scores[:, -1:]) / SCORE).reshape(-1, copies).astype(np.float32)
-        seen = self._scaled(observation)
-        if self._hints:
-            seen = np.concatenate((seen, hints))
-        output, _, memory = self._network(seen, memory.astype(np.float32))
-        if self._hints:
+        output, memory = self.network(observation, hints if self._adds else hints[:0], memory)
+        if self._adds:
             output = output + SHARPNESS * hints
-        return self._shown(output.reshape(*scores.shape)), memory
+        return self._shown(output.reshape(scores.shape)), memory
 
     def _shown(self, logits: Array) -> Array:
         """The most probable choices [S, K, E] of logits [S, K + 1, E], `none` last, as many `none`s as slots."""
@@ -241,19 +234,16 @@ class NumpyPolicy:
         return np.asarray((best[:, :, None] == np.arange(products)[None, None, :, None]).any(1), dtype=float)
 
 
-def _forecast_levels(arrays: Mapping[str, Array]) -> ForecastLevels:
-    """Of one stock point.
-
-    Arrays: `forecast_start`, `forecast_safety`, `forecast_interval` [K]; `forecast_season` [3, C] amplitude, length and
-    share of the season at each customer-facing point; `forecast_smoothing` [1].
-    """
-    start, safety = (arrays[f"forecast_{name}"].astype(float)[:, None] for name in ("start", "safety"))
-    season, smoothing = arrays["forecast_season"], float(arrays["forecast_smoothing"][0])
-    return ForecastLevels(start, safety, arrays["forecast_interval"], list(season), smoothing)
-
-
-def _local_rule(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Local:
+class _OwnRule:
     """A rule of somebody's own; the modules that register it are imported if they are not yet."""
-    if about["rule"] not in REGISTERED:
-        extensions.load(about["modules"])
-    return Local(bound(about["rule"], about["argument"]), arrays)
+
+    forecasts, network = 0, None
+
+    def __init__(self, bundle: PolicyBundle) -> None:
+        about = bundle.about
+        if about["rule"] not in REGISTERED:
+            extensions.load(about["modules"])
+        self._rule = Local(bound(about["rule"], about["argument"]), bundle.arrays)
+
+    def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
+        return self._rule.wish(observation, period), memory

@@ -18,7 +18,7 @@ from departments.named_policies import parse_policy
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
-from departments.rules.closed_loop import Pair
+from departments.rules.recommendation import Pair
 from tests.small_firms import pair, stirred, world_of
 from tests.small_markets import market
 
