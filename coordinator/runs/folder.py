@@ -19,7 +19,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Firm, load_firm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = (
     "iteration",
@@ -160,6 +163,12 @@ class RunFolder:
         """All rows of metrics.csv or events.csv."""
         with (self.path / name).open() as file:
             return list(csv.DictReader(file))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The same with numbers as numbers, NaN where there is none."""
+        import pandas as pd
+
+        return pd.read_csv(self.path / name)
 
     def keep(self, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
         """Write the checkpoint."""
