@@ -85,9 +85,13 @@ class BenchmarkFolder:
         mean, half = mean_and_half([row[SAVING + rule] for row in rows])
         return Saving(len(rows), best[SAVING + rule], best[f"{SAVING}{rule} se"], best["seed"], mean, half)
 
-    def best(self, firm: str) -> Row | None:
-        """The trial with the best result on the report's episodes."""
-        rows = [row for row in self.rows[firm] if row["scheme"] != RULES]
+    def savings(self, firm: str, rule: str) -> dict[str, Saving]:
+        """What each scheme saves over a rule, where something can be said."""
+        return {scheme: found for scheme in self.schemes[firm] if (found := self.saving(firm, scheme, rule))}
+
+    def best(self, firm: str, rules: bool = False) -> Row | None:
+        """The trial, or the rule, with the best result on the report's episodes."""
+        rows = [row for row in self.rows[firm] if (row["scheme"] == RULES) == rules]
         sign = 1.0 if rows and rows[0]["unit"] == "profit" else -1.0
         return max(rows, key=lambda row: sign * float(row["result"]), default=None)
 

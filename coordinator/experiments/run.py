@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coordinator.evaluation.table import Evaluation
-from coordinator.experiments.learning_curve import learning_curve
+from coordinator.experiments.curves import learning_curve
 from coordinator.live.create import frame_of
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.runs.folder import RunFolder
@@ -67,17 +67,12 @@ class Run(Shown):
     @property
     def metrics(self) -> pd.DataFrame:
         """metrics.csv, one row per iteration and department."""
-        return self._table("metrics.csv")
+        return self._run.table("metrics.csv")
 
     @property
     def events(self) -> pd.DataFrame:
         """events.csv: acceptances, restarts, swaps."""
-        return self._table("events.csv")
-
-    def _table(self, name: str) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_csv(self.folder / name)
+        return self._run.table("events.csv")
 
     @property
     def learning_curve(self) -> Picture:

@@ -11,8 +11,8 @@ from typing import Any
 
 from coordinator.evaluation.evaluate import baseline_policies, evaluate, load_policy_or_rule, trained_policy
 from coordinator.evaluation.table import Evaluation
+from coordinator.experiments.curves import learning_curve
 from coordinator.experiments.display import Display
-from coordinator.experiments.learning_curve import learning_curve
 from coordinator.experiments.options import budget, built_in, checked, config_file, with_values
 from coordinator.experiments.run import Run
 from coordinator.experiments.trackers import trackers

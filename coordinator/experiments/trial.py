@@ -180,7 +180,7 @@ def _learn(firm: Firm, settings: Settings, folder: Path, watcher: Watcher) -> di
     }
 
 
-def samples_of(rows: Iterable[Mapping[str, str]]) -> float:
+def samples_of(rows: Iterable[Mapping[Any, Any]]) -> float:
     """Decisions that departments learned from: environment steps, once for every department that learned in them.
 
     Args:

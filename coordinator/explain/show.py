@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of, specs
 from coordinator.schemes.setup import scaling_of
-from coordinator.storage.policies import write_atomically
+from coordinator.storage.files import write_picture
 from departments.play.sensitivity import decisions, unchanged
 from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import baseline_levels, delivered_cost
@@ -60,13 +59,8 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
 
 def draw(explanation: Explanation, folder: Path) -> tuple[Path, ...]:
     """The curves beside theory's, and the recommendation regions."""
-    drawn = []
-    for name, figure in (("explain.png", _curves(explanation)), ("regions.png", _regions(explanation))):
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=120)
-        write_atomically(folder / name, content.getvalue())
-        drawn.append(folder / name)
-    return tuple(drawn)
+    drawn = {"explain.png": _curves(explanation), "regions.png": _regions(explanation)}
+    return tuple(write_picture(folder / name, figure) for name, figure in drawn.items())
 
 
 def findings_table(explanation: Explanation) -> RenderableType:
@@ -105,18 +99,11 @@ def findings_table(explanation: Explanation) -> RenderableType:
     return Group(table, *lines)
 
 
-def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _curves(explanation: Explanation) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _curves(explanation: Explanation) -> Figure:
     agent, theory = agent_panels(explanation), theory_panels()
-    figure = _new_figure(4.2 * len(agent), 7.6)
+    figure = Figure(figsize=(4.2 * len(agent), 7.6), layout="constrained")
     figure.suptitle(f"{explanation.world.firm.name}: what the departments learned (above), what theory says (below)")
     grid = np.atleast_2d(figure.subplots(2, len(agent)))
     reading = {panel.title.split()[0]: panel for panel in agent}
@@ -145,9 +132,10 @@ def _plot(axes: Any, panel: Panel, reading: str) -> None:  # noqa: ANN401
 
 def _regions(explanation: Explanation) -> Figure:
     """Proposition 2's regions; on them every pair of products, marked by which of the two the agent shows more."""
+    from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
-    figure = _new_figure(6.4, 5.6)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.add_subplot()
     values = np.geomspace(1 / _SPAN, _SPAN, 257)
     axes.contourf(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coordinator.experiments.folder import BenchmarkFolder, Saving
-from coordinator.experiments.trial import RULES
+from coordinator.experiments.folder import BenchmarkFolder
+from coordinator.experiments.tables import SAVING
 from coordinator.report.charts import Dots, dots
 from coordinator.report.curves import information, learning_curves
 from coordinator.report.firm_section import scenario, time_table
@@ -61,31 +61,21 @@ def benchmark_page(found: BenchmarkFolder) -> Page:
 def _lead(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:
     done = sum(len(found.of(firm, scheme)) for firm in firms for scheme in found.schemes[firm])
     count = f"{done} trial{'s' * (done != 1)} of {listed(found.all_schemes) or 'no scheme'}"
-    blocks: list[Block] = []
     claims = []
-    for firm in firms[:1] if len(firms) == 1 else ():
-        for rule in found.rules(firm):
-            best = max((s for x in found.schemes[firm] if (s := (x, found.saving(firm, x, rule)))[1]), key=_mean_of)
-            claims.append(f"{best[0]} {_percent(best[1])} over {rule}")
+    for rule in found.rules(firms[0]) if len(firms) == 1 else ():
+        savings = found.savings(firms[0], rule)
+        best, saving = max(savings.items(), key=lambda item: item[1].mean)
+        claims.append(f"{best} {plus_minus(saving.mean, saving.half, 1, '+')}% over {rule}")
+    lead = f"{count} on {len(firms)} scenario{'s' * (len(firms) != 1)}."
     if claims:
-        blocks.append(Text(f"Mean saving of the best scheme: {'; '.join(claims)}. {count}.", "lead"))
-    else:
-        blocks.append(Text(f"{count} on {len(firms)} scenario{'s' * (len(firms) != 1)}.", "lead"))
-    if found.missing:
-        shown = [str(trial) for trial in found.missing]
+        lead = f"Mean saving of the best scheme: {'; '.join(claims)}. {count}."
+    blocks: list[Block] = [Text(lead, "lead")]
+    if missing := [Text(str(trial)) for trial in found.missing]:
         blocks.append(
-            Text(f"This is not all yet: {len(shown)} trial{'s' * (len(shown) != 1)} missing.", "warning"),
+            Text(f"This is not all yet: {len(missing)} trial{'s' * (len(missing) != 1)} missing.", "warning"),
         )
-        blocks.append(Fold("What is missing", [Text(line) for line in shown]))
+        blocks.append(Fold("What is missing", missing))
     return blocks
-
-
-def _mean_of(pair: tuple[str, Saving | None]) -> float:
-    return pair[1].mean if pair[1] else -math.inf
-
-
-def _percent(saving: Saving | None) -> str:
-    return f"{plus_minus(saving.mean, saving.half, 1, '+')}%" if saving else ""
 
 
 def _heat_maps(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:
@@ -108,50 +98,37 @@ def _heat_maps(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:
 
 def _heat_map(found: BenchmarkFolder, firms: Sequence[str], rule: str, best: bool) -> Table:
     schemes = [scheme for scheme in found.all_schemes if any(scheme in found.schemes[firm] for firm in firms)]
-    savings = {
-        (firm, scheme): saving
-        for firm in firms
-        for scheme in schemes
-        if (saving := found.saving(firm, scheme, rule)) is not None
-    }
+    savings = {(firm, scheme): s for firm in firms for scheme, s in found.savings(firm, rule).items()}
     value = {key: saving.best if best else saving.mean for key, saving in savings.items()}
     scale = max(float(np.quantile(np.abs(list(value.values())), 0.95)), 1.0) if value else 1.0
-    rows = []
-    for firm in firms:
-        cells = [Cell(firm)]
-        for scheme in schemes:
-            saving = savings.get((firm, scheme))
-            if saving is None:
-                cells.append(Cell("–"))
-                continue
-            shown = value[firm, scheme]
-            spread = saving.best_se if best else saving.half
-            note = f"± {number(spread)}" if math.isfinite(spread) else "1 trial"
-            strength = 0.6 * min(abs(shown) / scale, 1.0)
-            tint = f"rgba(var(--{'gain' if shown >= 0 else 'loss'}), {strength:.2f})"
-            cells.append(Cell(number(shown, 1, "+"), shown, note, tint))
-        rows.append(cells)
+
+    def cell(key: tuple[str, str]) -> Cell:
+        if key not in savings:
+            return Cell("–")
+        spread = savings[key].best_se if best else savings[key].half
+        note = f"± {number(spread)}" if math.isfinite(spread) else "1 trial"
+        strength = 0.6 * min(abs(value[key]) / scale, 1.0)
+        tint = f"rgba(var(--{'gain' if value[key] >= 0 else 'loss'}), {strength:.2f})"
+        return Cell(number(value[key], 1, "+"), value[key], note, tint)
+
+    rows = [{"scenario": Cell(firm)} | {scheme: cell((firm, scheme)) for scheme in schemes} for firm in firms]
     kind = "Best" if best else "Average"
-    return Table(f"{kind} saving over {rule}, %", ["scenario", *schemes], rows, _heat_reading(value, firms), heat=True)
+    return Table(f"{kind} saving over {rule}, %", rows, _heat_reading(value, firms), heat=True)
 
 
 def _heat_reading(value: dict[tuple[str, str], float], firms: Sequence[str]) -> str:
     if not value:
         return "No trial is finished."
-    winners = [max((k for k in value if k[0] == firm), key=value.__getitem__)[1] for firm in firms if _any(value, firm)]
-    most = max(dict.fromkeys(winners), key=winners.count)
+    best = {firm: scheme for (firm, scheme), _ in sorted(value.items(), key=lambda item: item[1])}
+    winners = list(best.values())
+    most = max(winners, key=winners.count)
     firm, scheme = max(value, key=value.__getitem__)
     lost = sum(v < 0 for v in value.values())
-    where = f" (on {firm})" if len(firms) > 1 else ""
-    first = f"{most} saves most on {winners.count(most)} of {len(winners)} scenarios; " if len(firms) > 1 else ""
-    second = f"the largest figure is {value[firm, scheme]:+.1f}% by {scheme}{where}; "
     third = "none is below the rule." if not lost else f"{lost} of {len(value)} are below the rule."
-    reading = first + second + third
-    return reading[0].upper() + reading[1:] if not first else reading
-
-
-def _any(value: dict[tuple[str, str], float], firm: str) -> bool:
-    return any(key[0] == firm for key in value)
+    if len(firms) == 1:
+        return f"The largest figure is {value[firm, scheme]:+.1f}% by {scheme}; {third}"
+    first = f"{most} saves most on {winners.count(most)} of {len(winners)} scenarios"
+    return f"{first}; the largest figure is {value[firm, scheme]:+.1f}% by {scheme} (on {firm}); {third}"
 
 
 def _scatter(found: BenchmarkFolder, firms: Sequence[str], colours: dict[str, str]) -> list[Block]:
@@ -163,11 +140,9 @@ def _scatter(found: BenchmarkFolder, firms: Sequence[str], colours: dict[str, st
     ]
     figures = []
     for firm in firms:
-        if rule := _strongest(found, firm):
-            column = f"saving % over {rule}"
-            figures.append(
-                _dots(found, firm, colours, column, f"{firm}: saving over {rule}", "saving, % of the rule's")
-            )
+        if (rule := found.best(firm, rules=True)) is not None:
+            title, label = f"{firm}: saving over {rule['policy']}", "saving, % of the rule's"
+            figures.append(_dots(found, firm, colours, SAVING + rule["policy"], title, label))
         if found.rows[firm][0]["unit"] == "profit":
             word = "units served from stock at once, share"
             figures.append(_dots(found, firm, colours, "fill_rate", f"{firm}: fill rate", word, 3))
@@ -176,37 +151,21 @@ def _scatter(found: BenchmarkFolder, firms: Sequence[str], colours: dict[str, st
     return [*blocks, Grid(figures)]
 
 
-def _strongest(found: BenchmarkFolder, firm: str) -> str | None:
-    """The rule with the best result."""
-    rows = found.of(firm, RULES)
-    sign = 1.0 if rows and rows[0]["unit"] == "profit" else -1.0
-    return max(rows, key=lambda row: sign * float(row["result"]))["policy"] if rows else None
-
-
 def _dots(
-    found: BenchmarkFolder,
-    firm: str,
-    colours: dict[str, str],
-    column: str,
-    title: str,
-    label: str,
-    digits: int = 1,
+    found: BenchmarkFolder, firm: str, colours: dict[str, str], column: str, title: str, label: str, digits: int = 1
 ) -> Figure:
     rows = []
     for scheme in found.schemes[firm]:
-        values = [row[column] for row in found.of(firm, scheme) if row.get(column) is not None]
-        rows.append(Dots(scheme, colours[scheme], np.array(values, dtype=np.float64)))
-    rows = [row for row in rows if len(row.values)]
-    unit = "%" if column.startswith("saving") else ""
+        if values := [row[column] for row in found.of(firm, scheme) if row.get(column) is not None]:
+            rows.append(Dots(scheme, colours[scheme], np.array(values, dtype=np.float64)))
+    unit = "%" if column.startswith(SAVING) else ""
     top = max(rows, key=lambda row: float(row.values.mean()))
     reading = f"Highest mean: {top.label}, {number(float(top.values.mean()), digits)}{unit}"
-    several = [row for row in rows if len(row.values) > 1]
-    if several:
+    if several := [row for row in rows if len(row.values) > 1]:
         wide = max(several, key=lambda row: float(np.ptp(row.values)))
         low, high = float(wide.values.min()), float(wide.values.max())
         reading += f"; widest spread: {wide.label}, {number(low, digits)} to {number(high, digits)}{unit}"
-    svg = dots(rows, f"{title}, every trial. {reading}.", label, zero=unit == "%")
-    return Figure(title, f"{reading}.", svg)
+    return dots(title, f"{reading}.", rows, label, zero=unit == "%", about=f"{title}, every trial")
 
 
 def _scenarios(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.report.page import COLOURS, Svg
+from coordinator.report.page import COLOURS, Figure, Svg
 
 Vector = NDArray[np.float64]
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":", "dashdot": "-."}
@@ -53,49 +53,51 @@ class Dots:
 
 
 def lines(
+    title: str,
+    reading: str,
     series: Sequence[Line],
-    alt: str,
     x_label: str,
     y_label: str,
+    *,
     levels: Sequence[tuple[float, str]] = (),
     size: tuple[float, float] = (4.6, 2.9),
     log: bool = False,
     limits: tuple[float, float] | None = None,
-) -> Svg:
+    about: str = "",
+) -> Figure:
     """Lines with bands.
 
     Args:
+        title: of the picture.
+        reading: one line that says what is to be seen.
         series: drawn in this order.
-        alt: what a reader hears who does not see the picture.
         x_label: with the unit.
         y_label: with the unit.
         levels: horizontal lines, as (y, line style).
         size: inches; the page scales the picture to its column.
         log: whether y is on a logarithmic scale.
         limits: of y; what lies beyond is cut off.
+        about: instead of the title, for a reader who does not see the picture.
     """
-    with _figure(size) as (figure, axes):
-        for level, style in levels:
-            axes.axhline(level, color=_TOKENS["ink"], linestyle=_DASHES[style], linewidth=1.1)
+    with _axes(size) as axes:
+        for level, line in levels:
+            axes.axhline(level, color=_TOKENS["ink"], linestyle=_DASHES[line], linewidth=1.1)
         for one in series:
-            colour, marker = _TOKENS[one.colour], "o" if one.marks else None
-            axes.plot(
-                one.x, one.y, color=colour, linestyle=_DASHES[one.line], linewidth=1.7, marker=marker, markersize=3
-            )
+            style = {"color": _TOKENS[one.colour], "linestyle": _DASHES[one.line], "marker": "o" if one.marks else None}
+            axes.plot(one.x, one.y, linewidth=1.7, markersize=3, **style)
             if one.low is not None and one.high is not None and np.isfinite(one.low).all():
-                axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.17, linewidth=0)
+                axes.fill_between(one.x, one.low, one.high, color=style["color"], alpha=0.17, linewidth=0)
         if log:
             axes.set_yscale("log")
         if limits is not None:
             axes.set_ylim(*limits)
-        axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        return _svg(figure, alt)
+        return _drawn(title, reading, axes, x_label, about or title)
 
 
-def dots(rows: Sequence[Dots], alt: str, x_label: str, zero: bool = True) -> Svg:
+def dots(title: str, reading: str, rows: Sequence[Dots], x_label: str, *, zero: bool = True, about: str = "") -> Figure:
     """Every value as a dot on the row of its name, their mean as a bar; `zero` marks where nothing is gained."""
-    with _figure((4.6, 0.9 + 0.31 * len(rows))) as (figure, axes):
+    with _axes((4.6, 0.9 + 0.31 * len(rows))) as axes:
         if zero:
             axes.axvline(0.0, color=_TOKENS["ink"], linewidth=1.0)
         for place, row in enumerate(rows):
@@ -105,34 +107,32 @@ def dots(rows: Sequence[Dots], alt: str, x_label: str, zero: bool = True) -> Svg
             if count > 1:
                 mean = float(row.values.mean())
                 axes.plot([mean, mean], [place - 0.36, place + 0.36], color=colour, linewidth=2.4)
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
-        for label in axes.get_yticklabels():
-            label.set_color(_TOKENS["ink"])
+        axes.set_yticks(range(len(rows)), [row.label for row in rows], color=_TOKENS["ink"])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(x_label)
-        return _svg(figure, alt)
+        return _drawn(title, reading, axes, x_label, about or title)
 
 
 @contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[tuple[Any, Any]]:
+def _axes(size: tuple[float, float]) -> Iterator[Any]:
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.add_subplot()
+        yield Drawing(figsize=size, layout="constrained").add_subplot()
 
 
-def _svg(figure: Any, alt: str) -> Svg:  # noqa: ANN401
+def _drawn(title: str, reading: str, axes: Any, x_label: str, about: str) -> Figure:  # noqa: ANN401
     """The picture as one element, without what a page does not need."""
     import matplotlib as mpl
 
-    content = io.StringIO()
+    axes.set_xlabel(x_label)
+    content, alt = io.StringIO(), f"{about}. {reading}"
     with mpl.rc_context({"svg.hashsalt": alt}):
-        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        axes.figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawn = content.getvalue()
-    width, height = _box(drawn)
+    if (box := re.search(r'viewBox="[^"]*"', drawn)) is None:
+        raise RuntimeError("matplotlib wrote an svg without a viewBox")
     drawn = drawn[drawn.index("<defs>") :]
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<defs>\s*</defs>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
@@ -142,11 +142,4 @@ def _svg(figure: Any, alt: str) -> Svg:  # noqa: ANN401
     drawn = re.sub(r"\s+", " ", drawn.replace("xlink:href", "href")).replace("> <", "><")
     for name, token in _TOKENS.items():
         drawn = drawn.replace(token, f"var(--{name})")
-    return Svg(f'<svg role="img" aria-label="{escape(alt)}" viewBox="0 0 {width} {height}">{drawn.strip()}')
-
-
-def _box(drawn: str) -> tuple[str, str]:
-    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
-    if found is None:
-        raise RuntimeError("matplotlib wrote an svg without a viewBox")
-    return found[1], found[2]
+    return Figure(title, reading, Svg(f'<svg role="img" aria-label="{escape(alt)}" {box[0]}>{drawn.strip()}'))

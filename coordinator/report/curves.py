@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.experiments.benchmark import OBSERVATIONS
 from coordinator.experiments.curves import on_common_grid
 from coordinator.experiments.folder import BenchmarkFolder
 from coordinator.experiments.trial import RULES
@@ -16,7 +17,6 @@ from coordinator.report.charts import Dots, Line, dots, lines
 from coordinator.report.page import Block, Entry, Figure, Grid, Legend, Section, Text, listed, number, plus_minus
 
 RULE_LINES = ("dashed", "dotted", "dashdot")
-OBSERVATIONS = ("own", "downstream", "everything", "pipeline")  # from little to much
 _LEAST_BAND = 3  # trials: the interval of two is some thirteen standard errors wide to each side
 _STEPS = "environment steps, millions"
 _NEAR = 0.25  # of the range of all curves: what ends so near the best is shown close up too
@@ -62,17 +62,15 @@ def _curves_of(found: BenchmarkFolder, firm: str, colours: dict[str, str], kinds
     beyond = [name for name in series if not limits[0] <= ends[name] <= limits[1]]
     reading = _curve_reading(scheme, series[scheme])
     reading += f" {listed(beyond)} ended beyond the picture." if beyond else ""
-    title = f"{firm}: {better}"
-    svg = lines(list(series.values()), f"{title}. {reading}", _STEPS, label, levels, limits=limits)
-    figures = [Figure(title, reading, svg)]
+    title, drawn = f"{firm}: {better}", list(series.values())
+    figures = [lines(title, reading, drawn, _STEPS, label, levels=levels, limits=limits)]
     near = [name for name in series if abs(ends[name] - ends[scheme]) < _NEAR * (limits[1] - limits[0])]
     if 1 < len(near) < len(series):
         close = [series[name] for name in near]
         limits = _limits(close, [], unit)
         apart = f"At the end {number(abs(max(ends[n] for n in near) - min(ends[n] for n in near)))} lie between them."
         title = f"{firm}: {listed(near)} close up"
-        svg = lines(close, f"{title}. {apart}", _STEPS, label, levels, limits=limits)
-        figures.append(Figure(title, apart, svg))
+        figures.append(lines(title, apart, close, _STEPS, label, levels=levels, limits=limits))
     return figures
 
 
@@ -132,4 +130,4 @@ def _information_of(found: BenchmarkFolder, firm: str, base: str, names: dict[st
         means.append(f"{observation} {number(float(values.mean()), 1, '+')}%")
     reading = f"Mean saving by what is seen: {', '.join(means)}."
     title = f"{firm}: {base} by what departments see"
-    return Figure(title, reading, dots(rows, f"{title}. {reading}", f"saving over {rule}, %"))
+    return dots(title, reading, rows, f"saving over {rule}, %")

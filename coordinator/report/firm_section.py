@@ -27,23 +27,23 @@ def scenario(found: BenchmarkFolder, firm: str) -> list[Block]:
 
 
 def _policies(found: BenchmarkFolder, firm: str) -> Table:
-    rules, rows = found.rules(firm), found.rows[firm]
-    table = lines_of(rows, found.schemes[firm])
-    unit = table[0].unit
-    base = table[0].base
-    headings = ["policy", "trials", f"{unit} ± 95%"]
-    headings += [f"saving over {rule}, % ± 95%" for rule in rules]
-    headings += [f"difference to {base} ± 95%", "fill rate", "order variability"]
-    body = []
-    for line in table:
-        cells = [Cell(line.policy), Cell(str(line.trials) if line.seconds is not None else "", line.trials)]
-        cells.append(numeric(line.mean, 1, _spread(line.half)))
-        cells += [_saving(found, firm, line, rule) for rule in rules]
-        alone = line.policy == line.base
-        cells.append(Cell("") if alone else numeric(line.difference, 1, _spread(line.difference_half), sign="+"))
-        cells += [numeric(line.fill_rate, 4), numeric(line.order_variability, 2)]
-        body.append(cells)
-    return Table(f"{firm}: all policies, {unit} in money an episode", headings, body, _reading(table), sortable=True)
+    rules, table = found.rules(firm), lines_of(found.rows[firm], found.schemes[firm])
+    unit, base = table[0].unit, table[0].base
+    body = [
+        {
+            "policy": Cell(line.policy),
+            "trials": Cell(str(line.trials) if line.seconds is not None else "", line.trials),
+            f"{unit} ± 95%": numeric(line.mean, 1, _spread(line.half)),
+            **{f"saving over {rule}, % ± 95%": _saving(found, firm, line, rule) for rule in rules},
+            f"difference to {base} ± 95%": Cell("")
+            if line.policy == base
+            else numeric(line.difference, 1, _spread(line.difference_half), sign="+"),
+            "fill rate": numeric(line.fill_rate, 4),
+            "order variability": numeric(line.order_variability, 2),
+        }
+        for line in table
+    ]
+    return Table(f"{firm}: all policies, {unit} in money an episode", body, _reading(table), sortable=True)
 
 
 def _saving(found: BenchmarkFolder, firm: str, line: Line, rule: str) -> Cell:
@@ -70,45 +70,51 @@ def _reading(table: Sequence[Line]) -> str:
 def _trials(found: BenchmarkFolder, firm: str) -> Table:
     rules, rows = found.rules(firm), found.rows[firm]
     unit = rows[0]["unit"]
-    headings = ["policy", "seed", f"{unit} ± se"]
-    headings += [f"{unit} less that of {rule} ± se" for rule in rules]
-    headings += [f"saving over {rule}, % ± se" for rule in rules]
-    headings += ["fill rate", "order variability", "training, s", "environment steps", "samples"]
-    body = []
-    for row in rows:
-        cells = [Cell(row["policy"]), Cell("" if row["seed"] is None else str(row["seed"]), row["seed"])]
-        cells.append(numeric(row["result"], 1, _spread(row["se"])))
-        cells += [_with_error(row, f"minus {rule}", 1) for rule in rules]
-        cells += [_with_error(row, SAVING + rule, 2) for rule in rules]
-        cells += [numeric(row["fill_rate"], 4), numeric(row["order_variability"], 2)]
-        cells += [numeric(row[column], 0) for column in ("seconds", "env_steps", "samples")]
-        body.append(cells)
+    body = [
+        {
+            "policy": Cell(row["policy"]),
+            "seed": Cell("" if row["seed"] is None else str(row["seed"]), row["seed"]),
+            f"{unit} ± se": numeric(row["result"], 1, _spread(row["se"])),
+            **{f"{unit} less that of {rule} ± se": _with_error(row, f"minus {rule}", 1) for rule in rules},
+            **{f"saving over {rule}, % ± se": _with_error(row, SAVING + rule, 2) for rule in rules},
+            "fill rate": numeric(row["fill_rate"], 4),
+            "order variability": numeric(row["order_variability"], 2),
+            "training, s": numeric(row["seconds"], 0),
+            "environment steps": numeric(row["env_steps"], 0),
+            "samples": numeric(row["samples"], 0),
+        }
+        for row in rows
+    ]
     reading = "Differences are paired by episode; standard errors are over episodes."
-    return Table(f"{firm}: every trial on the same fresh episodes", headings, body, reading, sortable=True)
+    return Table(f"{firm}: every trial on the same fresh episodes", body, reading, sortable=True)
 
 
 def time_table(found: BenchmarkFolder, firms: Sequence[str]) -> Table:
     """Wall time, environment steps and samples of each scenario and scheme."""
-    headings = ["scenario", "scheme", "trials", "training, s", "shortest to longest, s", "final comparison, s"]
-    headings += ["environment steps, millions", "samples, millions", "steps a second"]
     body, seconds = [], []
     for firm in firms:
         for scheme in found.schemes[firm]:
             rows = found.of(firm, scheme)
             took = [row["seconds"] for row in rows]
             seconds += took
-            cells = [Cell(firm), Cell(scheme), Cell(str(len(rows)), len(rows)), numeric(float(np.mean(took)), 1)]
-            cells.append(Cell(f"{number(min(took))} to {number(max(took))}", max(took)))
-            cells.append(numeric(_mean(rows, "evaluation_seconds"), 1))
-            cells += [numeric(_mean(rows, column) / 1e6, 3) for column in ("env_steps", "samples")]
-            cells.append(numeric(_mean(rows, "samples_per_second"), 0))
+            cells = {
+                "scenario": Cell(firm),
+                "scheme": Cell(scheme),
+                "trials": Cell(str(len(rows)), len(rows)),
+                "training, s": numeric(float(np.mean(took)), 1),
+                "shortest to longest, s": Cell(f"{number(min(took))} to {number(max(took))}", max(took)),
+                "final comparison, s": numeric(_mean(rows, "evaluation_seconds"), 1),
+                "environment steps, millions": numeric(_mean(rows, "env_steps") / 1e6, 3),
+                "samples, millions": numeric(_mean(rows, "samples") / 1e6, 3),
+                "steps a second": numeric(_mean(rows, "samples_per_second"), 0),
+            }
             body.append(cells)
     reading = (
         f"{number(sum(seconds) / 3600, 2)} hours of training in all, a trial {number(min(seconds), 0)} to "
         f"{number(max(seconds), 0)} s. Means over trials; training includes everything but the final comparison. A "
         "sample is one decision of one department that learned from it."
     )
-    return Table("Wall time and samples of a trial", headings, body, reading, sortable=True)
+    return Table("Wall time and samples of a trial", body, reading, sortable=True)
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:

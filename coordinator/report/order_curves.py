@@ -62,9 +62,11 @@ def _department(
         _reading(own, other, f"{name}: " if many else "")
         for name, own, other in zip(products, learned, rule, strict=True)
     )
-    alt = f"Order curve of {title} beside the benchmark's. {reading}"
-    svg = lines(series, alt, "inventory position, units", "order, units a period", size=(4.6, 2.7))
-    return Figure(title, reading, svg)
+    axes, about = (
+        ("inventory position, units", "order, units a period"),
+        f"Order curve of {title} beside the benchmark's",
+    )
+    return lines(title, reading, series, *axes, size=(4.6, 2.7), about=about)
 
 
 def _reading(own: OrderCurve, other: OrderCurve, name: str) -> str:

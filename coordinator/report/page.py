@@ -7,7 +7,7 @@ so that they follow a reader's dark or light scheme; their words are text.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,13 +29,6 @@ class Text(_Block):
 
     text: str
     role: str = ""  # lead, note or warning
-
-
-@dataclass(frozen=True)
-class Heading(_Block):
-    """A heading within a section."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -75,11 +68,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table(_Block):
-    """A table; the first cell of a row is its heading."""
+    """A table; its rows are cells by column, and the first cell of a row is its heading."""
 
     caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Mapping[str, Cell]]
     reading: str = ""
     heat: bool = False
     sortable: bool = False
@@ -109,7 +101,7 @@ class Fold(_Block):
     open: bool = False
 
 
-Block = Text | Heading | Figure | Legend | Table | Facts | Grid | Fold
+Block = Text | Figure | Legend | Table | Facts | Grid | Fold
 
 
 @dataclass(frozen=True)

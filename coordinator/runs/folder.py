@@ -19,7 +19,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,35 +32,18 @@ from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Firm, load_firm
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 METRICS = (
-    "iteration",
-    "seconds",
-    "env_steps",
-    "job",
-    "department",
-    "version",
-    "cost",
-    "benchmark_cost",
-    "value_loss",
-    "explained_variance",
-    "kl",
-    "clip_fraction",
-    "entropy",
-    "grad_norm",
-    "learning_rate",
+    *("iteration", "seconds", "env_steps", "job", "department", "version", "cost", "benchmark_cost"),
+    *("value_loss", "explained_variance", "kl", "clip_fraction", "entropy", "grad_norm", "learning_rate"),
 )
 EVENTS = (
-    "iteration",
-    "seconds",
-    "event",
-    "department",
-    "version",
-    "gain",
-    "standard_error",
-    "who",
-    "why",
-    "details",
+    *("iteration", "seconds", "event", "department", "version", "gain", "standard_error"),
+    *("who", "why", "details"),
 )
+_COLUMNS = {"metrics.csv": METRICS, "events.csv": EVENTS}
 
 
 class RunFolder:
@@ -86,7 +69,7 @@ class RunFolder:
         if (self.path / "settings.json").exists():
             raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume, or name another folder")
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
-        for name, columns in (("metrics.csv", METRICS), ("events.csv", EVENTS)):
+        for name, columns in _COLUMNS.items():
             write_atomically(self.path / name, ",".join(columns) + "\n")
         marked = json.dumps(to_json(settings), indent=1) + "\n"
         write_atomically(self.path / "settings.json", marked)  # last: it marks a run
@@ -152,7 +135,8 @@ class RunFolder:
     def append(self, name: str, columns: tuple[str, ...], row: Mapping[str, Any]) -> None:
         """Add a row to metrics.csv or events.csv."""
         line = io.StringIO()
-        csv.DictWriter(line, columns, lineterminator="\n").writerow({key: _short(row.get(key)) for key in columns})
+        short = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+        csv.DictWriter(line, columns, extrasaction="ignore", lineterminator="\n").writerow(short)
         with (self.path / name).open("a") as file:
             file.write(line.getvalue())
 
@@ -161,6 +145,23 @@ class RunFolder:
         with (self.path / name).open() as file:
             return list(csv.DictReader(file))
 
+    def table(self, name: str) -> pd.DataFrame:
+        """The same with numbers as numbers, NaN where there is none; a line that is being written is left out.
+
+        Raises:
+            ValueError: one line; the file is damaged.
+        """
+        import pandas as pd
+
+        try:
+            whole, _, _ = (self.path / name).read_text().rpartition("\n")
+            found = pd.read_csv(io.StringIO(whole), keep_default_na=False, na_values=["", "nan"])
+            if found[["iteration", "seconds"]].astype(float).isna().any(axis=None):
+                raise ValueError("a row lacks its iteration or seconds")
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{self.path / name} is damaged ({error!r}): resume the run, or take a copy") from None
+        return found.reindex(columns=list(dict.fromkeys([*found, *_COLUMNS[name]])))  # older runs have fewer
+
     def keep(self, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
         """Write the checkpoint."""
         save_checkpoint(self.checkpoint_file, arrays, record)
@@ -168,12 +169,9 @@ class RunFolder:
     def go_back_to(self, iteration: int, events: int) -> None:
         """Forget what was written after the checkpoint's iteration and its number of events: it will be done again."""
         metrics = [row for row in self.rows("metrics.csv") if int(row["iteration"] or 0) <= iteration]
-        for name, columns, kept in (
-            ("metrics.csv", METRICS, metrics),
-            ("events.csv", EVENTS, self.rows("events.csv")[:events]),
-        ):
+        for name, kept in {"metrics.csv": metrics, "events.csv": self.rows("events.csv")[:events]}.items():
             text = io.StringIO()
-            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer = csv.DictWriter(text, _COLUMNS[name], lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
             write_atomically(self.path / name, text.getvalue())
@@ -255,7 +253,3 @@ def unpack(
             name, _, part = rest.rpartition("/")
             states.setdefault(name, {})[part] = value
     return snapshots, states, critic or None
-
-
-def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value

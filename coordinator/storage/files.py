@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SEAL = "json_sha256"
 
@@ -27,6 +31,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_picture(path: Path, figure: Figure) -> Path:
+    """Write a figure as a png, 120 dots an inch; returns where it is."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_atomically(path, content.getvalue())
+    return path
 
 
 def write_sealed(place: Path, about: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from coordinator.experiments.learning_curve import learning_curve
+from coordinator.experiments.curves import learning_curve
 from coordinator.runs.folder import RunFolder
 from tests.small_firms import pair, tree
 from tests.small_runs import final_policies, settings
