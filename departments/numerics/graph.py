@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -17,14 +19,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from departments.numerics.networks import (
-    Activation,
-    Layers,
-    Parameters,
-    Shapes,
-    forward,
-    initial_parameters,
-)
+from departments.numerics.layout import ArrayShapes, views
+from departments.numerics.networks import Activation, Layers, Parameters, Shapes, forward, initial_parameters
 from environment.fields import Checked
 from environment.observation import Observer
 from environment.streams import Stream, numpy_stream
@@ -152,34 +148,31 @@ class GraphShapes:
         return Shapes(len(self.graph.rows) * self.config.layers[-1] + self.graph.seen, self.hidden, self.outputs)
 
     @property
-    def _attention(self) -> list[tuple[int, int]]:
-        """(units, inputs) of each layer of attention."""
-        sizes = [len(self.graph.rows[0]) + len(self.graph.static[0]), *self.config.layers]
-        return list(zip(sizes[1:], sizes[:-1], strict=True))
+    def _attention(self) -> ArrayShapes:
+        """Of each layer in turn: weight, then what scores a node as target and as source, then bias."""
+        heads, shapes = self.config.heads, ArrayShapes()
+        for inputs, units in pairwise([len(self.graph.rows[0]) + len(self.graph.static[0]), *self.config.layers]):
+            shapes += [(units, inputs), (heads, units // heads), (heads, units // heads), (units,)]
+        return shapes
 
     @property
     def count(self) -> int:
         """Length of the flat vector, log standard deviations included."""
-        return sum(units * inputs + 3 * units for units, inputs in self._attention) + self.perceptron.count
+        return sum(map(prod, self._attention)) + self.perceptron.count
 
     def split(self, flat: Tensor) -> tuple[Layers, Tensor]:
         """Views on a flat vector: attention's weights, pair by pair, the perceptron's layers, log std [outputs]."""
-        sizes = [size for units, inputs in self._attention for size in (units * inputs, units, units, units)]
-        *parts, tail = torch.split(flat, [*sizes, flat.numel() - sum(sizes)])
-        layers: Layers = []
-        for i, (units, inputs) in enumerate(self._attention):
-            weight, target, source, bias = parts[4 * i : 4 * i + 4]
-            heads = (self.config.heads, units // self.config.heads)
-            layers += [(weight.view(units, inputs), bias), (target.view(heads), source.view(heads))]
-        perceptron, log_std = self.perceptron.split(tail)
+        parts, layers = iter(views(flat, self._attention)), Layers()
+        for weight, target, source, bias in zip(parts, parts, parts, parts, strict=True):
+            layers += [(weight, bias), (target, source)]
+        perceptron, log_std = self.perceptron.split(flat[-self.perceptron.count :])
         return layers + perceptron, log_std
 
     def initial(self, log_std: float, seed: int) -> Parameters:
         """Glorot-initialised attention (as Velickovic et al.); the perceptron starts as the constant 0."""
         rng = numpy_stream(Stream.ATTENTION, seed)
         parts = []
-        for units, inputs in self._attention:
-            own = units // self.config.heads
+        for (units, inputs), (_, own) in zip(self._attention[::4], self._attention[1::4], strict=True):
             parts.append(rng.uniform(-1.0, 1.0, units * inputs) * np.sqrt(6.0 / (units + inputs)))
             parts.append(rng.uniform(-1.0, 1.0, 2 * units) * np.sqrt(6.0 / (own + 1)))
             parts.append(np.zeros(units))
