@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from coordinator.explain.propositions import Explanation, mean_and_half, segments_of
-from departments.play.sensitivity import Change, decisions, more_incoming, pushed, stock_of
+from coordinator.explain.propositions import Array, Explanation, Kind, decided, mean_and_half, segments_of
+from departments.play.sensitivity import more_incoming, pushed, stock_of
 from heuristics.smoothing import EXAMPLE_FIRM, adaptive_order, smoothing_exposure
 
-Kind = Callable[[int, dict[int, float]], Change]
-Decided = Callable[[int, Kind, dict[int, float]], NDArray[np.float64]]  # product, change, units by product -> [B]
+Measure = Callable[[int, Kind, dict[int, float]], Array]  # product, kind of change, units by product -> [B]
 
 _STOCK = "units on hand (dashed: further units on their way)"
 _SHOWN, _ORDER = "chance to be shown", "order, units"
@@ -63,43 +62,30 @@ def theory_panels() -> list[Panel]:
     """The same panels for `EXAMPLE_FIRM`: two products, one slot, two periods."""
     firm, both, none, on_way = EXAMPLE_FIRM, (20.0, 20.0), (0.0, 0.0), "units on hand (dashed: on their way)"
     stock, share = [float(units) for units in range(0, 41, 2)], [i / 20 for i in range(21)]
+    slot, pushing = "share of the slot", "share of the slot for product 1 in period 2"
 
     def panel(title: str, over: str, decision: str, at: list[float], **of: Callable[[float], float]) -> Panel:
         curves = {name.replace("_", " "): [float(value(x)) for x in at] for name, value in of.items()}
         return Panel(title, over, decision, [Curve(label, at, values, []) for label, values in curves.items()])
 
+    def exposure(on_hand: tuple[float, float], pipeline: tuple[float, float] = both) -> float:
+        return smoothing_exposure(firm, on_hand, pipeline, 0.5)
+
+    def order(product: int, on_hand: tuple[float, float], pipeline: tuple[float, float], anticipated: float) -> float:
+        return adaptive_order(firm, on_hand, pipeline, 0.5, anticipated)[product]
+
+    own = {"product_1": lambda y: exposure((y, 20.0)), "pipeline": lambda x: exposure(both, (x, 20.0))}
+    orders = {
+        "product_1": lambda y: order(0, (y, 20.0), none, 0.5),
+        "pipeline": lambda x: order(0, both, (x, 0.0), 0.5),
+    }
+    anticipating = {"product_1": lambda a: order(0, both, none, a), "other": lambda a: order(1, both, none, a)}
+    others = {"product_1": lambda y: exposure((20.0, y))}
     return [
-        panel(
-            "Prop. 3: product 1's stock and pipeline",
-            on_way,
-            "share of the slot",
-            stock,
-            product_1=lambda y: smoothing_exposure(firm, (y, 20.0), both, 0.5),
-            pipeline=lambda x: smoothing_exposure(firm, both, (x, 20.0), 0.5),
-        ),
-        panel(
-            "Prop. 3: product 2's stock",
-            "units of product 2 on hand",
-            "share of the slot",
-            stock,
-            product_1=lambda y: smoothing_exposure(firm, (20.0, y), both, 0.5),
-        ),
-        panel(
-            "Prop. 4: product 1's stock and pipeline",
-            on_way,
-            _ORDER,
-            stock,
-            product_1=lambda y: adaptive_order(firm, (y, 20.0), none, 0.5, 0.5)[0],
-            pipeline=lambda x: adaptive_order(firm, both, (x, 0.0), 0.5, 0.5)[0],
-        ),
-        panel(
-            "Prop. 4: anticipated recommendation",
-            "share of the slot for product 1 in period 2",
-            _ORDER,
-            share,
-            product_1=lambda a: adaptive_order(firm, both, none, 0.5, a)[0],
-            other=lambda a: adaptive_order(firm, both, none, 0.5, a)[1],
-        ),
+        panel("Prop. 3: product 1's stock and pipeline", on_way, slot, stock, **own),
+        panel("Prop. 3: product 2's stock", "units of product 2 on hand", slot, stock, **others),
+        panel("Prop. 4: product 1's stock and pipeline", on_way, _ORDER, stock, **orders),
+        panel("Prop. 4: anticipated recommendation", pushing, _ORDER, share, **anticipating),
     ]
 
 
@@ -107,70 +93,60 @@ class _Sweep:
     """Sets one thing to one value after the other, in every second group of states."""
 
     def __init__(self, explanation: Explanation) -> None:
-        self._world, self._policy, self._seen = explanation.world, explanation.policy, explanation.seen[::2]
-        world, flow = explanation.world, explanation.world.network.mean_flow()
+        self._world = world = explanation.world
+        self._decided = partial(decided, world, explanation.policy, explanation.seen[::2])
         self._facing = [int(point) for point in world.network.customer_facing]
-        most = _COVER * float(flow[self._facing].max())
+        most = _COVER * float(world.network.mean_flow()[self._facing].max())
         self._units = sorted({float(round(x)) for x in np.linspace(0.0, max(most, 4.0), _POINTS)})
         self._ordering = [p for p in self._facing if any(p in member.points for member in explanation.members)]
 
-    def over_stock(self, decided: Decided, others: bool = False) -> list[Curve]:
+    def over_stock(self, measure: Measure, others: bool = False) -> list[Curve]:
         """What is decided of each product over its own stock, or over that of all others."""
         products, curves = range(self._world.products), []
         for product, label in enumerate(self._world.firm.products):
             of = [k for k in products if (k != product) == others]
-            values = [decided(product, stock_of, dict.fromkeys(of, units)) for units in self._units]
+            values = [measure(product, stock_of, dict.fromkeys(of, units)) for units in self._units]
             curves.append(_curve(label, self._units, values))
         return curves
 
-    def over_own(self, decided: Decided) -> list[Curve]:
+    def over_own(self, measure: Measure) -> list[Curve]:
         """Over the product's own stock; then the mean over products, over further units of it on their way."""
-        products = range(self._world.products)
-        values = [
-            np.nanmean([decided(k, self._arriving, {k: units}) for k in products], axis=0) for units in self._units
-        ]
-        return [*self.over_stock(decided), _curve("pipeline", self._units, values)]
+        products, arriving = range(self._world.products), partial(more_incoming, self._world)
+        values = [np.nanmean([measure(k, arriving, {k: units}) for k in products], axis=0) for units in self._units]
+        return [*self.over_stock(measure), _curve("pipeline", self._units, values)]
 
     def ordered_pushed(self) -> list[Curve]:
         """Order of each product over the exposure that last period's demand speaks of; dashed: of the others."""
-        shares = [i / 4 for i in range(5)]
-        own: dict[int, list[NDArray[np.float64]]] = {k: [] for k in range(self._world.products)}
-        other: list[NDArray[np.float64]] = []
-        for share in shares:
-            rest = []
-            for product in own:
-                found = [self._orders(point, pushed(self._world, point, product, share)) for point in self._ordering]
-                orders = np.mean(found, axis=0)  # [K, B]
-                own[product].append(orders[product])
-                rest.append(np.delete(orders, product, axis=0).mean(0) if len(orders) > 1 else orders[0])
-            other.append(np.mean(rest, axis=0))
-        named = [_curve(label, shares, own[k]) for k, label in enumerate(self._world.firm.products)]
+        shares, products = [i / 4 for i in range(5)], range(self._world.products)
+        orders = np.array([[self._orders_pushed(product, share) for product in products] for share in shares])
+        other = [
+            np.mean([np.delete(of[k], k, axis=0).mean(0) if len(products) > 1 else of[k][k] for k in products], axis=0)
+            for of in orders
+        ]
+        named = [_curve(label, shares, list(orders[:, k, k])) for k, label in enumerate(self._world.firm.products)]
         return [*named, _curve("other", shares, other)]
 
-    def shown(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
-        """Chance to be shown, mean over stock points that sell the product, [B]."""
-        rows = []
-        for point in self._facing:
-            segments = segments_of(self._world, point, product)
-            if bool(segments.any()):
-                _, shown = decisions(self._world, self._policy, self._seen, kind(point, units))
-                rows.append(shown[segments, product].mean(0).double().cpu().numpy())
-        states = sum(moment.state.on_hand.shape[-1] for moment in self._seen)
-        return np.mean(rows, axis=0) if rows else np.full(states, np.nan)
+    def _orders_pushed(self, product: int, share: float) -> Array:
+        """Orders of all products, mean over stock points, [K, B] units."""
+        changes = [(point, pushed(self._world, point, product, share)) for point in self._ordering]
+        return np.asarray(np.mean([self._decided(change)[0][point] for point, change in changes], axis=0))
 
-    def ordered(self, product: int, kind: Kind, units: dict[int, float]) -> NDArray[np.float64]:
+    def shown(self, product: int, kind: Kind, units: dict[int, float]) -> Array:
+        """Chance to be shown, mean over stock points that sell the product, [B]; NaN where none does."""
+        selling = {point: segments_of(self._world, point, product) for point in self._facing}
+        rows = [
+            self._decided(kind(point, units))[1][segments, product].mean(0)
+            for point, segments in selling.items()
+            if segments.any()
+        ]
+        return np.asarray(np.mean(rows, axis=0) if rows else np.full(len(self._decided()[1][0, 0]), np.nan))
+
+    def ordered(self, product: int, kind: Kind, units: dict[int, float]) -> Array:
         """Order of a product, mean over stock points, [B] units."""
-        found = [self._orders(point, kind(point, units))[product] for point in self._ordering]
+        found = [self._decided(kind(point, units))[0][point, product] for point in self._ordering]
         return np.asarray(np.mean(found, axis=0))
 
-    def _arriving(self, point: int, units: dict[int, float]) -> Change:
-        return more_incoming(self._world, point, units)
 
-    def _orders(self, point: int, change: Change) -> NDArray[np.float64]:
-        order, _ = decisions(self._world, self._policy, self._seen, change)
-        return np.asarray(order[point].double().cpu().numpy(), dtype=np.float64)
-
-
-def _curve(label: str, at: list[float], values: list[NDArray[np.float64]]) -> Curve:
+def _curve(label: str, at: list[float], values: list[Array]) -> Curve:
     rows = [mean_and_half(value) for value in values]
     return Curve(label, at, [mean for mean, _ in rows], [half for _, half in rows])

@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from departments.play.sensitivity import (
     Change,
@@ -35,13 +35,15 @@ from departments.play.sensitivity import (
     pushed,
     unchanged,
 )
+from departments.policies.spec import DepartmentSpec
 from environment import World
 
+Array = NDArray[np.float64]
+Kind = Callable[[int, dict[int, float]], Change]  # of a stock point and units by product
 STATES = 512
 _WIDTH = 1.959963984540054  # standard errors to each side of a 95% interval
 _LEAST = 1e-6  # a smaller mean change is rounding
 
-Kind = Callable[[int, dict[int, float]], Change]
 Verdict = Literal["holds", "does not hold", "not significant"]
 CLAIMS = {
     "i": "the recommendation of a product rises with its own stock and incoming pipeline",
@@ -49,22 +51,6 @@ CLAIMS = {
     "iii": "the order of a product falls with its own stock and pipeline",
     "iv": "it rises with the product's own recommendation, and the other products' orders fall",
 }
-
-
-class Member(Protocol):
-    """What a department decides; see `departments.policies.spec.DepartmentSpec`."""
-
-    @property
-    def name(self) -> str:
-        """Of the department."""
-
-    @property
-    def points(self) -> tuple[int, ...]:
-        """Stock points whose orders it decides."""
-
-    @property
-    def recommends(self) -> bool:
-        """Whether it recommends."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +102,7 @@ class Explanation:
     """All findings on a policy, and the states they come from."""
 
     world: World
-    members: Sequence[Member]
+    members: Sequence[DepartmentSpec]
     policy: Tendency
     seen: list[Moment]
     findings: list[Finding]
@@ -148,7 +134,7 @@ class Explanation:
 def explain(
     world: World,
     policy: Tendency,
-    members: Sequence[Member],
+    members: Sequence[DepartmentSpec],
     *,
     start: Tendency | None = None,
     states: int = STATES,
@@ -172,7 +158,19 @@ def explain(
     return Explanation(world, members, policy, seen, findings)
 
 
-def _findings(probe: _Probe, members: Sequence[Member]) -> list[Finding]:
+def decided(world: World, policy: Tendency, seen: list[Moment], change: Change = unchanged) -> tuple[Array, Array]:
+    """Orders [N, K, B] units, not rounded, and chances to be shown [S, K, B], in changed states."""
+    order, shown = decisions(world, policy, seen, change)
+    return order.double().cpu().numpy(), shown.double().cpu().numpy()
+
+
+def segments_of(world: World, point: int, product: int) -> NDArray[np.bool_]:
+    """Which segments of a stock point can buy a product, [S]."""
+    choice, place = world.chosen(), list(world.network.customer_facing).index(point)
+    return np.asarray(((choice.facing == place) & choice.sold[:, product, 0]).cpu().numpy())
+
+
+def _findings(probe: _Probe, members: Sequence[DepartmentSpec]) -> list[Finding]:
     findings = []
     for member in members:
         if member.recommends:
@@ -186,119 +184,74 @@ class _Probe:
     """Changes one thing after the other."""
 
     def __init__(self, world: World, policy: Tendency, seen: list[Moment]) -> None:
-        self._world, self._policy, self._seen = world, policy, seen
-        self._order, self._shown = self._decide(unchanged)
-        mean_flow = world.network.mean_flow()
-        self._step = np.maximum(mean_flow.round(), 1.0)  # [N, K] units: what a period asks for
-
-    def _decide(self, change: Change) -> tuple[Tensor, Tensor]:
-        return decisions(self._world, self._policy, self._seen, change)
+        self._world, self._decided = world, partial(decided, world, policy, seen)
+        self._order, self._shown = self._decided()
+        self._step = np.maximum(world.network.mean_flow().round(), 1.0)  # [N, K] units: what a period asks for
+        self._kinds: dict[str, Kind] = {"stock": more_stock, "pipeline": partial(more_incoming, world)}
+        self._sold = [
+            (point, product)
+            for point in map(int, world.network.customer_facing)
+            for product in range(world.products)
+            if segments_of(world, point, product).any()
+        ]
 
     def recommendation(self, department: str) -> list[Finding]:
         """Directions i and ii."""
-        own = [(point, product) for point, product in self._sold() if self._others(point, product)]
-
-        def rise(kind: Kind, others: bool) -> dict[str, NDArray[np.float64]]:
-            found = {}
-            for point, product in own:
-                products = self._others(point, product) if others else [product]
-                _, shown = self._decide(kind(point, {k: float(self._step[point, k]) for k in products}))
-                found[self._name(point, product)] = self._mean_shown(shown - self._shown, point, product)
-            return found
-
-        of = ("recommendation", "chance to be shown")
-        return [
-            _finding("i", department, of, "its own stock", +1, rise(more_stock, False)),
-            _finding("i", department, of, "its own pipeline", +1, rise(self._arriving, False)),
-            _finding("ii", department, of, "the others' stock", -1, rise(more_stock, True)),
-            _finding("ii", department, of, "the others' pipeline", -1, rise(self._arriving, True)),
-        ]
+        findings = []
+        for direction, whose, expected in (("i", "its own", +1), ("ii", "the others'", -1)):
+            for thing, kind in self._kinds.items():
+                changes = {}
+                for point, product in self._sold:
+                    if others := self._others(point, product):
+                        _, shown = self._decided(self._more(kind, point, [product] if direction == "i" else others))
+                        rise = (shown - self._shown)[segments_of(self._world, point, product), product]
+                        changes[self._name(point, product)] = rise.mean(0)
+                of = ("recommendation", "chance to be shown")
+                findings.append(_finding(direction, department, of, f"{whose} {thing}", expected, changes))
+        return findings
 
     def orders(self, department: str, points: Sequence[int]) -> list[Finding]:
         """Directions iii and iv; a point without customers has no recommendation of its own."""
-        everything = [(point, product) for point in points for product in range(self._world.products)]
-
-        def rise(kind: Kind) -> dict[str, NDArray[np.float64]]:
-            found = {}
-            for point, product in everything:
-                order, _ = self._decide(kind(point, {product: float(self._step[point, product])}))
-                found[self._name(point, product)] = _array((order - self._order)[point, product])
-            return found
-
-        of = ("order", "units")
-        findings = [
-            _finding("iii", department, of, "its own stock", -1, rise(more_stock)),
-            _finding("iii", department, of, "its own pipeline", -1, rise(self._arriving)),
-        ]
+        findings, of = [], ("order", "units")
+        for thing, kind in self._kinds.items():
+            changes = {}
+            for point, product in ((point, product) for point in points for product in range(self._world.products)):
+                order, _ = self._decided(self._more(kind, point, [product]))
+                changes[self._name(point, product)] = (order - self._order)[point, product]
+            findings.append(_finding("iii", department, of, f"its own {thing}", -1, changes))
         own, other = {}, {}
-        for point, product in self._sold():
-            others = self._others(point, product)
-            if point not in points or not others:
-                continue
-            change = self.pushed_instead_of_nothing(point, product)
-            own[self._name(point, product)] = change[product]
-            other[self._name(point, product)] = change[others].mean(0)
+        for point, product in self._sold:
+            if point in points and (others := self._others(point, product)):
+                with_it, without = (
+                    self._decided(pushed(self._world, point, product, share))[0] for share in (1.0, 0.0)
+                )
+                change = (with_it - without)[point]  # [K, B]
+                own[self._name(point, product)] = change[product]
+                other[self._name(point, product)] = change[others].mean(0)
         if own:
             over = "demand as if recommended"
             findings.append(_finding("iv", department, of, f"its own {over}", +1, own))
             findings.append(_finding("iv", department, of, f"another product's {over}", -1, other))
         return findings
 
-    def pushed_instead_of_nothing(self, point: int, product: int) -> NDArray[np.float64]:
-        """Change of a point's orders [K, B] when the last period's demand is that of pushing a product."""
-        order, _ = self._decide(pushed(self._world, point, product, 1.0))
-        without, _ = self._decide(pushed(self._world, point, product, 0.0))
-        return _array((order - without)[point])
-
-    def _arriving(self, point: int, units: dict[int, float]) -> Change:
-        return more_incoming(self._world, point, units)
-
-    def _sold(self) -> list[tuple[int, int]]:
-        """Stock points and products that some segment of theirs buys."""
-        sold, facing = self._world.chosen().sold, self._world.network.customer_facing
-        here = self._world.chosen().facing
-        return [
-            (int(point), product)
-            for place, point in enumerate(facing)
-            for product in range(self._world.products)
-            if bool(sold[here == place, product].any())
-        ]
+    def _more(self, kind: Kind, point: int, products: Sequence[int]) -> Change:
+        return kind(point, {product: float(self._step[point, product]) for product in products})
 
     def _others(self, point: int, product: int) -> list[int]:
-        return [other for at, other in self._sold() if at == point and other != product]
-
-    def _mean_shown(self, value: Tensor, point: int, product: int) -> NDArray[np.float64]:
-        """Mean over the point's segments that can buy the product, [B]."""
-        return _array(value[segments_of(self._world, point, product), product].mean(0))
+        return [other for at, other in self._sold if at == point and other != product]
 
     def _name(self, point: int, product: int) -> str:
         return f"{self._world.firm.names[point]}/{self._world.firm.products[product]}"
 
 
-def segments_of(world: World, point: int, product: int) -> Tensor:
-    """Which segments of a stock point can buy a product, [S] bool."""
-    choice = world.chosen()
-    place = list(world.network.customer_facing).index(point)
-    return (choice.facing == place) & choice.sold[:, product, 0]
-
-
 def _finding(
-    direction: str,
-    department: str,
-    of: tuple[str, str],
-    over: str,
-    expected: int,
-    changes: dict[str, NDArray[np.float64]],
+    direction: str, department: str, of: tuple[str, str], over: str, expected: int, changes: dict[str, Array]
 ) -> Finding:
     pooled = np.mean(list(changes.values()), axis=0)
     parts = {name: mean_and_half(change) for name, change in changes.items()}
     return Finding(direction, department, of[0], over, expected, of[1], parts, *mean_and_half(pooled))
 
 
-def mean_and_half(values: NDArray[np.float64]) -> tuple[float, float]:
+def mean_and_half(values: Array) -> tuple[float, float]:
     """Mean over independent states and half its 95% interval."""
     return float(values.mean()), float(_WIDTH * values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def _array(value: Tensor) -> NDArray[np.float64]:
-    return value.double().cpu().numpy()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from coordinator.evaluation.evaluate import trained_policy
 from coordinator.explain.curves import Panel, agent_panels, theory_panels
-from coordinator.explain.propositions import CLAIMS, STATES, Explanation, explain, segments_of
+from coordinator.explain.propositions import CLAIMS, STATES, Explanation, decided, explain, segments_of
 from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of, specs
 from coordinator.schemes.setup import scaling_of
 from coordinator.storage.files import write_picture
-from departments.play.sensitivity import decisions, unchanged
 from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import baseline_levels, delivered_cost
 from environment import World
@@ -67,12 +67,10 @@ def findings_table(explanation: Explanation) -> RenderableType:
     """Each finding on a line, then how many hold."""
     shown = sum(moment.state.on_hand.shape[-1] for moment in explanation.seen)
     title = f"{explanation.world.firm.name}: mean change of each decision over {shown} states, with 95% interval"
-    table = Table(title=title, title_justify="left")
-    for heading in ("", "department", "decision", "over", "theory"):
-        table.add_column(heading)
-    table.add_column("change ± 95%", justify="right")
-    table.add_column("at the start", justify="right")
-    table.add_column("verdict")
+    numbers = (Column(heading, justify="right") for heading in ("change ± 95%", "at the start"))
+    table = Table(
+        "", "department", "decision", "over", "theory", *numbers, "verdict", title=title, title_justify="left"
+    )
     digits = {"recommendation": 4, "order": 3}
     for finding in sorted(explanation.findings, key=lambda finding: list(CLAIMS).index(finding.direction)):
         places = digits[finding.decision]
@@ -172,29 +170,23 @@ def pairs(explanation: Explanation) -> list[tuple[tuple[float, float], bool]]:
     a margin that is not positive is left out.
     """
     world, choice = explanation.world, explanation.world.chosen()
-    _, shown = decisions(world, explanation.policy, explanation.seen, unchanged)
-    mean_shown = shown.double().mean(-1).cpu().numpy()
+    mean_shown = decided(world, explanation.policy, explanation.seen)[1].mean(-1)
     margin = world.firm.amounts("price") - delivered_cost(world.firm)
-    base = choice.probability(choice.standing * 0.0)[..., 0].double().cpu().numpy()
+    nothing, effects = choice.standing * 0.0, []
+    for product in range(world.products):
+        exposure = nothing.clone()
+        exposure[:, product] = 1.0
+        rise = choice.probability(exposure).double() - choice.probability(nothing).double()
+        effects.append(rise[..., 0].cpu().numpy())
     found = []
     for segment, facing in enumerate(choice.facing.tolist()):
         point = int(world.network.customer_facing[facing])
-        sold = [k for k in range(world.products) if bool(segments_of(world, point, k)[segment])]
-        effect = {k: _effect(world, segment, k) - base[segment] for k in sold}
-        for first in sold:
-            for second in (k for k in sold if k > first):
-                two = margin[point, [first, second]]
-                own = [float(effect[first][first]), float(effect[second][second])]
-                cross = [[0.0, -float(effect[first][second])], [-float(effect[second][first]), 0.0]]
-                if two.min() > 0 and min(own) > 0:
-                    place = relative_effect(own, cross), float(two[0] / two[1])
-                    found.append((place, bool(mean_shown[segment, first] > mean_shown[segment, second])))
+        sold = [k for k in range(world.products) if segments_of(world, point, k)[segment]]
+        for first, second in combinations(sold, 2):
+            of_first, of_second, two = effects[first][segment], effects[second][segment], margin[point, [first, second]]
+            own = [float(of_first[first]), float(of_second[second])]
+            cross = [[0.0, -float(of_first[second])], [-float(of_second[first]), 0.0]]
+            if two.min() > 0 and min(own) > 0:
+                place = relative_effect(own, cross), float(two[0] / two[1])
+                found.append((place, bool(mean_shown[segment, first] > mean_shown[segment, second])))
     return found
-
-
-def _effect(world: World, segment: int, product: int) -> np.typing.NDArray[np.float64]:
-    """Choice probabilities of a segment that is shown one product, [K]."""
-    choice = world.chosen()
-    exposure = choice.standing * 0.0
-    exposure[segment, product] = 1.0
-    return np.asarray(choice.probability(exposure)[segment, :, 0].double().cpu().numpy(), dtype=np.float64)
