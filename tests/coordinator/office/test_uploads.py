@@ -144,4 +144,5 @@ def test_a_damaged_zip_is_kept_or_refused_in_one_line_and_nothing_else(compresse
 
 
 def test_a_department_may_have_any_name_that_a_firm_file_may_give(tmp_path):
-    keep_upload(tmp_path, "a", packed({name.replace("shop", "s" * 100): text for name, text in GOOD.items()}))
+    kept = keep_upload(tmp_path, "a", packed({name.replace("shop", "s" * 100): text for name, text in GOOD.items()}))
+    assert any((tmp_path / kept / "policies").glob("s" * 100 + "/*")), list(tmp_path.rglob("*"))

@@ -19,7 +19,9 @@ def kept(tmp_path):
 
 
 def test_a_run_of_a_bearable_firm_is_let_through(kept):
-    weigh(kept)
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    assert weigh(kept) is None
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_with_heavy_laws_is_given_up_and_its_process_ended(kept, monkeypatch):
