@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, model_validator
 
-from environment.fields import Checked, by_product, mapped, number, shown, whole
+from environment.fields import Checked, by_product, mapped, must_be, number, whole
 from environment.laws import Mass, MassFunction, cut, poisson_mass
 
 MAX_TRAFFIC = 1000
@@ -24,20 +24,16 @@ _NODES = 15  # of the quadrature over the regime
 _PHASES = 24  # of a season without whole periods
 
 
-def _given(low: float) -> BeforeValidator:
+def _utilities(low: float) -> BeforeValidator:
     """Something by which utilities from `low` are given, before they are checked one by one."""
-
-    def check(value: object) -> object:
-        if isinstance(value, (list, tuple, str)) or value is None or value == {}:
-            wanted = f"a number from {low:g} to {MAX_UTILITY} or a mapping product -> number"
-            raise ValueError(f" must be {wanted}, got {shown(value)}")
-        return value
-
-    return BeforeValidator(check)
+    return must_be(
+        f"a number from {low:g} to {MAX_UTILITY} or a mapping product -> number",
+        lambda value: not (isinstance(value, (list, tuple, str)) or value is None or value == {}),
+    )
 
 
-Utilities: TypeAlias = Annotated[Any, by_product(number(-MAX_UTILITY, MAX_UTILITY)), _given(-MAX_UTILITY)]
-Uplifts: TypeAlias = Annotated[Any, by_product(number(0, MAX_UTILITY)), _given(0)]
+Utilities: TypeAlias = Annotated[Any, by_product(number(-MAX_UTILITY, MAX_UTILITY)), _utilities(-MAX_UTILITY)]
+Uplifts: TypeAlias = Annotated[Any, by_product(number(0, MAX_UTILITY)), _utilities(0)]
 Exposures: TypeAlias = Annotated[Any, by_product(number(0, 1))]
 
 

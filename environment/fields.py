@@ -56,75 +56,64 @@ def shown(value: object) -> str:
     return "nothing" if value is None else _SHORT.repr(value)
 
 
-def number(low: float, high: float, *, above: bool = False, optional: bool = False) -> BeforeValidator:
-    """A finite number from `low` (or above it) to `high`; text and truth values are no numbers."""
+def must_be(
+    wanted: str,
+    sound: Callable[[Any], bool],
+    make: Callable[[Any], object] = lambda value: value,
+    cure: Callable[[Any], str] = lambda _: "",
+) -> BeforeValidator:
+    """What is `sound`, made into what the field holds; else a refusal that says what is wanted and what came."""
 
-    def check(value: Any) -> float | None:  # noqa: ANN401
-        if value is None and optional:
-            return None
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not real or not low <= value <= high or (above and value == low):
-            least = f"above {low:.12g} and at most" if above else f"from {low:.12g} to"
-            raise ValueError(f" must be a number {least} {high:.12g}, got {shown(value)}{_unquote(value)}")
-        return float(value)
+    def check(value: Any) -> object:  # noqa: ANN401
+        if not sound(value):
+            raise ValueError(f" must be {wanted}, got {shown(value)}{cure(value)}")
+        return make(value)
 
     return BeforeValidator(check)
+
+
+def number(low: float, high: float, *, above: bool = False, optional: bool = False) -> BeforeValidator:
+    """A finite number from `low` (or above it) to `high`; text and truth values are no numbers."""
+    least = f"above {low:.12g} and at most" if above else f"from {low:.12g} to"
+    return must_be(
+        f"a number {least} {high:.12g}",
+        lambda value: (_within(value, low, high) and not (above and value == low)) or (value is None and optional),
+        lambda value: None if value is None else float(value),
+        _unquote,
+    )
 
 
 def whole(low: int, high: int) -> BeforeValidator:
     """A whole number from `low` to `high`."""
+    wanted = f"a whole number from {low} to {high}"
+    return must_be(wanted, lambda value: _within(value, low, high) and value == math.floor(value), int, _unquote)
 
-    def check(value: Any) -> int:  # noqa: ANN401
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not real or not low <= value <= high or value != math.floor(value):
-            raise ValueError(f" must be a whole number from {low} to {high}, got {shown(value)}{_unquote(value)}")
-        return int(value)
 
-    return BeforeValidator(check)
+def _within(value: Any, low: float, high: float) -> bool:  # noqa: ANN401
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and bool(low <= value <= high)
 
 
 def text() -> BeforeValidator:
     """A string."""
-
-    def check(value: object) -> str:
-        if not isinstance(value, str):
-            raise ValueError(f" must be text, got {shown(value)}{'' if value is None else ': put it in quotes'}")
-        return value
-
-    return BeforeValidator(check)
+    return must_be(
+        "text", lambda value: isinstance(value, str), cure=lambda value: "" if value is None else ": put it in quotes"
+    )
 
 
 def one_of(*choices: str) -> BeforeValidator:
     """One of a few words."""
-
-    def check(value: object) -> object:
-        if value not in choices:
-            raise ValueError(f" must be {' or '.join(choices)}, got {shown(value)}")
-        return value
-
-    return BeforeValidator(check)
+    return must_be(" or ".join(choices), lambda value: value in choices)
 
 
 def listed(what: str) -> BeforeValidator:
-    """A list with at least one entry, or an absent field's default."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, (list, tuple)):
-            raise ValueError(f" must be a list of {what}, got {shown(value)}")
-        return tuple(value)
-
-    return BeforeValidator(check)
+    """A list, which may be empty."""
+    return must_be(f"a list of {what}", lambda value: isinstance(value, (list, tuple)), tuple)
 
 
 def mapped(what: str, *, empty: bool = False) -> BeforeValidator:
     """A mapping, with at least one entry unless it may be `empty`."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, Mapping) or not (value or empty):
-            raise ValueError(f" must be a mapping {what}, got {shown(value)}")
-        return value
-
-    return BeforeValidator(check)
+    return must_be(f"a mapping {what}", lambda value: isinstance(value, Mapping) and bool(value or empty))
 
 
 def by_product(one: BeforeValidator) -> BeforeValidator:
