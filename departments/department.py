@@ -83,15 +83,9 @@ class Department:
     def descend(
         self, config: PathwiseConfig, progress: float, *gradients: NDArray[np.float32]
     ) -> tuple[Snapshot, Arrays, UpdateStats]:
-        """One step against the mean of gradients through the simulator.
+        """One step against the mean of gradients of the firm's cost by this department's parameters, one per shard.
 
-        Args:
-            config: of the learner.
-            progress: 0..1, how much of the budget is used up.
-            gradients: of the firm's cost with respect to this department's parameters, one per shard.
-
-        Returns:
-            As `learn`; only the gradient's norm and the learning rate are told.
+        Returns what `learn` does; only the gradient's norm and the learning rate are told. See `take_step`.
         """
         gradient = torch.stack([self._tensor(part) for part in gradients]).mean(0)
         norm, rate = take_step(self._parameters, self._optimiser, gradient, config, progress)

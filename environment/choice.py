@@ -77,14 +77,9 @@ class Choice:
     def draw(
         self, periods: int, copies: int, generator: Generator, start: int = 0, regime: Tensor | None = None
     ) -> Crowd:
-        """Who comes in periods start .. start + T - 1.
+        """Who comes in periods start .. start + T - 1; see `World.draw`.
 
-        Args:
-            periods: T.
-            copies: E.
-            generator: of the device.
-            start: the first period, for the season.
-            regime: [S, E] hidden z of the period before; by default the first period starts at 0.
+        `regime` [S, E] is the hidden z of the period before; by default the first period starts at 0.
         """
         size = (periods, len(self.traffic), copies)
         noise = torch.randn(size, generator=generator, device=generator.device, dtype=self.traffic.dtype)

@@ -40,12 +40,7 @@ class Critic:
     """Learns a value function; values are learned in units of the streams' own running scale."""
 
     def __init__(self, build: Callable[[], ValueFunction], seed: int) -> None:
-        """Start from values of zero.
-
-        Args:
-            build: makes a value function.
-            seed: of the initial weights and of the shuffles.
-        """
+        """Start from values of zero; `build` makes a value function, `seed` is of its weights and of the shuffles."""
         self._seed, self._values = seed, build()
         self.config, self._device = self._values.config, self._values.device
         self._values.parameters = torch.tensor(
@@ -58,12 +53,7 @@ class Critic:
     def calibrate(self, streams: Sequence[int], *rewards: Array) -> dict[str, Array]:
         """Give streams that have no scale yet that of a first batch: a steady reward r has value r / (1 - gamma).
 
-        Args:
-            streams: A stream indices.
-            rewards: one per shard: rewards [T, A, E] of these streams.
-
-        Returns:
-            The state to go on from.
+        `rewards` are [T, A, E] of these A streams, one per shard. Returns the state to go on from.
         """
         values = self._values
         fresh = [place for place, stream in enumerate(streams) if not values.std[stream]]

@@ -37,17 +37,10 @@ def window_of(network: Network) -> int:
 def take_step(
     parameters: Tensor, optimiser: Adam, gradient: Tensor, config: PathwiseConfig, progress: float
 ) -> tuple[float, float]:
-    """One step of Adam on flat `parameters`, in place; the gradient is consumed.
+    """One step of Adam against the cost's gradient, which is consumed, on flat `parameters`, in place.
 
-    Args:
-        parameters: flat vector.
-        optimiser: its Adam state, updated in place.
-        gradient: of the cost.
-        config: of the learner.
-        progress: 0..1, how much of the budget is used up: the learning rate falls with it.
-
-    Returns:
-        The norm of the gradient before clipping, and the learning rate of the step.
+    The learning rate falls with `progress`, 0..1, how much of the budget is used up. Returns the norm of the gradient
+    before clipping, and the learning rate of the step.
     """
     norm = float(gradient.norm())
     gradient *= min(1.0, config.max_grad_norm / (norm + 1e-9))

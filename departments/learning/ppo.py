@@ -124,14 +124,8 @@ def update(
     every chunk from the state it had in the rollout, an episode from zero; gradients run through a chunk. Everything
     else learns from single periods.
 
-    Args:
-        parameters: flat vector; must not require gradients.
-        optimiser: its Adam state, updated in place.
-        learner: the department.
-        batch: what it saw and did.
-        advantage: [T, E], any scale: it is normalised over the batch.
-        learning_rate: of this update.
-        generator: shuffles samples or chunks.
+    The parameters must not require gradients; `advantage` is [T, E] of any scale: it is normalised over the batch. The
+    generator shuffles samples or chunks.
     """
     length, shapes = len(advantage) // len(batch.memory) if learner.gated else 1, learner.shapes
     observation, action = sequences(batch.observation, length), sequences(batch.action, length)

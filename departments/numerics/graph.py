@@ -56,13 +56,7 @@ class Graph:
 
     @classmethod
     def of(cls, observer: Observer, width: int, config: GraphConfig) -> Graph:
-        """The network of an observer's world.
-
-        Args:
-            observer: of the world.
-            width: leading feature rows that are seen: all, or the positions alone.
-            config: which edges and features count.
-        """
+        """The network of an observer's world; `width` leading feature rows are seen: all, or the positions alone."""
         alone = config.features == "position"
         width = min(width, observer.positions) if alone else width
         network, firm = observer.world.network, observer.world.firm

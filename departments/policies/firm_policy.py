@@ -70,16 +70,11 @@ class FirmPolicy:
         parameters: Mapping[str, Tensor] | None = None,
         ask: Ask | None = None,
     ) -> None:
-        """Make the networks ready.
+        """Make the networks of `snapshots`, at most one per department, ready.
 
-        Args:
-            world: of the firm.
-            observer: of that world.
-            snapshots: at most one per department.
-            always: departments whose network is evaluated even while it is constant (their actions are recorded).
-            parameters: by department, tensors in place of the snapshots' own, so that gradients reach them; such a
-                department's network is always evaluated.
-            ask: departments act for themselves, and explore for themselves; this asks them.
+        Networks of those in `always` are evaluated even while they are constant (their actions are recorded), and so
+        are those of `parameters`: tensors in place of the snapshots' own, so that gradients reach them. With `ask`
+        departments act for themselves, and explore for themselves; this asks them.
         """
         parameters = parameters or {}
         members = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
@@ -133,19 +128,10 @@ class FirmPolicy:
         memory: Memory,
         noise: Mapping[str, Tensor],
     ) -> tuple[Decision, dict[str, Act]]:
-        """Decisions of one period.
+        """The decision of one period as `decide` makes it, and what departments did: at least of those that explore.
 
-        Args:
-            world: of the firm.
-            state: after event 2.
-            feedback: of the step that led there.
-            features: [G, E] all features of both.
-            period: t.
-            memory: each department's, and the forecasts; None at the start of an episode.
-            noise: [noise, E] of those that explore, see `DepartmentSpec.exploration`.
-
-        Returns:
-            The decision, and what departments did: at least of those that explore.
+        `features` [G, E] are all there are of the state and the feedback; the memory is each department's, and the
+        forecasts; `noise` [noise, E] is of those that explore, see `DepartmentSpec.exploration`.
         """
         before, exposure = memory or {}, None
         after: dict[str, Tensor] = {}

@@ -61,14 +61,9 @@ class DepartmentSpec:
         policy: PolicyConfig,
         **learning: Any,  # noqa: ANN401
     ) -> DepartmentSpec:
-        """The department of that name with that policy.
+        """The department of that name: a stock point, or what `FIRM`, `JOINT` and `RECOMMENDATION` say.
 
-        Args:
-            world: of the firm.
-            observer: of that world.
-            name: a stock point, or what `FIRM`, `JOINT` and `RECOMMENDATION` say.
-            policy: its settings.
-            learning: fields that say how it learns.
+        `learning` are fields that say how it learns.
 
         Raises:
             ValueError: one line; the firm has no such department, or it cannot have such a policy.
