@@ -16,6 +16,14 @@ STRUCTURES = {
     "c": "large divergent, 1, 3 and 9 stock points",
     "d": "large general, 4, 5 and 9 stock points",
 }
+_POINTS = {  # from upstream to the retailers
+    "s": {"center": 1, "warehouse": 1, "depot": 1, "retailer": 1},
+    "a": {"warehouse": 1, "retailer": 3},
+    "b": {"warehouse": 4, "retailer": 5},
+    "c": {"center": 1, "warehouse": 3, "retailer": 9},
+    "d": {"center": 4, "warehouse": 5, "retailer": 9},
+}
+_SERVED_IN_B = ((1, 2, 3), (1, 2, 3, 4), (4, 5), (1, 2, 3, 4, 5))  # retailers of each warehouse
 LEVELS = {
     1: "Poisson demand with a random mean, lead time 1",
     2: "real-life demand, lead time 1",
@@ -77,30 +85,16 @@ def _lead_time(level: int, edge: int) -> int | dict[str, Any]:
 
 def _structure(structure: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Echelon of every stock point, upstream first, and the edges (supplier, customer)."""
-    if structure == "s":
-        echelons = {"center": 4, "warehouse": 3, "depot": 2, "retailer": 1}
-        return echelons, list(pairwise(("outside", *echelons)))
-    if structure == "a":
-        retailers = _names("retailer", 3)
-        echelons = {"warehouse": 2} | dict.fromkeys(retailers, 1)
-        return echelons, [("outside", "warehouse"), *(("warehouse", retailer) for retailer in retailers)]
-    if structure == "b":
-        warehouses, retailers = _names("warehouse", 4), _names("retailer", 5)
-        served = ((1, 2, 3), (1, 2, 3, 4), (4, 5), (1, 2, 3, 4, 5))
-        edges = [("outside", warehouse) for warehouse in warehouses]
-        edges += [(w, retailers[r - 1]) for w, numbers in zip(warehouses, served, strict=True) for r in numbers]
-        return dict.fromkeys(warehouses, 2) | dict.fromkeys(retailers, 1), edges
-    if structure == "c":
-        warehouses, retailers = _names("warehouse", 3), _names("retailer", 9)
-        edges = [("outside", "center"), *(("center", warehouse) for warehouse in warehouses)]
-        edges += [(warehouses[r // 3], retailer) for r, retailer in enumerate(retailers)]
-        return {"center": 3} | dict.fromkeys(warehouses, 2) | dict.fromkeys(retailers, 1), edges
-    centers, warehouses, retailers = _names("center", 4), _names("warehouse", 5), _names("retailer", 9)
-    edges = [("outside", center) for center in centers]
-    edges += [(centers[i % 4], warehouse) for j, warehouse in enumerate(warehouses) for i in (j, j + 1)]
-    edges += [(warehouses[j % 5], retailer) for k, retailer in enumerate(retailers) for j in (k, k + 1)]
-    return dict.fromkeys(centers, 3) | dict.fromkeys(warehouses, 2) | dict.fromkeys(retailers, 1), edges
-
-
-def _names(kind: str, count: int) -> list[str]:
-    return [f"{kind}-{i}" for i in range(1, count + 1)]
+    levels = [
+        [f"{kind}-{i + 1}" if count > 1 else kind for i in range(count)] for kind, count in _POINTS[structure].items()
+    ]
+    echelons = {name: len(levels) - depth for depth, names in enumerate(levels) for name in names}
+    edges = [("outside", name) for name in levels[0]]
+    for above, below in pairwise(levels):
+        if structure == "b":
+            edges += [(point, below[i - 1]) for point, served in zip(above, _SERVED_IN_B, strict=True) for i in served]
+        elif structure == "d":
+            edges += [(above[i % len(above)], point) for j, point in enumerate(below) for i in (j, j + 1)]
+        else:
+            edges += [(above[i * len(above) // len(below)], point) for i, point in enumerate(below)]
+    return echelons, edges

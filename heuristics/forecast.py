@@ -85,12 +85,12 @@ class ForecastLevels:
         Args:
             start: [..., K, 1] mean demand without recommendation, units a period: the first forecast.
             safety: [..., K, 1] z of `forecast_level`.
-            interval: [..., K] protection interval, periods: lead time + 1, the longest where it is random.
-            season: amplitude [C], length [C] and share [..., C] of each group of customers.
-            smoothing: weight of the last demand, in [0, 1].
+            interval: [..., K] protection interval, whole periods >= 1: lead time + 1, the longest where it is random.
+            season: amplitude [C], length [C] and share [..., C] of `seasonal_factor`.
+            smoothing: w of `smoothed_forecast`.
 
         Raises:
-            ValueError: If an interval is no whole number >= 1, or smoothing or a season out of range.
+            ValueError: An argument is out of range.
         """
         periods = np.asarray(interval)
         if np.any(periods < 1) or np.any(periods != np.floor(periods)):
@@ -118,10 +118,7 @@ class ForecastLevels:
     def follow(self, forecast: AnyArray | None, asked: AnyArray, period: int) -> AnyArray:
         """The forecast of period t, [..., K, E] units a period of factor 1.
 
-        Args:
-            forecast: of period t - 1; None: `start`, as nothing was asked before.
-            asked: [..., K, E] what was asked in period t - 1, units.
-            period: t.
+        From that of t - 1 (None: `start`, as nothing was asked before) and what was asked then, [..., K, E] units.
         """
         if forecast is None:
             return self.start + array_module(asked).zeros_like(asked)
