@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -58,7 +58,6 @@ def facts(firm: Firm) -> dict[str, Any]:
         for n, name in enumerate(firm.names)
         for k, product in enumerate(firm.products)
     ]
-    supply = [{"from": source, "to": target} for source, target in network.edge_names]
     return {
         "firm": firm.name,
         "description": firm.description,
@@ -66,7 +65,7 @@ def facts(firm: Firm) -> dict[str, Any]:
         "products": list(firm.products),
         "periods": firm.periods.model_dump(),
         "points": points,
-        "supply": supply,
+        "supply": [{"from": source, "to": target} for source, target in network.edge_names],
         "warnings": warnings_of(firm),
     }
 
@@ -145,21 +144,16 @@ def tree(found: dict[str, Any]) -> Tree:
 def table(found: dict[str, Any]) -> Table:
     """One row per stock point and product."""
     several = len(found["products"]) > 1
-    shown = Table(show_edge=False, pad_edge=False)
-    shown.add_column("stock point")
-    if several:
-        shown.add_column("product")
-    for column in ("echelon", "mean demand", "protection interval", "base-stock", "holding", "backorder", "max order"):
-        shown.add_column(column, justify="right")
+    names = ["stock point", *["product"][:several]]
+    numbers = ("echelon", "mean demand", "protection interval", "base-stock", "holding", "backorder", "max order")
+    shown = Table(*names, *(Column(name, justify="right") for name in numbers), show_edge=False, pad_edge=False)
     for point in found["points"]:
         interval = point["protection_interval"]
-        spread = f"{interval['mean']:g}" + f" ({interval['low']}..{interval['high']})" * (
-            interval["low"] < interval["high"]
-        )
+        spread = " ({low}..{high})".format(**interval) if interval["low"] < interval["high"] else ""
         shown.add_row(
-            point["stock_point"],
-            *[point["product"]][:several],
-            *(str(point["echelon"]), f"{point['mean_demand']:.4g}", spread, str(point["base_stock_level"])),
-            *(f"{point['holding_cost']:g}", f"{point['backorder_cost']:g}", str(point["max_order"])),
+            *(point["stock_point"], *[point["product"]][:several]),
+            *(str(point["echelon"]), f"{point['mean_demand']:.4g}", f"{interval['mean']:g}{spread}"),
+            *(str(point["base_stock_level"]), f"{point['holding_cost']:g}"),
+            *(f"{point['backorder_cost']:g}", str(point["max_order"])),
         )
     return shown

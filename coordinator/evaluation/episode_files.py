@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from environment.firm import MAX_LEAD_TIME, OUTSIDE, Firm
+from environment.firm import OUTSIDE, Firm
 
 Key = tuple[str, ...]  # the names of a row: stock point or edge, then the product
 
@@ -154,26 +154,6 @@ class EpisodeFile:
 def levels_of(path: Path, firm: Firm) -> NDArray[np.float64]:
     """Base-stock levels from a csv file with a row for every stock point (and product), [N, K] units."""
     file = EpisodeFile(path, LEVELS, firm)
-    rows = [
-        [file.value(0, (name, product), -MAX_QUANTITY, MAX_QUANTITY) for product in firm.products]
-        for name in firm.names
-    ]
+    limits = (-MAX_QUANTITY, MAX_QUANTITY)
+    rows = [[file.value(0, (name, product), *limits) for product in firm.products] for name in firm.names]
     return np.array(rows, dtype=float)
-
-
-def lead_time_of(file: EpisodeFile, period: int, edge: Key) -> int:
-    """A lead time in periods, 1 or more."""
-    return file.value(period, edge, 1, MAX_LEAD_TIME)
-
-
-def supplier_rank(file: EpisodeFile, period: int, key: Key, suppliers: Sequence[str]) -> int:
-    """The place of the named supplier among the point's suppliers; the only one where no row is given."""
-    cell = file.cells.get((period, key))
-    if cell is None:
-        if len(suppliers) == 1:
-            return 0
-        choice = " or ".join(suppliers)
-        raise ValueError(f"{file.path} has no row for period {period}, stock_point {key[0]}: add it with {choice}")
-    if cell.text not in suppliers:
-        raise ValueError(f"{file.at(cell.line)}: {key[0]} buys from {' or '.join(suppliers)}, got {cell.text!r}")
-    return suppliers.index(cell.text)

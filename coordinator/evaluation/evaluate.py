@@ -99,7 +99,6 @@ def evaluate(
     episodes: int,
     seed: int = 0,
     device: str = "cpu",
-    report: Callable[[str, int, int], None] = lambda *_: None,
     compiled: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Play the same fresh episodes with every policy.
@@ -110,7 +109,6 @@ def evaluate(
         episodes: number of episodes.
         seed: of the episodes.
         device: where to simulate.
-        report: called with a policy's name, episodes done and episodes in all.
         compiled: play rules in the compiled world and say here what it took, or why that cannot be.
 
     Raises:
@@ -121,11 +119,8 @@ def evaluate(
     if not isinstance(policies, Mapping):
         policies = _named(policies, world, compiled)
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
-    results = {}
-    for name, policy in policies.items():
-        parts = []
-        for chance in shards(world, episodes, seed):
-            parts.append(play(policy, chance))
-            report(name, sum(len(part.cost) for part in parts), episodes)
-        results[name] = Episodes.joined(parts)
-    return Evaluation(firm, episodes, results)
+    played = {
+        name: Episodes.joined([play(policy, chance) for chance in shards(world, episodes, seed)])
+        for name, policy in policies.items()
+    }
+    return Evaluation(firm, episodes, played)

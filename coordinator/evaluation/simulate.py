@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import itertools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,15 @@ from coordinator.evaluation.episode_files import (
     SUPPLIERS,
     EpisodeFile,
     Key,
-    lead_time_of,
-    supplier_rank,
 )
 from coordinator.evaluation.evaluate import load_policy_or_rule
 from coordinator.shown import Shown
+from coordinator.storage.files import write_atomically
 from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
+from environment.firm import MAX_LEAD_TIME
 from environment.streams import Stream, torch_stream
 
 if TYPE_CHECKING:
@@ -120,17 +120,17 @@ def simulate(
         ValueError: one line that names the file, the row and the cure; nothing has been written then.
     """
     if out is not None:
-        check_out(out, [path for path in (getattr(files, field.name) for field in fields(files)) if path])
+        check_out(out, [path for path in vars(files).values() if path])
     if policy and files.orders:
         raise ValueError("--policy and --orders both decide the orders: give one of them")
     given = read_given(firm, files, periods)
     world = world_of(firm, given)
     orders = given.orders
     decides = load_policy_or_rule(policy or DEFAULT_POLICY, world) if orders is None else _AsGiven(orders)
-    columns = run(world, decides, chance_of(world, given, seed), given)
+    episode = Episode(firm, run(world, decides, chance_of(world, given, seed), given))
     if out is not None:
-        write_states(out, firm, columns)
-    return Episode(firm, columns)
+        write_states(out, episode)
+    return episode
 
 
 def check_out(out: Path, read: list[Path]) -> None:
@@ -150,8 +150,7 @@ def check_out(out: Path, read: list[Path]) -> None:
 def read_given(firm: Firm, files: GivenFiles, periods: int | None) -> Given:
     """Read and check all given files; the number of periods is theirs unless `periods` is given."""
     kinds = {"orders": ORDERS, "demand": DEMAND, "lead_times": LEAD_TIMES, "suppliers": SUPPLIERS, "initial": INITIAL}
-    paths = {name: getattr(files, name) for name in kinds}
-    read = {name: EpisodeFile(path, kinds[name], firm) for name, path in paths.items() if path is not None}
+    read = {name: EpisodeFile(path, kinds[name], firm) for name, path in vars(files).items() if path is not None}
     count = periods or _periods(read) or firm.periods.evaluate
     orders = _orders(read["orders"], firm, count) if "orders" in read else None
     return Given(
@@ -174,56 +173,54 @@ def _periods(read: dict[str, EpisodeFile]) -> int | None:
     return max((file.periods for file in deciding), default=None)
 
 
-def _table(periods: int, keys: list[list[Key]], value: Callable[[int, Key], int]) -> Array:
-    """Values by period, [T, .., K]."""
+def _table(firm: Firm, names: Iterable[tuple[str, ...]], periods: int, value: Callable[[int, Key], int]) -> Array:
+    """Values by period, of all products of stock points or edges, [T, .., K]."""
+    keys = [[(*name, product) for product in firm.products] for name in names]
     return np.array([[[value(t, key) for key in row] for row in keys] for t in range(periods)], dtype=np.float64)
 
 
-def _keys(names: list[tuple[str, ...]], firm: Firm) -> list[list[Key]]:
-    return [[(*name, product) for product in firm.products] for name in names]
-
-
 def _orders(file: EpisodeFile, firm: Firm, periods: int) -> Array:
-    limits = dict(zip(firm.names, firm.amounts("max_order"), strict=True))
-    most = {(p, k): int(limits[p][i]) for p in firm.names for i, k in enumerate(firm.products)}
-    keys = _keys([(name,) for name in firm.names], firm)
-    return _table(periods, keys, lambda t, key: file.value(t, key, 0, most[key[0], key[1]]))
+    keys = itertools.product(firm.names, firm.products)
+    most = dict(zip(keys, map(int, firm.amounts("max_order").ravel()), strict=True))
+    return _table(firm, zip(firm.names), periods, lambda t, key: file.value(t, key, 0, most[key[0], key[1]]))
 
 
 def _demand(file: EpisodeFile, firm: Firm, periods: int) -> Array:
     demands = {name: firm.stock_points[name].demand for name in firm.customer_facing}
     sold = {(p, k) for p, law in demands.items() for k in firm.products if not isinstance(law, dict) or k in law}
     file.refuse_others(sold.__contains__, "sells to no customer", harmless="0")
-    keys = _keys([(name,) for name in firm.customer_facing], firm)
-    return _table(periods, keys, lambda t, key: file.value(t, key, 0, MAX_QUANTITY) if key in sold else 0)
+    names = zip(firm.customer_facing)
+    return _table(firm, names, periods, lambda t, key: file.value(t, key, 0, MAX_QUANTITY) if key in sold else 0)
 
 
 def _lead_times(file: EpisodeFile, firm: Firm, periods: int) -> Array:
+    """Nothing is shipped in period 0."""
     edges = Network.of(firm).edge_names
     file.refuse_others(lambda key: (key[0], key[1]) in edges, "is not an edge of the firm")
-    table = _table(periods - 1, _keys(list(edges), firm), lambda t, key: lead_time_of(file, t + 1, key))
-    return np.concatenate(
-        [np.ones((1, len(edges), len(firm.products))), table.reshape(-1, len(edges), len(firm.products))]
-    )
+    return _table(firm, edges, periods, lambda t, key: file.value(t, key, 1, MAX_LEAD_TIME) if t else 1)
 
 
 def _suppliers(file: EpisodeFile, firm: Firm, periods: int, orders: Array | None) -> Array:
     """No row is needed where there is one supplier, or nothing to send."""
     edges = Network.of(firm).edge_names
     suppliers = {name: [source for source, target in edges if target == name] for name in firm.names}
-    keys = _keys([(name,) for name in firm.names], firm)
-    index = {key: (n, k) for n, row in enumerate(keys) for k, key in enumerate(row)}
 
     def rank(t: int, key: Key) -> int:
-        idle = orders is not None and orders[(t, *index[key])] == 0
-        return 0 if idle and (t, key) not in file.cells else supplier_rank(file, t, key, suppliers[key[0]])
+        cell, known = file.cells.get((t, key)), suppliers[key[0]]
+        if cell is not None and cell.text in known:
+            return known.index(cell.text)
+        choice, place = " or ".join(known), (firm.names.index(key[0]), firm.products.index(key[1]))
+        if cell is not None:
+            raise ValueError(f"{file.at(cell.line)}: {key[0]} buys from {choice}, got {cell.text!r}")
+        if len(known) > 1 and (orders is None or orders[(t, *place)] > 0):
+            raise ValueError(f"{file.path} has no row for period {t}, stock_point {key[0]}: add it with {choice}")
+        return 0
 
-    return _table(periods, keys, rank)
+    return _table(firm, zip(firm.names), periods, rank)
 
 
 def _initial(file: EpisodeFile, firm: Firm) -> Array:
-    keys = _keys([(name,) for name in firm.names], firm)
-    stock: Array = _table(1, keys, lambda t, key: file.value(t, key, 0, MAX_QUANTITY))[0]
+    stock: Array = _table(firm, zip(firm.names), 1, lambda t, key: file.value(t, key, 0, MAX_QUANTITY))[0]
     return stock
 
 
@@ -258,28 +255,17 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
     cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
     for step in play(world, policy, chance, start):
+        before, lost = step.before, unserved if world.firm.unmet == "lost" else torch.zeros_like(unserved)
+        backlog = _spread(world, before.owed[world.network.internal :])
         values = (
-            *_stock(world, step.before),
-            *_service(world, sales, unserved),
-            step.order,
-            _spread(world, step.outcome.demand),
-            cost,
+            *(before.on_hand, world.in_transit(before), before.inventory_position, backlog),
+            *(_spread(world, sales), _spread(world, lost), step.order, _spread(world, step.outcome.demand), cost),
         )
         for column, value in zip(COLUMNS, values, strict=True):
             kept[column].append(value)
         sales, unserved = step.outcome.sales, step.outcome.unserved
         cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period))
     return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
-
-
-def _stock(world: World, state: State) -> tuple[Tensor, ...]:
-    backlog = _spread(world, state.owed[world.network.internal :])
-    return state.on_hand, world.in_transit(state), state.inventory_position, backlog
-
-
-def _service(world: World, sales: Tensor, unserved: Tensor) -> tuple[Tensor, Tensor]:
-    lost = unserved if world.firm.unmet == "lost" else torch.zeros_like(unserved)
-    return _spread(world, sales), _spread(world, lost)
 
 
 def _spread(world: World, value: Tensor) -> Tensor:
@@ -289,20 +275,11 @@ def _spread(world: World, value: Tensor) -> Tensor:
     return whole
 
 
-def write_states(out: Path, firm: Firm, columns: dict[str, Array]) -> None:
+def write_states(out: Path, episode: Episode) -> None:
     """Write one row per period, stock point and (of several) product; all or nothing."""
-    several = len(firm.products) > 1
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["period", "stock_point", *["product"][:several], *columns])
-            for t, n, k in np.ndindex(columns["on_hand"].shape):
-                names = [t, firm.names[n], *[firm.products[k]][:several]]
-                writer.writerow([*names, *(_number(float(values[t, n, k])) for values in columns.values())])
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    table = episode.states if len(episode.firm.products) > 1 else episode.states.drop(columns="product")
+    table[list(COLUMNS)] = table[list(COLUMNS)].map(_number)
+    write_atomically(out, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _number(value: float) -> str:

@@ -30,6 +30,12 @@ class Progress:
     result: Iteration
 
 
+Watch = Callable[[Progress], None]  # sees every iteration
+Accepted = Callable[[Snapshot, float, float], None]  # sees what is kept, its gain and the gain's standard error, or NaN
+Keep = Callable[[], None]  # called when the state may be checkpointed
+Roles = Mapping[str, Snapshot]  # of a checkpoint
+
+
 class Runner(Protocol):
     """What teaches: begun anew or resumed from a record, then run to its end."""
 
@@ -44,24 +50,11 @@ class Runner(Protocol):
         """Start from the policies that are published."""
 
     @classmethod
-    def resume(
-        cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]
-    ) -> Self:
+    def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> Self:
         """Go on from a record."""
 
-    def run(
-        self,
-        watch: Callable[[Progress], None],
-        accepted: Callable[[Snapshot, float, float], None],
-        keep: Callable[[], None],
-    ) -> None:
-        """Teach until the budget is used up or there is nothing left to teach.
-
-        Args:
-            watch: sees every iteration.
-            accepted: sees every policy that is kept, with its gain and the gain's standard error, nan if not tested.
-            keep: called when the state may be checkpointed.
-        """
+    def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
+        """Teach until the budget is used up or there is nothing left to teach."""
 
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
         """What a checkpoint needs: plain values, and snapshots by role."""

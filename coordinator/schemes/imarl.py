@@ -12,7 +12,7 @@ work), the least gain that wakes neighbours, turns side by side and turns that g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from coordinator.learning.iterations import Training, paired_gain
 from coordinator.learning.settings import Settings
-from coordinator.schemes.base import Progress, SchemeSpec
+from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
 from departments.policies.policy import Snapshot
 from environment import Network
 from environment.fields import Checked
@@ -34,6 +34,7 @@ NO_CUSTOMERS = {
     "law": "timescales are of firms with customers",
 }
 EARLIER = {"imarl.base_policy": "base_policy"}
+_PLAIN = ("jobs", "number", "current", "iteration", "stale", "begun")  # of what a checkpoint holds
 
 
 class IMARLSettings(Checked):
@@ -98,19 +99,8 @@ class IMARL:
         echelons = dict(zip(self.network.names, self.network.echelons(), strict=True))
         return sorted(names, key=lambda name: sign * echelons[name])
 
-    def run(
-        self,
-        watch: Callable[[Progress], None],
-        accepted: Callable[[Snapshot, float, float], None],
-        keep: Callable[[], None],
-    ) -> None:
-        """Work off the list until it is empty, the turns have been had, or the budget is used up.
-
-        Args:
-            watch: sees every iteration.
-            accepted: sees every policy that is saved, with its gain and the gain's standard error.
-            keep: called when the state may be checkpointed, after every iteration.
-        """
+    def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
+        """Work off the list until it is empty, the turns have been had, or the budget is used up."""
         last = self.settings.imarl.turns or np.inf
         while (self.current or (self.number < last and (self.jobs or self.unfinished))) and not self.training.exhausted:
             if not self.current:
@@ -142,7 +132,7 @@ class IMARL:
         saved, form = self.saved[name], self.training.settings.policy_of(name).form
         return replace(saved, config=saved.config.model_copy(update={"form": form}))
 
-    def _learn(self, watch: Callable[[Progress], None], keep: Callable[[], None]) -> None:
+    def _learn(self, watch: Watch, keep: Keep) -> None:
         """Train those who have a turn; their best policies on the selection episodes stay in `best`."""
         training, settings = self.training, self.settings
         more = f" and {len(self.current) - 1} more" if len(self.current) > 1 else ""
@@ -169,7 +159,7 @@ class IMARL:
         progress = self.training.progress
         return progress >= 1.0 or progress - self.begun >= self.settings.imarl.share
 
-    def _decide(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
+    def _decide(self, accepted: Accepted) -> None:
         """Save each policy of the turn that wins the paired test on fresh episodes; else everyone forgets it."""
         training, settings = self.training, self.settings.imarl
         before = None
@@ -231,48 +221,27 @@ class IMARL:
 
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
         """What a checkpoint needs: plain values, and snapshots by role."""
-        plain = {
-            "jobs": self.jobs,
-            "estimates": {name: value if np.isfinite(value) else None for name, value in self.estimates.items()},
-            "number": self.number,
-            "current": self.current,
-            "iteration": self.iteration,
-            "best_cost": self.best_cost if np.isfinite(self.best_cost) else None,
-            "stale": self.stale,
-            "begun": self.begun,
-            "held": sorted(self.held),
-        }
+        plain = {key: getattr(self, key) for key in _PLAIN} | {"held": sorted(self.held)}
+        plain |= {"estimates": {name: value if np.isfinite(value) else None for name, value in self.estimates.items()}}
+        plain |= {"best_cost": self.best_cost if np.isfinite(self.best_cost) else None}
         roles = {"saved": self.saved, "turn": self.best, "unfinished": self.unfinished}
         return plain, {f"{role}/{name}": snapshot for role, of in roles.items() for name, snapshot in of.items()}
 
     @classmethod
-    def resume(
-        cls,
-        network: Network,
-        training: Training,
-        plain: Mapping[str, Any],
-        snapshots: Mapping[str, Snapshot],
-    ) -> IMARL:
+    def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> IMARL:
         """Go on from a record."""
         roles: dict[str, dict[str, Snapshot]] = {"saved": {}, "turn": {}, "unfinished": {}}
         for key, snapshot in snapshots.items():
             role, name = key.split("/", 1)
             roles.setdefault(role, {})[name] = snapshot
-        estimates = {name: float("inf") if value is None else value for name, value in plain["estimates"].items()}
-        best_cost = np.inf if plain["best_cost"] is None else plain["best_cost"]
-        same = {key: plain[key] for key in ("number", "current", "iteration", "stale", "begun")}
-        return cls(
-            network,
-            training,
-            roles["saved"],
-            list(plain["jobs"]),
-            estimates,
-            best=roles["turn"],
-            best_cost=best_cost,
-            unfinished=roles["unfinished"],
-            held=set(plain.get("held", ())),
-            **same,
-        )
+        scheme = cls(network, training, roles["saved"], best=roles["turn"], unfinished=roles["unfinished"])
+        for key in _PLAIN:
+            setattr(scheme, key, plain[key])
+        infinite = float("inf")
+        scheme.estimates = {name: infinite if value is None else value for name, value in plain["estimates"].items()}
+        scheme.best_cost = infinite if plain["best_cost"] is None else plain["best_cost"]
+        scheme.held = set(plain.get("held", ()))
+        return scheme
 
 
 IMARL_SCHEME = SchemeSpec(

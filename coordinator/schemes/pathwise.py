@@ -6,7 +6,7 @@ its own part of the gradient, and the next stretch goes on where the last one en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, must_be_shared
-from coordinator.schemes.base import Progress, SchemeSpec
+from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
@@ -43,12 +43,7 @@ class Pathwise(Simultaneous):
 
     pace: float = 1.0  # times the learning rate of the settings
 
-    def run(
-        self,
-        watch: Callable[[Progress], None],
-        accepted: Callable[[Snapshot, float, float], None],
-        keep: Callable[[], None],
-    ) -> None:
+    def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
         """See `Simultaneous.run`; the learning rate falls to 0 as the budget is used up.
 
         Policies that watch each other may lose their way for good, in b3 within ten updates. So they are also tried
@@ -79,9 +74,7 @@ class Pathwise(Simultaneous):
         return plain | {"pace": self.pace}, snapshots
 
     @classmethod
-    def resume(
-        cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]
-    ) -> Self:
+    def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> Self:
         """Go on from a record."""
         resumed = super().resume(network, training, plain, snapshots)
         resumed.pace = plain.get("pace", 1.0)

@@ -6,13 +6,13 @@ others by the network's; one critic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
-from coordinator.schemes.base import Progress, SchemeSpec
+from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
 from coordinator.schemes.rewards import retailers_by_their_own
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -43,19 +43,8 @@ class Simultaneous:
         training.adopt(*training.published.values())
         return cls(network, training, dict(training.published), float(training.selection_costs().mean()))
 
-    def run(
-        self,
-        watch: Callable[[Progress], None],
-        accepted: Callable[[Snapshot, float, float], None],
-        keep: Callable[[], None],
-    ) -> None:
-        """Learn until the budget is used up; the best joint policy on selection episodes is what is kept.
-
-        Args:
-            watch: sees every iteration.
-            accepted: sees the policies that are kept at the end.
-            keep: called when the state may be checkpointed.
-        """
+    def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
+        """Learn until the budget is used up; the best joint policy on selection episodes is kept at the end."""
         training, settings = self.training, self.training.settings
         while self.iteration < settings.rounds(settings.iterations) and (before := training.progress) < 1.0:
             seed = settings.seed, 0
@@ -99,7 +88,7 @@ class Simultaneous:
             self.best, self.best_cost = dict(self.training.published), cost
         return cost
 
-    def _accept(self, accepted: Callable[[Snapshot, float, float], None]) -> None:
+    def _accept(self, accepted: Accepted) -> None:
         """Tell of the policies that count in the end."""
         for snapshot in self.best.values():
             accepted(snapshot, float("nan"), float("nan"))
@@ -111,9 +100,7 @@ class Simultaneous:
         return plain, snapshots
 
     @classmethod
-    def resume(
-        cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Mapping[str, Snapshot]
-    ) -> Self:
+    def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> Self:
         """Go on from a record."""
         best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
         return cls(network, training, best, plain["best_cost"], plain["iteration"], set(plain.get("held", ())))

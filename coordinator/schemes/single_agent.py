@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -54,31 +55,27 @@ def _paper_episodes(firm: Firm) -> int:
     return round(25_000 + 275_000 * min(max((len(firm.names) - 4) / (18 - 4), 0.0), 1.0))
 
 
+_SARL = SchemeSpec(
+    name="sarl",
+    summary="one agent for the whole firm",
+    runner=Simultaneous,
+    settings=SingleRun,
+    unused=_UNUSED
+    | {"policy.hidden": "single.hidden", "single.graph": "graph attention is another scheme's, with -gnn"},
+    earlier=EARLIER,
+    options={"observation": "policy.observation"},
+    departments=lambda firm, settings: _whole_firm(firm, settings, hidden=settings.single.hidden),
+    joint=True,
+    paper_episodes=_paper_episodes,
+)
 SINGLE_AGENT_SCHEMES = (
-    SchemeSpec(
-        name="sarl",
-        summary="one agent for the whole firm",
-        runner=Simultaneous,
-        settings=SingleRun,
-        unused=_UNUSED
-        | {"policy.hidden": "single.hidden", "single.graph": "graph attention is another scheme's, with -gnn"},
-        earlier=EARLIER,
-        options={"observation": "policy.observation"},
-        departments=lambda firm, settings: _whole_firm(firm, settings, hidden=settings.single.hidden),
-        joint=True,
-        paper_episodes=_paper_episodes,
-    ),
-    SchemeSpec(
+    _SARL,
+    replace(
+        _SARL,
         name="sarl-gnn",
         summary="and it attends over the network",
-        runner=Simultaneous,
-        settings=SingleRun,
         unused=_UNUSED | {"single.hidden": "policy.hidden"},
-        earlier=EARLIER,
-        options={"observation": "policy.observation"},
         departments=lambda firm, settings: _whole_firm(firm, settings, graph=settings.single.graph),
         attention=True,
-        joint=True,
-        paper_episodes=_paper_episodes,
     ),
 )
