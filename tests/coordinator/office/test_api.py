@@ -13,13 +13,14 @@ from coordinator.storage.files import read_sealed, write_sealed
 from tests.live_faults import a_run, malformed
 
 pytestmark = pytest.mark.ray
-BY_ITSELF = ("fallback", "restart", "start", "failure")  # events that nobody asked for
+BY_ITSELF = ("fallback", "restart", "start", "failure", "wait")  # events that nobody asked for
 POSTS = [
     "/api/departments/retailer-1/swap",
     "/api/departments/retailer-1/rollback",
     "/api/departments/retailer-1/override",
     "/api/departments/retailer-1/pause",
     "/api/departments/retailer-1/resume",
+    "/api/commands/some-id/cancel",
     "/api/stop",
     "/api/token",
     "/api/policies",
