@@ -59,6 +59,9 @@ class Workers:
     def roll_call(self):
         pass
 
+    def patience(self, name):
+        return 60.0
+
     def workers(self):
         return {name: {"up": True, "node": "here"} for name in self.critic._layout.departments}
 

@@ -50,7 +50,8 @@ class ActorClients:
         """
         import ray
 
-        self._ray, self._deadline, self._patience, self.restarts_seen = ray, deadline, patience, Restarts()
+        self._ray, self._deadline, self.restarts_seen = ray, deadline, Restarts()
+        self._patience, self._more = patience, dict[str, float]()
         try:
             find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
             self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
@@ -125,14 +126,22 @@ class ActorClients:
             self._departments[name].knows = None
         return replies
 
+    def patience(self, name: str) -> float:
+        """Seconds after which a process that is alive and does not answer is ended: twice as many after each time."""
+        return self._more.get(name, self._patience)
+
+    def _end(self, name: str, actor: Any) -> None:  # noqa: ANN401
+        self._ray.kill(actor, no_restart=False)
+        self._more[name] = 2 * self.patience(name)
+
     def _free(self, name: str) -> bool:
         """Whether a department can be asked: not while it owes an answer."""
         department = self._departments[name]
         if department.late is None:
             return True
         done, _ = self._ray.wait([department.late], timeout=0)
-        if not done and time.monotonic() - department.since > self._patience:
-            self._ray.kill(department.actor, no_restart=False)
+        if not done and time.monotonic() - department.since > self.patience(name):
+            self._end(name, department.actor)
             department.since = time.monotonic()
         for _, value in self._values(done):
             self._heard(name, value)
@@ -165,6 +174,7 @@ class ActorClients:
             department.knows = None
             return None
         place, answer = read(value)
+        self._more.pop(name, None)
         self._met(name, ProcessInfo(*place))
         if answer is None:
             department.knows = None
@@ -187,13 +197,13 @@ class ActorClients:
         asked: Any = environment.call_written.remote(method, message)
 
         def answer() -> Any:  # noqa: ANN401
-            value = self._value(asked, self._patience)
+            value = self._value(asked, self.patience("environment"))
             while isinstance(value, Exception):
                 self._must_be_death("environment", value)
                 back = self._value(environment.ready.options(max_task_retries=-1).remote())
                 if isinstance(back, self._ray.exceptions.ActorDiedError):
                     raise LostError(f"the environment cannot be had: {last_line(back)}")
-                value = self._value(environment.call_written.remote(method, message), self._patience)
+                value = self._value(environment.call_written.remote(method, message), self.patience("environment"))
             place, result = read(value)
             return self.heard("environment", (ProcessInfo(*place), result))
 
@@ -222,6 +232,7 @@ class ActorClients:
     def heard(self, name: str, value: tuple[ProcessInfo, Any]) -> Any:  # noqa: ANN401
         """An answer, after a look at whose it is."""
         place, result = value
+        self._more.pop(name, None)
         self.restarts_seen.heard(name, place.restarts)
         return result
 
@@ -229,7 +240,7 @@ class ActorClients:
         """Raise what a worker raised; one that is alive and says nothing is ended, and begins again."""
         errors = self._ray.exceptions
         if isinstance(error, errors.GetTimeoutError):
-            self._ray.kill(self._others[name], no_restart=False)
+            self._end(name, self._others[name])
         elif not isinstance(error, (errors.RayActorError, errors.ObjectLostError)):
             raise getattr(error, "cause", None) or error
 

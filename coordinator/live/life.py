@@ -106,7 +106,7 @@ class Life:
         operation = self.operation
         if self._following is not None:
             waited = time.monotonic() - self._followed
-            if not self.clients.answered(self._following) and waited < self._patience:
+            if not self.clients.answered(self._following) and waited < self.clients.patience("critic"):
                 return
             found, self._following = self.clients.result("critic", self._following, 0.1), None
             if found is not None:
