@@ -83,6 +83,7 @@ def keep(folder: Path) -> None:
     scratch = tempfile.mkdtemp(prefix="firmwide-", dir="/tmp")  # sockets need a short path; Ray opens its own to all
     about = {"scratch": scratch, "pid": os.getpid()}
     write_atomically(folder / "keeper.json", json.dumps(about) + "\n")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 puts a firm behind whatever else the machine does
     threading.Thread(target=_with_its_starter, args=(over,), daemon=True).start()
     options = None
     try:
