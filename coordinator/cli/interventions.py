@@ -1,4 +1,4 @@
-"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`, `cancel`: what is asked of firms in operation or training.
+"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`, `cancel`: what is asked of firms that run or learn.
 
 `firmwide versions`: the policies that they may be asked to follow.
 """
@@ -41,7 +41,9 @@ def swap(
     tolerance: Annotated[
         float, typer.Option(min=0, help="By which the firm may do worse than by the benchmark.")
     ] = 0.2,
-    undecided: Annotated[str, option("refuse|accept", "A canary that is not to be told from who is in office.")] = "refuse",
+    undecided: Annotated[
+        str, option("refuse|accept", "A canary that is not to be told from who is in office.")
+    ] = "refuse",
     hold: Annotated[bool, typer.Option("--hold", help="In training: it shall not learn on; rules never do.")] = False,
     why: Why = "",
     who: Who = None,

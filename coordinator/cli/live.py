@@ -28,7 +28,9 @@ def live(
     address: Annotated[str | None, option("HOST:PORT", "A standing Ray; default: one of its own.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated world.")] = 0,
     deadline: Annotated[str, option("500ms", "In which departments must answer.")] = "500ms",
-    keep: Annotated[int | None, typer.Option(min=100, max=10**9, help="Periods in the book; older: daily sums.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=100, max=10**9, help="Periods in the book; older: daily sums.")
+    ] = None,
     benchmark: Annotated[list[str] | None, option("DEPARTMENT", "Begin this one on its benchmark's rule.")] = None,
     home: Home = HOME,
 ) -> None:
@@ -126,9 +128,7 @@ def audit(name: Name, home: Home = HOME, as_json: AsJson = False) -> int:
     return 1 if found["faults"] else 0
 
 
-def backup(
-    name: Name, file: Annotated[Path, argument("FILE", "Where the copy shall be.")], home: Home = HOME
-) -> None:
+def backup(name: Name, file: Annotated[Path, argument("FILE", "Where the copy shall be.")], home: Home = HOME) -> None:
     """Copy a firm's book, also while it runs; a firm that is stopped goes on from one put back as its book.sqlite."""
     from coordinator.live.book_file import copy
 
