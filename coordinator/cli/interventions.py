@@ -1,4 +1,4 @@
-"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`: what is asked of departments in operation or training.
+"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`, `cancel`: what is asked of firms that run or learn.
 
 `firmwide versions`: the policies that they may be asked to follow.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.options import AsJson, Department, Home, Id, Name, NameOrRun, Who, Why, option
+from coordinator.cli.options import AsJson, Department, Home, Id, Name, NameOrRun, Who, Why, argument, option
 from coordinator.cli.show import say, show, show_json
 from coordinator.live.home import HOME
 
@@ -41,6 +41,9 @@ def swap(
     tolerance: Annotated[
         float, typer.Option(min=0, help="By which the firm may do worse than by the benchmark.")
     ] = 0.2,
+    undecided: Annotated[
+        str, option("refuse|accept", "A canary that is not to be told from who is in office.")
+    ] = "refuse",
     hold: Annotated[bool, typer.Option("--hold", help="In training: it shall not learn on; rules never do.")] = False,
     why: Why = "",
     who: Who = None,
@@ -55,7 +58,7 @@ def swap(
     if not _in_training(name, home):
         if hold:
             raise ValueError("--hold is for runs that are being trained; in a running firm nobody learns")
-        return _ask(home, name, "swap", department, policy, canary=canary, **asked)
+        return _ask(home, name, "swap", department, policy, canary=canary, undecided=undecided, **asked)
     if canary:
         raise ValueError("--canary is for running firms; in a run that is being trained --tolerance decides alone")
     from coordinator.live.home import absolute
@@ -95,7 +98,7 @@ def override(
     from coordinator.live.book import Book
     from coordinator.live.home import folder_of
 
-    book = Book(folder_of(name, home) / "book.sqlite")
+    book = Book(folder_of(name, home) / "book.sqlite", reads=True)
     layout = book.facts()["frame"]
     book.close()
     if department == layout["recommends"]:
@@ -125,6 +128,17 @@ def resume(
     _ask(home, name, "resume", department, why=why, who=who, command=command)
 
 
+def cancel(
+    name: Name,
+    command: Annotated[str, argument("COMMAND", "Its id, as `status` tells.")],
+    why: Why = "",
+    who: Who = None,
+    home: Home = HOME,
+) -> None:
+    """Withdraw a command that is under way, such as the swap of a canary."""
+    _ask(home, name, "cancel", command, why=why, who=who)
+
+
 def _is_run(name: str) -> bool:
     return (Path(name) / "settings.json").is_file()
 
@@ -145,7 +159,7 @@ def _ask_run(name: str, kind: str, department: str, *, who: str | None, command:
     from coordinator.runs.mailbox import Request, ask
 
     must_have_departments(RunFolder(Path(name)))
-    number, asker = command or uuid.uuid4().hex, who or getpass.getuser()
+    number, asker = uuid.uuid4().hex if command is None else command, who or getpass.getuser()
     _tell(kind, ask(Path(name), Request(number, kind, department, asker, time=time.time(), **asked)))
 
 

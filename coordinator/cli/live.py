@@ -1,10 +1,12 @@
-"""`firmwide live`, `status`, `stop` and `history`: a firm in operation."""
+"""`firmwide live`, `status`, `stop`, `history`, `audit` and `backup`: a firm in operation."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 
 from coordinator.cli.options import AsJson, Home, Name, Who, Why, argument, option, seconds
 from coordinator.cli.show import say, show, show_json
-from coordinator.live.home import HOME
+from coordinator.live.home import HOME, folder_of
 from coordinator.shown import finite
 
 
@@ -26,6 +28,10 @@ def live(
     address: Annotated[str | None, option("HOST:PORT", "A standing Ray; default: one of its own.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated world.")] = 0,
     deadline: Annotated[str, option("500ms", "In which departments must answer.")] = "500ms",
+    keep: Annotated[
+        int | None, typer.Option(min=100, max=10**9, help="Periods in the book; older: daily sums.")
+    ] = None,
+    benchmark: Annotated[list[str] | None, option("DEPARTMENT", "Begin this one on its benchmark's rule.")] = None,
     home: Home = HOME,
 ) -> None:
     """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
@@ -33,7 +39,7 @@ def live(
 
     pace = 0.0 if tick == "max" else seconds("--tick", tick)
     asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
-    with open_firm(asked, say) as firm:
+    with open_firm(replace(asked, keep=keep, benchmark=tuple(benchmark or ())), say) as firm:
         say(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`")
 
 
@@ -61,13 +67,20 @@ def stop(
     home: Home = HOME,
 ) -> None:
     """Stop a running firm after the period at hand; `live --name NAME` goes on with it."""
+    from coordinator.live.home import leave
     from coordinator.live.running_firm import RunningFirm
 
-    with RunningFirm.connect(name, home) as firm:
-        if now:
+    if now:
+        folder = folder_of(name, home)
+        with contextlib.suppress(ValueError), RunningFirm.connect(name, home) as firm:
             firm.dismiss()
-        else:
-            say(firm.stop(why=why, who=who)["message"])
+        return leave(folder)
+    with RunningFirm.connect(name, home) as firm:
+        answer = firm.stop(why=why, who=who)
+    if answer["state"] != "done":
+        told = answer["message"] or "it has not stopped within a minute"
+        raise RuntimeError(f"{told}; `firmwide stop {name} --now` ends its processes, whatever they do")
+    return say(answer["message"])
 
 
 def history(
@@ -82,9 +95,8 @@ def history(
 ) -> None:
     """What was decided and done, from the book; also of a firm that does not run."""
     from coordinator.live.book import Book
-    from coordinator.live.home import folder_of
 
-    book = Book(folder_of(name, home) / "book.sqlite")
+    book = Book(folder_of(name, home) / "book.sqlite", reads=True)
     known = book.facts()["frame"]
     names = [*known["points"], *([known["recommends"]] if known["recommends"] else [])]
     if department is not None and department not in names:
@@ -100,6 +112,30 @@ def history(
             _write(file, rows)
     else:
         _write(sys.stdout, rows)
+
+
+def audit(name: Name, home: Home = HOME, as_json: AsJson = False) -> int:
+    """Play a firm's book again and compare: every stock and all money, every decision with swaps and overrides."""
+    from coordinator.live.replay import replay
+
+    found = replay(folder_of(name, home))
+    if as_json:
+        show_json(found)
+    else:
+        sys.stdout.writelines(f"{fault}\n" for fault in found["faults"])
+        counted = f"{found['decisions']} decisions, {found['events']} events: {len(found['faults']) or 'no'} faults"
+        say(f"periods {found['since']} to {found['ticks'] - 1}, {counted}")
+    return 1 if found["faults"] else 0
+
+
+def backup(name: Name, file: Annotated[Path, argument("FILE", "Where the copy shall be.")], home: Home = HOME) -> None:
+    """Copy a firm's book, also while it runs; a firm that is stopped goes on from one put back as its book.sqlite."""
+    from coordinator.live.book_file import copy
+
+    if file.exists() or not file.parent.is_dir():
+        raise ValueError(f"FILE must not be there yet, in a folder that exists, got {str(file)!r}")
+    copy(folder_of(name, home) / "book.sqlite", file)
+    say(f"{file} is the book of {name} as of now; policies/ and firm.yaml are files that never change")
 
 
 def _write(file: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401

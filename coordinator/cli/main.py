@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.cli.firms import check, evaluate, scenarios, simulate
-from coordinator.cli.interventions import override, pause, resume, rollback, swap, versions
+from coordinator.cli.interventions import cancel, override, pause, resume, rollback, swap, versions
 from coordinator.cli.learning import benchmark, explain, report, train
-from coordinator.cli.live import history, live, status, stop
+from coordinator.cli.live import audit, backup, history, live, status, stop
 from coordinator.cli.options import CommandOfSchemes
 from coordinator.cli.serving import monitor, office
 from coordinator.cli.show import complain
@@ -24,7 +24,8 @@ from coordinator.version import program_version
 
 COMMANDS = (
     *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
-    *(live, status, versions, swap, rollback, override, pause, resume, stop, history, office, monitor),
+    *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
+    *(history, audit, backup, office, monitor),
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values
 
@@ -59,6 +60,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
+    for argument in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):  # bytes that are none, as Python carries them
+            return _refuse(f"arguments must be text in UTF-8, got {argument!r:.80}", 2)
     try:
         rest = _with_extensions(list(arguments))
         status = app(rest, prog_name="firmwide", standalone_mode=False)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coordinator.live.book import Event
+from coordinator.live.book import Event, LostError
 from coordinator.live.messages import read, written
 from coordinator.live.operation import Question, Reply
 from coordinator.live.period_start import Arrays, PeriodStart
-from coordinator.live.process_info import ProcessInfo
+from coordinator.live.process_info import ProcessInfo, last_line
 from coordinator.live.restarts import Restarts
 from departments.serving.numpy_policy import Array
 from departments.serving.policy_server import Answer
@@ -29,37 +30,46 @@ class _Department:
         self.up = True
         self.knows: tuple[int, int] | None = None  # version and tick that it can be asked without its brief
         self.late: Any = None  # a question that has not been answered yet
+        self.since = 0.0  # when that was asked
 
 
 class ActorClients:
     """Departments and environment of one firm."""
 
-    def __init__(self, namespace: str, departments: list[str], deadline: float) -> None:
+    def __init__(self, namespace: str, departments: list[str], deadline: float, patience: float) -> None:
         """Find the actors.
 
         Args:
             namespace: of the firm.
             departments: their names.
             deadline: seconds that departments have to answer.
+            patience: seconds after which a process that is alive and does not answer is ended, to begin again.
+
+        Raises:
+            LostError: one is gone for good.
         """
         import ray
 
         self._ray, self._deadline, self.restarts_seen = ray, deadline, Restarts()
-        find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
+        self._patience, self._more = patience, dict[str, float]()
+        try:
+            find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
+            self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
+        except ValueError as error:
+            raise LostError(f"one of its actors cannot be had: {last_line(error)}") from None
         self._departments = {name: _Department(actor) for name, actor in find.items()}
-        self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
 
-    def meet(self) -> None:
-        """Wait until all departments are there."""
-        asked = {n: d.actor.ready.options(max_task_retries=-1).remote() for n, d in self._departments.items()}
-        for name, reference in asked.items():
-            self._met(name, self._ray.get(reference))
+    def meet(self, within: float | None = None) -> None:
+        """Wait until all departments are there, or so many seconds."""
+        self._hear({name: d.actor for name, d in self._departments.items()}, within)
 
     def roll_call(self) -> None:
         """Hear once more from all who answer within some seconds, so that no death goes unnoticed."""
-        actors = {name: d.actor for name, d in self._departments.items()} | self._others
+        self._hear({name: d.actor for name, d in self._departments.items()} | self._others, _ROLL_CALL)
+
+    def _hear(self, actors: Mapping[str, Any], within: float | None) -> None:
         asked = {a.ready.options(max_task_retries=-1).remote(): name for name, a in actors.items()}
-        done, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=_ROLL_CALL)
+        done, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=within)
         for reference, place in self._values(done):
             if isinstance(place, Exception):
                 continue  # it dies again and again; its next life is heard of by a successor
@@ -110,10 +120,19 @@ class ActorClients:
             if asked and (not done or left <= 0.0):
                 break
         for reference, name in asked.items():
-            self._departments[name].late, self._departments[name].up = reference, False
+            self._departments[name].late, self._departments[name].since = reference, started
+            self._departments[name].up = False
         for name in questions.keys() - replies.keys():
             self._departments[name].knows = None
         return replies
+
+    def patience(self, name: str) -> float:
+        """Seconds after which a process that is alive and does not answer is ended: twice as many after each time."""
+        return self._more.get(name, self._patience)
+
+    def _end(self, name: str, actor: Any) -> None:  # noqa: ANN401
+        self._ray.kill(actor, no_restart=False)
+        self._more[name] = 2 * self.patience(name)
 
     def _free(self, name: str) -> bool:
         """Whether a department can be asked: not while it owes an answer."""
@@ -121,6 +140,9 @@ class ActorClients:
         if department.late is None:
             return True
         done, _ = self._ray.wait([department.late], timeout=0)
+        if not done and time.monotonic() - department.since > self.patience(name):
+            self._end(name, department.actor)
+            department.since = time.monotonic()
         for _, value in self._values(done):
             self._heard(name, value)
             department.late = department.knows = None
@@ -139,9 +161,9 @@ class ActorClients:
         except self._ray.exceptions.RayError:
             return [(reference, self._value(reference)) for reference in done]
 
-    def _value(self, reference: Any) -> Any:  # noqa: ANN401
+    def _value(self, reference: Any, within: float | None = None) -> Any:  # noqa: ANN401
         try:
-            return self._ray.get(reference)
+            return self._ray.get(reference, timeout=within)
         except self._ray.exceptions.RayError as error:
             return error
 
@@ -152,6 +174,7 @@ class ActorClients:
             department.knows = None
             return None
         place, answer = read(value)
+        self._more.pop(name, None)
         self._met(name, ProcessInfo(*place))
         if answer is None:
             department.knows = None
@@ -163,10 +186,10 @@ class ActorClients:
         waiting = self._insist("step", tick, arrays, order, exposure)
         return lambda: PeriodStart(*waiting())
 
-    def observe(self, tick: int, arrays: Arrays) -> PeriodStart | str | None:
-        """A fed firm's awaited period: its moment, nothing yet, or why its files cannot be read."""
+    def observe(self, tick: int, arrays: Arrays) -> tuple[PeriodStart, dict[str, Any]] | str | None:
+        """A fed firm's awaited period and what was told of it; nothing yet; or why its files cannot be read."""
         found: str | list[Any] | None = self._insist("observe", tick, arrays)()
-        return PeriodStart(*found) if isinstance(found, list) else found
+        return (PeriodStart(*found[0]), found[1]) if isinstance(found, list) else found
 
     def _insist(self, method: str, *arguments: Any) -> Callable[[], Any]:  # noqa: ANN401
         """Ask the environment; what is returned waits for the answer, and asks again whenever its process has died."""
@@ -174,11 +197,13 @@ class ActorClients:
         asked: Any = environment.call_written.remote(method, message)
 
         def answer() -> Any:  # noqa: ANN401
-            value = self._value(asked)
+            value = self._value(asked, self.patience("environment"))
             while isinstance(value, Exception):
-                self._must_be_death(value)
-                self._value(environment.ready.options(max_task_retries=-1).remote())
-                value = self._value(environment.call_written.remote(method, message))
+                self._must_be_death("environment", value)
+                back = self._value(environment.ready.options(max_task_retries=-1).remote())
+                if isinstance(back, self._ray.exceptions.ActorDiedError):
+                    raise LostError(f"the environment cannot be had: {last_line(back)}")
+                value = self._value(environment.call_written.remote(method, message), self.patience("environment"))
             place, result = read(value)
             return self.heard("environment", (ProcessInfo(*place), result))
 
@@ -192,25 +217,37 @@ class ActorClients:
         """Whether an answer is there, or will never be."""
         return bool(self._ray.wait([reference], timeout=0)[0])
 
-    def result(self, name: str, reference: Any) -> Any:  # noqa: ANN401
-        """The answer; None if its process died.
+    def result(self, name: str, reference: Any, within: float | None = None) -> Any:  # noqa: ANN401
+        """The answer; None if its process died, or said nothing `within` so many seconds and was ended for it.
 
         Raises:
             Exception: what the worker raised.
         """
-        value = self._value(reference)
+        value = self._value(reference, within)
         if isinstance(value, Exception):
-            self._must_be_death(value)
+            self._must_be_death(name, value)
             return None
         return self.heard(name, value)
 
     def heard(self, name: str, value: tuple[ProcessInfo, Any]) -> Any:  # noqa: ANN401
         """An answer, after a look at whose it is."""
         place, result = value
+        self._more.pop(name, None)
         self.restarts_seen.heard(name, place.restarts)
         return result
 
-    def _must_be_death(self, error: Exception) -> None:
+    def _must_be_death(self, name: str, error: Exception) -> None:
+        """Raise what a worker raised; one that is alive and says nothing is ended, and begins again."""
         errors = self._ray.exceptions
-        if not isinstance(error, (errors.RayActorError, errors.ObjectLostError)):
+        if isinstance(error, errors.GetTimeoutError):
+            self._end(name, self._others[name])
+        elif not isinstance(error, (errors.RayActorError, errors.ObjectLostError)):
             raise getattr(error, "cause", None) or error
+
+
+def tell(namespace: str, state: str, reason: str) -> None:
+    """Tell a firm's monitor how it does while there are no figures; nobody waits for it."""
+    import ray
+
+    with contextlib.suppress(ValueError, ray.exceptions.RayError):
+        ray.get_actor("monitor", namespace=namespace).call.remote("say", state, reason)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coordinator.live.layout import FirmLayout
 from coordinator.live.messages import read, written
 from coordinator.live.process_info import ProcessInfo, here
 from departments.serving.numpy_policy import PolicyBundle
@@ -42,48 +43,64 @@ class DepartmentActor:
 
 
 class PlainActor:
-    """A process that holds one plain object; every answer says which process it came from."""
+    """A process that holds one plain object; every answer says which process it came from.
 
-    def __init__(self, kind: str, *arguments: Any) -> None:  # noqa: ANN401
-        self._plain = _build(kind, arguments)
-        self._info = here()
+    The object is made when it is first needed: what fails then may be asked for again, while a process whose beginning
+    fails is never started again.
+    """
+
+    def __init__(self, kind: str, folder: str) -> None:
+        self._kind, self._folder, self._info = kind, Path(folder), here()
+        self._plain: Any = None
 
     def ready(self) -> ProcessInfo:
-        """Where it is."""
+        """Where it is, once its object is made."""
+        self._made()
         return self._info
 
     def call(self, method: str, *arguments: Any) -> tuple[ProcessInfo, Any]:  # noqa: ANN401
         """Where it is, and the result."""
-        return self._info, getattr(self._plain, method)(*arguments)
+        return self._info, getattr(self._made(), method)(*arguments)
 
     def call_written(self, method: str, message: bytes) -> bytes:
         """The same with arguments and result as messages, for what is called every period."""
         return written(self.call(method, *read(message)))
 
+    def _made(self) -> Any:  # noqa: ANN401
+        if self._plain is None:
+            self._plain = _build(self._kind, self._folder)
+        return self._plain
 
-def _build(kind: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+
+def _build(kind: str, folder: Path) -> Any:  # noqa: ANN401
+    """What an actor holds, from the firm's folder: large arguments of actors die with who gave them."""
     if kind == "monitor":
         from coordinator.live.monitor import Monitor
 
         return Monitor()
+    from coordinator.live.book import Book
     from coordinator.workers.process import settle
 
     settle()
-    if kind == "environment":
+    book = Book(folder / "book.sqlite", reads=True)
+    facts, firm = book.facts(), (folder / "firm.yaml").read_text()
+    layout, feed = FirmLayout.of(facts["frame"]), facts["settings"].get("feed")
+    if kind == "critic":
+        from coordinator.live.examiner import Examiner
+
+        os.nice(_CRITIC_NICE)
+        return Examiner(firm, facts["seed"], layout, None if feed is None else book.observed)
+    book.close()
+    if feed is None:
         from coordinator.live.simulated import Simulated
 
-        return Simulated(*arguments)
-    if kind == "feed":
-        from coordinator.live.fed import Fed
+        return Simulated(firm, facts["seed"])
+    from coordinator.live.fed import Fed
 
-        return Fed(*arguments)
-    from coordinator.live.examiner import Examiner
-
-    os.nice(_CRITIC_NICE)
-    return Examiner(*arguments)
+    return Fed(firm, facts["seed"], layout, feed)
 
 
-def create(firm: Path, namespace: str, firm_text: str, seed: int, layout: Any, options: Mapping[str, Any]) -> list[Any]:  # noqa: ANN401
+def create(firm: Path, namespace: str, departments: list[str], options: Mapping[str, Any]) -> list[Any]:
     """Make all actors of a firm, detached, and return what says that each is ready.
 
     The coordinator, and what it must reach quickly, stay on this node, where the folder is; departments are spread.
@@ -108,11 +125,7 @@ def create(firm: Path, namespace: str, firm_text: str, seed: int, layout: Any, o
         options = common | {"name": name, "scheduling_strategy": where} | more
         return ray.remote(kind).options(**options).remote(*arguments)
 
-    made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in layout.departments]
-    made += [make(PlainActor, "monitor", here, "monitor")]
-    feed = options.get("feed")
-    environment = ("environment", firm_text, seed) if feed is None else ("feed", firm_text, seed, layout, feed)
-    made += [make(PlainActor, "environment", here, *environment)]
-    made += [make(PlainActor, "critic", here, "critic", firm_text, seed, layout, feed)]
+    made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in departments]
+    made += [make(PlainActor, kind, here, kind, str(firm)) for kind in ("monitor", "environment", "critic")]
     made += [make(TickProcess, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
     return made

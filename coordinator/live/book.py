@@ -7,42 +7,29 @@ writer that was replaced cannot commit any more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from coordinator.live.book_file import damaged, named, open_file
 from coordinator.live.period_start import Arrays
 
-_TABLES = """
-create table if not exists firm (key text primary key, value text not null);
-create table if not exists now (
-    one integer primary key check (one = 1), epoch integer not null, tick integer not null,
-    arrays blob not null, record text not null);
-create table if not exists ticks (tick integer primary key, time real not null, record text not null);
-create table if not exists decisions (
-    tick integer not null, department text not null, version integer not null, mode text not null,
-    decision text not null, wished text not null, saw text not null, seconds real,
-    primary key (department, tick)) without rowid;
-create table if not exists events (
-    number integer primary key autoincrement, tick integer not null, time real not null, kind text not null,
-    department text, who text, why text, command text, details text not null);
-create table if not exists commands (
-    id text primary key, time real not null, who text not null, kind text not null, department text not null,
-    arguments text not null, why text not null, state text not null, tick integer, message text not null);
-"""
+Record = dict[str, Any]
 
 
 class Event(NamedTuple):
     """Something that is not a decision: who did what, when and why."""
 
-    kind: str  # start, stop, swap, rollback, override, pause, resume, canary, refusal, fallback, restart, feed, failure
+    kind: str  # of the command that was carried out, or start, canary, refusal, fallback, restart, feed, wait, failure
     department: str | None = None
     who: str = "firmwide"
     why: str = ""
@@ -55,7 +42,7 @@ class Command(NamedTuple):
 
     id: str
     who: str
-    kind: str  # swap, rollback, override, pause, resume, stop
+    kind: str  # swap, rollback, override, pause, resume, cancel, stop
     department: str
     arguments: dict[str, Any]
     why: str
@@ -72,34 +59,57 @@ class OvertakenError(RuntimeError):
     """Another coordinator has taken the book over."""
 
 
+class LostError(RuntimeError):
+    """The firm cannot go on without what is lost; one line says what, and the way out."""
+
+
+class AgainError(RuntimeError):
+    """A command failed halfway: what is in memory counts no more, and the book is opened again."""
+
+
 class Book:
     """Reads and writes one firm's book."""
 
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
-        """Open or create the book at `path`; `durable`: commits survive a power cut too, as a real firm needs."""
+    def __init__(self, path: Path, *, durable: bool = False, reads: bool = False) -> None:
+        """Open or create the book at `path`.
+
+        Args:
+            path: of the file.
+            durable: commits survive a power cut too, as a real firm needs.
+            reads: nothing is written, and an older book is left as it is.
+
+        Raises:
+            BookError: it cannot be; one line says why. All other methods may too.
+        """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()  # one connection, several threads
-        self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._file.execute("pragma journal_mode = wal")
-        self._file.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
-        self._file.executescript(_TABLES)
+        with named(path):
+            self._file = open_file(path, durable=durable, reads=reads)
         self._epoch = -1
 
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
 
+    def stand_still(self) -> None:
+        """Read as of now from here on, whatever is written meanwhile; for books that are only read."""
+        with named(self.path):
+            self._file.execute("begin")
+
     def found(self, facts: Mapping[str, Any], arrays: Arrays, record: Mapping[str, Any]) -> None:
         """Begin the book: what never changes, and the state before tick 0."""
-        with self._lock, self._transaction():
+        with self._transaction():
             rows = [(key, json.dumps(value)) for key, value in facts.items()]
             self._file.executemany("insert into firm values (?, ?)", rows)
             self._file.execute("insert into now values (1, 0, 0, ?, ?)", (save_tensors(arrays), json.dumps(record)))
 
     def facts(self) -> dict[str, Any]:
         """What never changes."""
-        return {key: json.loads(value) for key, value in self._read("select key, value from firm")}
+        with self._sound():
+            found = {key: json.loads(value) for key, value in self._read("select key, value from firm")}
+            if "frame" not in found:
+                raise ValueError("it names no firm")
+            return found
 
     def take_over(self) -> tuple[int, Arrays, dict[str, Any]]:
         """Become the one who writes.
@@ -107,15 +117,25 @@ class Book:
         Returns:
             The next tick, the arrays and the record of the last commit.
         """
-        with self._lock, self._transaction():
+        with self._transaction():
             self._file.execute("update now set epoch = epoch + 1")
-            self._epoch = self._read("select epoch from now")[0][0]
+            found = self._read("select epoch from now")
+        self._epoch = found[0][0] if found else -1
         return self.now()
 
     def now(self) -> tuple[int, Arrays, dict[str, Any]]:
         """The next tick, the arrays and the record of the last commit."""
-        tick, arrays, record = self._read("select tick, arrays, record from now")[0]
-        return tick, load_tensors(arrays), json.loads(record)
+        with self._sound():
+            tick, arrays, record = self._read("select tick, arrays, record from now")[0]
+            return tick, load_tensors(arrays), json.loads(record)
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """What is read must be what was written."""
+        try:
+            yield
+        except (ValueError, IndexError, SafetensorError) as error:
+            raise damaged(self.path, str(error)) from error
 
     def commit(
         self,
@@ -144,7 +164,7 @@ class Book:
         """
         written = (tick + 1, save_tensors(arrays), json.dumps(record), self._epoch, tick)
         rows = [(tick, *row) for row in decisions]
-        with self._lock, self._transaction():
+        with self._transaction():
             self._claim("update now set tick = ?, arrays = ?, record = ? where epoch = ? and tick = ?", written)
             self._file.execute("insert into ticks values (?, ?, ?)", (tick, time.time(), json.dumps(account)))
             self._file.executemany("insert into decisions values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -157,15 +177,26 @@ class Book:
         record: Mapping[str, Any],
         events: Iterable[Event] = (),
         commands: Iterable[Command] = (),
+        observed: Mapping[str, Any] | None = None,
     ) -> None:
         """Change what holds before the next tick, `tick`, without a tick: commands between two ticks.
+
+        Args:
+            tick: the next one.
+            arrays: as `commit`.
+            record: as `commit`.
+            events: as `commit`.
+            commands: as `commit`.
+            observed: what a fed firm was told of the period, by column; from here on the book has it.
 
         Raises:
             OvertakenError: somebody else writes this book now.
         """
         written = (save_tensors(arrays), json.dumps(record), self._epoch, tick)
-        with self._lock, self._transaction():
+        with self._transaction():
             self._claim("update now set arrays = ?, record = ? where epoch = ? and tick = ?", written)
+            if observed is not None:
+                self._file.execute("insert or replace into observations values (?, ?)", (tick, json.dumps(observed)))
             self._note(tick, events, commands)
 
     def _claim(self, statement: str, values: Sequence[Any]) -> None:
@@ -185,27 +216,46 @@ class Book:
 
     def fail(self, tick: int, reason: str, trace: str) -> int:
         """Write down that a tick failed; how often it has."""
-        with self._lock, self._transaction():
+        with self._transaction():
             self._note(tick, [Event("failure", why=reason, details={"trace": trace})], [])
         found: int = self._read("select count(*) from events where kind = 'failure' and tick = ?", (tick,))[0][0]
         return found
 
+    def observed(self, tick: int) -> dict[str, Any] | None:
+        """What a fed firm was told of a period, by column; None where the book does not have it."""
+        found = self._read("select seen from observations where tick = ?", (tick,))
+        return json.loads(found[0][0]) if found else None
+
     def receive(self, command: Command) -> Command:
-        """Keep a command until it is carried out; of one that came before, what stands."""
-        with self._lock, self._transaction():
+        """Keep a command until it is carried out; of one that came before, what stands.
+
+        Raises:
+            ValueError: its id was another command's.
+        """
+        plain = (command.who, command.kind, command.department, json.dumps(command.arguments), command.why)
+        with self._transaction():
             self._file.execute(
-                "insert or ignore into commands values (?, ?, ?, ?, ?, ?, ?, 'pending', null, '')",
-                (
-                    command.id,
-                    time.time(),
-                    command.who,
-                    command.kind,
-                    command.department,
-                    json.dumps(command.arguments),
-                    command.why,
-                ),
+                "insert or ignore into commands (id, time, who, kind, department, arguments, why, state, message)"
+                " values (?, ?, ?, ?, ?, ?, ?, 'pending', '')",
+                (command.id, time.time(), *plain),
             )
-        return self.command(command.id)
+        kept = self.command(command.id)
+        same = all(kept.arguments.get(key) == value for key, value in json.loads(plain[3]).items())
+        if not same or (kept.kind, kept.department) != (command.kind, command.department):
+            was = f"{kept.kind} {kept.department}".strip()
+            raise ValueError(f"--command {command.id!r} was the id of another command, {was}: take one of your own")
+        return kept
+
+    def begin(self, number: str) -> int:
+        """Write down that a command is begun; how often it was before. Who dies over it does not forget that."""
+        with self._transaction():
+            self._file.execute("update commands set tries = tries + 1 where id = ?", (number,))
+        return int(self._read("select tries from commands where id = ?", (number,))[0][0]) - 1
+
+    def complain(self, number: str, why: str) -> None:
+        """Write down why a command failed; it is still pending."""
+        with self._transaction():
+            self._file.execute("update commands set message = ? where id = ?", (why[:500], number))
 
     def command(self, number: str) -> Command:
         """A command by its id."""
@@ -218,9 +268,57 @@ class Book:
     def _commands(self, where: str, values: Sequence[Any] = ()) -> list[Command]:
         columns = "id, who, kind, department, arguments, why, state, tick, message"
         rows = self._read(f"select {columns} from commands {where}", values)
-        names = columns.split(", ")
-        plain = [dict(zip(names, row, strict=True)) for row in rows]
-        return [Command(**{**row, "arguments": json.loads(row["arguments"])}) for row in plain]
+        return [Command(*row)._replace(arguments=_arguments(row[4])) for row in rows]
+
+    def keep_canary(self, command: str, arrays: Arrays, record: Record) -> None:
+        """Keep how far a canary is, so that a successor goes on with it."""
+        with self._transaction():
+            row = (command, save_tensors(arrays), json.dumps(record))
+            self._file.execute("insert or replace into canaries values (?, ?, ?)", row)
+
+    def drop_canary(self, command: str) -> None:
+        """A canary is over."""
+        with self._transaction():
+            self._file.execute("delete from canaries where command = ?", (command,))
+
+    def canaries(self) -> dict[str, tuple[Arrays, Record]]:
+        """Canaries that were kept, by command."""
+        rows = self._read("select command, arrays, record from canaries")
+        return {command: (load_tensors(arrays), json.loads(record)) for command, arrays, record in rows}
+
+    def keep_state(self, tick: int, arrays: Arrays) -> None:
+        """Keep the state before a tick, from where a replay may begin."""
+        with self._transaction():
+            self._file.execute("insert or replace into states values (?, ?)", (tick, save_tensors(arrays)))
+
+    def states(self) -> list[int]:
+        """Ticks before which the state is kept, ascending."""
+        return [tick for (tick,) in self._read("select tick from states order by tick")]
+
+    def state(self, tick: int) -> Arrays:
+        """The state before a tick."""
+        with self._sound():
+            return load_tensors(self._read("select arrays from states where tick = ?", (tick,))[0][0])
+
+    def roll(self, before: int) -> None:
+        """Roll all ticks before one into sums by day (UTC), and drop what the book has of each of them."""
+        with self._transaction():
+            days: dict[str, Record] = {}
+            for day, first, last, record in self._read("select day, first, last, record from days"):
+                days[day] = {"first": first, "last": last} | json.loads(record)
+            for tick, at, record in self._read("select tick, time, record from ticks where tick < ?", (before,)):
+                day = time.strftime("%Y-%m-%d", time.gmtime(at))
+                add_to_day(days.setdefault(day, {"first": tick}), tick, json.loads(record))
+            rows = [(day, sums.pop("first"), sums.pop("last"), json.dumps(sums)) for day, sums in days.items()]
+            self._file.executemany("insert or replace into days values (?, ?, ?, ?)", rows)
+            for table in ("ticks", "decisions", "observations", "states"):
+                self._file.execute(f"delete from {table} where tick < ?", (before,))
+            self._file.execute("delete from events where tick < ? and kind = 'fallback'", (before,))
+
+    def days(self) -> list[Record]:
+        """Sums of the ticks that were rolled up, by day."""
+        rows = self._read("select day, first, last, record from days order by day")
+        return [{"day": day, "first": first, "last": last} | json.loads(record) for day, first, last, record in rows]
 
     def decisions(self, department: str | None = None, since: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """Decisions from tick `since` on, oldest first."""
@@ -247,19 +345,38 @@ class Book:
         return [{"tick": tick, "time": at} | json.loads(record) for tick, at, record in rows]
 
     def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
+        with self._lock, named(self.path):
             return self._file.execute(statement, values).fetchall()
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._file)
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, also where the disk is full at the end."""
+        with self._lock, named(self.path):
+            self._file.execute("begin immediate")
+            try:
+                yield
+                self._file.execute("commit")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._file.execute("rollback")
+                raise
 
 
-class _Transaction:
-    def __init__(self, file: sqlite3.Connection) -> None:
-        self._file = file
+def _arguments(text: str) -> dict[str, Any]:
+    """Of a command; what cannot be read names none, and is refused for that."""
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return {}
 
-    def __enter__(self) -> None:
-        self._file.execute("begin immediate")
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.execute("commit" if kind is None else "rollback")
+def add_to_day(sums: Record, tick: int, account: Record) -> None:
+    """Add a tick's account to its day: money, and of each department cost, units ordered and ticks by mode."""
+    sums["last"], sums["ticks"] = tick, sums.get("ticks", 0) + 1
+    sums["money"] = sums.get("money", 0.0) + account["money"]
+    for name, row in account["departments"].items():
+        mine = sums.setdefault("departments", {}).setdefault(name, {"cost": 0.0, "ordered": {}, "modes": {}})
+        mine["cost"] += row["cost"]
+        mine["modes"][row["mode"]] = mine["modes"].get(row["mode"], 0) + 1
+        for product, units in row["order"].items():
+            mine["ordered"][product] = mine["ordered"].get(product, 0.0) + units

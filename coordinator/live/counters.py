@@ -65,3 +65,19 @@ def add_account(totals: Record, account: Mapping[str, Array]) -> None:
 def fill_rate(served: float, demand: float) -> float | None:
     """Share served at once; None before any demand."""
     return served / demand if demand else None
+
+
+def stock_of(layout: FirmLayout, name: str, account: Mapping[str, Array]) -> Record:
+    """A department's stock and cost of a period, by product."""
+    if name == layout.recommends:
+        return {"on_hand": {}, "inventory_position": {}, "backlog": {}, "cost": 0.0}
+    point = layout.points.index(name)
+    backlog = dict.fromkeys(layout.products, 0.0)
+    if name in layout.customer_facing:
+        backlog = layout.by_product(account["backlog"][layout.customer_facing.index(name), :, 0])
+    return {
+        "on_hand": layout.by_product(account["on_hand"][point, :, 0]),
+        "inventory_position": layout.by_product(account["inventory_position"][point, :, 0]),
+        "backlog": backlog,
+        "cost": float(account["cost"][point, 0]),
+    }

@@ -18,14 +18,14 @@ import numpy as np
 
 from coordinator.live.book import Book
 from coordinator.live.counters import new_totals
-from coordinator.live.fed import first_awaiting
+from coordinator.live.fed import Fed
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import packed
 from coordinator.live.policies import keep_bundle
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.simulated import Simulated
 from coordinator.runs.folder import RunFolder
-from coordinator.storage.files import write_atomically
+from coordinator.storage.files import PRIVATE, write_atomically
 from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import Firm, World, load_firm
@@ -78,14 +78,13 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     benchmarks = {name: makes.benchmark(name).numbered(1) for name in names}
     begun = {name: makes.policy(name, policies).numbered(1) if policies else benchmarks[name] for name in names}
     text = firm.to_yaml()
-    world = Simulated(text, seed)
-    start = world.start()
-    moment = start if settings.get("feed") is None else first_awaiting(world, start)
-    layout = frame_of(makes.world)
+    layout, feed = frame_of(makes.world), settings.get("feed")
+    world = Simulated(text, seed) if feed is None else Fed(text, seed, layout, feed)
+    start, moment = world.start(), world.begin()
     for name in names:
         keep_bundle(folder / "benchmark", benchmarks[name], {"why": "stands in"})
         keep_bundle(folder / "policies", begun[name], {"why": "the beginning", "policy": policies, "seed": seed})
-    write_atomically(folder / "firm.yaml", text)
+    write_atomically(folder / "firm.yaml", text, PRIVATE)
     memories = {name: NumpyPolicy(bundle).start() for name, bundle in begun.items()}
     standins = {name: NumpyPolicy(bundle).start() for name, bundle in benchmarks.items()}
     post = {"version": 1, "previous": [], "paused": False, "override": None}
@@ -96,7 +95,11 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
         "shadow": {"tick": 0, "cost": first, "firm_cost": first},
     }
     plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(layout).items()}
-    book = Book(folder / "book.sqlite")
+    begun_at = folder / "book.sqlite.new"  # whoever dies here has founded nothing
+    for left in folder.glob(f"{begun_at.name}*"):
+        left.unlink()
+    book = Book(begun_at)
     facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
     book.found(facts, packed(moment, memories, standins, start.arrays, standins), record)
     book.close()
+    begun_at.replace(folder / "book.sqlite")

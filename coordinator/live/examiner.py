@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.live.fed import Shadow
+from coordinator.live.fed import Observed, Shadow
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import Arrays
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.shadow import Canary, Play
-from coordinator.live.simulated import Simulated
+from coordinator.live.simulated import PAIRS, Simulated
 from departments import extensions
 from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
@@ -28,10 +28,10 @@ _STRIDE = 64  # ticks followed in one call at most
 class Examiner:
     """Knows the firm, its benchmark and how to play it."""
 
-    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str | None = None) -> None:
-        """Prepare `firm`, the text of a firm file that stands by itself; `feed`: where its observations come from."""
-        self._simulated = Simulated(firm, seed) if feed is None else Shadow(firm, seed, layout, feed)
-        self._layout, self._fed = layout, feed is not None
+    def __init__(self, firm: str, seed: int, layout: FirmLayout, observed: Observed | None = None) -> None:
+        """Prepare `firm`, the text of a firm file that stands by itself; `observed`: what a fed firm's book has."""
+        self._simulated = Simulated(firm, seed) if observed is None else Shadow(firm, seed, observed)
+        self._layout, self._fed = layout, observed is not None
         self._bundles = PolicyBundles(self._simulated.firm)
         self._benchmark = {
             name: NumpyPolicy(self._bundles.benchmark(name)) for name in departments_of(self._simulated.firm)
@@ -46,8 +46,8 @@ class Examiner:
             end = min(upto, canary.until)
             followed.append(
                 canary._replace(
-                    incumbent_play=self.play(canary.incumbent_play, office, end),
-                    candidate_play=self.play(canary.candidate_play, tried, end),
+                    incumbent_play=self.play(canary.incumbent_play, office, end, PAIRS),
+                    candidate_play=self.play(canary.candidate_play, tried, end, PAIRS),
                 )
             )
         return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
@@ -66,7 +66,8 @@ class Examiner:
             exposure = layout.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
             moment = self._simulated.step(tick, arrays, order, exposure, **chance)
             tick, arrays, features = tick + 1, moment.arrays, moment.features
-            cost += moment.account["cost"].mean(-1)
+            period = moment.account["cost"]
+            cost += period if cost.ndim == period.ndim else period.mean(-1)
         return Play(tick, arrays, memories, cost)
 
     def examine(

@@ -1,17 +1,19 @@
 """A firm in the real world: observations come as files, decisions leave as files; see `coordinator.live.feed_files`.
 
-Nothing here remembers a period; a file is read when its period is next, and read again after a death. Shadow firms play
-the demand that was observed, whatever is recommended in them, and draw lead times from the firm file's laws (ours).
+A file is read when its period is next; then the book has what it says, and nobody needs the file any more. Shadow firms
+play the demand that was observed, whatever is recommended in them; lead times come from the firm file's laws (ours).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from coordinator.live.feed_files import ARRIVALS, read_observations, read_traffic
+from coordinator.live.feed_files import ARRIVALS, check_sales, read_observations, read_traffic
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import Arrays, PeriodStart
 from coordinator.live.simulated import LIVE, Simulated
@@ -20,56 +22,76 @@ from environment import Exogenous, Feedback, State
 
 AWAITED = "awaited"  # among a moment's arrays: the period whose observations have not come yet
 _ACCOUNT = "account_"
+Record = dict[str, Any]
+Observed = Callable[[int], Record | None]  # what the book has of a period, by column
 
 
-class _Files(Simulated):
-    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str) -> None:
-        super().__init__(firm, seed)
-        self.layout, self.folder = layout, Path(feed) / "in"
-        self.arrivals = min(self.world.slots, ARRIVALS)
-
-    def observations(self, tick: int) -> dict[str, Array]:
-        """Of one period; FileNotFoundError, ValueError as `read_observations`."""
-        return read_observations(self.folder / f"period-{tick}.csv", self.layout, self.arrivals)
-
-
-class Shadow(_Files):
+class Shadow(Simulated):
     """The simulated firm on the demand that was observed."""
+
+    def __init__(self, firm: str, seed: int, observed: Observed) -> None:
+        """Prepare `firm`; `observed`: what the book has of a period."""
+        super().__init__(firm, seed)
+        self._observed = observed
 
     @torch.inference_mode()
     def chance(self, tick: int, arrays: Arrays, stream: int = LIVE) -> Exogenous:
-        """The laws' chance, with the demand that the next period's file says was asked for."""
+        """The laws' chance, with the demand that was observed in the next period; drawn where the book has none."""
         drawn = super().chance(tick, arrays, stream)
-        if stream != LIVE:
+        seen = self._observed(tick + 1) if stream == LIVE else None
+        if seen is None:
             return drawn
-        facing = self.world.network.customer_facing
-        demand = torch.as_tensor(self.observations(tick + 1)["demand"][facing][..., None], dtype=self.world.dtype)
+        demand = torch.tensor(seen["demand"], dtype=self.world.dtype)[self.world.network.customer_facing, :, None]
         return drawn._replace(demand=demand.expand_as(drawn.demand), customers=None)
 
 
-class Fed(_Files):
+class Fed(Simulated):
     """The environment of a fed firm."""
+
+    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str) -> None:
+        """Prepare `firm`; `feed`: where its observations come from."""
+        super().__init__(firm, seed)
+        self.layout, self.folder = layout, Path(feed) / "in"
+        self.arrivals = min(self.world.slots, ARRIVALS)
+        self._sold = None
+        if layout.segments:
+            of = [segment.partition("/")[0] for segment in layout.segments]
+            self._sold = np.array([[any(row) for row in layout.sold[[o == n for o in of]].T] for n in layout.points])
+
+    def begin(self) -> PeriodStart:
+        """Before tick 0: nothing was ordered or shown, and what is there has not been told."""
+        start, world = self.start(), self.world
+        shown = None if world.choice is None else np.zeros((len(world.choice.names), world.products, 1))
+        arrays = start.arrays | {f"{_ACCOUNT}{key}": value for key, value in start.account.items()}
+        return awaiting(0, arrays, self.observer.size, np.zeros((world.points, world.products, 1)), shown)
 
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = LIVE) -> PeriodStart:
         """What is known of the next period before its observations come: the orders, and the accounts until then."""
         return awaiting(tick + 1, arrays, self.observer.size, order, exposure)
 
-    @torch.inference_mode()
-    def observe(self, tick: int, arrays: Arrays) -> PeriodStart | str | None:
-        """The period that is awaited; None while its files have not come, one line where they cannot be read."""
+    def observe(self, tick: int, arrays: Arrays) -> tuple[PeriodStart, Record] | str | None:
+        """The period that is awaited, and what was told of it by column; None while its files have not come.
+
+        One line where they cannot be read.
+        """
         try:
-            seen = self.observations(tick)
-            traffic = None
+            seen = read_observations(self.folder / f"period-{tick}.csv", self.layout, self.arrivals)
             if self.layout.recommends is not None:
-                traffic = read_traffic(self.folder / f"traffic-{tick}.csv", self.layout)
+                seen["traffic"] = read_traffic(self.folder / f"traffic-{tick}.csv", self.layout)
+            earlier = None if self.firm.unmet == "lost" else arrays[f"{_ACCOUNT}backlog"][..., 0]
+            check_sales(tick, self.layout, seen, earlier, self._sold)
         except FileNotFoundError:
             return None
         except (ValueError, OSError) as error:
             return " ".join(str(error).split())
-        return self._observed(tick, arrays, seen, traffic)
+        told = {column: values.tolist() for column, values in seen.items()}
+        return self.observed(tick, arrays, told), told
 
-    def _observed(self, tick: int, arrays: Arrays, seen: dict[str, Array], traffic: Array | None) -> PeriodStart:
+    @torch.inference_mode()
+    def observed(self, tick: int, arrays: Arrays, told: Record) -> PeriodStart:
+        """A period's moment from what was told of it, and from the past in `arrays`."""
         world, network = self.world, self.world.network
+        seen = {column: np.array(values) for column, values in told.items()}
 
         def units(value: Array) -> torch.Tensor:
             return torch.as_tensor(value, dtype=world.dtype).unsqueeze(-1)
@@ -84,9 +106,9 @@ class Fed(_Files):
         owed[network.internal :] = units(seen["backlog"][facing])
         state = State(units(seen["on_hand"]), pipeline, owed, units(seen["inventory_position"]))
         feedback = None
-        if traffic is not None:
+        if "traffic" in seen:
             exposure = torch.as_tensor(arrays["exposure"], dtype=world.dtype)
-            feedback = Feedback(units(seen["asked"]), units(seen["handed"]), units(traffic), exposure)
+            feedback = Feedback(units(seen["asked"]), units(seen["handed"]), units(seen["traffic"]), exposure)
         sales, demand = units(seen["sales"][facing]), units(seen["demand"][facing])
         lost = self.firm.unmet == "lost"
         unserved = (demand - sales).clamp_min(0.0) if lost else units(seen["backlog"][facing])
@@ -94,7 +116,7 @@ class Fed(_Files):
         cost = world.account(state.on_hand, sales, unserved, order, Exogenous(demand, None, None, None)).sum(1)
         earlier = torch.as_tensor(arrays[f"{_ACCOUNT}backlog"], dtype=world.dtype)
         served = sales if lost else (sales - earlier).clamp_min(0.0)
-        regime = None if traffic is None else torch.zeros(len(world.chosen().names), 1)
+        regime = None if feedback is None else torch.zeros(len(world.chosen().names), 1)
         moment = self._moment(tick, state, feedback, regime, cost, demand, served)
         kept = {f"{_ACCOUNT}{key}": value for key, value in moment.account.items()}
         return moment._replace(arrays=moment.arrays | kept)
@@ -108,11 +130,3 @@ def awaiting(tick: int, arrays: Arrays, features: int, order: Array, exposure: A
         known["exposure"] = exposure
     account = {key.removeprefix(_ACCOUNT): value for key, value in arrays.items() if key.startswith(_ACCOUNT)}
     return PeriodStart(known, np.zeros((features, 1)), account)
-
-
-def first_awaiting(world: Simulated, start: PeriodStart) -> PeriodStart:
-    """Before a fed firm's tick 0: nothing was ordered or shown."""
-    choice = world.world.choice
-    shown = None if choice is None else np.zeros((len(choice.names), world.world.products, 1))
-    arrays = start.arrays | {f"{_ACCOUNT}{key}": value for key, value in start.account.items()}
-    return awaiting(0, arrays, world.observer.size, np.zeros((world.world.points, world.world.products, 1)), shown)

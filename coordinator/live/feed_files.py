@@ -12,6 +12,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from coordinator.live.layout import FirmLayout
+from coordinator.live.overrides import MOST, shortened
 from coordinator.storage.files import write_atomically
 from departments.serving.numpy_policy import Array
 
-MOST = 1_000_000_000  # units
+_LARGEST = 16 * 2**20  # bytes of a file
+_SPARE = 1000  # lines that a file may have beyond two for each row, blank ones for example
 ARRIVALS = 6  # periods of arrival that are told apart, the last one and later together
 
 Cells = dict[tuple[str, ...], dict[str, float]]
@@ -50,12 +55,43 @@ def read_observations(path: Path, layout: FirmLayout, arrivals: int) -> dict[str
     found = {column: np.array([cells[key][column] for key in keys]).reshape(shape) for column in columns}
     for key, row in cells.items():
         place = f"{path.name}, {' '.join(key)}"
-        if row["sales"] > row["demand"] and row["backlog"] == 0 and key[0] not in layout.customer_facing:
-            raise ValueError(f"{place}: sales {row['sales']:g} where no customers buy; leave 0")
         for column in columns:
             if column != "inventory_position" and row[column] < 0:
                 raise ValueError(f"{place}: {column} must be at least 0, got {row[column]:g}")
+            if column in ("backlog", "demand", "sales") and row[column] and key[0] not in layout.customer_facing:
+                raise ValueError(f"{place}: {column} {row[column]:g} where no customers buy; leave 0")
     return found
+
+
+def check_sales(
+    tick: int, layout: FirmLayout, seen: Mapping[str, Array], earlier: Array | None, sold: Array | None
+) -> None:
+    """What customers got must have been asked for, in the period or before.
+
+    Args:
+        tick: the period.
+        layout: of the firm.
+        seen: its observations by column, [N, K].
+        earlier: [C, K] units owed to customers from the period before; None where unmet demand is lost.
+        sold: [N, K] whether customers can buy there; None: everything is sold where customers buy.
+
+    Raises:
+        ValueError: one line that names file, row and cure.
+    """
+    for c, point in enumerate(layout.customer_facing):
+        n = layout.points.index(point)
+        for k, product in enumerate(layout.products):
+            place = f"period-{tick}.csv, {point}{f' {product}' if len(layout.products) > 1 else ''}"
+            sales, demand, backlog = (seen[column][n, k] for column in ("sales", "demand", "backlog"))
+            owed = 0.0 if earlier is None else earlier[c, k]
+            if sold is not None and not sold[n, k] and (sales or demand):
+                raise ValueError(f"{place}: demand {demand:g}, sales {sales:g} of what is not sold there; leave 0")
+            if sales > demand + owed:
+                raise ValueError(
+                    f"{place}: sales {sales:g} are more than the demand {demand:g} and {owed:g} that were owed before"
+                )
+            if earlier is None and backlog:
+                raise ValueError(f"{place}: backlog {backlog:g}, but unmet demand is lost in this firm; leave 0")
 
 
 def read_traffic(path: Path, layout: FirmLayout) -> Array:
@@ -74,28 +110,61 @@ def read_traffic(path: Path, layout: FirmLayout) -> Array:
 def _cells(
     path: Path, names: Mapping[str, Sequence[str]], columns: Sequence[str], wanted: Sequence[Any] | None = None
 ) -> Cells:
+    expected, most = [*names, *columns], 2 * math.prod(map(len, names.values())) + _SPARE
+    reader = csv.reader(io.StringIO(_plain_text(path)))
+    header, cells = None, Cells()
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as error:
+        for row in reader:
+            line = reader.line_num
+            if line > most:
+                raise ValueError(f"{path.name} has more than {most:,} lines; it must hold one period")
+            if header is None:
+                header = [cell.strip() for cell in row]
+                if sorted(header) != sorted(expected):
+                    got = shortened(",".join(header), 200)
+                    raise ValueError(f"{path.name}: the header must be {','.join(expected)}, got {got}")
+            elif any(row):
+                _add_row(cells, row, header, names, columns, f"{path.name} line {line}")
+    except csv.Error as error:
         raise ValueError(f"{path.name} is not a csv file in UTF-8: {error}") from None
-    expected = [*names, *columns]
-    header = [cell.strip() for cell in rows[0]] if rows else []
-    if sorted(header) != sorted(expected):
-        raise ValueError(f"{path.name}: the header must be {','.join(expected)}, got {','.join(header)!r}")
-    cells: Cells = {}
-    for line, row in ((line, row) for line, row in enumerate(rows[1:], 2) if any(row)):
-        if len(row) != len(header):
-            raise ValueError(f"{path.name} line {line} has {len(row)} cells, but the header has {len(header)}")
-        plain = dict(zip(header, (cell.strip() for cell in row), strict=True))
-        for column, known in names.items():
-            if plain[column] not in known:
-                raise ValueError(f"{path.name} line {line}: unknown {column} {plain[column]!r}")
-        key = tuple(plain[column] for column in names)
-        if key in cells:
-            raise ValueError(f"{path.name} line {line}: {' '.join(key)} is there twice; remove one")
-        cells[key] = {column: _whole(plain[column], f"{path.name} line {line}: {column}") for column in columns}
+    if header is None:
+        raise ValueError(f"{path.name} is empty: the header must be {','.join(expected)}")
     _check_complete(path, cells, wanted if wanted is not None else _product(list(names.values())))
     return cells
+
+
+def _add_row(
+    cells: Cells,
+    row: list[str],
+    header: list[str],
+    names: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    where: str,
+) -> None:
+    if len(row) != len(header):
+        raise ValueError(f"{where} has {len(row)} cells, but the header has {len(header)}")
+    plain = dict(zip(header, (cell.strip() for cell in row), strict=True))
+    for column, known in names.items():
+        if plain[column] not in known:
+            raise ValueError(f"{where}: unknown {column} {shortened(plain[column])}")
+    key = tuple(plain[column] for column in names)
+    if key in cells:
+        raise ValueError(f"{where}: {' '.join(key)} is there twice; remove one")
+    cells[key] = {column: _whole(plain[column], f"{where}: {column}") for column in columns}
+
+
+def _plain_text(path: Path) -> str:
+    """The text of a file that is one: a pipe would hang whoever reads it, and a device never ends."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path.name} must be a plain file")
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"{path.name} has more than {_LARGEST:,} bytes; it must hold one period")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not a csv file in UTF-8: {error}") from None
 
 
 def _check_complete(path: Path, cells: Cells, wanted: Sequence[tuple[str, ...]]) -> None:
@@ -112,12 +181,9 @@ def _product(names: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _whole(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= MOST or value != int(value):
-        raise ValueError(f"{where} must be a whole number of at most {MOST:,}, got {text!r}")
+    """A whole number; 12.0 is one too, while 1.000 may be a thousand."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,12}(\.00?)?", text, re.ASCII) or abs(value := float(text)) > MOST:
+        raise ValueError(f"{where} must be a whole number of at most {MOST:,}, in digits alone, got {shortened(text)}")
     return value
 
 

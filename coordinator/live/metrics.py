@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from coordinator.live.counters import COUNTED, LATENCY, TICK, fill_rate, shown
+from coordinator.live.counters import COUNTED, LATENCY, TICK, fill_rate, shown, stock_of
 from coordinator.live.operation import Operation
 
 Record = dict[str, Any]
@@ -63,7 +61,7 @@ def _department(operation: Operation, name: str, worker: Record) -> Record:
     if name in layout.customer_facing:
         facing = layout.customer_facing.index(name)
         demand, served = totals["demand"][facing], totals["served"][facing]
-    stock = operation.stock(name, operation.now.moment.account)
+    stock = stock_of(layout, name, operation.now.moment.account)
     return {
         "kind": "recommendation" if recommends else "replenishment",
         **worker,
@@ -87,14 +85,15 @@ def _department(operation: Operation, name: str, worker: Record) -> Record:
 
 def canary_figures(canary: Any, sign: float) -> Record:  # noqa: ANN401
     """A canary under way, as `metrics()` shows it."""
-    candidate, incumbent = canary.candidate_play, canary.incumbent_play
+    verdict = canary.verdict()
     return {
         "command": canary.command.id,
         "department": canary.department,
         "policy": canary.candidate.label,
         "until": canary.until,
         "since": canary.since,
-        "done": candidate.tick - canary.since,
-        "money": sign * float(np.sum(candidate.cost)),
-        "incumbent_money": sign * float(np.sum(incumbent.cost)),
+        "done": verdict["periods"],
+        "money": sign * verdict["cost"],
+        "incumbent_money": sign * verdict["incumbent_cost"],
+        **{key: verdict[key] for key in ("verdict", "saving", "low", "high")},
     }

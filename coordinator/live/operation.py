@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from coordinator.live.book import Book, Command, Event
-from coordinator.live.counters import LATENCY, TICK, Record, add_account, observe
+from coordinator.live.book import AgainError, Book, Command, Event, LostError
+from coordinator.live.book_file import BookError
+from coordinator.live.counters import LATENCY, TICK, Record, add_account, observe, stock_of
 from coordinator.live.layout import FirmLayout
-from coordinator.live.overrides import checked_override, given_decision
+from coordinator.live.overrides import checked_override, given_decision, shortened
 from coordinator.live.period_start import Arrays, PeriodStart, moment_in, packed, unpacked
 from coordinator.live.policies import keep_bundle, read_bundle, versions
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
@@ -24,6 +25,7 @@ from departments.serving.policy_server import Answer
 
 _SHORT = json.JSONEncoder(separators=(",", ":"))
 _PREVIOUS = 50  # versions that can be rolled back one after the other
+_TRIES = 2  # of a command that fails
 
 
 class Question(NamedTuple):
@@ -87,7 +89,10 @@ class Operation:
         self.totals: Record = self.record["totals"]
         self.record.setdefault("attendance", {"session": "", "restarts": {}})
         policies = folder / "policies"
-        bundles = {name: read_bundle(policies, name, post["version"]) for name, post in self.posts.items()}
+        try:
+            bundles = {name: read_bundle(policies, name, post["version"]) for name, post in self.posts.items()}
+        except ValueError as error:
+            raise LostError(str(error)) from None
         self._benchmarks = {
             name: NumpyPolicy(read_bundle(folder / "benchmark", name, 1)) for name in self.layout.departments
         }
@@ -95,6 +100,16 @@ class Operation:
         self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
         self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], bundles)
         self.last: Record = {}  # decisions of the last tick, by department
+        self._handlers: dict[str, Callable[[Command, PolicyBundle | None], tuple[str, Record]]] = {
+            "swap": self._swap,
+            "rollback": self._rollback,
+            "override": self._override,
+            "pause": self._pause,
+            "resume": self._resume,
+            "stop": self._stop,
+            "cancel": self._cancel,
+        }
+        self._withdrawn: list[Command] = []  # answered with the command at hand
         self._events: list[Event] = []
 
     def note(self, *events: Event) -> None:
@@ -112,23 +127,23 @@ class Operation:
         """Whether a fed firm's observations have not come yet."""
         return "awaited" in self.now.moment.arrays
 
-    def arrive(self, moment: PeriodStart) -> None:
-        """Take the awaited observations; shadow firms start from the first ones."""
+    def arrive(self, moment: PeriodStart, told: Record) -> None:
+        """Take the awaited observations, which the book has from here on; shadow firms start from the first ones."""
         self.now = self.now._replace(moment=moment)
         if not self.now.tick:
             self.shadow["arrays"], first = moment.arrays, moment.account["cost"][:, 0].tolist()
             self.record["shadow"] |= {"cost": first, "firm_cost": first}
-        self.flush()
+        self.flush(told)
 
     def _listen(self) -> None:
         """Take restarts and their numbers at once: they get into the book in the same commit."""
         events, self.record["attendance"]["restarts"] = self.clients.noticed()
         self.note(*events)
 
-    def flush(self) -> None:
+    def flush(self, observed: Record | None = None, commands: Sequence[Command] = ()) -> None:
         """Let what was noted stand in the book without waiting for a tick."""
         self._listen()
-        self.book.amend(self.now.tick, self._packed(), self.record, self._events)
+        self.book.amend(self.now.tick, self._packed(), self.record, self._events, commands, observed)
         self._events = []
 
     def tick(self) -> Record:
@@ -229,30 +244,18 @@ class Operation:
             shown = {"mode": entry["mode"], "version": self.posts[name]["version"], "latency": entry["latency"]}
             orders = name != layout.recommends
             shown |= {"order": entry["decision"] if orders else {}, "exposure": {} if orders else entry["decision"]}
-            shown |= self.stock(name, account)
+            shown |= stock_of(layout, name, account)
             departments[name] = shown
         cost = float(account["cost"].sum())
         return {"money": -cost if layout.earns else cost, "departments": departments}
 
-    def stock(self, name: str, account: Mapping[str, Array]) -> Record:
-        """A department's stock and cost of a period, by product."""
-        layout = self.layout
-        if name == layout.recommends:
-            return {"on_hand": {}, "inventory_position": {}, "backlog": {}, "cost": 0.0}
-        point = layout.points.index(name)
-        backlog = dict.fromkeys(layout.products, 0.0)
-        if name in layout.customer_facing:
-            backlog = layout.by_product(account["backlog"][layout.customer_facing.index(name), :, 0])
-        return {
-            "on_hand": layout.by_product(account["on_hand"][point, :, 0]),
-            "inventory_position": layout.by_product(account["inventory_position"][point, :, 0]),
-            "backlog": backlog,
-            "cost": float(account["cost"][point, 0]),
-        }
-
     def _packed(self) -> Arrays:
         now = self.now
         return packed(now.moment, now.memories, now.standins, self.shadow["arrays"], self.shadow["memories"])
+
+    def keep_state(self) -> None:
+        """Keep the state before the next tick, from where a replay may begin."""
+        self.book.keep_state(self.now.tick, self._packed())
 
     def carry_out(self, command: Command, bundle: PolicyBundle | None = None, refusal: str | None = None) -> Command:
         """Carry out a command between two ticks, and let it stand in the book.
@@ -265,24 +268,43 @@ class Operation:
         Returns:
             The command with its answer.
         """
+        failed = self.book.begin(command.id)
         try:
             if refusal is not None:
                 raise ValueError(refusal)
-            message, details = getattr(self, f"_{command.kind}")(command, bundle)
+            if failed >= _TRIES:
+                raise ValueError(
+                    f"set aside, as it failed {failed} times: {command.message or 'over it the firm died'}"
+                )
+            if command.kind not in self._handlers:
+                raise ValueError(f"a command must be one of {', '.join(self._handlers)}, got {shortened(command.kind)}")
+            message, details = self._handlers[command.kind](command, bundle)
             state, kind = "done", command.kind
         except ValueError as error:
             state, kind, message, details = "refused", "refusal", " ".join(str(error).split()), {}
             details = {"asked": command.kind, "reason": message}
+        except (BookError, OSError):
+            raise  # nobody's mistake
+        except Exception as error:
+            self.book.complain(command.id, " ".join(f"{type(error).__name__}: {error}".split()))
+            raise AgainError(f"{command.kind} {command.id} failed: {error}") from error
         answered = command._replace(state=state, tick=self.now.tick, message=message)
         self.note(Event(kind, command.department or None, command.who, command.why or message, command.id, details))
         totals = self.totals["departments"].get(command.department)
         counted = {"swap": "swaps", "rollback": "rollbacks", "override": "overrides", "pause": "pauses"}.get(kind)
         if totals and counted:
             totals[counted] += 1
-        self._listen()
-        self.book.amend(self.now.tick, self._packed(), self.record, self._events, [answered])
-        self._events = []
+        self.flush(commands=[answered, *self._withdrawn])
+        self._withdrawn = []
         return answered
+
+    def set_aside(self, commands: Sequence[Command], why: str) -> None:
+        """Answer commands that nobody will carry out any more."""
+        answered = [c._replace(state="refused", tick=self.now.tick, message=why) for c in commands]
+        for command in answered:
+            details = {"asked": command.kind, "reason": why}
+            self.note(Event("refusal", command.department or None, command.who, why, command.id, details))
+        self.flush(commands=answered)
 
     def _post(self, command: Command) -> Record:
         if command.department not in self.posts:
@@ -343,6 +365,16 @@ class Operation:
     def _resume(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         self._post(command)["paused"] = False
         return f"{command.department} decides by itself again from period {self.now.tick} on", {}
+
+    def _cancel(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+        asked = command.arguments.get("command")
+        under_way = {each.id: each for each in self.book.pending() if each.id != command.id}
+        if not isinstance(asked, str) or asked not in under_way:
+            known = ", ".join(under_way) or "none is under way"
+            raise ValueError(f"COMMAND must be one that is under way ({known}), got {shortened(asked)}")
+        message = f"withdrawn by {command.who}"
+        self._withdrawn = [under_way[asked]._replace(state="refused", tick=self.now.tick, message=message)]
+        return f"{under_way[asked].kind} {asked} is withdrawn", {"withdrawn": asked}
 
     def _stop(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         self.clients.roll_call()

@@ -10,6 +10,8 @@ import numpy as np
 from coordinator.live.layout import FirmLayout
 from departments.serving.numpy_policy import Array
 
+MOST = 1_000_000_000  # units, periods
+_SHOWN = 60  # characters
 _SHARE = 1e-9  # by which exposures that are written with decimals may exceed the slots
 
 
@@ -20,8 +22,8 @@ def checked_override(layout: FirmLayout, name: str, arguments: Mapping[str, Any]
         ValueError: one line; nothing that this department could decide.
     """
     periods = arguments.get("periods")
-    if not isinstance(periods, int) or isinstance(periods, bool) or periods < 1:
-        raise ValueError(f"--periods must be a whole number of at least 1, got {periods!r}")
+    if not isinstance(periods, int) or isinstance(periods, bool) or not 1 <= periods <= MOST:
+        raise ValueError(f"--periods must be a whole number from 1 to {MOST:,}, got {shortened(periods)}")
     order, exposure = arguments.get("order"), arguments.get("exposure")
     if name == layout.recommends:
         if order is not None:
@@ -34,20 +36,19 @@ def checked_override(layout: FirmLayout, name: str, arguments: Mapping[str, Any]
 
 def _order(layout: FirmLayout, name: str, order: Any) -> dict[str, float]:  # noqa: ANN401
     if not isinstance(order, dict) or set(order) != set(layout.products):
-        raise ValueError(f"--order must give a quantity for {', '.join(layout.products)}, got {order!r}")
+        raise ValueError(f"--order must give a quantity for {', '.join(layout.products)}, got {shortened(order)}")
     most = layout.by_product(layout.max_order[layout.points.index(name)])
     for product, units in order.items():
         if not _number(units) or not 0 <= units <= most[product] or units != int(units):
-            raise ValueError(
-                f"--order of {name} must be a whole number from 0 to {most[product]:g} of {product}, got {units!r}"
-            )
+            bound = f"a whole number from 0 to {most[product]:g} of {product}"
+            raise ValueError(f"--order of {name} must be {bound}, got {shortened(units)}")
     return {product: float(units) for product, units in order.items()}
 
 
 def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: ANN401
     """Shares by SEGMENT/PRODUCT: within 0..1, of what is sold there, a segment's sum within its slots."""
     if not isinstance(exposure, dict):
-        raise ValueError(f"--exposure must give shares by SEGMENT/PRODUCT, got {exposure!r}")
+        raise ValueError(f"--exposure must give shares by SEGMENT/PRODUCT, got {shortened(exposure)}")
     known = {
         f"{segment}/{product}": s
         for s, segment in enumerate(layout.segments)
@@ -57,9 +58,9 @@ def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: A
     total = np.zeros(len(layout.segments))
     for key, share in exposure.items():
         if key not in known:
-            raise ValueError(f"--exposure must be of {', '.join(known)}; got {key!r}")
+            raise ValueError(f"--exposure must be of {', '.join(known)}; got {shortened(key)}")
         if not _number(share) or not 0 <= share <= 1:
-            raise ValueError(f"--exposure of {key} must be a share from 0 to 1, got {share!r}")
+            raise ValueError(f"--exposure of {key} must be a share from 0 to 1, got {shortened(share)}")
         total[known[key]] += share
     for segment, given, slots in zip(layout.segments, total, layout.slots, strict=True):
         if given > slots + _SHARE:
@@ -68,7 +69,16 @@ def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: A
 
 
 def _number(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MOST  # no nan, no 10**400
+
+
+def shortened(value: Any, most: int = _SHOWN) -> str:  # noqa: ANN401
+    """What was given, for one line: nobody reads more of it."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        text = f"a {type(value).__name__} of many digits"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def given_decision(layout: FirmLayout, name: str, override: Mapping[str, Any]) -> Array:

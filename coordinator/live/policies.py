@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from coordinator.storage.files import read_sealed, write_atomically, write_sealed
+from coordinator.storage.files import PRIVATE, read_sealed, write_atomically, write_sealed
 from departments.serving.numpy_policy import NumpyPolicy, PolicyBundle
 
 
@@ -25,8 +25,8 @@ def keep_bundle(folder: Path, bundle: PolicyBundle, provenance: Mapping[str, Any
         "sha256": hashlib.sha256(content).hexdigest(),
         "provenance": dict(provenance),
     }
-    write_atomically(place, content)
-    write_sealed(place.with_suffix(".json"), about)
+    write_atomically(place, content, PRIVATE)
+    write_sealed(place.with_suffix(".json"), about, PRIVATE)
     return place
 
 

@@ -29,11 +29,12 @@ def gone(reference: Any) -> str | None:  # noqa: ANN401
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        return _last_line(error)
+        return last_line(error)
     return None
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """What an error of Ray comes down to."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if "Error: " in line]
     return (told or lines)[-1]

@@ -1,4 +1,4 @@
-"""Is a book true? Every committed period of a simulated firm is played again from its first state and compared.
+"""Is a book true? Every committed period is played again, from the first state that it keeps, and compared.
 
 Every decision is also held against the events: from the tick of a swap or rollback on its version and no other decides,
 and for its periods an override is what is done.
@@ -6,13 +6,16 @@ and for its periods an override is what is done.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coordinator.live.book import Book
+from coordinator.live.fed import AWAITED, Fed
 from coordinator.live.layout import FirmLayout
+from coordinator.live.period_start import PeriodStart, moment_in, unpacked
 from coordinator.live.simulated import Simulated
 from departments.serving.numpy_policy import Array
 
@@ -23,43 +26,61 @@ def replay(folder: Path) -> dict[str, Any]:
     """Play a firm's decisions again on the same chance; compare stock, backlog, money, versions and the last state.
 
     Args:
-        folder: of a firm that is simulated.
+        folder: of the firm, which may run meanwhile; one that is fed is played on the observations in its book.
 
     Returns:
-        `ticks`, `decisions`, `events` counted, and `faults`: one line for each thing that does not fit.
+        `since` (the first period, or the first that the book still keeps), `ticks` (the next one), `decisions` and
+        `events` counted, and `faults`: one line for each thing that does not fit.
     """
-    book = Book(folder / "book.sqlite")
-    facts = book.facts()
-    layout = FirmLayout.of(facts["frame"])
-    world = Simulated((folder / "firm.yaml").read_text(), facts["seed"])
-    moment, tick, faults, decisions = world.start(), 0, [], 0
-    until, arrays, _ = book.now()
-    events = book.events(0, 10_000_000)
-    orders = _Orders(events)
-    while tick < until:
+    with contextlib.closing(Book(folder / "book.sqlite", reads=True)) as book:
+        book.stand_still()
+        return _replayed(folder, book)
+
+
+def _replayed(folder: Path, book: Book) -> dict[str, Any]:
+    facts, (until, arrays, _), events = book.facts(), book.now(), book.events(0, 10_000_000)
+    layout, feed, text = (
+        FirmLayout.of(facts["frame"]),
+        facts["settings"].get("feed"),
+        (folder / "firm.yaml").read_text(),
+    )
+    world = Simulated(text, facts["seed"]) if feed is None else Fed(text, facts["seed"], layout, feed)
+    kept = book.states() if not book.ticks(0, 1) or book.ticks(0, 1)[0]["tick"] else []
+    since = tick = kept[0] if kept else 0
+    moment = world.begin() if not kept else moment_in(unpacked(book.state(since)))
+    orders, faults, decisions = _Orders(events), list[str](), 0
+    while tick < until and not faults:
         page = book.ticks(tick, _PAGE)
         rows = book.decisions(None, tick, _PAGE * len(layout.departments))
         made = {(row["tick"], row["department"]): row for row in rows}
-        for kept in page:
-            if kept["tick"] != tick:
+        for row in page:
+            if row["tick"] != tick:
                 faults.append(f"tick {tick} is missing")
                 break
-            faults += _differences(layout, kept, moment.account)
+            if isinstance(world, Fed):
+                moment = _told(world, tick, moment, book)
+            faults += _differences(layout, row, moment.account)
             faults += [fault for n in layout.departments if (tick, n) in made for fault in orders.faults(made[tick, n])]
             wrong = [n for n in layout.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
             decisions += len(layout.departments) - len(wrong)
-            moment = world.step(tick, moment.arrays, *_decided(layout, kept["departments"]))
+            moment = world.step(tick, moment.arrays, *_decided(layout, row["departments"]))
             tick += 1
         if not page:
             faults.append(f"the book says {until} ticks and holds {tick}")
-        if faults:
-            break
+    if isinstance(world, Fed) and f"world/{AWAITED}" not in arrays and not faults:
+        moment = _told(world, tick, moment, book)
     for key, value in {} if faults else moment.arrays.items():
         if not np.array_equal(arrays[f"world/{key}"], value):
             faults.append(f"the last state's {key} is not what the decisions lead to")
-    book.close()
-    return {"ticks": tick, "decisions": decisions, "events": len(events), "faults": faults}
+    return {"since": since, "ticks": tick, "decisions": decisions, "events": len(events), "faults": faults}
+
+
+def _told(world: Fed, tick: int, moment: PeriodStart, book: Book) -> PeriodStart:
+    told = book.observed(tick)
+    if told is None:
+        raise ValueError(f"{book.path} has no observations of period {tick}: it was begun before books kept them")
+    return world.observed(tick, moment.arrays, told)
 
 
 class _Orders:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,11 +15,14 @@ from typing import Any, Self
 from coordinator.live.book import Book
 from coordinator.live.home import HOME, absolute, folder_of, leave, running_at
 from coordinator.live.layout import FirmLayout
+from coordinator.live.overrides import shortened
 from coordinator.storage.files import write_atomically
 from departments import extensions
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
+_POLL = 0.02  # s between two looks for an answer
+_LARGEST = 1_000_000  # letters of a command's arguments
 _STREAM_PAUSE = 0.1  # s between two looks at the monitor
 
 
@@ -30,7 +35,7 @@ class RunningFirm:
 
         self.name, self.folder = name, folder
         self._ray, self._started, self._namespace = ray, started, namespace_of(name)
-        self._book = Book(folder / "book.sqlite")
+        self._book = Book(folder / "book.sqlite", reads=True)
         facts = self._book.facts()
         self.layout = FirmLayout.of(facts["frame"])
         self.settings: dict[str, Any] = facts["settings"]
@@ -49,7 +54,7 @@ class RunningFirm:
         place = running_at(folder)
         if place is None:
             raise ValueError(f"firm {name!r} does not run; start it again with `firmwide live --name {name}`")
-        ray, started = connect(namespace_of(name), place["address"])
+        ray, started = connect(namespace_of(name), place["address"], own=place["keeper"] is not None)
         return cls(name, folder, ray, started)
 
     def __enter__(self) -> Self:
@@ -65,8 +70,12 @@ class RunningFirm:
     def close(self) -> None:
         """Leave Ray; the firm goes on."""
         self._book.close()
+        self._leave_ray()
+
+    def _leave_ray(self) -> None:
         if self._started:
             self._ray.shutdown()
+            self._started = False
 
     @property
     def departments(self) -> list[str]:
@@ -98,6 +107,13 @@ class RunningFirm:
             if not found and self.metrics()["state"] in ("stopped", "failed", "done"):
                 return
             waiting.wait(_STREAM_PAUSE)
+
+    def runs(self) -> bool:
+        """Whether ticks follow, or may; not where the firm has stopped or failed, or nobody is there to say so."""
+        try:
+            return self._ask("coordinator", "state")[0] not in ("stopped", "failed")
+        except RuntimeError:
+            return False
 
     def committed(self) -> int:
         """How many ticks are committed, from the book."""
@@ -135,7 +151,16 @@ class RunningFirm:
         write_atomically(folder / f"period-{period}.csv", observations)
         return {"period": period, "state": "done", "message": f"period {period} is delivered"}
 
-    def swap(self, department: str, policy: str, *, canary: int = 0, tolerance: float = 0.2, **asked: Any) -> Answer:  # noqa: ANN401
+    def swap(
+        self,
+        department: str,
+        policy: str,
+        *,
+        canary: int = 0,
+        tolerance: float = 0.2,
+        undecided: str = "refuse",
+        **asked: Any,  # noqa: ANN401
+    ) -> Answer:
         """Let a department follow another policy.
 
         Args:
@@ -143,13 +168,14 @@ class RunningFirm:
             policy: `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run, on the node of the firm's folder.
             canary: periods that it must first prove itself in shadow; 0: none.
             tolerance: share of the benchmark's cost by which the firm may do worse in the shadow run.
+            undecided: `refuse` or `accept` a canary that cannot be told apart from the policy in office.
             asked: `who`, `why`, `command` and `wait`, as everywhere.
 
         Returns:
             The answer of docs/live.md. Its state is `refused` where the policy cannot be followed.
         """
         own = {"extensions": names} if (names := extensions.names_for_others()) else {}
-        given = {"policy": absolute(policy), "canary": canary, "tolerance": tolerance} | own
+        given = {"policy": absolute(policy), "canary": canary, "tolerance": tolerance, "undecided": undecided} | own
         return self._command("swap", department, given, **asked)
 
     def rollback(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
@@ -177,6 +203,10 @@ class RunningFirm:
         """Let a department decide by itself again."""
         return self._command("resume", department, {}, **asked)
 
+    def cancel(self, number: str, **asked: Any) -> Answer:  # noqa: ANN401
+        """Withdraw a command that is under way, such as a canary, by its id."""
+        return self._command("cancel", "", {"command": number}, **asked)
+
     def stop(self, **asked: Any) -> Answer:  # noqa: ANN401
         """Stop after the tick at hand, and end the firm's processes; what stands in its folder stays."""
         answer = self.halt(**asked)
@@ -193,8 +223,9 @@ class RunningFirm:
         for name in ("coordinator", "environment", "critic", "monitor", *(f"department-{d}" for d in self.departments)):
             try:
                 self._ray.kill(self._ray.get_actor(name, namespace=self._namespace))
-            except ValueError:
+            except (ValueError, self._ray.exceptions.RayError):
                 continue  # it is gone already
+        self._leave_ray()
         leave(self.folder)
 
     def _command(
@@ -208,28 +239,46 @@ class RunningFirm:
         command: str | None = None,
         wait: float = _WAIT,
     ) -> Answer:
-        number = command or uuid.uuid4().hex
-        if not number.isascii() or not 0 < len(number) <= 64:
-            raise ValueError(f"command must be an id of 1 to 64 letters, got {number!r}")
-        asked = (number, who or getpass.getuser(), kind, department, arguments, why, wait)
-        answer: Answer = self._ask("coordinator", "command", *asked)
+        number = uuid.uuid4().hex if command is None else command
+        if not number.isascii() or not number.isprintable() or not 0 < len(number) <= 64:
+            raise ValueError(f"--command must be an id of 1 to 64 letters, got {shortened(number)}")
+        asked = {"who": who or getpass.getuser(), "why": why, "department": department}
+        for key, text in asked.items():
+            if not isinstance(text, str) or not _is_utf8(text):
+                raise ValueError(f"{key} must be a text in UTF-8, got {shortened(text)}")
+        if len(_json(arguments)) > _LARGEST:
+            raise ValueError(f"{kind} must be asked in at most {_LARGEST:,} letters")
+        answer: Answer = self._ask("coordinator", "command", number, asked["who"], kind, department, arguments, why)
+        waiting, until = threading.Event(), time.monotonic() + wait
+        while answer["state"] == "pending" and time.monotonic() < until:
+            waiting.wait(_POLL)  # the book tells, so that those who wait keep nobody from being heard
+            answer = self._book.command(number).answer()
         return answer
 
     def _ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
         """Ask an actor; one that has died and comes back is asked again. Commands may be: they are carried out once."""
+        errors = self._ray.exceptions
 
         def ask() -> Any:  # noqa: ANN401
-            actor = self._ray.get_actor(name, namespace=self._namespace)
-            return self._ray.get(getattr(actor, method).options(max_task_retries=-1).remote(*arguments))
+            try:
+                actor = self._ray.get_actor(name, namespace=self._namespace)
+            except ValueError as error:
+                raise self._gone(name, error) from None
+            return self._ray.get(getattr(actor, method).options(max_task_retries=-1).remote(*arguments), timeout=_WAIT)
 
         try:
-            return _again(ask, self._ray.exceptions.ActorUnavailableError)
-        except (self._ray.exceptions.ActorDiedError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise RuntimeError(
-                f"the {name} of firm {self.name!r} is gone ({reason}); end the rest with "
-                f"`firmwide stop {self.name} --now`, and go on with `firmwide live --name {self.name}`"
-            ) from None
+            return _again(ask, errors.ActorUnavailableError)
+        except (errors.ActorDiedError, errors.GetTimeoutError) as error:
+            raise self._gone(name, error) from None
+        except errors.RayTaskError as error:
+            raise getattr(error, "cause", None) or error from None
+
+    def _gone(self, name: str, error: Exception) -> RuntimeError:
+        reason = str(error).splitlines()[0]
+        return RuntimeError(
+            f"the {name} of firm {self.name!r} is gone ({reason}); end the rest with "
+            f"`firmwide stop {self.name} --now`, and go on with `firmwide live --name {self.name}`"
+        )
 
 
 def _again(ask: Callable[[], Any], passing: type[Exception], tries: int = 20) -> Any:  # noqa: ANN401
@@ -241,3 +290,27 @@ def _again(ask: Callable[[], Any], passing: type[Exception], tries: int = 20) ->
             last = error
             waiting.wait(0.25)
     raise RuntimeError(f"the firm does not answer: {last}")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json(arguments: dict[str, Any]) -> str:
+    """Arguments as the book will have them.
+
+    Raises:
+        ValueError: they cannot be written, or not read again.
+    """
+    try:
+        text = json.dumps(arguments)
+        json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"a command's arguments must be plain values: {error}") from None
+    if not _is_utf8(text):
+        raise ValueError("a command's arguments must be texts in UTF-8")
+    return text

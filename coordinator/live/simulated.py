@@ -18,6 +18,7 @@ from environment.firm_file import parse_firm
 from environment.observation import Observer
 
 LIVE = 11  # stream of chance: training and evaluation use others
+PAIRS = 13  # of canaries: the first copy meets what the firm itself meets
 _STATE, _REPORT = State._fields, Feedback._fields
 
 
@@ -30,6 +31,10 @@ class Simulated:
         levels = baseline_levels(self.firm)
         self.world = World(self.firm, levels)
         self.observer = Observer(self.world, levels)
+
+    def begin(self) -> PeriodStart:
+        """Before tick 0, as operation begins."""
+        return self.start()
 
     @torch.inference_mode()
     def start(self, copies: int = 1) -> PeriodStart:
@@ -47,7 +52,11 @@ class Simulated:
         regime = torch.as_tensor(arrays["regime"]) if "regime" in arrays and tick else None
         copies = arrays["on_hand"].shape[-1]
         generator = self.world.generator(self.seed, stream, tick)
-        return self.world.draw(1, copies, generator, start=tick, regime=regime).at(0)
+        drawn = self.world.draw(1, copies, generator, start=tick, regime=regime).at(0)
+        if stream != PAIRS:
+            return drawn
+        first = {key: value[..., :1] for key, value in arrays.items()}
+        return _with_first(self.chance(tick, first), drawn)
 
     @torch.inference_mode()
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None, stream: int = LIVE) -> PeriodStart:
@@ -103,3 +112,17 @@ class Simulated:
             feedback = Feedback(*(torch.as_tensor(arrays[f"told_{field}"]) for field in _REPORT))
         seen: Array = self.observer.units(state, feedback, tick).double().numpy()
         return seen
+
+
+def _with_first(own: Exogenous, drawn: Exogenous) -> Exogenous:
+    """Chance of many copies, of which the first meets `own`; where that says less than is drawn, `drawn` alone."""
+    if any((one is None) != (each is None) for one, each in zip(own, drawn, strict=True)):
+        return drawn
+    fields = [None if one is None or each is None else _joined(one, each) for one, each in zip(own, drawn, strict=True)]
+    return Exogenous(*fields)  # type: ignore[arg-type]
+
+
+def _joined(one: torch.Tensor, each: torch.Tensor) -> torch.Tensor:
+    longest = max(one.shape[0], each.shape[0])  # customers: as many as came at most
+    one, each = (torch.cat((x, x.new_zeros(longest - x.shape[0], *x.shape[1:]))) for x in (one, each[..., 1:]))
+    return torch.cat((one, each), -1)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coordinator.live.book import Book
-from coordinator.live.home import leave, running_at, write_home
-from coordinator.live.keeper import start_keeper
+from coordinator.live.book import Book, Event
+from coordinator.live.home import leave, running_at, starting, write_home
+from coordinator.live.keeper import started_keeper
 from coordinator.live.layout import FirmLayout
+from coordinator.live.overrides import shortened
+from coordinator.live.policies import keep_bundle, read_bundle, versions
 from coordinator.live.running_firm import RunningFirm
 from departments import extensions
 
@@ -32,6 +34,14 @@ class Opening:
     address: str | None = None
     seed: int = 0
     deadline: float = 0.5  # s
+    keep: int | None = None  # periods that the book keeps at least
+    benchmark: tuple[str, ...] = ()  # departments that begin on their benchmark's rule
+    patience: float = 60.0  # s after which a process that is alive and silent is ended
+
+    def options(self) -> dict[str, Any]:
+        """How the firm is run, until it is stopped."""
+        kept = ("tick", "ticks", "deadline", "keep", "patience", "address")
+        return {key: getattr(self, key) for key in kept}
 
 
 def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) -> RunningFirm:
@@ -40,30 +50,45 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
     Raises:
         ValueError: one line; nothing has been started.
     """
+    name = _named(asked)
+    with starting(asked.home / name) as folder:
+        _found(folder, asked, report)
+        facts = _must_be_sound(folder, asked.benchmark)
+        _must_not_run(folder)
+        leave(folder)  # what a start left behind that was killed
+        if asked.address is not None:
+            report(f"joining Ray at {asked.address}")
+            try:
+                return _opened(folder, asked, facts, asked.address, None, report)
+            except BaseException:
+                leave(folder)
+                raise
+        report("starting Ray")
+        with started_keeper(folder) as (address, keeper):
+            return _opened(folder, asked, facts, address, keeper, report)
+
+
+def _opened(
+    folder: Path,
+    asked: Opening,
+    facts: dict[str, Any],
+    address: str,
+    keeper: int | None,
+    report: Callable[[str], None],
+) -> RunningFirm:
+    """Make the actors on a Ray, and wait until the ticks run."""
     from coordinator.live.actors import create
     from coordinator.live.process_info import gone, namespace_of, taken
     from coordinator.workers.ray_session import connect
 
-    folder = _founded(asked, report)
-    _must_not_run(folder)
-    book = Book(folder / "book.sqlite")
-    facts = book.facts()
-    book.close()
-    extensions.load(facts["settings"].get("extensions", ()))
-    namespace = namespace_of(folder.name)
-    address, keeper = asked.address, None
-    report("starting Ray" if address is None else f"joining Ray at {address}")
-    if address is None:
-        address, keeper = start_keeper(folder)
-    write_home(folder, address, keeper)
+    namespace, options = namespace_of(folder.name), asked.options()
+    write_home(folder, address, keeper, options)
+    ray, started = connect(namespace, address, own=keeper is not None)
+    if taken(namespace):
+        raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
+    firm = RunningFirm(folder.name, folder, ray, started)
     try:
-        ray, started = connect(namespace, address)
-        if taken(namespace):
-            raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
-        options = facts["settings"] | {"tick": asked.tick, "ticks": asked.ticks, "deadline": asked.deadline}
-        text = (folder / "firm.yaml").read_text()
-        layout = FirmLayout.of(facts["frame"])
-        made = create(folder.resolve(), namespace, text, facts["seed"], layout, options)
+        made = create(folder.resolve(), namespace, firm.departments, facts["settings"] | options)
         waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
         while waiting:
             (done,), waiting = ray.wait(waiting, num_returns=1)
@@ -71,54 +96,97 @@ def open_firm(asked: Opening, report: Callable[[str], None] = lambda _: None) ->
                 raise RuntimeError(f"firm {folder.name!r} does not start: {reason}")
             report(f"{len(made) - len(waiting)} of {len(made)} actors are ready")
     except BaseException:
-        leave(folder)
+        firm.dismiss()
         raise
-    return RunningFirm(folder.name, folder, ray, started)
+    return firm
 
 
 def _must_not_run(folder: Path) -> None:
-    """Refuse a second coordinator for the same book; what only live.json remembers does not run."""
-    from coordinator.live.process_info import namespace_of, taken
-    from coordinator.workers.ray_session import connect
-
+    """Refuse a second coordinator for the same book; a firm that has stopped or failed gives way."""
     place = running_at(folder)
     if place is None:
         return
     try:
-        ray, started = connect(namespace_of(folder.name), place["address"])
+        firm = RunningFirm.connect(folder.name, folder.parent)
     except ValueError:
         return  # that Ray is gone
-    try:
-        if taken(namespace_of(folder.name)):
+    with firm as there:
+        if there.runs():
             raise ValueError(
                 f"firm {folder.name!r} runs already; see `firmwide status {folder.name}`, or stop it first"
             )
+        there.dismiss()
+
+
+def _must_be_sound(folder: Path, benchmark: tuple[str, ...]) -> dict[str, Any]:
+    """The facts of a founded firm whose files can all be read; departments in `benchmark` begin on that rule.
+
+    Raises:
+        ValueError: one line names the file and the way out.
+    """
+    book = Book(folder / "book.sqlite", reads=not benchmark)
+    try:
+        facts = book.facts()
+        extensions.load(facts["settings"].get("extensions", ()))
+        names = FirmLayout.of(facts["frame"]).departments
+        for name in benchmark:
+            if name not in names:
+                raise ValueError(f"--benchmark must be one of {', '.join(names)}, got {name!r}")
+            _to_benchmark(folder, book, name)
+        posts = book.now()[2]["posts"]
     finally:
-        if started:
-            ray.shutdown()
+        book.close()
+    for name, post in posts.items():
+        read_bundle(folder / "benchmark", name, 1)
+        try:
+            read_bundle(folder / "policies", name, post["version"])
+        except ValueError as error:
+            way = (
+                f"put the file back from a copy, or begin with `firmwide live --name {folder.name} --benchmark {name}`"
+            )
+            raise ValueError(f"{error}; {way}") from None
+    return facts
 
 
-def _founded(asked: Opening, report: Callable[[str], None]) -> Path:
-    """The folder of the firm, founded now or before."""
+def _to_benchmark(folder: Path, book: Book, name: str) -> None:
+    """Let a department begin on its benchmark's rule, as if by a swap."""
+    tick, arrays, record = book.take_over()
+    policies, post = folder / "policies", record["posts"][name]
+    kept = read_bundle(folder / "benchmark", name, 1).numbered(max(versions(policies, name), default=0) + 1)
+    keep_bundle(policies, kept, {"why": "begins on its benchmark", "tick": tick})
+    details = {"from": post["version"], "to": kept.version, "policy": kept.label}
+    post["version"] = kept.version
+    memory = {f"memory/{name}": arrays[f"standin/{name}"]}
+    book.amend(tick, arrays | memory, record, [Event("swap", name, why="begins on its benchmark", details=details)])
+
+
+def _named(asked: Opening) -> str:
+    """The name of the firm that is asked for."""
     if asked.source is None and asked.name is None:
         raise ValueError("RUN|FIRM is missing: name a run folder, a built-in firm or a firm file")
-    name = asked.name or Path(str(asked.source)).stem
+    name = Path(str(asked.source)).stem if asked.name is None else asked.name
     if not _NAME.fullmatch(name):
-        raise ValueError(f"--name must be lower-case letters, digits and '-', at most 41 of them, got {name!r}")
-    folder = asked.home / name
+        raise ValueError(
+            f"--name must be lower-case letters, digits and '-', at most 41 of them, got {shortened(name)}"
+        )
+    if asked.source is None and not (asked.home / name / "book.sqlite").is_file():
+        raise ValueError(f"--name {name!r} is no firm in {asked.home} yet: say which RUN|FIRM it shall be")
+    return name
+
+
+def _found(folder: Path, asked: Opening, report: Callable[[str], None]) -> None:
+    """Found the firm, unless it was before."""
+    name = folder.name
     if (folder / "book.sqlite").is_file():
         if asked.source is not None and asked.name is None:
             raise ValueError(
                 f"firm {name!r} is there already: go on with `firmwide live --name {name}`, or give it another --name"
             )
-        return folder
-    if asked.source is None:
-        raise ValueError(f"--name {name!r} is no firm in {asked.home} yet: say which RUN|FIRM it shall be")
+        return
     from coordinator.live.create import found, source_of
 
-    firm, policies = source_of(asked.source, asked.policies)
+    firm, policies = source_of(str(asked.source), asked.policies)
     feed = None if asked.feed is None else str(asked.feed.resolve())
     settings = {"feed": feed, "extensions": extensions.names_for_others()}
     found(folder, firm, policies, seed=asked.seed, settings=settings)
     report(f"founded {name} in {folder}")
-    return folder

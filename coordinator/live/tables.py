@@ -37,7 +37,9 @@ def status_table(figures: Record) -> RenderableType:
     for canary in figures["canaries"]:
         lines.append(
             f"canary: {canary['department']} by {canary['policy']}, {canary['done']} periods of "
-            f"{canary['until'] - canary['since']}: {canary['money']:,.0f}, in office {canary['incumbent_money']:,.0f}"
+            f"{canary['until'] - canary['since']}: {canary['money']:,.0f}, in office "
+            f"{canary['incumbent_money']:,.0f}, so far {canary['verdict']}; "
+            f"withdraw it with `firmwide cancel {figures['name']} {canary['command']}`"
         )
     return Group(*lines)
 

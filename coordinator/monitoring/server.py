@@ -270,26 +270,31 @@ def monitor(source: str, *, host: str, port: int, home: Path, targets: Path) -> 
     Raises:
         ValueError: one line; there is no such firm or run, or nobody can listen there.
     """
-    told = threading.Event()
     firm = None if (Path(source) / "settings.json").is_file() else FirmSource(source, home)
     collector: Collector
     collector = RunCollector(Path(source), _say) if firm is None else FirmCollector(source, firm.figures, _say)
-    exporter = Exporter(collector, host, port, targets)
-    asked_to_end = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in asked_to_end}
+    asked_to_end, over = (signal.SIGTERM, signal.SIGINT), threading.Event()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_end)
     try:
-        _say(f"{source}: http://{exporter.address}/metrics")
-        while not told.wait(_LOOK_EVERY):
+        exporter = Exporter(collector, host, port, targets)
+        looking = threading.Thread(target=_look, args=(firm, over), daemon=True)
+        looking.start()
+        try:
+            _say(f"{source}: http://{exporter.address}/metrics")
+            # Waited for, not handled: a thread that joins or leaves a Ray puts handlers of Ray's in place of any other.
+            signal.sigwait(asked_to_end)
+        finally:
+            over.set()
+            exporter.close()
             if firm is not None:
-                firm.look()
-            for number in asked_to_end:  # whoever joins a Ray is given a handler of Ray's
-                signal.signal(number, lambda *_: told.set())
+                firm.close()
     finally:
-        exporter.close()
-        if firm is not None:
-            firm.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _look(firm: FirmSource | None, over: threading.Event) -> None:
+    while firm is not None and not over.wait(_LOOK_EVERY):
+        firm.look()
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
@@ -24,6 +25,7 @@ Json = dict[str, Any]
 Since = Annotated[int, Query(ge=0, le=bodies.MOST, description="First period (or number of event).")]
 Limit = Annotated[int, Query(ge=1, le=5000, description="At most so many, oldest first.")]
 Zip = Annotated[bytes, Body(media_type="application/zip", description="A run folder as a zip.")]
+CommandId = Annotated[str, PathParameter(pattern=bodies.ID, description="Of the command to be withdrawn.")]
 UploadName = Annotated[str, Query(pattern=f"^{NAME}$", description="For people, such as the run's.")]
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -150,7 +152,7 @@ def _commands(firm: RunningFirm) -> APIRouter:
     @router.post("/departments/{department}/swap", response_model=bodies.Answer)
     def swap(department: str, body: bodies.Swap) -> Response:
         """Let a department follow another policy, after it was examined."""
-        given = {"canary": body.canary, "tolerance": body.tolerance, **tagged(body)}
+        given = {"canary": body.canary, "tolerance": body.tolerance, "undecided": body.undecided, **tagged(body)}
         given["wait"] = _CANARY_WAIT if body.canary else _WAIT
         return _carried(firm.swap(_known(firm, department), where_uploaded(firm.folder, body.policy), **given))
 
@@ -174,6 +176,11 @@ def _commands(firm: RunningFirm) -> APIRouter:
     def resume(department: str, body: bodies.Asked) -> Response:
         """Let a department decide by itself again."""
         return _carried(firm.resume(_known(firm, department), **tagged(body)))
+
+    @router.post("/commands/{command}/cancel", response_model=bodies.Answer)
+    def cancel(command: CommandId, body: bodies.Asked) -> Response:
+        """Withdraw a command that is under way, such as the swap of a canary."""
+        return _carried(firm.cancel(command, **tagged(body)))
 
     @router.post("/stop", response_model=bodies.Answer)
     def stop(body: bodies.Asked) -> Response:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MOST = 10**9  # periods, numbers of events
+ID = r"^[A-Za-z0-9_-]{1,64}$"  # of a command
 
 
 def _whole(given: Any) -> Any:  # noqa: ANN401
@@ -29,7 +30,7 @@ class Asked(_Body):
 
     who: Line = Field("office", description="Who asks, for the book.")
     why: Line = Field("", description="In the asker's words, for the book.")
-    command: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
+    command: Annotated[str, Field(pattern=ID)] | None = Field(
         None, description="An id of your choosing: repeated, the command is carried out once."
     )
 
@@ -43,6 +44,10 @@ class Swap(Asked):
     canary: Whole = Field(0, ge=0, le=100_000, description="Periods in shadow first; 0: none.")
     tolerance: float = Field(
         0.2, ge=0, le=1e6, allow_inf_nan=False, description="Share by which the firm may do worse in the shadow run."
+    )
+
+    undecided: Literal["refuse", "accept"] = Field(
+        "refuse", description="What becomes of a canary that cannot be told apart from the policy in office."
     )
 
 

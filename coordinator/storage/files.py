@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 _SEAL = "json_sha256"
 
+PRIVATE = 0o640  # of files of a running firm: for its owner, and for the group to read
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+
+def write_atomically(path: Path, content: bytes | str, mode: int = 0o666) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; `mode`: who may, before umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")  # of this call alone: others may write, too
     raw = content.encode() if isinstance(content, str) else content
     try:
-        with beside.open("wb") as file:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
@@ -41,9 +43,9 @@ def write_picture(path: Path, figure: Figure) -> Path:
     return path
 
 
-def write_sealed(place: Path, about: Mapping[str, Any]) -> None:
+def write_sealed(place: Path, about: Mapping[str, Any], mode: int = 0o666) -> None:
     """Write a json with a sha256 of its own, so that nothing in it can change unseen."""
-    write_atomically(place, json.dumps({**about, _SEAL: _seal(about)}, indent=1) + "\n")
+    write_atomically(place, json.dumps({**about, _SEAL: _seal(about)}, indent=1) + "\n", mode)
 
 
 def read_sealed(place: Path) -> dict[str, Any]:

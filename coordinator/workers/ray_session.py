@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from departments import extensions
 
 # What Ray would print in between, on stdout: how many processes it has, and deaths, which we tell ourselves.
 _NO_NEWS = "^(?!.*(memory|disk|space))"
+_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # the name says less than it does: it holds on Linux too
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def connect(namespace: str, address: str | None, *, scratch: str | None = None) -> tuple[Any, bool]:
+def connect(namespace: str, address: str | None, *, scratch: str | None = None, own: bool = False) -> tuple[Any, bool]:
     """Start a local Ray, or join the one at `address`, with token authentication set explicitly.
 
     Args:
         namespace: of whatever is named from here.
         address: of a standing Ray; None starts one.
         scratch: folder of a Ray that is started here, for its sockets and logs; a short path.
+        own: it is a Ray of this machine alone, at its loopback.
 
     Returns:
         The module `ray`, which reads its environment when it is imported, so it must be imported here first; and
@@ -51,10 +56,13 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None) 
 
     if ray.is_initialized():
         return ray, False
+    _keep_token_private()
     try:
-        ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
+        with _at_loopback(own or address is None):
+            ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
     except ConnectionError as error:
         raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
+    _keep_token_private()  # it may have been made just now
     return ray, True
 
 
@@ -70,6 +78,39 @@ def must_have_gpus(wanted: float, option: str) -> None:
         if wanted > (there := torch.cuda.device_count()):
             cure = "ask for less, or name a cluster that has them with --address"
             raise ValueError(f"{option}: {wanted:g} GPUs are asked for, and this machine has {there}: {cure}")
+
+
+@contextlib.contextmanager
+def _at_loopback(alone: bool) -> Iterator[None]:
+    """Let all of a Ray that starts here, or is joined, speak on the loopback and nowhere else."""
+    from ray._private import ray_constants  # it was read from the environment when ray was imported, maybe long ago
+
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, not alone
+    inherited = os.environ.pop(_CLUSTER, None)
+    try:
+        os.environ[_CLUSTER] = str(int(not alone))
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[_CLUSTER]
+        if inherited is not None:
+            os.environ[_CLUSTER] = inherited
+
+
+def _keep_token_private() -> None:
+    """Ray lets everybody read the token that it makes."""
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with contextlib.suppress(OSError):  # none yet, or somebody else's
+        if token.stat().st_mode & 0o077:
+            token.chmod(0o600)
+
+
+def broken() -> bool:
+    """Whether the Ray that this process started has lost one of its own processes; it does not recover from that."""
+    from ray._private import worker
+
+    node = worker._global_node
+    return node is None or bool(node.dead_processes())
 
 
 def _knock(address: str) -> None:

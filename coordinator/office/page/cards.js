@@ -26,7 +26,10 @@ export class Card {
     });
     this.progress = el("progress", { "aria-label": `canary of ${name}` });
     this.canaryText = el("span");
-    this.canary = el("div", { class: "canary", hidden: true }, this.canaryText, this.progress);
+    const withdraw = el("button", { type: "button", "data-kind": "cancel" });
+    withdraw.append("Withdraw", el("span", { class: "unseen" }, ` the canary of ${name}`));
+    withdraw.addEventListener("click", () => act("cancel", name));
+    this.canary = el("div", { class: "canary", hidden: true }, this.canaryText, this.progress, withdraw);
     this.buttons = Object.fromEntries(
       ["swap", "override", "pause", "rollback"].map((kind) => [
         kind,
@@ -179,7 +182,7 @@ export class Card {
     const whole = canary.until - canary.since;
     say(
       this.canaryText,
-      `Canary ${canary.policy}: ${canary.done} of ${count(whole, "period")}, ${money(canary.money)}; in office ${money(canary.incumbent_money)}`,
+      `Canary ${canary.policy}: ${canary.done} of ${count(whole, "period")}, ${money(canary.money)}; in office ${money(canary.incumbent_money)}; so far ${canary.verdict}`,
     );
   }
 }

@@ -13,6 +13,7 @@ const CONFIRM = {
   ],
   pause: (name) => ["Pause", `From the next period on the benchmark's rule decides for ${name}, until you resume it.`],
   resume: (name, row) => ["Resume", `${name} decides by itself again, by ${row.policy}, from the next period on.`],
+  cancel: (name) => ["Withdraw", `The canary of ${name} ends, and nothing comes of it.`],
   stop: (name) => [
     "Stop the firm",
     `${name} stops after the period at hand, and this office closes. \`firmwide live --name ${name}\` goes on with it.`,
@@ -130,6 +131,7 @@ export class Commands {
         policy: given.get("policy").trim(),
         canary: Number(given.get("canary")),
         tolerance: Number(given.get("tolerance")) / 100,
+        undecided: given.get("undecided"),
         why: given.get("why"),
       }),
     );
@@ -187,6 +189,8 @@ export class Commands {
     say(dialog.querySelector("h2"), name ? `${title} ${name}` : title);
     say(dialog.querySelector("p"), text);
     say(dialog.querySelector("button[type=submit]"), title);
-    await ask(dialog, (given) => this.send(name ? `departments/${name}/${kind}` : "stop", { why: given.get("why") }));
+    const canary = metrics.canaries.find((each) => each.department === name);
+    const path = kind === "cancel" && canary ? `commands/${canary.command}/cancel` : `departments/${name}/${kind}`;
+    await ask(dialog, (given) => this.send(name ? path : "stop", { why: given.get("why") }));
   }
 }

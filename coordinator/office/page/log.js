@@ -20,6 +20,8 @@ export function told({ kind, details, why }) {
     pause: () => "paused: the benchmark's rule decides",
     resume: () => "decides by itself again",
     canary: () => `canary of ${given.policy} until period ${number(given.until)}`,
+    cancel: () => `withdrawn: ${given.withdrawn}`,
+    wait: () => `waited ${number(Math.round(given.seconds))} s: ${why}`,
     refusal: () => `${given.asked} refused: ${given.reason}`,
     fallback: () => "the benchmark's rule stood in",
     restart: () => (given.moved ? "restarted on another node" : "restarted"),

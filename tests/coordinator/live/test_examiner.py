@@ -4,7 +4,7 @@ import pytest
 from coordinator.live.book import Command
 from coordinator.live.examiner import Examiner
 from coordinator.live.policy_bundles import PolicyBundles
-from coordinator.live.shadow import Canary, Play
+from coordinator.live.shadow import COPIES, Canary, Play, many
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun
@@ -36,8 +36,8 @@ def test_a_canary_is_compared_on_the_chance_that_the_firm_itself_meets(tmp_path)
     operation.tick()
     now, critic = operation.now, appraiser(tmp_path, operation)
     bundle = PolicyBundles(load_firm("a1")).policy("retailer-2", "base-stock:retailer-2=20")
-    start = Play(now.tick, now.moment.arrays, now.memories, np.zeros(4))
-    candidate = start._replace(memories=now.memories | {"retailer-2": NumpyPolicy(bundle).start()})
+    start = Play(now.tick, many(now.moment.arrays), many(now.memories), np.zeros((4, COPIES)))
+    candidate = start._replace(memories=start.memories | {"retailer-2": NumpyPolicy(bundle).start(COPIES)})
     command = Command("c", "me", "swap", "retailer-2", {}, "")
     canary = Canary(command, "retailer-2", 7, bundle, now.bundles, start, candidate, now.tick)
     _, (canary,) = critic.follow(shadow_of(operation), [canary], 4)
@@ -47,8 +47,9 @@ def test_a_canary_is_compared_on_the_chance_that_the_firm_itself_meets(tmp_path)
     for _ in range(7):
         operation.tick()
     first = now.moment.account["cost"][:, 0]
-    np.testing.assert_allclose(canary.incumbent_play.cost, operation.totals["cost"] - before - first, rtol=1e-6)
-    assert canary.candidate_play.cost[2] != canary.incumbent_play.cost[2]
+    np.testing.assert_allclose(canary.incumbent_play.cost[:, 0], operation.totals["cost"] - before - first, rtol=1e-6)
+    assert (canary.candidate_play.cost[2] != canary.incumbent_play.cost[2]).all()
+    assert len(set(canary.incumbent_play.cost[2])) > COPIES // 2, "the other pairs meet other chance"
 
 
 def test_a_policy_much_worse_than_the_benchmark_is_refused_and_a_like_one_let_in(tmp_path):

@@ -1,5 +1,7 @@
 import csv
 import io
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from coordinator.live.feed_files import observation_columns, write_decisions
 from coordinator.live.layout import FirmLayout
 from coordinator.live.operation import Operation
 from tests.coordinator.live.test_operation import Office, begun
+from tests.live_firms import zeros
 
 
 def observations(operation):
@@ -77,7 +80,7 @@ def test_a_fed_firm_decides_what_the_simulated_one_decides_that_its_files_tell_o
         assert shadowed.clients.world.observe(period, shadowed.now.moment.arrays) is None
         put(feed, period, *observations(real))
         moment = shadowed.clients.world.observe(period, shadowed.now.moment.arrays)
-        shadowed.arrive(moment)
+        shadowed.arrive(*moment)
         backlog = real.now.moment.account["backlog"]
         there, here = real.tick(), shadowed.tick()
         lost = 0 * backlog if firm == "firm" else backlog
@@ -118,16 +121,15 @@ def test_a_file_that_cannot_be_read_waits_and_says_why_in_one_line(change, reaso
     assert reason in why
     assert "\n" not in why
     put(feed, 0, text, None)  # and once it is mended, nothing is lost
-    operation.arrive(operation.clients.world.observe(0, operation.now.moment.arrays))
+    operation.arrive(*operation.clients.world.observe(0, operation.now.moment.arrays))
     assert operation.tick()["tick"] == 0
 
 
 def test_shadow_firms_play_the_demand_that_was_observed(tmp_path):
-    real, feed = begun(tmp_path / "real", "a1"), tmp_path / "feed"
-    real.sales = np.zeros_like(real.now.moment.account["demand"])
+    real = begun(tmp_path / "real", "a1")
     real.tick()
-    put(feed, 1, *observations(real))
-    shadow = Shadow((tmp_path / "real" / "firm.yaml").read_text(), 99, real.layout, str(feed))
+    told = {1: {"demand": [[0.0], *real.now.moment.account["demand"][..., 0].tolist()]}}
+    shadow = Shadow((tmp_path / "real" / "firm.yaml").read_text(), 99, told.get)
     drawn = shadow.chance(0, real.now.moment.arrays)
     np.testing.assert_array_equal(drawn.demand.numpy(), real.now.moment.account["demand"])
 
@@ -143,3 +145,102 @@ def test_orders_leave_as_a_file(tmp_path):
     shown = (tmp_path / "out" / "shown-0.csv").read_text().splitlines()
     assert shown[0] == "stock_point,segment,product,exposure"
     assert sum(line.endswith(",1") for line in shown) == 6
+
+
+def refusal(operation, feed, text, traffic=None):
+    put(feed, 0, text, traffic)
+    found = operation.clients.world.observe(0, operation.now.moment.arrays)
+    assert isinstance(found, str), "it was taken"
+    assert "\n" not in found
+    assert len(found) < 400
+    return found
+
+
+@pytest.mark.parametrize(
+    ("point", "column", "value", "reason"),
+    [
+        ("warehouse", "demand", "3", "warehouse: demand 3 where no customers buy; leave 0"),
+        ("warehouse", "sales", "3", "warehouse: sales 3 where no customers buy; leave 0"),
+        ("warehouse", "backlog", "3", "warehouse: backlog 3 where no customers buy; leave 0"),
+        ("retailer-1", "sales", "300", "sales 300 are more than the demand 0 and 0 that were owed before"),
+        ("retailer-1", "on_hand", "1.000", "on_hand must be a whole number of at most 1,000,000,000, in digits alone"),
+        ("retailer-1", "on_hand", "1e3", "in digits alone, got '1e3'"),
+        ("retailer-1", "on_hand", "1_0", "in digits alone, got '1_0'"),
+        ("retailer-1", "on_hand", "٣", "in digits alone"),
+        ("retailer-1", "on_hand", "inf", "in digits alone, got 'inf'"),
+        ("retailer-1", "on_hand", "9" * 5000, "(5002 characters)"),
+    ],
+)
+def test_what_cannot_have_happened_or_be_read_one_way_alone_is_refused(point, column, value, reason, tmp_path):
+    operation, feed = fed(tmp_path / "fed", tmp_path / "feed", "a1"), tmp_path / "feed"
+    rows = [
+        row.split(",")
+        for row in zeros(operation.layout, observation_columns(operation.clients.world.arrivals)).splitlines()
+    ]
+    at = next(row for row in rows if row[0] == point)
+    at[rows[0].index(column)] = value
+    assert reason in refusal(operation, feed, "\n".join(map(",".join, rows)) + "\n")
+
+
+def test_sales_of_what_was_owed_before_are_taken_and_no_more(tmp_path):
+    operation, feed = fed(tmp_path / "fed", tmp_path / "feed", "a1"), tmp_path / "feed"
+    columns = observation_columns(operation.clients.world.arrivals)
+
+    def period(number, **values):
+        rows = [row.split(",") for row in zeros(operation.layout, columns).splitlines()]
+        for column, value in values.items():
+            rows[2][rows[0].index(column)] = value
+        put(feed, number, "\n".join(map(",".join, rows)) + "\n", None)
+        return operation.clients.world.observe(number, operation.now.moment.arrays)
+
+    operation.arrive(*period(0, demand="5", sales="1", backlog="4"))
+    operation.tick()
+    assert "sales 8 are more than the demand 3 and 4 that were owed before" in period(1, demand="3", sales="8")
+    operation.arrive(*period(1, demand="3", sales="7"))
+    operation.tick()
+    served, demand = operation.totals["served"][0], operation.totals["demand"][0]
+    assert (served, demand) == (4.0, 8.0), "1 of 5, then 3 of 3; the rest was late"
+
+
+def test_only_plain_files_of_a_sensible_size_are_read(tmp_path):
+    operation, feed = fed(tmp_path / "fed", tmp_path / "feed", "a1"), tmp_path / "feed"
+    (feed / "in").mkdir(parents=True)
+    place = feed / "in" / "period-0.csv"
+
+    def said():
+        return operation.clients.world.observe(0, operation.now.moment.arrays)
+
+    os.mkfifo(place)
+    assert said() == "period-0.csv must be a plain file"
+    place.unlink()
+    place.symlink_to("/dev/zero")
+    assert said() == "period-0.csv must be a plain file"
+    place.unlink()
+    place.mkdir()
+    assert "irectory" in said()
+    place.rmdir()
+    text = zeros(operation.layout, observation_columns(operation.clients.world.arrivals))
+    place.write_text(text + "\n" * 1_000_000)
+    tracemalloc.start()
+    assert "has more than 1,008 lines" in said()
+    assert tracemalloc.get_traced_memory()[1] < 2e7
+    tracemalloc.stop()
+    place.write_text(text + "x" * 17_000_000)
+    assert "has more than 16,777,216 bytes" in said()
+    place.write_text(text.replace("on_hand", "h" * 100_000))
+    assert len(said()) < 500
+    place.write_text("")
+    assert "period-0.csv is empty: the header must be stock_point,on_hand" in said()
+    place.write_text(text)
+    assert isinstance(said(), tuple)
+
+
+def test_lost_sales_leave_nothing_owed_and_what_is_not_sold_is_not_asked_for(tmp_path):
+    operation, feed = fed(tmp_path / "fed", tmp_path / "feed", "firm"), tmp_path / "feed"
+    layout = operation.layout
+    traffic = "stock_point,segment,traffic\n" + "".join(f"{s.replace('/', ',')},0\n" for s in layout.segments)
+    rows = [row.split(",") for row in zeros(layout, observation_columns(operation.clients.world.arrivals)).splitlines()]
+    at = next(row for row in rows if row[0] == layout.customer_facing[0])
+    at[rows[0].index("backlog")] = "2"
+    said = refusal(operation, feed, "\n".join(map(",".join, rows)) + "\n", traffic)
+    assert "backlog 2, but unmet demand is lost in this firm; leave 0" in said

@@ -46,11 +46,12 @@ def test_a_firm_goes_on_when_a_node_dies_and_says_so(cluster, tmp_path):
         until(lambda: firm.metrics()["tick"] > 5)
         places = {name: row["node"] for name, row in firm.metrics()["departments"].items()}
         assert len(set(places.values())) > 1, "departments are spread"
-        same = firm.swap("retailer-2", "decomposition-aggregation", canary=10, command="canary-1", why="as good")
-        assert same["state"] == "done", "it costs the same, so it is promoted"
+        asked = {"canary": 10, "undecided": "accept", "command": "canary-1"}
+        same = firm.swap("retailer-2", "decomposition-aggregation", **asked, why="as good")
+        assert same["state"] == "done", "it costs the same, and that is enough here"
         worse = firm.swap("retailer-2", "base-stock:retailer-2=0", canary=20, tolerance=99.0)
         assert worse["state"] == "refused"
-        assert "the canary would have brought a cost of" in worse["message"]
+        assert "the canary is worse than the policy in office" in worse["message"]
         victim = next(node for node in others if node.node_id in places.values())
         lost = {name for name, place in places.items() if place == victim.node_id}
         nodes.remove_node(victim, allow_graceful=False)
@@ -68,8 +69,9 @@ def test_a_firm_goes_on_when_a_node_dies_and_says_so(cluster, tmp_path):
             assert row["mode"] == "policy"
             assert (row["restarts"] > 0) == (name in lost)
             assert (row["fallbacks"] > 0) == (name in lost)
-        again = firm.swap("retailer-2", "reorder", command="canary-1")
-        assert again == same, "carried out once"
+        assert firm.swap("retailer-2", "decomposition-aggregation", **asked) == same, "carried out once"
+        other = firm.swap("retailer-2", "reorder", command="canary-1")
+        assert (other["state"], "was the id of another command" in other["message"]) == ("refused", True)
         assert figures["departments"]["retailer-2"]["swaps"] == 1
         told = {event["department"] for event in events if event["kind"] == "restart" and event["details"].get("moved")}
         assert told == lost

@@ -121,7 +121,7 @@ def test_a_firm_whose_ray_is_gone_is_down_at_once(operations, tmp_path):
     operation, said = operations["a1"], []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-    write_home(operation.folder, address, None)
+    write_home(operation.folder, address, None, {})
     source = FirmSource(operation.folder.name, operation.folder.parent)
     assert samples(exposed(FirmCollector("shop", source.figures, said.append))) == {("firmwide_firm_up", "shop"): 0}
     assert f"its Ray at {address} cannot be reached" in said[0]

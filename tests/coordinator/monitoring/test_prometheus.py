@@ -173,6 +173,9 @@ def test_every_panel_and_every_rule_finds_data_about_a_running_firm_and_a_run(le
     try:
         with open_firm(Opening("firm", "shop", tmp_path, tick=0.05)) as firm:
             try:
+                brief = exporters.start("shop")
+                assert "firmwide_firm_up" in fetch(f"http://{brief}/metrics")
+                assert exporters.close() == [0], "also when it has just joined a Ray"
                 other, address = exporters.start(learned), exporters.start("shop")
                 _look_at_everything(prometheus, firm, address)
             finally:
@@ -187,7 +190,7 @@ def test_every_panel_and_every_rule_finds_data_about_a_running_firm_and_a_run(le
                 until(lambda: prometheus.query("firmwide_firm_up == 1"), prometheus.process)
             finally:
                 firm.stop()
-        assert exporters.close() == [0, 0], "also after it has joined a second Ray"
+        assert exporters.close() == [0, 0, 0], "also after it has joined a second Ray"
         assert list(exporters.targets.iterdir()) == []
     finally:
         prometheus.process.terminate()

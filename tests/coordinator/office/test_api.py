@@ -13,13 +13,14 @@ from coordinator.storage.files import read_sealed, write_sealed
 from tests.live_faults import a_run, malformed
 
 pytestmark = pytest.mark.ray
-BY_ITSELF = ("fallback", "restart", "start", "failure")  # events that nobody asked for
+BY_ITSELF = ("fallback", "restart", "start", "failure", "wait")  # events that nobody asked for
 POSTS = [
     "/api/departments/retailer-1/swap",
     "/api/departments/retailer-1/rollback",
     "/api/departments/retailer-1/override",
     "/api/departments/retailer-1/pause",
     "/api/departments/retailer-1/resume",
+    "/api/commands/some-id/cancel",
     "/api/stop",
     "/api/token",
     "/api/policies",
@@ -56,7 +57,7 @@ def api(office):
 
 def test_whatever_is_asked_the_answer_is_as_documented_and_never_a_failure_inside(api, office):
     operations = [found.ok() for found in api.get_all_operations()]
-    assert len(operations) == 18
+    assert len(operations) == 19
     for operation in operations:
         if operation.path in ("/api/stop", "/api/policies"):  # the latter takes a zip: test_uploads.py
             continue

@@ -1,0 +1,89 @@
+"""The canaries of a firm: policies that play in shadow before they are let in, kept in the book as they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from coordinator.live.book import Command, Event
+from coordinator.live.operation import Operation
+from coordinator.live.policies import read_bundle
+from coordinator.live.shadow import COPIES, Canary, Play, many, packed_canary, unpacked_canary
+from departments.serving.numpy_policy import PolicyBundle
+
+UNDECIDED = ("refuse", "accept")  # what becomes of a canary that cannot be told apart; the first is the default
+
+
+class Canaries:
+    """Those under way."""
+
+    def __init__(self, operation: Operation) -> None:
+        """Go on with what the book has; those whose command is answered are over."""
+        self._operation = operation
+        self.under_way: dict[str, Canary] = {}
+        pending = {command.id: command for command in operation.book.pending()}
+        for number, (arrays, record) in operation.book.canaries().items():
+            if number not in pending:
+                operation.book.drop_canary(number)
+                continue
+            folder = operation.folder / "policies"
+            bundles = {name: read_bundle(folder, name, version) for name, version in record["versions"].items()}
+            self.under_way[number] = unpacked_canary(pending[number], arrays, record, bundles)
+
+    def begin(self, command: Command, bundle: PolicyBundle, periods: int) -> None:
+        """Let an examined policy play from the firm's state of now."""
+        operation, now = self._operation, self._operation.now
+        memories = many(now.memories)
+        fresh = np.repeat(operation.fresh_memory(bundle), COPIES, -1)
+        zero = np.zeros((len(operation.layout.points), COPIES))
+        office = Play(now.tick, many(now.moment.arrays), memories, zero)
+        tried = office._replace(memories=memories | {command.department: fresh})
+        until = now.tick + periods
+        self._keep(Canary(command, command.department, until, bundle, now.bundles, office, tried, now.tick))
+        details = {"until": until, "policy": bundle.label}
+        operation.note(Event("canary", command.department, command.who, command.why, command.id, details))
+        operation.flush()
+
+    def take(self, played: list[Canary]) -> list[tuple[Command, PolicyBundle, str | None]]:
+        """Take how far canaries have played; those at their end, with why one is refused."""
+        ended = []
+        for canary in played:
+            number = canary.command.id
+            if number not in self.under_way:
+                continue  # withdrawn meanwhile
+            self._keep(canary)
+            if canary.candidate_play.tick >= canary.until:
+                ended.append(self._judged(canary))
+        return ended
+
+    def drop(self, number: str) -> None:
+        """A canary is over."""
+        if self.under_way.pop(number, None) is not None:
+            self._operation.book.drop_canary(number)
+
+    def _keep(self, canary: Canary) -> None:
+        self.under_way[canary.command.id] = canary
+        self._operation.book.keep_canary(canary.command.id, *packed_canary(canary))
+
+    def _judged(self, canary: Canary) -> tuple[Command, PolicyBundle, str | None]:
+        verdict, asked = canary.verdict(), canary.command.arguments
+        command = canary.command._replace(arguments=asked | {"verdict": verdict})
+        how = verdict["verdict"]
+        taken = how == "better" or (how == "undecided" and asked.get("undecided", UNDECIDED[0]) == "accept")
+        told = _told(verdict, self._operation.layout.earns)
+        if how == "undecided" and not taken:
+            told += "; let it play longer, or let it in all the same with --undecided accept"
+        return command, canary.candidate, None if taken else told
+
+
+def _told(verdict: Mapping[str, Any], earns: bool) -> str:
+    """A verdict in one line."""
+    sign, word = (-1.0, "profit") if earns else (1.0, "cost")
+    found = "not to be told apart from" if verdict["verdict"] == "undecided" else f"{verdict['verdict']} than"
+    return (
+        f"the canary is {found} the policy in office: in {verdict['periods']} periods it brings a {word} "
+        f"of {sign * verdict['cost']:,.0f} for {sign * verdict['incumbent_cost']:,.0f}, a saving of "
+        f"{verdict['saving']:,.1f} ({verdict['low']:,.1f} to {verdict['high']:,.1f}, {verdict['pairs']} pairs)"
+    )
