@@ -25,6 +25,7 @@ class NamedRule(NamedTuple):
 
     make: Callable[[Firm, str, str], Any]  # from the firm, all that is written, and what stands behind the ':'
     help: str  # one line
+    without: str = ""  # what may not stand behind the ':'
 
 
 def parse_policy(text: str, firm: Firm) -> Policy:
@@ -81,7 +82,11 @@ def _made(table: dict[str, NamedRule], text: str, firm: Firm) -> Any:  # noqa: A
     kind, _, given = text.partition(":")
     if kind not in table:
         raise ValueError(f"policy must be {', '.join(table)}, or a run folder, got {text!r}")
-    return table[kind].make(firm, text, given)
+    rule = table[kind]
+    if rule.without and ":" in text:
+        other = "; base-stock and echelon-base-stock do" if rule.without == "levels" else ""
+        raise ValueError(f"policy {kind!r} takes no {rule.without}, got {given!r}{other}")
+    return rule.make(firm, text, given)
 
 
 def _registered(firm: Firm, text: str, given: str) -> LocalPolicy:
@@ -109,22 +114,10 @@ def _echelon(firm: Firm, text: str, given: str) -> BaseStock:
     return BaseStock(text, _levels(given, weights @ baseline_levels(firm), firm, "echelon-base-stock"), weights)
 
 
-def _tuned(firm: Firm) -> BaseStock:
+def _tuned(firm: Firm, *_: str) -> BaseStock:
     from departments.play.tuning import tuned_base_stock  # the search simulates, which rules themselves must not need
 
     return tuned_base_stock(firm)
-
-
-def _without(make: Callable[[Firm, str], Any], what: str) -> Callable[[Firm, str, str], Any]:
-    """For a rule that takes nothing behind its name."""
-
-    def made(firm: Firm, text: str, given: str) -> Any:  # noqa: ANN401
-        if ":" in text:
-            other = "; base-stock and echelon-base-stock do" if what == "levels" else ""
-            raise ValueError(f"policy {text.partition(':')[0]!r} takes no {what}, got {given!r}{other}")
-        return make(firm, text)
-
-    return made
 
 
 def _smoothed(firm: Firm, text: str, given: str) -> ForecastBaseStock:
@@ -161,20 +154,18 @@ def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
 
 ORDERS = {
     "decomposition-aggregation": NamedRule(
-        _without(lambda firm, text: BaseStock(text, baseline_levels(firm)), "levels"), "the benchmark's levels"
+        lambda firm, text, _: BaseStock(text, baseline_levels(firm)), "the benchmark's levels", "levels"
     ),
     "base-stock": NamedRule(_base_stock, "the same with levels of your own, such as base-stock:warehouse=60"),
-    "tuned-base-stock": NamedRule(
-        _without(lambda firm, _: _tuned(firm), "levels"), "levels of least simulated cost, searched for a while"
-    ),
+    "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels"),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
-    "reorder": NamedRule(_without(lambda firm, _: reorder_rule(firm), "levels"), "the best (s, S) of each point"),
+    "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }
 RECOMMENDATIONS = {
-    "none": NamedRule(_without(lambda _, text: OfferRule(text, pushes=False), "number"), "nothing is shown"),
+    "none": NamedRule(lambda _, text, __: OfferRule(text, pushes=False), "nothing is shown", "number"),
     "margin-greedy": NamedRule(
-        _without(lambda _, text: OfferRule(text), "number"), "the largest expected margin, blind to stock"
+        lambda _, text, __: OfferRule(text), "the largest expected margin, blind to stock", "number"
     ),
     "inventory-aware": NamedRule(_aware, "net of the shadow price of scarce stock; inventory-aware[:WEIGHT]"),
 }

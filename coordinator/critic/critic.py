@@ -20,14 +20,8 @@ Limits = tuple[Tensor, Tensor]  # values before an update [B, A], and how far fr
 def clipped_error(value: Tensor, target: Tensor, before: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
     """Errors whose squares are PPO's clipped value loss, max((v - t)^2, (clip(v, v0 - c, v0 + c) - t)^2), [B, A].
 
-    Args:
-        value: v, [B, A].
-        target: t, [B, A].
-        before: v0, the values before the update, [B, A].
-        reach: c, [A].
-
-    Returns:
-        The errors, and where a value may move on: not where the clipped one is further from its target.
+    v0 [B, A] are the values before the update, c [A] is their reach. Also where a value may move on: not where the
+    clipped one is further from its target.
 
     Source: [I], appendix B.1; OpenAI Baselines' ppo2, which the loss is from.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,10 +95,8 @@ class Training:
     @property
     def progress(self) -> float:
         """How much of the budget of time or steps is used up, 0 where there is none."""
-        seconds, steps = self.settings.seconds, self.settings.steps
-        return max(
-            self.seconds / seconds if seconds is not None else 0.0, self.env_steps / steps if steps is not None else 0.0
-        )
+        budgets = ((self.seconds, self.settings.seconds), (self.env_steps, self.settings.steps))
+        return max((spent / budget for spent, budget in budgets if budget is not None), default=0.0)
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Let everyone act with new policies."""
@@ -150,14 +148,10 @@ class Training:
     def descend(
         self, learning: Sequence[str], seed: Sequence[int], periods: int, teaching: PathwiseConfig, progress: float
     ) -> Iteration:
-        """Differentiate through a stretch of periods, let the departments step; publish what they learned.
+        """Differentiate through a stretch of `periods`, let the departments step; publish what they learned.
 
-        Args:
-            learning: the departments.
-            seed: names the stretch's chance.
-            periods: of the stretch.
-            teaching: how many copies, how they learn.
-            progress: 0..1, how much of the budget is used up.
+        `seed` names the stretch's chance, `teaching` says how many copies play it and how they learn; `progress`, 0..1,
+        is how much of the budget is used up.
         """
         result, states, worlds = self._safely(lambda: self._descend(learning, seed, periods, teaching, progress))
         self._states |= states
@@ -179,8 +173,7 @@ class Training:
             ]
             costs = np.empty(episodes, dtype=np.float32)
             for some, part in zip(dealt, self.workers.get(calls), strict=True):
-                sizes = [min(SHARD, episodes - shard * SHARD) for shard in some]
-                for shard, piece in zip(some, np.split(part, np.cumsum(sizes)[:-1]), strict=True):
+                for shard, piece in zip(some, np.split(part, range(SHARD, len(part), SHARD)), strict=True):
                     costs[shard * SHARD : shard * SHARD + len(piece)] = piece
             return costs
 
@@ -222,10 +215,10 @@ class Training:
         else:
             parts = self._rollouts(learning, seed, values_of(self._calibrated(learning, seed)))
         fitted = workers.critic.call("learn", streams, *(part[-1] for part in parts), returns=3)
+        owners = [self.owner.get(name, name) for name in learning]
         updates: dict[str, list[Any]] = {}
-        for owner in dict.fromkeys(self.owner.get(name, name) for name in learning):
-            shared = [i for i, name in enumerate(learning) if self.owner.get(name, name) == owner]
-            slices = [part[i] for i in shared for part in parts]
+        for owner in dict.fromkeys(owners):
+            slices = [part[i] for i, its in enumerate(owners) if its == owner for part in parts]
             updates[owner] = workers.departments[owner].call("learn", tuple(seed), *slices, returns=3)
         sent, ahead = self._sent, None
         if following is not None and workers.concurrent and not self.by_message and not self.owner:
@@ -235,12 +228,10 @@ class Training:
         results = {owner: workers.get(update) for owner, update in updates.items()}
         critic_stats, critic_state = workers.get(fitted[:2])
         workers.get(sent)
-        snapshots = {}
-        for name in learning:
-            snapshot = results[self.owner.get(name, name)][0]
-            snapshots[name] = Snapshot(name, snapshot.version, snapshot.config, snapshot.parameters)
+        learned = [(name, results[owner]) for name, owner in zip(learning, owners, strict=True)]
+        snapshots = {name: replace(result[0], department=name) for name, result in learned}
+        states = {name: result[1] for name, result in learned}
         stats = {owner: result[2] for owner, result in results.items()}
-        states = {name: results[self.owner.get(name, name)][1] for name in learning}
         if self.by_message:  # those who act by a policy that another learned must hold it, too
             others = [name for name in learning if name not in results]
             workers.get([workers.departments[name].call("restore", states[name]) for name in others])
@@ -282,28 +273,18 @@ class Training:
     def _descend(
         self, learning: Sequence[str], seed: Sequence[int], periods: int, teaching: PathwiseConfig, progress: float
     ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
-        workers, count = self.workers, len(learning)
-        shards, environments = self.settings.shards, workers.environments
-        copies = teaching.copies // shards
-        starts = self._worlds or workers.get([environments[0].call("start", copies)] * shards)
-        parts = [
-            environments[i % len(environments)].call(
-                "descend",
-                learning,
-                periods,
-                (*seed, i),
-                teaching.unit_bound,
-                *starts[i],
-                returns=count + 2,
-            )
-            for i in range(shards)
-        ]
+        workers, environments, shards = self.workers, self.workers.environments, self.settings.shards
+        starts = self._worlds or workers.get([environments[0].call("start", teaching.copies // shards)] * shards)
+        parts = []  # by shard: the departments' gradients, the cost, and where the next stretch goes on
+        for i, start in enumerate(starts):
+            stretch = learning, periods, (*seed, i), teaching.unit_bound, *start
+            parts.append(environments[i % len(environments)].call("descend", *stretch, returns=len(learning) + 2))
         updates = {
             name: workers.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
             for i, name in enumerate(learning)
         }
         results = dict(zip(updates, workers.get(list(updates.values())), strict=True))
-        ends = workers.get([part[count + 1] for part in parts])
+        ends = workers.get([part[-1] for part in parts])
         workers.get(self._sent)
         snapshots = {name: result[0] for name, result in results.items()}
         stats = {name: result[2] for name, result in results.items()}

@@ -44,9 +44,7 @@ class Settings(Checked):
     selection_episodes: int = Field(default=2048, ge=2)
     acceptance_episodes: int = Field(default=4096, ge=2)
     iterations: int = Field(default=1600, ge=1)  # at most, where all departments learn at once
-    seconds: float | None = Field(
-        default=None, gt=0
-    )  # budget of learning time: starting, compiling and tuning lie outside
+    seconds: float | None = Field(default=None, gt=0)  # budget of learning; starting, compiling, tuning lie outside
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     episodes: int | None = Field(default=None, ge=1)  # of training, or of a turn of imarl, instead of `iterations`
     device: str = "cpu"

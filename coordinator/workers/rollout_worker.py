@@ -63,15 +63,11 @@ class RolloutWorker:
         self._world = World(firm, levels, device=device)
         self._observer = Observer(self._world, base, scaling)
         self._payment = payment(self._world)
-        self._reason = "the settings say so (compiled: false)"
-        self._compiled = self._compile() if compiled else None
-
-    def _compile(self) -> CompiledRollouts | None:
+        self._compiled, self._reason = None, "the settings say so (compiled: false)"
         try:
-            return CompiledRollouts(self._world, self._observer)
+            self._compiled = CompiledRollouts(self._world, self._observer) if compiled else None
         except NotCompiledError as error:
-            self._reason = str(error)
-            return None  # the same, period by period
+            self._reason = str(error)  # the same, period by period
 
     def why_not_compiled(self) -> str | None:
         """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""

@@ -112,14 +112,9 @@ def gaussian_log_density(standard: Tensor, log_std: Tensor) -> Tensor:
 
 
 def ranked_log_prob(logits: Tensor, chosen: Tensor) -> Tensor:
-    """Plackett-Luce log probability of an ordered choice, summed over segments.
+    """Plackett-Luce log probability [...] of an ordered choice, summed over segments.
 
-    Args:
-        logits: [..., segments, places].
-        chosen: [..., segments, slots] places in the order they were drawn, all different.
-
-    Returns:
-        [...].
+    Logits are [..., segments, places]; [..., segments, slots] places were chosen in that order, all different.
     """
     total = logits.new_zeros(logits.shape[:-2])
     left = logits

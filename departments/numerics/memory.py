@@ -87,15 +87,9 @@ class MemoryNetwork:
         return ActingNetwork(self, flat)
 
     def sequence_outputs(self, flat: AnyArray, observation: AnyArray, memory: AnyArray) -> AnyArray:
-        """Outputs along sequences, for learning; tensors only.
+        """Outputs [L, B, outputs] along sequences of observations [L, B, recorded], for learning; tensors only.
 
-        Args:
-            flat: the parameters.
-            observation: [L, B, recorded].
-            memory: [B, remembered] before the first period of each sequence.
-
-        Returns:
-            [L, B, outputs].
+        The memory [B, remembered] is that before the first period of each sequence.
         """
         import torch
 
@@ -120,12 +114,7 @@ class ActingNetwork:
         return alike(np.zeros((self.network.remembered, copies)), self._layers[0][0])
 
     def __call__(self, observation: AnyArray, memory: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
-        """Outputs, what is recorded, and the memory afterwards.
-
-        Args:
-            observation: [F, E].
-            memory: [remembered, E].
-        """
+        """Outputs of an observation [F, E], what is recorded of it, and the memory [remembered, E] afterwards."""
         module, network = array_module(observation), self.network
         seen = recorded = observation
         if network.kind == "stack":

@@ -151,13 +151,9 @@ class DepartmentSpec:
         return output + torch.nn.functional.pad(scores * SHARPNESS, (self.head.orders, 0))
 
     def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Log probabilities [L, B] of recorded actions, and the mean entropy, for learning from sequences.
+        """Log probabilities [L, B] of recorded actions [L, B, actions], and the mean entropy, to learn from sequences.
 
-        Args:
-            flat: the parameters.
-            observation: [L, B, recorded].
-            memory: [B, remembered] before the first period of each sequence.
-            action: [L, B, actions].
+        Observations are [L, B, recorded], the memory [B, remembered] is that before each sequence.
         """
         if isinstance(self.network, GraphShapes):
             raise TypeError("graph attention learns from single observations")
@@ -167,9 +163,8 @@ class DepartmentSpec:
     def exploration(self, flat: Tensor, periods: int, copies: int, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Its own exploration, drawn from its own stream.
 
-        Returns:
-            What is added to mean orders, and to the logits of choices, [T, noise, E]; and the log density of the
-            former, [T, E].
+        What is added to mean orders, and to the logits of choices, [T, noise, E]; and the log density of the former,
+        [T, E].
         """
         log_std = self.log_std(flat)
         generator = torch_stream(flat.device, Stream.EXPLORATION, *seed, self.number)
