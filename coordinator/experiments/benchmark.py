@@ -26,13 +26,13 @@ import pydantic.dataclasses
 
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
-from coordinator.experiments.options import budget, built_in, checked, config_file, flat, with_values
+from coordinator.experiments.options import budget, built_in, config_file, flat, with_values
 from coordinator.experiments.progress import BenchmarkDisplay
 from coordinator.experiments.tables import Line, Row, as_markdown, for_terminal, lines_of, rows_of, write_rows
 from coordinator.experiments.trackers import trackers
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import Settings
-from coordinator.schemes.given_settings import part_used, settings_of
+from coordinator.schemes.given_settings import checked, part_used, settings_of
 from coordinator.schemes.registry import names, scheme_of, schemes_for
 from coordinator.schemes.setup import setup_of
 from coordinator.shown import Shown

@@ -5,30 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from coordinator.schemes.registry import scheme_of, specs
 from environment import Firm
-from environment.fields import refusal, shown
+from environment.fields import shown
 from environment.firm_file import read_yaml
 
 BUDGETS = {"quick": "50s", "paper": ""}  # quick: the 13 scenarios of [I] by 6 models in an hour on two cores
 _BUILT_IN = Path(__file__).with_name("configs")
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def checked(model: type[Model], values: Mapping[str, Any], prefix: str = "") -> Model:
-    """Values as a checked record.
-
-    Raises:
-        ValueError: one line that starts with `prefix` and names the field.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(prefix + refusal(error).lstrip(". ")) from None
 
 
 def built_in(config: str | Path | Mapping[str, Any] | None) -> bool:

@@ -13,7 +13,7 @@ from coordinator.evaluation.evaluate import baseline_policies, evaluate, load_po
 from coordinator.evaluation.table import Evaluation
 from coordinator.experiments.curves import learning_curve
 from coordinator.experiments.display import Display
-from coordinator.experiments.options import budget, built_in, checked, config_file, with_values
+from coordinator.experiments.options import budget, built_in, config_file, with_values
 from coordinator.experiments.run import Run
 from coordinator.experiments.trackers import trackers
 from coordinator.learning.settings import Settings, Wiring
@@ -21,7 +21,7 @@ from coordinator.runs.engine import engine_in
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.train import train
 from coordinator.runs.watcher import Watcher, Watchers
-from coordinator.schemes.given_settings import part_used, settings_of, to_json
+from coordinator.schemes.given_settings import checked, part_used, settings_of, to_json
 from coordinator.schemes.registry import default_scheme, described, names, scheme_of
 from coordinator.schemes.setup import setup_of, starting_levels
 from coordinator.storage.policies import write_atomically

@@ -1,7 +1,8 @@
-"""The Grafana dashboard, from `panels.yml`; `python -m coordinator.monitoring.dashboard` writes the shipped file."""
+"""The Grafana dashboard, from two yml files; `python -m coordinator.monitoring.dashboard` writes what is shipped."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,7 @@ _STANDS_FOR = {
 
 def rows() -> dict[str, list[dict[str, Any]]]:
     """By row of the page, charts with `title`, perhaps `unit`, and `queries`: PromQL by legend."""
-    text = Path(__file__).with_name("panels.yml").read_text(encoding="utf-8")
-    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(text)
+    found: dict[str, list[dict[str, Any]]] = _read("panels.yml")
     for panel in (panel for panels in found.values() for panel in panels):
         for legend, query in panel["queries"].items():
             for short, long in _STANDS_FOR.items():
@@ -32,72 +32,35 @@ def rows() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _variable(name: str, query: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": "query",
-        "datasource": _SOURCE,
-        "query": {"query": query, "refId": name},
-        "includeAll": True,
-        "allValue": ".*",
-        "multi": True,
-        "refresh": 2,
-        "current": {"text": "All", "value": "$__all"},
-    }
+def _read(name: str) -> Any:  # noqa: ANN401
+    return yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
 def _panels() -> Iterator[dict[str, Any]]:
-    number = y = 0
+    y, numbers, across = 0, itertools.count(1), _COLUMNS // _WIDTH
     for row, panels in rows().items():
-        number += 1
-        yield {
-            "id": number,
-            "type": "row",
-            "title": row,
-            "collapsed": False,
-            "gridPos": {"x": 0, "y": y, "w": _COLUMNS, "h": 1},
-            "panels": [],
-        }
-        y += 1
+        place = {"x": 0, "y": y, "w": _COLUMNS, "h": 1}
+        yield {"id": next(numbers), "type": "row", "title": row, "collapsed": False, "gridPos": place, "panels": []}
         for index, panel in enumerate(panels):
-            number += 1
-            line, column = divmod(index, _COLUMNS // _WIDTH)
+            line, column = divmod(index, across)
             yield {
-                "id": number,
+                "id": next(numbers),
                 "type": "timeseries",
                 "title": panel["title"],
                 "datasource": _SOURCE,
-                "gridPos": {"x": column * _WIDTH, "y": y + line * _HEIGHT, "w": _WIDTH, "h": _HEIGHT},
+                "gridPos": {"x": column * _WIDTH, "y": y + 1 + line * _HEIGHT, "w": _WIDTH, "h": _HEIGHT},
                 "fieldConfig": {"defaults": {"unit": panel.get("unit", "none")}, "overrides": []},
                 "targets": [
                     {"refId": chr(ord("A") + i), "datasource": _SOURCE, "expr": expr, "legendFormat": legend}
                     for i, (legend, expr) in enumerate(panel["queries"].items())
                 ],
             }
-        y += -(-len(panels) // (_COLUMNS // _WIDTH)) * _HEIGHT
+        y += 1 + -(-len(panels) // across) * _HEIGHT
 
 
 def dashboard() -> dict[str, Any]:
     """The dashboard as Grafana reads it."""
-    source = {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
-    return {
-        "uid": "firmwide",
-        "title": "firmwide",
-        "tags": ["firmwide"],
-        "schemaVersion": 39,
-        "editable": True,
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {
-            "list": [
-                source,
-                _variable("firm", "label_values(firmwide_firm_up, firm)"),
-                _variable("department", 'label_values(firmwide_department_up{firm=~"$firm"}, department)'),
-                _variable("run", "label_values(firmwide_run_up, run)"),
-            ]
-        },
-        "panels": list(_panels()),
-    }
+    return {**_read("dashboard.yml"), "panels": list(_panels())}
 
 
 def text() -> str:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-from coordinator.monitoring.registry import MODES, STATES, Families
+from coordinator.monitoring.registry import MODES, STATES, Families, Told
 
 Figures = Mapping[str, Any]
+_FIRM = {  # gauges and counters of a firm, and the figures that they are
+    "ticks": "tick",
+    "ticks_per_second": "tick_rate",
+    "tick_interval_seconds": "interval",
+    "lag_seconds": "lag",
+    "last_tick_timestamp_seconds": "time",
+    "told_timestamp_seconds": "told",
+}
 _COUNTED = ("swaps", "rollbacks", "overrides", "pauses", "refusals", "fallbacks", "restarts")
 _STOCK = ("on_hand", "inventory_position", "backlog")
 
 
-def firm_metrics(figures: Figures) -> Families:
-    """All metrics of a firm."""
-    found, firm, benchmark = Families(), figures["name"], figures["benchmark"]
+def _firm(found: Families, figures: Figures) -> None:
+    firm, benchmark, split = figures["name"], figures["benchmark"], figures["split"]
     sign = -1.0 if figures["earns"] else 1.0
-    found.set("firmwide_firm_up", 1, firm)
     about = {"built_from": figures["firm"], "counts": "profit" if figures["earns"] else "cost"}
     found.tell("firmwide_firm", about, firm)
     found.choose("firmwide_firm_state", STATES, figures["state"], firm)
-    found.set("firmwide_firm_ticks", figures["tick"], firm)
-    found.set("firmwide_firm_ticks_per_second", figures["tick_rate"], firm)
-    found.set("firmwide_firm_tick_interval_seconds", figures["interval"], firm)
-    found.set("firmwide_firm_lag_seconds", figures["lag"], firm)
-    found.set("firmwide_firm_last_tick_timestamp_seconds", figures["time"], firm)
-    found.set("firmwide_firm_told_timestamp_seconds", figures["told"], firm)
+    for name, key in _FIRM.items():
+        found.set(f"firmwide_firm_{name}", figures[key], firm)
     found.count("firmwide_firm_tick_duration_seconds", figures["tick_seconds"], firm)
     for part in ("departments", "environment", "log"):
-        found.set("firmwide_firm_tick_work_seconds", figures["split"][part], firm, part)
-    found.set("firmwide_firm_policy_seconds", figures["split"]["policy"], firm)
+        found.set("firmwide_firm_tick_work_seconds", split[part], firm, part)
+    found.set("firmwide_firm_policy_seconds", split["policy"], firm)
     found.set("firmwide_firm_cost", sign * figures["money"], firm)
     found.set("firmwide_firm_benchmark_cost", sign * benchmark["money"], firm)
     found.set("firmwide_firm_benchmark_ticks", benchmark["tick"], firm)
@@ -48,7 +47,6 @@ def firm_metrics(figures: Figures) -> Families:
         found.set("firmwide_actor_restarts", row["restarts"], firm, actor)
     for name, row in figures["departments"].items():
         _department(found, firm, name, row)
-    return found
 
 
 def _demand(found: Families, whose: str, row: Figures, *labels: str) -> None:
@@ -82,29 +80,14 @@ def _department(found: Families, firm: str, name: str, row: Figures) -> None:
         found.set(f"firmwide_department_{key}", row[key], *own)
 
 
-class FirmCollector(Collector):
-    """Asks for a firm's figures at every scrape; while it does not answer, only `firmwide_firm_up 0` is told."""
+class FirmCollector(Told):
+    """A running firm."""
 
     def __init__(self, name: str, ask: Callable[[], Figures], report: Callable[[str], None]) -> None:
-        """Ask nothing yet.
+        """Ask nothing yet: `ask` gives its figures; ValueError or RuntimeError, one line, if it does not answer."""
+        super().__init__("firm", name, "answers again", report)
+        self._ask = ask
 
-        Args:
-            name: of the running firm.
-            ask: gives its figures; ValueError or RuntimeError, one line, if it does not run or answer.
-            report: is told, once, why it does not answer, and that it does again.
-        """
-        self._name, self._ask, self._report = name, ask, report
-        self._reason = ""
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of now."""
-        try:
-            found = firm_metrics(self._ask())
-            reason = ""
-        except (ValueError, RuntimeError) as error:
-            found, reason = Families(), " ".join(str(error).split())
-            found.set("firmwide_firm_up", 0, self._name)
-        if reason != self._reason:
-            self._report(reason or f"firm {self._name!r} answers again")
-        self._reason = reason
-        return iter(found)
+    def tell(self, found: Families) -> None:
+        """All metrics of a firm."""
+        _firm(found, self._ask())

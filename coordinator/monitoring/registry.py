@@ -6,7 +6,7 @@ the firm: its departments, products and segments. Money is that of the firm file
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.registry import Collector
 
 Kind = Literal["gauge", "counter", "histogram", "info"]
 STATES = ("running", "waiting", "done", "stopped", "failed")
@@ -32,15 +33,15 @@ class Described(NamedTuple):
     help: str
 
 
-def _read() -> dict[str, Described]:
-    text = Path(__file__).with_name("metrics.yml").read_text(encoding="utf-8")
-    return {name: Described(of["kind"], tuple(of["labels"]), of["help"]) for name, of in yaml.safe_load(text).items()}
-
-
-REGISTRY = _read()
-_SUFFIXES = {"gauge": ("",), "counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_sum", "_count")}
-SAMPLES = {name + suffix for name, metric in REGISTRY.items() for suffix in _SUFFIXES[metric.kind]}
-Family = GaugeMetricFamily | CounterMetricFamily | InfoMetricFamily | HistogramMetricFamily
+_FILE = yaml.safe_load(Path(__file__).with_name("metrics.yml").read_text(encoding="utf-8"))
+REGISTRY = {name: Described(of["kind"], tuple(of["labels"]), of["help"]) for name, of in _FILE.items()}
+_KINDS: dict[Kind, tuple[Any, tuple[str, ...]]] = {  # with what stands behind the names
+    "gauge": (GaugeMetricFamily, ("",)),
+    "counter": (CounterMetricFamily, ("_total",)),
+    "info": (InfoMetricFamily, ("_info",)),
+    "histogram": (HistogramMetricFamily, ("_bucket", "_sum", "_count")),
+}
+SAMPLES = {name + suffix for name, metric in REGISTRY.items() for suffix in _KINDS[metric.kind][1]}
 
 
 class Families:
@@ -56,14 +57,8 @@ class Families:
 
     def _family(self, name: str) -> Any:  # noqa: ANN401
         if name not in self._families:
-            described = REGISTRY[name]
-            kinds: dict[Kind, type[Family]] = {
-                "gauge": GaugeMetricFamily,
-                "counter": CounterMetricFamily,
-                "info": InfoMetricFamily,
-                "histogram": HistogramMetricFamily,
-            }
-            self._families[name] = kinds[described.kind](name, described.help, labels=described.labels)
+            kind, labels, about = REGISTRY[name]
+            self._families[name] = _KINDS[kind][0](name, about, labels=labels)
         return self._families[name]
 
     def set(self, name: str, value: float | None, *labels: str) -> None:
@@ -84,3 +79,35 @@ class Families:
         """A histogram as docs/live.md has it: cumulative `buckets`, `sum`, `count`."""
         buckets = [("+Inf" if end == float("inf") else f"{end:g}", count) for end, count in histogram["buckets"]]
         self._family(name).add_metric(labels, buckets, histogram["sum"])
+
+
+class Told(Collector):
+    """Somebody who is asked for figures at every scrape; while there are none, only `firmwide_KIND_up 0` is told."""
+
+    def __init__(self, kind: str, name: str, again: str, report: Callable[[str], None]) -> None:
+        """Ask nothing yet.
+
+        Args:
+            kind: firm or run.
+            name: of the firm or run.
+            again: what it does when there are figures again.
+            report: is told, once, why there are none, and that there are again.
+        """
+        self.name, self._kind, self._again, self._report, self._reason = name, kind, again, report, ""
+
+    def tell(self, found: Families) -> None:
+        """All metrics of now; ValueError or RuntimeError, one line, where there are none."""
+        raise NotImplementedError
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of now."""
+        found, reason = Families(), ""
+        try:
+            self.tell(found)
+        except (ValueError, RuntimeError) as error:
+            found, reason = Families(), " ".join(str(error).split())
+        found.set(f"firmwide_{self._kind}_up", not reason, self.name)
+        if reason != self._reason:
+            self._report(reason or f"{self._kind} {self.name!r} {self._again}")
+        self._reason = reason
+        return iter(found)

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
-from coordinator.monitoring.registry import Families
+from coordinator.monitoring.registry import Families, Told
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of
 
@@ -71,22 +70,18 @@ class Tail:
         return anew, [dict(zip(self._header, line, strict=True)) for line in lines]
 
 
-class RunCollector(Collector):
-    """Reads a run folder at every scrape; while it cannot be read, `firmwide_run_up` is 0."""
+class RunCollector(Told):
+    """A training run: its folder is read at every scrape."""
 
     def __init__(self, path: Path, report: Callable[[str], None]) -> None:
         """Open a run.
-
-        Args:
-            path: of the run folder.
-            report: is told, once, why the folder cannot be read, and that it can again.
 
         Raises:
             ValueError: one line; this is no run folder.
         """
         run = RunFolder(path)
-        self._path, self._report, self._reason = path, report, ""
-        self.name = path.resolve().name
+        super().__init__("run", path.resolve().name, "can be read again", report)
+        self._path = path
         self._firm, self._settings = run.firm(), run.settings()
         self._metrics = Tail(path / "metrics.csv", ("iteration", "seconds", "env_steps", "department"))
         self._events = Tail(path / "events.csv", ("event", "department", "gain"))
@@ -101,22 +96,17 @@ class RunCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of now."""
         with self._turn:
-            return iter(self._now())
+            return super().collect()
 
-    def _now(self) -> Families:
-        found, reason = Families(), ""
+    def tell(self, found: Families) -> None:
+        """All metrics of a run."""
         try:
             self._read()
             self._tell(found)
-        except ValueError as error:
-            found, reason = Families(), " ".join(str(error).split())
+        except ValueError:
             self._metrics.start_over()
             self._events.start_over()
-        found.set("firmwide_run_up", not reason, self.name)
-        if reason != self._reason:
-            self._report(reason or f"run {self.name!r} can be read again")
-        self._reason = reason
-        return found
+            raise
 
     def _read(self) -> None:
         anew, rows = self._metrics.read()
@@ -149,7 +139,11 @@ class RunCollector(Collector):
         about = {"firm": self._firm.name, "scheme": settings.scheme, "seed": str(settings.seed)}
         found.tell("firmwide_run", about, run)
         found.set("firmwide_run_finished", (self._path / "result.json").is_file(), run)
-        found.set("firmwide_run_written_timestamp_seconds", self._written(), run)
+        try:
+            written = (self._path / "metrics.csv").stat().st_mtime
+        except OSError as error:
+            raise ValueError(f"{self._path} cannot be read: {error}") from None
+        found.set("firmwide_run_written_timestamp_seconds", written, run)
         self._grown(found, "firmwide_run_iterations", _number(self._last, "iteration") or 0.0, run)
         self._grown(found, "firmwide_run_env_steps", _number(self._last, "env_steps") or 0.0, run)
         self._grown(found, "firmwide_run_worker_restarts", self._restarts, run)
@@ -168,12 +162,6 @@ class RunCollector(Collector):
             self._grown(found, "firmwide_learner_accepted", self._accepted[department], run, department)
         for department, gain in self._gains.items():
             found.set("firmwide_learner_last_gain", None if math.isnan(gain) else gain, run, department)
-
-    def _written(self) -> float:
-        try:
-            return (self._path / "metrics.csv").stat().st_mtime
-        except OSError as error:
-            raise ValueError(f"{self._path} cannot be read: {error}") from None
 
 
 def _number(row: Row, key: str) -> float | None:

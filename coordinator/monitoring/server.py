@@ -20,7 +20,6 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from coordinator.live.home import folder_of, running_at
@@ -179,7 +178,7 @@ class Exporter:
         if port in _RAYS_PORTS:
             raise ValueError(f"--port must lie outside 10002-19999, which Ray gives to its workers, got {port}")
         registry = CollectorRegistry()
-        registry.register(_Undescribed(collector))
+        registry.register(collector)
         self._metrics, self._targets = make_wsgi_app(registry), targets
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         kind = type("_Bound", (_Server,), {"address_family": family})
@@ -191,9 +190,7 @@ class Exporter:
         self._server.set_app(self._answer)
         self._hosts = hosts_of(host)
         reached = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
-        self.address = (
-            f"[{reached}]:{self._server.server_port}" if ":" in reached else f"{reached}:{self._server.server_port}"
-        )
+        self.address = f"{f'[{reached}]' if ':' in reached else reached}:{self._server.server_port}"
         self._file = targets / f"{self.address.replace(':', '-').strip('[]')}.json"
         write_atomically(self._file, json.dumps([{"targets": [self.address], "labels": {}}]) + "\n")
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="exporter")
@@ -223,21 +220,6 @@ class Exporter:
                 status, text = "500 Internal Server Error", f"{error}\n"
         start(status, [("Content-Type", f"{kind}; charset=utf-8")])
         return [b"" if method == "HEAD" else text.encode()]
-
-
-class _Undescribed(Collector):
-    """Registered without a first scrape."""
-
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
-
-    def collect(self) -> Iterable[Metric]:
-        """The collector's."""
-        return self._collector.collect()
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing."""
-        return ()
 
 
 def known_targets(folder: Path) -> list[dict[str, Any]]:
@@ -271,8 +253,7 @@ def monitor(source: str, *, host: str, port: int, home: Path, targets: Path) -> 
         ValueError: one line; there is no such firm or run, or nobody can listen there.
     """
     firm = None if (Path(source) / "settings.json").is_file() else FirmSource(source, home)
-    collector: Collector
-    collector = RunCollector(Path(source), _say) if firm is None else FirmCollector(source, firm.figures, _say)
+    collector = FirmCollector(source, firm.figures, _say) if firm else RunCollector(Path(source), _say)
     asked_to_end, over = (signal.SIGTERM, signal.SIGINT), threading.Event()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_end)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from departments.policies.policy import Snapshot
 from environment import Network
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
+
+_KEPT = ("iteration", "benchmark", "cost", "events")  # of a diary in a checkpoint
 
 
 class Diary:
@@ -41,11 +42,10 @@ class Diary:
         snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
         training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
-        self.iteration, self.benchmark, self.cost = mine["iteration"], mine["benchmark"], mine["cost"]
+        vars(self).update({key: mine[key] for key in _KEPT})
         published = (s for role, s in snapshots.items() if role.startswith("published/"))
         training.published |= {snapshot.department: snapshot for snapshot in published}
         training.bring_back(states, critic)
-        self.events = mine["events"]
         self.run.go_back_to(self.iteration, self.events)
         if "replacements" in record:
             self.replacements.resume(record["replacements"])
@@ -55,71 +55,50 @@ class Diary:
     def follow(self, scheme: Runner) -> None:
         """Let a scheme teach until it is done, and write everything down."""
         if self.iteration == 0:
-            self.benchmark = self.cost = float(self.training.selection_costs(*self._base()).mean())
+            started = self.training.published.values()
+            self.benchmark = self.cost = float(self.training.selection_costs(*started).mean())
         scheme.run(self._watch, self._accepted, lambda: self._keep(scheme))
         self._keep(scheme, last=True)
-
-    def _base(self) -> list[Snapshot]:
-        return list(self.training.published.values())
 
     def _watch(self, progress: Progress) -> None:
         self.iteration += 1
         if progress.cost is not None:
             self.cost = progress.cost
-        training, result, seconds = self.training, progress.result, self.training.seconds
-        common = {
-            "iteration": self.iteration,
-            "seconds": seconds,
-            "env_steps": training.env_steps,
-            "job": progress.job,
-            "benchmark_cost": self.benchmark,
-            "cost": progress.cost,
-            **result.critic,
-        }
+        result = progress.result
         measured = {
             name: {"version": result.snapshots[name].version} | update._asdict()
             for name, update in result.updates.items()
         } or {progress.department: {}}
+        seen = RunIteration(
+            iteration=self.iteration,
+            seconds=self.training.seconds,
+            env_steps=self.training.env_steps,
+            who=progress.department,
+            turn=progress.job,
+            turn_iteration=progress.iteration,
+            cost=self.cost,
+            selected=progress.cost is not None,
+            benchmark_cost=self.benchmark,
+            departments=measured,
+            critic=result.critic,
+        )
+        common = {**vars(seen), **result.critic, "job": progress.job, "cost": progress.cost}
         for name, own in measured.items():
             self.run.append("metrics.csv", METRICS, common | {"department": name} | own)
-        self.watcher.iteration(
-            RunIteration(
-                iteration=self.iteration,
-                seconds=seconds,
-                env_steps=training.env_steps,
-                who=progress.department,
-                turn=progress.job,
-                turn_iteration=progress.iteration,
-                cost=self.cost,
-                selected=progress.cost is not None,
-                benchmark_cost=self.benchmark,
-                departments=measured,
-                critic=result.critic,
-            )
-        )
+        self.watcher.iteration(seen)
 
     def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
         settings = self.training.settings
         provenance = {"run": self.run.path.name, "scheme": settings.scheme, "seed": settings.seed}
         tested = {"gain": gain, "se": error} if gain == gain else {}
         self.run.save_snapshot(snapshot, provenance | tested)
-        self._event("accepted", snapshot.department, snapshot.version, gain, error)
+        self._event("accepted", snapshot.department, snapshot.version, gain=gain, standard_error=error)
         if gain == gain:
             who = f"{snapshot.department} version {snapshot.version}"
             self.watcher.note(f"{who} accepted: saves {gain:.1f} ± {error:.1f} an episode")
 
-    def _event(
-        self,
-        event: str,
-        department: str = "",
-        version: int | None = None,
-        gain: float = np.nan,
-        error: float = np.nan,
-        about: Mapping[str, object] | None = None,
-    ) -> None:
-        seen = RunEvent(
-            event, self.iteration, self.training.seconds, department, version, gain, error, dict(about or {})
-        )
+    def _event(self, event: str, department: str = "", version: int | None = None, **more: Any) -> None:  # noqa: ANN401
+        seen = RunEvent(event, self.iteration, self.training.seconds, department, version, **more)
         self.events += 1
         self.run.append("events.csv", EVENTS, {**vars(seen), **seen.about})
         self.watcher.event(seen)
@@ -150,14 +129,8 @@ class Diary:
         plain, snapshots = scheme.record()
         published = {f"published/{name}": snapshot for name, snapshot in training.published.items()}
         arrays, about = pack(snapshots | published, *training.learner_states())
-        diary = {
-            "iteration": self.iteration,
-            "seconds": training.seconds,
-            "env_steps": training.env_steps,
-            "benchmark": self.benchmark,
-            "cost": self.cost,
-            "events": self.events,
-        }
+        diary = {key: getattr(self, key) for key in _KEPT}
+        diary |= {"seconds": training.seconds, "env_steps": training.env_steps}
         swapped = self.replacements.record()
         record = {"scheme": plain, "snapshots": about, "diary": diary, "replacements": swapped, "engine": self.engine}
         self.run.keep(arrays, record)

@@ -43,6 +43,7 @@ EVENTS = (
     *("iteration", "seconds", "event", "department", "version", "gain", "standard_error"),
     *("who", "why", "details"),
 )
+Checkpoint = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # arrays, and a record of plain values
 _COLUMNS = {"metrics.csv": METRICS, "events.csv": EVENTS}
 
 
@@ -188,7 +189,7 @@ class RunFolder:
             raise ValueError(f"{self.checkpoint_file} is missing, and metrics.csv tells of {done} iterations: {cure}")
         self.go_back_to(0, 0)
 
-    def checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def checkpoint(self) -> Checkpoint:
         """The last committed iteration.
 
         Raises:

@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from coordinator.storage.files import write_atomically
 
 Answer = dict[str, Any]
@@ -32,6 +34,7 @@ _LOOK = 0.1  # s between two looks for an answer
 class Request:
     """What somebody asks of a run."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")  # when it is read
     id: str
     kind: str  # swap, rollback
     department: str
@@ -65,13 +68,9 @@ class Mailbox:
 
     def pending(self) -> list[Request]:
         """Requests without an answer, oldest first; a file that is no request is left alone."""
-        found = []
-        for place in self._folder.glob("*.json"):
-            if _ID.fullmatch(place.stem) and not self._answer(place.stem).exists():
-                request = _read(place)
-                if request is not None:
-                    found.append(request)
-        return sorted(found, key=lambda request: (request.time, request.id))
+        places = [place for place in self._folder.glob("*.json") if _ID.fullmatch(place.stem)]
+        found = [_read(place) for place in places if not self._answer(place.stem).exists()]
+        return sorted(filter(None, found), key=lambda request: (request.time, request.id))
 
     def reply(self, answer: Answer) -> None:
         """Answer a request."""
@@ -90,14 +89,10 @@ class Mailbox:
 
 def _read(place: Path) -> Request | None:
     try:
-        kept = json.loads(place.read_text())
-        request = Request(**kept)
-        words = (request.kind, request.department, request.who, request.why, request.policy)
-        if request.id != place.stem or not all(isinstance(word, str) for word in words):
-            return None
-        return Request(**(asdict(request) | {"tolerance": float(request.tolerance), "time": float(request.time)}))
-    except (OSError, ValueError, TypeError, RecursionError):
+        request = TypeAdapter(Request).validate_json(place.read_bytes())
+    except (OSError, ValidationError):
         return None
+    return request if request.id == place.stem else None
 
 
 @contextmanager

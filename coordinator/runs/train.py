@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.diary import Diary
 from coordinator.runs.engine import engine_of, went_on
-from coordinator.runs.folder import RunFolder
+from coordinator.runs.folder import Checkpoint, RunFolder
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
 from coordinator.runs.watcher import RunStart, Watcher
@@ -90,7 +92,32 @@ def train(
     else:
         run.create(firm, settings)
     with being_trained(folder):
-        return _train(run, firm, settings, wiring, watcher, resume=resume, base=base)
+        kept = run.checkpoint() if resume and run.checkpoint_file.exists() else None
+        if resume and kept is None:
+            run.begin_again()
+        begun = time.monotonic()
+        if kept is None and (levels := starting_levels(firm, settings, base)) is not None:
+            if base is None:
+                watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
+            run.save_base_levels(levels)
+        plan = setup_of(firm, settings, run.base_levels())
+        before = kept[1]["diary"]["iteration"] if kept else 0
+        start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
+        watcher.started(start, to_json(settings))
+        begun = time.monotonic()
+        with closing(build_workers(plan, wiring, firm.name, watcher.note)) as workers:
+            watcher.note(f"workers ready in {time.monotonic() - begun:.1f}s; the budget counts from now on")
+            training = Training(
+                workers,
+                settings,
+                published=plan.base(settings),
+                streams=plan.streams,
+                train_periods=plan.firm.periods.train,
+                by_message=wiring.execution == "message",
+                owner=plan.owner,
+                report=watcher.note,
+            )
+            return _taught(run, plan, training, watcher, kept)
 
 
 def _must_be_there(firm: Firm, settings: Settings, wiring: Wiring) -> None:
@@ -105,57 +132,21 @@ def _must_be_there(firm: Firm, settings: Settings, wiring: Wiring) -> None:
         must_have_gpus(wanted, "--department-gpus, --critic-gpus")
 
 
-def _train(
-    run: RunFolder,
-    firm: Firm,
-    settings: Settings,
-    wiring: Wiring,
-    watcher: Watcher,
-    *,
-    resume: bool,
-    base: NDArray[np.float64] | None,
+def _taught(
+    run: RunFolder, plan: TrainingSetup, training: Training, watcher: Watcher, kept: Checkpoint | None
 ) -> list[Snapshot]:
-    kept = None
-    if resume and run.checkpoint_file.exists():
-        kept = run.checkpoint()
-    elif resume:
-        run.begin_again()
-    begun = time.monotonic()
-    if kept is None and (levels := starting_levels(firm, settings, base)) is not None:
-        if base is None:
-            watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
-        run.save_base_levels(levels)
-    plan = setup_of(firm, settings, run.base_levels())
-    before = kept[1]["diary"]["iteration"] if kept else 0
-    start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
-    watcher.started(start, to_json(settings))
-    begun = time.monotonic()
-    workers = build_workers(plan, wiring, firm.name, watcher.note)
-    watcher.note(f"workers ready in {time.monotonic() - begun:.1f}s; the budget counts from now on")
-    try:
-        training = Training(
-            workers,
-            settings,
-            published=plan.base(settings),
-            streams=plan.streams,
-            train_periods=plan.firm.periods.train,
-            by_message=wiring.execution == "message",
-            owner=plan.owner,
-            report=watcher.note,
-        )
-        for snapshot in training.published.values() if kept is None else ():
-            run.save_snapshot(snapshot, {"why": "where training starts"})
-        engine, other = went_on(kept[1].get("engine", {}) if kept else {}, before, engine_of(plan, training))
-        if other:
-            watcher.note(other)
-        diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
-        if kept is not None:
-            scheme = diary.resume(plan.network, *kept)
-        else:
-            scheme = scheme_of(settings.scheme).runner.begin(plan.network, training)
-        diary.follow(scheme)
-        if not diary.iteration:
-            raise RuntimeError(f"no iteration fitted into a budget of {settings.seconds:g}s: give a larger --budget")
-        return scheme.policies
-    finally:
-        workers.close()
+    """Let the scheme teach from the start, or from a checkpoint."""
+    for snapshot in training.published.values() if kept is None else ():
+        run.save_snapshot(snapshot, {"why": "where training starts"})
+    record: Mapping[str, Any] = kept[1] if kept else {"diary": {"iteration": 0}}
+    engine, other = went_on(record.get("engine", {}), record["diary"]["iteration"], engine_of(plan, training))
+    if other:
+        watcher.note(other)
+    diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
+    runner = scheme_of(training.settings.scheme).runner
+    scheme = runner.begin(plan.network, training) if kept is None else diary.resume(plan.network, *kept)
+    diary.follow(scheme)
+    if not diary.iteration:
+        seconds = training.settings.seconds
+        raise RuntimeError(f"no iteration fitted into a budget of {seconds:g}s: give a larger --budget")
+    return scheme.policies

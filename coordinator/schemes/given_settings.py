@@ -7,7 +7,7 @@ run of an earlier version holds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,7 @@ from coordinator.schemes.registry import names, scheme_of, specs
 from environment.fields import refusal, shown
 
 Given = Mapping[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def settings_of(given: Given | None = None, /, **fields: Any) -> Settings:  # noqa: ANN401
@@ -30,7 +31,8 @@ def settings_of(given: Given | None = None, /, **fields: Any) -> Settings:  # no
     Raises:
         ValueError: one line that names the key: it is unknown, has a wrong value, or the scheme does not use it.
     """
-    return _checked(part_used(dict(given or {}) | fields))
+    used = part_used(dict(given or {}) | fields)
+    return checked(scheme_of(used["scheme"]).settings, used)
 
 
 def part_used(given: Given, prefix: str = "", among: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -64,7 +66,8 @@ def kept_settings(given: Given) -> Settings:
     Raises:
         ValueError: one line; a value is wrong, or the scheme is unknown here.
     """
-    return _checked(_sorted_out(scheme_of(given.get("scheme", "")), given)[0])
+    spec = scheme_of(given.get("scheme", ""))
+    return checked(spec.settings, _sorted_out(spec, given)[0])
 
 
 def to_json(settings: Settings) -> dict[str, Any]:
@@ -81,11 +84,16 @@ def _on_top(given: Given, own: Given) -> dict[str, Any]:
     return both
 
 
-def _checked(given: Given) -> Settings:
+def checked(model: type[Model], given: Given, prefix: str = "") -> Model:
+    """Values as a checked record.
+
+    Raises:
+        ValueError: one line that starts with `prefix` and names the field.
+    """
     try:
-        return scheme_of(given["scheme"]).settings.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
-        raise ValueError(refusal(error).lstrip(". ")) from None
+        raise ValueError(prefix + refusal(error).lstrip(". ")) from None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
