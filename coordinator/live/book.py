@@ -21,6 +21,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from coordinator.live.book_file import damaged, named, open_file
+from coordinator.live.messages import read, written
 from coordinator.live.period_start import Arrays
 
 Record = dict[str, Any]
@@ -270,35 +271,23 @@ class Book:
         rows = self._read(f"select {columns} from commands {where}", values)
         return [Command(*row)._replace(arguments=_arguments(row[4])) for row in rows]
 
-    def keep_canary(self, command: str, arrays: Arrays, record: Record) -> None:
-        """Keep how far a canary is, so that a successor goes on with it."""
+    def keep(self, kind: str, name: str, value: Any) -> None:  # noqa: ANN401
+        """Keep how far something is (`coordinator.live.messages`): a canary by its command, the state before a tick."""
         with self._transaction():
-            row = (command, save_tensors(arrays), json.dumps(record))
-            self._file.execute("insert or replace into canaries values (?, ?, ?)", row)
+            self._file.execute("insert or replace into kept values (?, ?, ?)", (kind, name, written(value)))
 
-    def drop_canary(self, command: str) -> None:
-        """A canary is over."""
+    def drop(self, kind: str, name: str) -> None:
+        """What was kept is over."""
         with self._transaction():
-            self._file.execute("delete from canaries where command = ?", (command,))
+            self._file.execute("delete from kept where kind = ? and name = ?", (kind, name))
 
-    def canaries(self) -> dict[str, tuple[Arrays, Record]]:
-        """Canaries that were kept, by command."""
-        rows = self._read("select command, arrays, record from canaries")
-        return {command: (load_tensors(arrays), json.loads(record)) for command, arrays, record in rows}
+    def names(self, kind: str) -> list[str]:
+        """Of what is kept of a kind."""
+        return [name for (name,) in self._read("select name from kept where kind = ?", (kind,))]
 
-    def keep_state(self, tick: int, arrays: Arrays) -> None:
-        """Keep the state before a tick, from where a replay may begin."""
-        with self._transaction():
-            self._file.execute("insert or replace into states values (?, ?)", (tick, save_tensors(arrays)))
-
-    def states(self) -> list[int]:
-        """Ticks before which the state is kept, ascending."""
-        return [tick for (tick,) in self._read("select tick from states order by tick")]
-
-    def state(self, tick: int) -> Arrays:
-        """The state before a tick."""
-        with self._sound():
-            return load_tensors(self._read("select arrays from states where tick = ?", (tick,))[0][0])
+    def kept(self, kind: str, name: str) -> Any:  # noqa: ANN401
+        """What was kept."""
+        return read(self._read("select value from kept where kind = ? and name = ?", (kind, name))[0][0])
 
     def roll(self, before: int) -> None:
         """Roll all ticks before one into sums by day (UTC), and drop what the book has of each of them."""
@@ -311,8 +300,9 @@ class Book:
                 add_to_day(days.setdefault(day, {"first": tick}), tick, json.loads(record))
             rows = [(day, sums.pop("first"), sums.pop("last"), json.dumps(sums)) for day, sums in days.items()]
             self._file.executemany("insert or replace into days values (?, ?, ?, ?)", rows)
-            for table in ("ticks", "decisions", "observations", "states"):
+            for table in ("ticks", "decisions", "observations"):
                 self._file.execute(f"delete from {table} where tick < ?", (before,))
+            self._file.execute("delete from kept where kind = 'state' and cast(name as integer) < ?", (before,))
             self._file.execute("delete from events where tick < ? and kind = 'fallback'", (before,))
 
     def days(self) -> list[Record]:

@@ -32,8 +32,7 @@ _STEPS = (
         "create index decisions_by_tick on decisions (tick)",
         "alter table commands add column tries integer not null default 0",
         "create table observations (tick integer primary key, seen text not null)",
-        "create table states (tick integer primary key, arrays blob not null)",
-        "create table canaries (command text primary key, arrays blob not null, record text not null)",
+        "create table kept (kind text not null, name text not null, value blob not null, primary key (kind, name))",
         "create table days (day text primary key, first integer not null, last integer not null, record text not null)",
     ),
 )

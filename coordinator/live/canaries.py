@@ -10,7 +10,7 @@ import numpy as np
 from coordinator.live.book import Command, Event
 from coordinator.live.operation import Operation
 from coordinator.live.policies import read_bundle
-from coordinator.live.shadow import COPIES, Canary, Play, many, packed_canary, unpacked_canary
+from coordinator.live.shadow import COPIES, Canary, Play, many
 from departments.serving.numpy_policy import PolicyBundle
 
 UNDECIDED = ("refuse", "accept")  # what becomes of a canary that cannot be told apart; the first is the default
@@ -21,27 +21,27 @@ class Canaries:
 
     def __init__(self, operation: Operation) -> None:
         """Go on with what the book has; those whose command is answered are over."""
-        self._operation = operation
-        self.under_way: dict[str, Canary] = {}
+        self._operation, self.under_way = operation, dict[str, Canary]()
         pending = {command.id: command for command in operation.book.pending()}
-        for number, (arrays, record) in operation.book.canaries().items():
+        for number in operation.book.names("canary"):
             if number not in pending:
-                operation.book.drop_canary(number)
+                operation.book.drop("canary", number)
                 continue
-            folder = operation.folder / "policies"
-            bundles = {name: read_bundle(folder, name, version) for name, version in record["versions"].items()}
-            self.under_way[number] = unpacked_canary(pending[number], arrays, record, bundles)
+            arguments, (about, arrays), versions, since, until, *plays = operation.book.kept("canary", number)
+            folder, command = operation.folder / "policies", pending[number]._replace(arguments=arguments)
+            bundles = {name: read_bundle(folder, name, version) for name, version in versions.items()}
+            office, tried = (Play(*play) for play in plays)
+            candidate = PolicyBundle(about, arrays)
+            self.under_way[number] = Canary(command, candidate, bundles, since, until, office, tried)
 
     def begin(self, command: Command, bundle: PolicyBundle, periods: int) -> None:
         """Let an examined policy play from the firm's state of now."""
         operation, now = self._operation, self._operation.now
-        memories = many(now.memories)
-        fresh = np.repeat(operation.fresh_memory(bundle), COPIES, -1)
         zero = np.zeros((len(operation.layout.points), COPIES))
-        office = Play(now.tick, many(now.moment.arrays), memories, zero)
-        tried = office._replace(memories=memories | {command.department: fresh})
-        until = now.tick + periods
-        self._keep(Canary(command, command.department, until, bundle, now.bundles, office, tried, now.tick))
+        office = Play(now.tick, many(now.moment.arrays), many(now.memories), zero)
+        fresh = many({command.department: operation.fresh_memory(bundle)})
+        tried, until = office._replace(memories=office.memories | fresh), now.tick + periods
+        self._keep(Canary(command, bundle, now.bundles, now.tick, until, office, tried))
         details = {"until": until, "policy": bundle.label}
         operation.note(Event("canary", command.department, command.who, command.why, command.id, details))
         operation.flush()
@@ -54,18 +54,20 @@ class Canaries:
             if number not in self.under_way:
                 continue  # withdrawn meanwhile
             self._keep(canary)
-            if canary.candidate_play.tick >= canary.until:
+            if canary.tried.tick >= canary.until:
                 ended.append(self._judged(canary))
         return ended
 
     def drop(self, number: str) -> None:
         """A canary is over."""
         if self.under_way.pop(number, None) is not None:
-            self._operation.book.drop_canary(number)
+            self._operation.book.drop("canary", number)
 
     def _keep(self, canary: Canary) -> None:
         self.under_way[canary.command.id] = canary
-        self._operation.book.keep_canary(canary.command.id, *packed_canary(canary))
+        command, candidate, bundles, *rest = canary
+        versions = {name: bundle.version for name, bundle in bundles.items()}
+        self._operation.book.keep("canary", command.id, (command.arguments, candidate, versions, *rest))
 
     def _judged(self, canary: Canary) -> tuple[Command, PolicyBundle, str | None]:
         verdict, asked = canary.verdict(), canary.command.arguments

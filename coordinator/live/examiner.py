@@ -42,14 +42,13 @@ class Examiner:
         followed = []
         for canary in canaries:
             office = {name: NumpyPolicy(bundle) for name, bundle in canary.bundles.items()}
-            tried = office | {canary.department: NumpyPolicy(canary.candidate)}
+            tried = office | {canary.command.department: NumpyPolicy(canary.candidate)}
             end = min(upto, canary.until)
-            followed.append(
-                canary._replace(
-                    incumbent_play=self.play(canary.incumbent_play, office, end, PAIRS),
-                    candidate_play=self.play(canary.candidate_play, tried, end, PAIRS),
-                )
+            in_office, in_trial = (
+                self.play(canary.office, office, end, PAIRS),
+                self.play(canary.tried, tried, end, PAIRS),
             )
+            followed.append(canary._replace(office=in_office, tried=in_trial))
         return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
 
     def play(self, play: Play, deciders: Mapping[str, NumpyPolicy], upto: int, stream: int | None = None) -> Play:

@@ -98,7 +98,7 @@ def keep(folder: Path) -> None:
     finally:
         leave(folder)
     if options is not None:
-        _spawn("coordinator.live.again", folder, os.open(os.devnull, os.O_RDONLY), json.dumps(options))
+        _spawn("coordinator.live.start", folder, os.open(os.devnull, os.O_RDONLY), json.dumps(options))
 
 
 def _with_its_starter(over: threading.Event) -> None:

@@ -99,7 +99,7 @@ class Life:
     def needed(self) -> int:
         """The first tick that somebody in shadow has not played yet."""
         shadow: int = self.operation.record["shadow"]["tick"]
-        return min(shadow, *(canary.candidate_play.tick for canary in self.canaries.under_way.values()), shadow)
+        return min(shadow, *(canary.tried.tick for canary in self.canaries.under_way.values()), shadow)
 
     def follow(self) -> None:
         """Let the critic play on, and take its verdicts."""
@@ -114,7 +114,7 @@ class Life:
         shadow, committed = operation.record["shadow"], operation.now.tick - 1
         due = time.monotonic() - self._followed > _FOLLOW_EVERY or committed - shadow["tick"] >= _BEHIND
         under_way = list(self.canaries.under_way.values())
-        behind = committed > shadow["tick"] or any(c.candidate_play.tick >= c.until for c in under_way)
+        behind = committed > shadow["tick"] or any(c.tried.tick >= c.until for c in under_way)
         if behind and due:
             play = Play(
                 shadow["tick"], operation.shadow["arrays"], operation.shadow["memories"], np.array(shadow["cost"])

@@ -88,7 +88,7 @@ def canary_figures(canary: Any, sign: float) -> Record:  # noqa: ANN401
     verdict = canary.verdict()
     return {
         "command": canary.command.id,
-        "department": canary.department,
+        "department": canary.command.department,
         "policy": canary.candidate.label,
         "until": canary.until,
         "since": canary.since,

@@ -255,7 +255,7 @@ class Operation:
 
     def keep_state(self) -> None:
         """Keep the state before the next tick, from where a replay may begin."""
-        self.book.keep_state(self.now.tick, self._packed())
+        self.book.keep("state", str(self.now.tick), self._packed())
 
     def carry_out(self, command: Command, bundle: PolicyBundle | None = None, refusal: str | None = None) -> Command:
         """Carry out a command between two ticks, and let it stand in the book.

@@ -39,15 +39,12 @@ def replay(folder: Path) -> dict[str, Any]:
 
 def _replayed(folder: Path, book: Book) -> dict[str, Any]:
     facts, (until, arrays, _), events = book.facts(), book.now(), book.events(0, 10_000_000)
-    layout, feed, text = (
-        FirmLayout.of(facts["frame"]),
-        facts["settings"].get("feed"),
-        (folder / "firm.yaml").read_text(),
-    )
-    world = Simulated(text, facts["seed"]) if feed is None else Fed(text, facts["seed"], layout, feed)
-    kept = book.states() if not book.ticks(0, 1) or book.ticks(0, 1)[0]["tick"] else []
-    since = tick = kept[0] if kept else 0
-    moment = world.begin() if not kept else moment_in(unpacked(book.state(since)))
+    layout, feed = FirmLayout.of(facts["frame"]), facts["settings"].get("feed")
+    firm = (folder / "firm.yaml").read_text(), facts["seed"]
+    world = Simulated(*firm) if feed is None else Fed(*firm, layout, feed)
+    since = next((row["tick"] for row in book.ticks(0, 1)), 0)
+    since = tick = since if since and str(since) in book.names("state") else 0
+    moment = moment_in(unpacked(book.kept("state", str(since)))) if since else world.begin()
     orders, faults, decisions = _Orders(events), list[str](), 0
     while tick < until and not faults:
         page = book.ticks(tick, _PAGE)

@@ -19,6 +19,6 @@ def roll(operation: Operation, keep: int | None, needed: int) -> None:
     if keep is None or tick % max(keep // 10, 10):
         return
     operation.keep_state()
-    passed = [state for state in book.states() if state <= min(tick - keep, needed)]
+    passed = [state for state in map(int, book.names("state")) if state <= min(tick - keep, needed)]
     if passed:
-        book.roll(passed[-1])
+        book.roll(max(passed))

@@ -242,13 +242,9 @@ class RunningFirm:
         number = uuid.uuid4().hex if command is None else command
         if not number.isascii() or not number.isprintable() or not 0 < len(number) <= 64:
             raise ValueError(f"--command must be an id of 1 to 64 letters, got {shortened(number)}")
-        asked = {"who": who or getpass.getuser(), "why": why, "department": department}
-        for key, text in asked.items():
-            if not isinstance(text, str) or not _is_utf8(text):
-                raise ValueError(f"{key} must be a text in UTF-8, got {shortened(text)}")
-        if len(_json(arguments)) > _LARGEST:
-            raise ValueError(f"{kind} must be asked in at most {_LARGEST:,} letters")
-        answer: Answer = self._ask("coordinator", "command", number, asked["who"], kind, department, arguments, why)
+        asked = (who or getpass.getuser(), kind, department, arguments, why)
+        _must_be_plain(kind, asked)
+        answer: Answer = self._ask("coordinator", "command", number, *asked)
         waiting, until = threading.Event(), time.monotonic() + wait
         while answer["state"] == "pending" and time.monotonic() < until:
             waiting.wait(_POLL)  # the book tells, so that those who wait keep nobody from being heard
@@ -292,25 +288,12 @@ def _again(ask: Callable[[], Any], passing: type[Exception], tries: int = 20) ->
     raise RuntimeError(f"the firm does not answer: {last}")
 
 
-def _is_utf8(text: str) -> bool:
+def _must_be_plain(kind: str, asked: Any) -> None:  # noqa: ANN401
+    """Refuse what the book could not hold, or not give back."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _json(arguments: dict[str, Any]) -> str:
-    """Arguments as the book will have them.
-
-    Raises:
-        ValueError: they cannot be written, or not read again.
-    """
-    try:
-        text = json.dumps(arguments)
+        text = json.dumps(asked, ensure_ascii=False).encode()
         json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"a command's arguments must be plain values: {error}") from None
-    if not _is_utf8(text):
-        raise ValueError("a command's arguments must be texts in UTF-8")
-    return text
+        raise ValueError(f"{kind} must be asked in plain values and texts in UTF-8: {error}") from None
+    if len(text) > _LARGEST:
+        raise ValueError(f"{kind} must be asked in at most {_LARGEST:,} letters")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,3 +192,12 @@ def _found(folder: Path, asked: Opening, report: Callable[[str], None]) -> None:
     settings = {"feed": feed, "extensions": extensions.names_for_others()}
     found(folder, firm, policies, seed=asked.seed, settings=settings)
     report(f"founded {name} in {folder}")
+
+
+def begin_again(folder: Path, options: dict[str, Any]) -> None:
+    """Put a firm whose Ray was broken back into operation, as it was run before; for its keeper."""
+    open_firm(Opening(None, folder.name, folder.parent, **options), print).close()
+
+
+if __name__ == "__main__":
+    begin_again(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -62,16 +62,8 @@ def test_a_canary_is_better_worse_or_undecided_and_the_operator_chooses_what_tha
 def test_a_verdict_is_a_95_percent_interval_over_pairs(differences, verdict):
     office = np.array([10.0 + i for i in range(32)])
     play = Play(5, {}, {}, office[None])
-    canary = Canary(
-        Command("c", "", "swap", "d", {}, ""),
-        "d",
-        5,
-        None,
-        {},
-        play,
-        play._replace(cost=(office - differences)[None]),
-        1,
-    )
+    tried = play._replace(cost=(office - differences)[None])
+    canary = Canary(Command("c", "", "swap", "d", {}, ""), None, {}, 1, 5, play, tried)
     found = canary.verdict()
     assert found["verdict"] == verdict
     assert found["saving"] == pytest.approx(np.mean(differences))
@@ -108,7 +100,7 @@ def test_a_canary_goes_on_where_it_was_after_a_death_and_after_a_stop(tmp_path, 
         assert (answer["state"], answer["message"]) == ("done", "swap c is withdrawn")
         assert (firm.book.command("c").state, firm.book.command("c").message) == ("refused", "withdrawn by me")
         until(lambda: not firm.workers.monitor.metrics()["canaries"])
-        assert firm.book.canaries() == {}
+        assert firm.book.names("canary") == []
         for gone in ("c", "never-there", 7):
             again = firm.ask(f"y-{gone}", "cancel", command=gone)
             assert again["state"] == "refused"

@@ -39,17 +39,17 @@ def test_a_canary_is_compared_on_the_chance_that_the_firm_itself_meets(tmp_path)
     start = Play(now.tick, many(now.moment.arrays), many(now.memories), np.zeros((4, COPIES)))
     candidate = start._replace(memories=start.memories | {"retailer-2": NumpyPolicy(bundle).start(COPIES)})
     command = Command("c", "me", "swap", "retailer-2", {}, "")
-    canary = Canary(command, "retailer-2", 7, bundle, now.bundles, start, candidate, now.tick)
+    canary = Canary(command, bundle, now.bundles, now.tick, 7, start, candidate)
     _, (canary,) = critic.follow(shadow_of(operation), [canary], 4)
     _, (canary,) = critic.follow(shadow_of(operation), [canary], 30)
-    assert canary.candidate_play.tick == canary.incumbent_play.tick == 7
+    assert canary.tried.tick == canary.office.tick == 7
     before = np.array(operation.totals["cost"])
     for _ in range(7):
         operation.tick()
     first = now.moment.account["cost"][:, 0]
-    np.testing.assert_allclose(canary.incumbent_play.cost[:, 0], operation.totals["cost"] - before - first, rtol=1e-6)
-    assert (canary.candidate_play.cost[2] != canary.incumbent_play.cost[2]).all()
-    assert len(set(canary.incumbent_play.cost[2])) > COPIES // 2, "the other pairs meet other chance"
+    np.testing.assert_allclose(canary.office.cost[:, 0], operation.totals["cost"] - before - first, rtol=1e-6)
+    assert (canary.tried.cost[2] != canary.office.cost[2]).all()
+    assert len(set(canary.office.cost[2])) > COPIES // 2, "the other pairs meet other chance"
 
 
 def test_a_policy_much_worse_than_the_benchmark_is_refused_and_a_like_one_let_in(tmp_path):

@@ -114,7 +114,7 @@ def _starts_again(process, folder):
         called = (process / "cmdline").read_bytes()
     except OSError:
         return False
-    return b"again" in called and str(folder).encode() in called
+    return b"coordinator.live.start" in called and str(folder).encode() in called
 
 
 def _nothing_is_left(folder):
