@@ -14,6 +14,10 @@ from coordinator.live.shadow import COPIES, Canary, Play, many
 from departments.serving.numpy_policy import PolicyBundle
 
 UNDECIDED = ("refuse", "accept")  # what becomes of a canary that cannot be told apart; the first is the default
+CRITIC_TRIES = 5
+DEADLY = "the critic died over it again and again"
+
+Handed = tuple[Command, PolicyBundle | None, str | None]  # with its examined policy, or why it is refused
 
 
 class Canaries:
@@ -21,7 +25,7 @@ class Canaries:
 
     def __init__(self, operation: Operation) -> None:
         """Go on with what the book has; those whose command is answered are over."""
-        self._operation, self.under_way = operation, dict[str, Canary]()
+        self._operation, self.under_way, self._deaths = operation, dict[str, Canary](), 0
         pending = {command.id: command for command in operation.book.pending()}
         for number in operation.book.names("canary"):
             if number not in pending:
@@ -34,29 +38,40 @@ class Canaries:
             candidate = PolicyBundle(about, arrays)
             self.under_way[number] = Canary(command, candidate, bundles, since, until, office, tried)
 
-    def begin(self, command: Command, bundle: PolicyBundle, periods: int) -> None:
-        """Let an examined policy play from the firm's state of now."""
+    def begin(self, command: Command, bundle: PolicyBundle, periods: int) -> str | None:
+        """Let an examined policy play from the firm's state of now; why it cannot."""
         operation, now = self._operation, self._operation.now
         zero = np.zeros((len(operation.layout.points), COPIES))
         office = Play(now.tick, many(now.moment.arrays), many(now.memories), zero)
-        fresh = many({command.department: operation.fresh_memory(bundle)})
+        try:
+            fresh = many({command.department: operation.fresh_memory(bundle)})
+        except Exception as error:  # of a rule of somebody's own
+            return f"its canary cannot begin: {error}"
         tried, until = office._replace(memories=office.memories | fresh), now.tick + periods
         self._keep(Canary(command, bundle, now.bundles, now.tick, until, office, tried))
         details = {"until": until, "policy": bundle.label}
         operation.note(Event("canary", command.department, command.who, command.why, command.id, details))
         operation.flush()
+        return None
 
-    def take(self, played: list[Canary]) -> list[tuple[Command, PolicyBundle, str | None]]:
+    def take(self, played: list[Canary]) -> list[Handed]:
         """Take how far canaries have played; those at their end, with why one is refused."""
-        ended = []
+        ended, self._deaths = list[Handed](), 0
         for canary in played:
-            number = canary.command.id
-            if number not in self.under_way:
+            if canary.command.id not in self.under_way:
                 continue  # withdrawn meanwhile
             self._keep(canary)
-            if canary.tried.tick >= canary.until:
+            if canary.failed:
+                ended.append((canary.command, canary.candidate, f"its canary failed: {canary.failed}"))
+            elif canary.tried.tick >= canary.until:
                 ended.append(self._judged(canary))
         return ended
+
+    def lost(self) -> list[Handed]:
+        """The critic died over them, and it may be one of theirs that kills it: then none of them goes on."""
+        self._deaths += 1
+        over = list(self.under_way.values()) if self._deaths >= CRITIC_TRIES else []
+        return [(canary.command, canary.candidate, DEADLY) for canary in over]
 
     def drop(self, number: str) -> None:
         """A canary is over."""
@@ -65,11 +80,12 @@ class Canaries:
 
     def _keep(self, canary: Canary) -> None:
         self.under_way[canary.command.id] = canary
-        command, candidate, bundles, *rest = canary
-        versions = {name: bundle.version for name, bundle in bundles.items()}
-        self._operation.book.keep("canary", command.id, (command.arguments, candidate, versions, *rest))
+        versions = {name: bundle.version for name, bundle in canary.bundles.items()}
+        command, candidate, times = canary.command, canary.candidate, (canary.since, canary.until)
+        kept = (command.arguments, (candidate.about, candidate.arrays), versions, *times, canary.office, canary.tried)
+        self._operation.book.keep("canary", command.id, kept)
 
-    def _judged(self, canary: Canary) -> tuple[Command, PolicyBundle, str | None]:
+    def _judged(self, canary: Canary) -> Handed:
         verdict, asked = canary.verdict(), canary.command.arguments
         command = canary.command._replace(arguments=asked | {"verdict": verdict})
         how = verdict["verdict"]

@@ -39,17 +39,17 @@ class Examiner:
 
     def follow(self, shadow: Play, canaries: list[Canary], upto: int) -> tuple[Play, list[Canary]]:
         """Play the benchmark and the canaries on, to tick `upto` or as far as one call goes."""
-        followed = []
-        for canary in canaries:
+        followed = [self._followed(canary, min(upto, canary.until)) for canary in canaries]
+        return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
+
+    def _followed(self, canary: Canary, end: int) -> Canary:
+        try:
             office = {name: NumpyPolicy(bundle) for name, bundle in canary.bundles.items()}
             tried = office | {canary.command.department: NumpyPolicy(canary.candidate)}
-            end = min(upto, canary.until)
-            in_office, in_trial = (
-                self.play(canary.office, office, end, PAIRS),
-                self.play(canary.tried, tried, end, PAIRS),
-            )
-            followed.append(canary._replace(office=in_office, tried=in_trial))
-        return self.play(shadow, self._benchmark, min(upto, shadow.tick + _STRIDE)), followed
+            played = self.play(canary.office, office, end, PAIRS), self.play(canary.tried, tried, end, PAIRS)
+        except Exception as error:  # of a rule of somebody's own
+            return canary._replace(failed=" ".join(f"{type(error).__name__}: {error}".split()))
+        return canary._replace(office=played[0], tried=played[1])
 
     def play(self, play: Play, deciders: Mapping[str, NumpyPolicy], upto: int, stream: int | None = None) -> Play:
         """Let departments decide period by period; the cost of every period after the first is counted."""

@@ -7,15 +7,12 @@ from collections import deque
 
 from coordinator.live.actor_clients import ActorClients
 from coordinator.live.book import Command
-from coordinator.live.canaries import UNDECIDED
+from coordinator.live.canaries import CRITIC_TRIES, DEADLY, UNDECIDED, Handed
 from coordinator.live.operation import Operation
 from coordinator.live.overrides import MOST, shortened
 from departments.serving.numpy_policy import PolicyBundle
 
-_CRITIC_TRIES = 5
 _EXAMINATION = 600.0  # s that the critic may take over a policy
-
-Handed = tuple[Command, PolicyBundle | None, str | None]  # with its examined policy, or why it is refused
 
 
 class Inbox:
@@ -75,7 +72,7 @@ class Inbox:
         if command.department not in operation.posts:
             return command, None, None  # refused there, with the names that exist
         tolerance = _checked(given)
-        for _ in range(_CRITIC_TRIES):
+        for _ in range(CRITIC_TRIES):
             now = operation.now
             firm = (now.tick, now.moment.arrays, now.memories, now.bundles)
             asked = (command.department, given["policy"], *firm, tolerance, given.get("extensions", ()))
@@ -84,7 +81,7 @@ class Inbox:
             if found is not None:
                 bundle, shown = found
                 return command._replace(arguments=given | {"figures": shown}), bundle, None
-        return command, None, "the critic died again and again; try later"
+        return command, None, DEADLY
 
 
 def _checked(given: dict[str, object]) -> float:

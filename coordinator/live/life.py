@@ -111,6 +111,8 @@ class Life:
             found, self._following = self.clients.result("critic", self._following, 0.1), None
             if found is not None:
                 self._take(*found)
+            for ended in [] if found is not None else self.canaries.lost():
+                self.inbox.hand_over(*ended)
         shadow, committed = operation.record["shadow"], operation.now.tick - 1
         due = time.monotonic() - self._followed > _FOLLOW_EVERY or committed - shadow["tick"] >= _BEHIND
         under_way = list(self.canaries.under_way.values())

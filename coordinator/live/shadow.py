@@ -34,6 +34,7 @@ class Canary(NamedTuple):
     until: int  # tick
     office: Play
     tried: Play
+    failed: str = ""  # why it cannot play on
 
     def verdict(self) -> dict[str, Any]:
         """Whether the candidate is `better`, `worse`, or the two are not to be told apart (`undecided`).

@@ -18,6 +18,7 @@ from coordinator.live.overrides import shortened
 from coordinator.live.policies import keep_bundle, read_bundle, versions
 from coordinator.live.running_firm import RunningFirm
 from departments import extensions
+from environment import load_firm
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
@@ -138,6 +139,7 @@ def _must_be_sound(folder: Path, benchmark: tuple[str, ...]) -> dict[str, Any]:
         posts = book.now()[2]["posts"]
     finally:
         book.close()
+    load_firm(folder / "firm.yaml")
     for name, post in posts.items():
         read_bundle(folder / "benchmark", name, 1)
         try:

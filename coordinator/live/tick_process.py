@@ -234,9 +234,10 @@ class TickProcess:
             periods = command.arguments.get("canary", 0)
             if life.book.command(command.id).state != "pending":
                 continue  # withdrawn meanwhile
-            if bundle is not None and periods and "verdict" not in command.arguments:
-                life.canaries.begin(command, bundle, periods)
-                continue
+            if bundle is not None and periods and refusal is None and "verdict" not in command.arguments:
+                refusal = life.canaries.begin(command, bundle, periods)
+                if refusal is None:
+                    continue
             answered = life.operation.carry_out(command, bundle, refusal)
             life.canaries.drop(command.id)
             if answered.kind == "cancel" and answered.state == "done":

@@ -124,9 +124,20 @@ class RunFolder:
         write_atomically(self.path / "current.json", json.dumps(current, indent=1) + "\n")
 
     def current_versions(self) -> dict[str, int]:
-        """Version of the policy that counts, by department; runs of older versions name only what was accepted."""
+        """Version of the policy that counts, by department; runs of older versions name only what was accepted.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         file = self.path / "current.json"
-        return dict(json.loads(file.read_text())) if file.is_file() else {}
+        try:
+            kept = json.loads(file.read_bytes()) if file.is_file() else {}
+            if not isinstance(kept, dict) or not all(type(version) is int for version in kept.values()):
+                raise ValueError("it is something else")
+        except (ValueError, RecursionError) as error:
+            what = 'it must give the version that counts for each department, as {"shop": 3}'
+            raise ValueError(f"{file} is damaged: {what} ({error}); the versions are in policies/") from None
+        return kept
 
     @property
     def begun(self) -> bool:

@@ -176,6 +176,13 @@ def test_a_damaged_live_json_is_told_in_one_line_and_stop_now_clears_it(content,
     assert not (tmp_path / "f" / "live.json").exists()
 
 
+def test_a_damaged_firm_file_of_a_firm_is_told_before_anything_starts(tmp_path):
+    begun(tmp_path / "f", "a1").book.close()
+    (tmp_path / "f" / "firm.yaml").write_text("")
+    with pytest.raises(ValueError, match=r"f/firm.yaml: a firm file must be a mapping"):
+        open_firm(Opening(None, "f", tmp_path))
+
+
 def test_who_dies_while_a_firm_is_founded_has_founded_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Book, "found", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,9 @@ import pytest
 
 from coordinator.live.book import Book, Command
 from coordinator.live.book_file import BookError
+from coordinator.live.examiner import Examiner
 from coordinator.live.shadow import COPIES, Canary, Play
+from coordinator.live.simulated import PAIRS
 from tests.live_firms import Workers, running, until
 
 WORSE, LIKE = "base-stock:retailer-2=60", "decomposition-aggregation"
@@ -105,6 +107,28 @@ def test_a_canary_goes_on_where_it_was_after_a_death_and_after_a_stop(tmp_path, 
             again = firm.ask(f"y-{gone}", "cancel", command=gone)
             assert again["state"] == "refused"
             assert "COMMAND must be one that is under way" in again["message"]
+
+
+@pytest.mark.parametrize("fault", ["it raises", "it kills the critic"])
+def test_a_canary_that_cannot_play_is_refused_and_stops_nothing(fault, tmp_path, monkeypatch):
+    play = Examiner.play
+
+    def poisonous(self, playing, deciders, upto, stream=None):
+        if stream == PAIRS and fault == "it raises":
+            raise ZeroDivisionError("of a rule of somebody's own")
+        return play(self, playing, deciders, upto, stream)
+
+    monkeypatch.setattr(Examiner, "play", poisonous)
+    with running(tmp_path / "f", monkeypatch, tick=0.01) as firm:
+        if fault == "it kills the critic":
+            firm.workers.result = lambda name, found, *_: None if name == "critic" and found[1:] != ([],) else found
+        swap(firm, "c", LIKE)
+        assert came_to(firm, "c").state == "refused"
+        told = "ZeroDivisionError" if fault == "it raises" else "the critic died over it again and again"
+        assert told in came_to(firm, "c").message
+        firm.goes_on()
+        assert firm.deaths == []
+        assert firm.book.names("canary") == []
 
 
 def test_commands_are_not_kept_waiting_by_those_who_wait_for_theirs(tmp_path, monkeypatch):

@@ -94,6 +94,27 @@ def test_a_policy_is_swapped_and_rolled_back_and_the_log_says_who(page, office, 
     assert "Ada" in logged(page, f"version {before} instead of {after}")
 
 
+def test_a_canary_is_seen_to_play_and_is_withdrawn_by_its_button(page, office):
+    name, before = "warehouse", version(office, "warehouse")
+    sign_in(page, office.token)
+    card(page, name).locator("[data-kind=swap]").click()
+    page.fill("#swap-dialog [name=policy]", "decomposition-aggregation")
+    page.fill("#swap-dialog [name=canary]", "1000")
+    page.select_option("#swap-dialog [name=undecided]", "accept")
+    page.click("#swap-dialog button[type=submit]")
+    card(page, name).locator(".canary", has_text="of 1,000 periods").wait_for()
+    (command,) = (one for one in office.firm._book.pending() if one.kind == "swap")
+    assert command.arguments["undecided"] == "accept"
+    card(page, name).locator("[data-kind=cancel]").click()
+    page.fill("#confirm-dialog [name=why]", "the wrong one")
+    page.click("#confirm-dialog button[type=submit]")
+    card(page, name).locator(".canary").wait_for(state="hidden")
+    withdrawn = office.firm._book.command(command.id)
+    assert (withdrawn.state, withdrawn.message) == ("refused", "withdrawn by Ada")
+    assert "the wrong one" in logged(page, f"withdrawn: {command.id}")
+    assert version(office, name) == before
+
+
 def test_an_order_is_given_by_hand_and_a_department_is_paused_and_resumed(page, office):
     name = "retailer-1"
     card(page, name).locator("[data-kind=override]").click()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from coordinator.live.start import Opening, open_firm
 from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
 from coordinator.schemes.given_settings import settings_of
@@ -54,6 +55,22 @@ def test_damaged_settings_are_refused_in_one_line(content, tmp_path):
     with pytest.raises(ValueError, match="is not a run folder") as refused:
         run.settings()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "\0", '{"shop": "3"}'])
+def test_a_damaged_list_of_versions_is_told_in_one_line_with_its_file(content, tmp_path):
+    run = RunFolder(tmp_path)
+    run.create(pair(), settings())
+    run.save_snapshot(_snapshot(), {})
+    (tmp_path / "current.json").write_text(content)
+    for ask in (
+        run.current_versions,
+        lambda: firm_policies(run),
+        lambda: open_firm(Opening(str(tmp_path), "a", tmp_path)),
+    ):
+        with pytest.raises(ValueError, match=r"current.json is damaged: it must give the version") as refused:
+            ask()
+        assert "\n" not in str(refused.value)
 
 
 def test_the_policy_kept_last_counts(tmp_path):
