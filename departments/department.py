@@ -66,14 +66,9 @@ class Department:
         *fields, advantage = (
             torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
         )
+        rate, generator = self.learning_rate, torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number)
         stats = update(
-            self._parameters,
-            self._optimiser,
-            spec,
-            Slice(*fields),
-            advantage,
-            learning_rate=self.learning_rate,
-            generator=torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number),
+            self._parameters, self._optimiser, spec, Slice(*fields), advantage, learning_rate=rate, generator=generator
         )
         self._episodes += advantage.shape[-1]
         self.version += 1

@@ -65,7 +65,7 @@ class FirmCore:
         Raises:
             ValueError: one line; the firm cannot be read, or an argument is out of range.
         """
-        self.firm = load_firm(firm) if isinstance(firm, str) else firm
+        self.firm = load_firm(firm)
         choose("form", form, get_args(Form))
         choose("scaling", scaling, get_args(Scaling))
         if RECOMMENDATION in self.firm.names and self.firm.customers:

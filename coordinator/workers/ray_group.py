@@ -96,9 +96,8 @@ class RayGroup:
         self._host_of: dict[str, str] = {}
         for group in groups:
             builds = {name: factories.departments[name] for name in group}
-            self._host_of |= dict.fromkeys(
-                group, self._create("department-" + "+".join(group), builds, department_gpus)
-            )
+            host = self._create("department-" + "+".join(group), builds, department_gpus)
+            self._host_of |= dict.fromkeys(group, host)
         critic = self._create("critic", {"critic": factories.critic}, critic_gpus)
         worlds = [self._create(f"environment-{i}", {"world": factories.environment}, 0.0) for i in range(environments)]
         self.departments: Mapping[str, Worker] = {

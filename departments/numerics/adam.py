@@ -40,21 +40,9 @@ class Adam:
         """One update of `parameters` in place; both moments are bias-corrected, betas .9 and .999."""
         self.steps += 1
         if _FUSED is not None:
-            _FUSED(
-                [parameters],
-                [gradient],
-                [self.first],
-                [self.second],
-                [],
-                [self.steps],
-                lr=learning_rate,
-                beta1=0.9,
-                beta2=0.999,
-                weight_decay=0.0,
-                eps=eps,
-                amsgrad=False,
-                maximize=False,
-            )
+            plain = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+            rates = {"lr": learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": eps}
+            _FUSED([parameters], [gradient], [self.first], [self.second], [], [self.steps], **rates, **plain)
             return
         self.first.lerp_(gradient, 0.1)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)

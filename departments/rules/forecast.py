@@ -48,11 +48,8 @@ class ForecastBaseStock:
         self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)  # [N, K]
         own = [firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing]
         shares = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)
-        self.season = (
-            np.array([s.amplitude for s in own]),
-            np.array([s.period for s in own]),
-            shares,
-        )  # [C], [C], [N, C]
+        # [C] amplitude, [C] length, [N, C] share
+        self.season = np.array([s.amplitude for s in own]), np.array([s.period for s in own]), shares
         self._working: dict[torch.device, ForecastLevels] = {}
 
     def levels(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> ForecastLevels:
