@@ -110,7 +110,7 @@ class World:
         self._salvage_value = salvage_value if bool(salvage_value.any()) else None
         lead_times = [law.mass() for laws in self.network.lead_time_laws for law in laws]
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
-        self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws)
+        self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws, torch.int16)
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
         self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
@@ -129,8 +129,8 @@ class World:
         slot = torch.arange(self.slots, device=self.device)[:, None, None]
         return (units * (slot < torch.tensor(longest, device=self.device))).unsqueeze(-1)
 
-    def _table(self, laws: list[list[AnyLaw]]) -> LawTable:
-        return LawTable([law for row in laws for law in row], self.device, self.dtype)
+    def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
+        return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
 
     def generator(self, *seed: int) -> Generator:
         """A generator of the world's device for a stream of its own, named by whole numbers."""
@@ -169,7 +169,7 @@ class World:
         demand = self._demand_table.draw(periods, copies, generator).view(shape)
         lead_time = supplier = cost_factor = None
         if self._lead_time_table is not None:
-            lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape).to(torch.int64)
+            lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
         if self._chooses:
             lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
             share = (lanes.to(self.dtype) + TABLE_SIZE // 2) / TABLE_SIZE
@@ -283,7 +283,7 @@ class World:
         return Feedback(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
-        lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time
+        lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time.to(torch.int64)
         return lead_time if self.slots == 1 else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
 
     def holding(self, state: State) -> Tensor:

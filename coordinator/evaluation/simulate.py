@@ -243,7 +243,7 @@ def chance_of(world: World, given: Given, seed: int) -> Exogenous:
         chance = chance._replace(supplier=torch.as_tensor(given.suppliers)[..., None])
     if given.lead_times is not None:
         ahead = np.roll(given.lead_times, -1, axis=0)  # a step's chance holds the lead times of the next period
-        chance = chance._replace(lead_time=torch.as_tensor(ahead).to(torch.int64)[..., None])
+        chance = chance._replace(lead_time=torch.as_tensor(ahead).to(torch.int16)[..., None])
     return chance
 
 

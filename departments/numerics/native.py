@@ -68,7 +68,7 @@ class Learned(NamedTuple):
 def _library() -> ctypes.CDLL | str:
     """The compiled loops, or why there are none."""
     try:
-        library = compile_cached(Path(__file__).with_name("perceptron.cpp").read_text(), _FLAGS)
+        library = compile_cached(Path(__file__).with_name("perceptron.cpp"), _FLAGS)
     except NotCompiledError as reason:
         return str(reason)
     fit, pointer, number, real = ctypes.POINTER(_Fit), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double

@@ -17,17 +17,13 @@ class CompiledEpisodes:
     """Plays episodes like `run_episodes` and `run_costs`; says once why something is not compiled."""
 
     def __init__(self, world: World, note: Callable[[str], None]) -> None:
-        """Prepare `world`; `note` gets a line for the reason not to compile, and for each compilation."""
+        """Prepare `world`; `note` gets a line for each reason not to compile."""
         self._eager, self._note, self._refused = world, note, False
         self._compiled: CompiledWorld | None = None
         try:
             self._compiled = CompiledWorld(world)
         except NotCompiledError as reason:
-            self._give_up(reason)
-
-    def _give_up(self, reason: NotCompiledError) -> None:
-        self._compiled = None
-        self._note(f"not compiled: {reason}")
+            note(f"not compiled: {reason}")
 
     @torch.inference_mode()
     def episodes(self, policy: Policy, chance: Exogenous) -> Episodes:
@@ -59,15 +55,9 @@ class CompiledEpisodes:
                 self._note("not compiled: policies that are neither base-stock nor reorder rules")
             self._refused = True
             return None
-        world, spent = self._eager, self._compiled.seconds
+        world = self._eager
         start = world.reset(chance.demand.shape[-1])
-        try:
-            played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
-        except NotCompiledError as reason:
-            self._give_up(reason)
-            return None
-        if self._compiled.seconds > spent:
-            self._note(f"compiled {world.firm.name} in {self._compiled.seconds - spent:.1f}s")
+        played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
         cost = played.cost
         if world.firm.periods.warm_up == 0:
             cost = world.holding(start).to(cost.dtype) + cost

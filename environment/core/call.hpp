@@ -1,0 +1,51 @@
+// What Python hands over. `environment/boundary.py` reads these declarations: one type a line, names after it.
+//
+// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), E copies.
+// A row is an item and a product, products last: row i of a field is numbers i E .. (i + 1) E - 1.
+#pragma once
+#include "lanes.hpp"
+
+struct Firm {
+  int64_t points, products, facing;         // N, K, C
+  int64_t edges, inside, groups, slots;     // rows of edges, of those between points; suppliers; slots of the pipeline
+  const int32_t *target, *rank;             // [Ed K] row a line leads to, its supplier's place among several or -1
+  const int32_t *seller;                    // [L K] row that serves a line
+  const int32_t *group_start, *group_line;  // [groups + 1], [L K] lines by who serves them
+  const int64_t *fixed_lead_time;           // [Ed K] periods
+  const real *max_order, *holding_cost;     // [N K] units, money
+  const real *penalty, *price;              // [C K] money a unit of backlog or lost; earned, or none
+  const real *unit_cost, *fixed_cost;       // [N K] or none
+  const double *blur;                       // [N K] units; see `Network.blur`
+  int64_t lost;                             // whether unmet demand is
+};
+
+typedef void Act(void *actors, const real *seen, real *did);                         // [features], [outputs] vectors
+typedef void Back(void *actors, const real *seen, const real *by_did, real *by_seen);  // gradients
+
+struct Call {
+  const Firm *firm;
+  int64_t copies, periods, counted;                     // E, T, the first whose cost and measures count
+  real *on_hand, *pipeline, *owed, *inventory_position;  // the state, which goes on
+  const real *demand, *supplier, *cost_factor;          // chance; none: nothing is random there
+  const int16_t *lead_time;
+  double *cost, *sums;                                  // [N][E] and measures, none: nobody asks
+  const real *orders;                                   // [T][N K][E], or
+  int64_t level_copies;                                 // 1 or E
+  const real *level, *reorder_point;                    // [N K][level_copies] what is ordered up to, and from where on
+  const int32_t *weight_start, *weight_row;             // [N K + 1] positions that each level is compared with, or none
+  const real *weight;
+  int64_t features, arrivals, outputs, cut;             // of networks that decide; whether features are cut off at 1
+  const real *centre, *factor;                          // [features] which are (units - centre) factor
+  const real *noise;                                    // [T][outputs][E]
+  const int64_t *place, *residual;                      // [outputs] row decided; whether added to the wish
+  const real *unit;                                     // [outputs] units
+  real *seen, *did, *spent;                             // recorded: [T + 1][features][E], [T][outputs][E], [T][N][E]
+  void *actors;
+  Act *act;
+  Back *back;
+  double bound, share;                                  // of a unit's worth; of a period and copy in the mean cost
+};
+
+inline void decide(const Call &call, const std::vector<R> &see, std::vector<R> &did) {
+  call.act(call.actors, (const real *)see.data(), (real *)did.data());
+}
