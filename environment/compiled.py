@@ -26,7 +26,8 @@ MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_s
 SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
 CORE = Path(__file__).with_name("core")
 FLAGS = (
-    "-O2",
+    "-O3",
+    "-Wno-psabi",  # nothing but `play` is called from outside
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
@@ -35,9 +36,12 @@ _REAL = {torch.float32: "float", torch.float64: "double"}
 
 @dataclass(frozen=True)
 class OrderUpTo:
-    """A rule for all points: order up to a level where the position is at or below the reorder point."""
+    """A rule for all points: order up to a level where the position is at or below the reorder point.
 
-    level: Tensor  # [N, K, 1 or E] units
+    M rules may be played side by side, each by E / M neighbouring copies.
+    """
+
+    level: Tensor  # [N, K, M] units
     reorder_point: Tensor | None = None  # like level; None: order every period
     weights: Tensor | None = None  # [N, N] of all points' positions, which are compared; None: each its own
 
@@ -111,8 +115,8 @@ class CompiledWorld:
 
         Args:
             state: after event 2 of the period before the first; it stays as it is.
-            decide: a rule, or orders [T, N, K, E] within [0, max_order] in whole units.
-            chance: [T] periods of `World.draw`.
+            decide: rules, or orders [T, N, K, E] within [0, max_order] in whole units.
+            chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             counted_from: the first step, 0 to T, whose cost and measures count.
             measured: whether to add up measures.
         """
@@ -152,13 +156,16 @@ class CompiledWorld:
     def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
         held = State(*(field.clone(memory_format=torch.contiguous_format) for field in state))
-        drawn = {name: getattr(chance, name) for name in ("demand", "lead_time", "supplier", "cost_factor")}
-        drawn = {name: None if field is None else field.contiguous() for name, field in drawn.items()}
-        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        given = {name: getattr(chance, name) for name in ("demand", "lead_time", "supplier", "cost_factor")}
+        given = {name: None if field is None else field.contiguous() for name, field in given.items()}
+        periods, copies = len(chance.demand), state.on_hand.shape[-1]
+        drawn = chance.demand.shape[-1]
+        if drawn != copies and drawn % 64:
+            raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
         cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        sizes = {"copies": copies, "periods": periods}
+        sizes = {"copies": copies, "drawn": drawn, "periods": periods}
         call = _declared("Call", self.world.dtype)(
-            firm=self._firm, **sizes, **held._asdict(), **drawn, cost=cost, **fields
+            firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, **fields
         )
         play(ctypes.byref(call))
         return Played(held, cost, None)
@@ -168,7 +175,7 @@ class CompiledWorld:
             return None if amount is None else amount.to(self.world.dtype).contiguous()
 
         levels = {"level": own(rule.level), "reorder_point": own(rule.reorder_point)}
-        fields = {**levels, "level_copies": rule.level.shape[-1]}
+        fields = {**levels, "rules": rule.level.shape[-1]}
         if rule.weights is None:
             return fields
         products, product = self.world.products, torch.arange(self.world.products)
@@ -182,7 +189,7 @@ class CompiledWorld:
 def _networks(decide: NetworkControl) -> dict[str, Tensor | int | None]:
     """The fields of `Call` that say what networks see and decide."""
     return {
-        **{"level": decide.level, "level_copies": 1, "arrivals": decide.arrivals, "cut": decide.cut},
+        **{"level": decide.level, "rules": 1, "arrivals": decide.arrivals, "cut": decide.cut},
         **{"features": len(decide.centre), "centre": decide.centre.contiguous(), "factor": decide.factor.contiguous()},
         **{"outputs": len(decide.place), "place": decide.place, "unit": decide.unit, "residual": decide.residual},
         **{"actors": decide.actors, "act": decide.act},
@@ -199,10 +206,15 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
     def whole(index: NDArray[np.int64]) -> Tensor:
         return torch.as_tensor(index.astype(np.int32))
 
-    def amounts(field: str, of: NDArray[np.int64] | slice = slice(None)) -> Tensor:
-        return torch.as_tensor(firm.amounts(field)[of], dtype=world.dtype).contiguous()
+    def amounts(field: str) -> Tensor:
+        return torch.as_tensor(firm.amounts(field), dtype=world.dtype).contiguous()
 
-    seller, several = rows(network.line_supplier), network.supplier_count[network.edge_target] > 1
+    def starts(counts: NDArray[np.int64]) -> Tensor:
+        return whole(np.concatenate([[0], np.cumsum(counts)]))
+
+    seller, target, facing = rows(network.line_supplier), rows(network.edge_target), rows(network.customer_facing)
+    facing_line = np.full(world.points * products, -1)
+    facing_line[facing] = np.arange(len(facing))
     _, first, group = np.unique(seller, return_index=True, return_inverse=True)
     order = np.argsort(first[group.reshape(-1)], kind="stable")  # suppliers as they first come, each with its lines
     served = np.bincount(first[group.reshape(-1)])
@@ -210,14 +222,14 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
     return {
         **{"points": world.points, "products": products, "facing": len(network.customer_facing)},
         **{"edges": world.edges * products, "inside": network.internal * products, "slots": world.slots},
-        **{"target": whole(rows(network.edge_target)), "seller": whole(seller), "groups": len(first)},
-        "rank": whole(np.where(several, network.supplier_rank, -1).repeat(products)),
-        "group_start": whole(np.concatenate([[0], np.cumsum(served[served > 0])])),
-        "group_line": whole(order),
+        **{"target": whole(target), "seller": whole(seller), "groups": len(first), "facing_line": whole(facing_line)},
+        **{"in_start": starts(np.bincount(target, minlength=world.points * products))},
+        **{"in_edge": whole(np.argsort(target, kind="stable"))},
+        **{"group_start": starts(served[served > 0]), "group_line": whole(order)},
         "fixed_lead_time": world.fixed_lead_time.reshape(-1).contiguous(),
         **{field: amounts(field) for field in ("max_order", "holding_cost")},
-        "penalty": amounts("backorder_cost", network.customer_facing),
-        "price": amounts("price", network.customer_facing) if firm.earns else None,
+        "penalty": amounts("backorder_cost"),
+        "price": amounts("price") if firm.earns else None,
         "unit_cost": amounts("unit_cost") if buys else None,
         "fixed_cost": amounts("fixed_order_cost") if buys else None,
         "blur": torch.as_tensor(network.blur().repeat(products)),

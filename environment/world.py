@@ -113,7 +113,8 @@ class World:
         self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws, torch.int16)
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
-        self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
+        suppliers = torch.as_tensor(self.network.supplier_count, device=self.device, dtype=torch.int32)
+        self._supplier_count = suppliers[:, None, None]
         self._chooses = bool((self._supplier_count > 1).any())
         self._initial_pipeline = self._pipeline()
 
@@ -172,8 +173,8 @@ class World:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
         if self._chooses:
             lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
-            share = (lanes.to(self.dtype) + TABLE_SIZE // 2) / TABLE_SIZE
-            supplier = (share * self._supplier_count[:, None, None]).floor_()
+            share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
+            supplier = share.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
         if self.firm.cost_spread:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)

@@ -1,13 +1,18 @@
 // The events of a period, one function each in the order of docs/model.md, for a vector of copies.
 //
 // `environment.World` does the same with tensors, and here it is done to the bit: units are whole, money is added in the
-// same order, and no product and sum are rounded as one. V is R, or Taped where the cost is differentiated.
+// same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
 #pragma once
 #include "call.hpp"
 #include "lanes.hpp"
 
 template <class V>
 class Copies {
+  static constexpr bool kTaped = !std::is_trivial_v<V>, kActs = V::kCopies == kLanes;  // networks act on one vector
+  typedef std::conditional_t<kTaped, Reals<1>, V> Given;  // what is not differentiated
+  typedef Truths<V::kCopies / kLanes> Truth;
+  typedef Parts<D, V::kCopies / kLanes> Wide;
+
  public:
   explicit Copies(const Call &call)
       : call_(call),
@@ -18,7 +23,6 @@ class Copies {
         position_(rows_),
         order_(rows_),
         wish_(rows_),
-        money_(rows_),
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
@@ -38,7 +42,7 @@ class Copies {
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
-    first_ = first, count_ = std::min(call_.copies - first, kLanes), slot_ = 0;
+    first_ = first, drawn_ = first % call_.drawn, count_ = std::min(call_.copies - first, V::kCopies), slot_ = 0;
     begin();
     for (long t = 0; t < call_.periods; t++) {
       act(t);
@@ -46,21 +50,21 @@ class Copies {
       receive();
       fulfil();
       dispatch(t);
-      account(t);
       if (t < call_.counted) continue;
-      pay(t);
-      if constexpr (std::is_same_v<V, R>)
+      account(t);
+      if constexpr (!kTaped)
         if (call_.sums) measure();
     }
-    if (call_.seen) look(call_.periods);
+    if constexpr (kActs)
+      if (call_.seen) look(call_.periods);
     end();
   }
 
  private:
-  template <class T>
-  auto at(const T *field, long row) const {
-    return load(field + row * call_.copies + first_, count_);
-  }
+  static Given all(real x) { return ::all<Given>(x); }
+  Given at(const real *field, long row) const { return load<Given>(field + row * call_.copies + first_, count_); }
+  Given drawn(const real *field, long row) const { return load<Given>(field + row * call_.drawn + drawn_, count_); }
+  Truth drawn(const int16_t *field, long row) const { return load<Truth>(field + row * call_.drawn + drawn_, count_); }
   template <class W>
   void keep(real *field, long row, W value) const {
     store(field + row * call_.copies + first_, value, count_);
@@ -70,11 +74,12 @@ class Copies {
     for (long i = 0; i < rows_; i++) on_hand_[i] = at(call_.on_hand, i), position_[i] = at(call_.inventory_position, i);
     for (long l = 0; l < lines_; l++) owed_[l] = at(call_.owed, l);
     for (size_t i = 0; i < ring_.size(); i++) ring_[i] = at(call_.pipeline, (long)i);
-    const auto levels = [&](const real *from, std::vector<R> &to) {
-      for (size_t i = 0; i < to.size(); i++) to[i] = call_.level_copies == 1 ? all(from[i]) : at(from, (long)i);
+    const auto levels = [&](const real *from, std::vector<Given> &to) {
+      for (size_t i = 0; i < to.size(); i++)
+        for (long j = 0; j < count_; j++) to[i][j] = from[i * call_.rules + (first_ + j) * call_.rules / call_.copies];
     };
     levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
-    std::fill(cost_.begin(), cost_.end(), D{}), std::fill(tally_.begin(), tally_.end(), D{});
+    std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
   }
 
   void end() {
@@ -89,27 +94,36 @@ class Copies {
       for (long j = 0; j < count_; j++) call_.sums[m] += tally_[m][j];
   }
 
-  // What arrives `ahead` periods after the next one, by edge; `ahead` at most the slots.
+  // What arrives on every edge `ahead` periods after the next one; `ahead` at most the slots.
   V *arriving(long ahead) {
     const long slot = slot_ + ahead;
     return &ring_[(slot < firm_.slots ? slot : slot - firm_.slots) * firm_.edges];
   }
 
+  struct Lines {  // of demand, of one supplier
+    const int32_t *line;
+    long count, seller;
+  };
+  Lines lines_of(long group) const {
+    const int32_t *line = firm_.group_line + firm_.group_start[group];
+    return {line, firm_.group_start[group + 1] - firm_.group_start[group], firm_.seller[*line]};
+  }
+
   // Event 4: what every point orders, as the world accepts it.
   void act(long t) {
-    if (call_.act) {
-      look(t);
-      wish(t);
-      for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
-    } else if (call_.orders) {
+    if (call_.orders) {
       for (long i = 0; i < rows_; i++) order_[i] = at(call_.orders, t * rows_ + i);
-    } else {
-      for (long i = 0; i < rows_; i++) {
-        V wish = level_[i] - compared(i);
-        if (call_.reorder_point) wish = pick(position_[i] <= reorder_point_[i], wish, V());
-        order_[i] = accepted(wish, firm_.max_order[i]);
-      }
+      return;
     }
+    const bool looks = kActs && call_.act;
+    if (looks) look(t);
+    for (long i = 0; i < rows_; i++) {
+      wish_[i] = V(level_[i]) - compared(i);
+      if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
+    }
+    if constexpr (kActs)
+      if (looks) decide(call_, seen_, did_), heed(t);
+    for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
   }
 
   // The position that a level is compared with.
@@ -126,12 +140,14 @@ class Copies {
     long g = 0;
     for (const V &units : position_) seen_[g++] = units;
     for (const V &units : on_hand_) seen_[g++] = units;
-    for (long ahead = 0; ahead < call_.arrivals; ahead++, g += rows_) {
-      std::fill_n(&seen_[g], rows_, V());
-      const long last = ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1;
-      for (long k = ahead; k < last; k++)
-        for (long i = 0; i < firm_.edges; i++) seen_[g + firm_.target[i]] += arriving(k)[i];
-    }
+    for (long ahead = 0; ahead < call_.arrivals; ahead++)
+      for (long p = 0; p < rows_; p++) {
+        const long last = ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1;
+        V units{};
+        for (long slot = ahead; slot < last; slot++)
+          for (long i = firm_.in_start[p]; i < firm_.in_start[p + 1]; i++) units += arriving(slot)[firm_.in_edge[i]];
+        seen_[g++] = units;
+      }
     for (const V &units : owed_) seen_[g++] = units;
     for (g = 0; g < call_.features; g++) {
       seen_[g] = (seen_[g] - V(all(call_.centre[g]))) * all(call_.factor[g]);
@@ -140,16 +156,14 @@ class Copies {
     }
   }
 
-  // What is wished: levels less positions, and what the networks' outputs say to that.
-  void wish(long t) {
-    for (long i = 0; i < rows_; i++) wish_[i] = V(level_[i]) - position_[i];
-    decide(call_, seen_, did_);
+  // What the networks' outputs say to what is wished.
+  void heed(long t) {
     for (long j = 0; j < call_.outputs; j++) {
       if (call_.did) {
         did_[j] += V(at(call_.noise, t * call_.outputs + j));
         keep(call_.did, t * call_.outputs + j, did_[j]);
       }
-      const R unit = all(call_.unit[j]);
+      const Given unit = all(call_.unit[j]);
       V &wish = wish_[call_.place[j]];
       wish = call_.residual[j] ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
     }
@@ -157,17 +171,24 @@ class Copies {
 
   // Orders reach suppliers and external demand is drawn: what is wanted on each line, and what leaves from outside.
   void ask(long t) {
-    for (long i = 0; i < firm_.edges; i++) {
-      const long p = firm_.target[i];
-      V placed = order_[p];
-      if (call_.supplier && firm_.rank[i] >= 0)
-        placed = pick(at(call_.supplier, t * rows_ + p) == all((real)firm_.rank[i]), placed, V());
-      (i < firm_.inside ? wanted_ : leaving_)[i] = placed;
+    for (long p = 0; p < rows_; p++) {
+      const int32_t *edge = firm_.in_edge + firm_.in_start[p];
+      const long count = firm_.in_start[p + 1] - firm_.in_start[p];
+      const bool chosen = call_.supplier && count > 1;
+      const Truth supplier = chosen ? drawn(call_.supplier, t * rows_ + p) : Truth{};
+      for (long i = 0; i < count; i++)
+        (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]] =
+            chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
     }
     for (long l = firm_.inside; l < lines_; l++)
-      wanted_[l] = at(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
+      wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
     for (long i = 0; i < rows_; i++) position_[i] += order_[i];
-    for (long l = 0; l < lines_; l++) position_[firm_.seller[l]] -= wanted_[l];
+    for (long g = 0; g < firm_.groups; g++) {
+      const Lines lines = lines_of(g);
+      V position = position_[lines.seller];
+      for (long i = 0; i < lines.count; i++) position -= wanted_[lines.line[i]];
+      position_[lines.seller] = position;
+    }
   }
 
   // Event 1: what is due.
@@ -179,45 +200,47 @@ class Copies {
   // Event 2: backorders first, then in ascending order of inventory position; see `events.fulfil`.
   void fulfil() {
     for (long g = 0; g < firm_.groups; g++) {
-      const int32_t *line = firm_.group_line + firm_.group_start[g];
-      const long count = firm_.group_start[g + 1] - firm_.group_start[g];
-      const V stock = on_hand_[firm_.seller[*line]];
-      if (count == 1) shipped_[*line] = least(stock, owed_[*line] + wanted_[*line]);
-      else share(stock, line, count);
-    }
-    for (long l = 0; l < lines_; l++) on_hand_[firm_.seller[l]] -= shipped_[l];
-    for (long l = 0; l < lines_; l++) {
-      const V left = owed_[l] + wanted_[l] - shipped_[l];
-      if (l < firm_.inside) {
+      const Lines lines = lines_of(g);
+      V stock = on_hand_[lines.seller];
+      if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
+      else share(stock, lines);
+      for (long i = 0; i < lines.count; i++) {
+        const long l = lines.line[i], c = l - firm_.inside;
+        stock -= shipped_[l];
+        const V left = owed_[l] + wanted_[l] - shipped_[l];
+        if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
         owed_[l] = left;
-        continue;
       }
-      backlog_[l - firm_.inside] = owed_[l], unserved_[l - firm_.inside] = left;
-      owed_[l] = firm_.lost ? V() : left;
-      if (firm_.lost) position_[firm_.seller[l]] += left;
+      on_hand_[lines.seller] = stock;
     }
+    for (long l = firm_.inside; l < lines_ && firm_.lost; l++) position_[firm_.seller[l]] += owed_[l], owed_[l] = V();
   }
 
   // The lines of a supplier with several; the external one, which comes first within a class, is the last of them.
-  void share(V stock, const int32_t *line, long count) {
-    V *earlier = &earlier_[0], *earlier_new = &earlier_new_[0];
+  void share(V stock, const Lines &lines) {
+    const int32_t *line = lines.line;
     V backorders{};
-    for (long i = 0; i < count; i++) backorders += owed_[line[i]];
-    std::fill_n(earlier, count, V()), std::fill_n(earlier_new, count, backorders);
-    const long external = line[count - 1], customers = external < firm_.inside ? count : count - 1;
-    for (long i = 0; i < customers && customers < count; i++)
-      earlier[i] += owed_[external], earlier_new[i] += wanted_[external];
-    for (long i = 0; i < customers; i++)
+    for (long i = 0; i < lines.count; i++) backorders += owed_[line[i]];
+    for (long i = 0; i < lines.count; i++) earlier_[i] = V(), earlier_new_[i] = backorders;
+    const long external = line[lines.count - 1], customers = lines.count - (external >= firm_.inside);
+    for (long i = 0; i < customers && customers < lines.count; i++)
+      earlier_[i] += owed_[external], earlier_new_[i] += wanted_[external];
+    for (long i = 0; i < customers; i++) {
+      const long first = firm_.target[line[i]];
+      const V position = position_[first], owed = owed_[line[i]], wanted = wanted_[line[i]];
+      V earlier = earlier_[i], earlier_new = earlier_new_[i];
       for (long j = i + 1; j < customers; j++) {
-        const long a = line[i], b = line[j], first = firm_.target[a], second = firm_.target[b];
-        const V gap = position_[first] - position_[second];
+        const long l = line[j], second = firm_.target[l];
+        const V gap = position - position_[second];
         const real reach = (real)(firm_.blur[first] + firm_.blur[second]);
-        earlier[j] += before(gap, owed_[a], reach), earlier_new[j] += before(gap, wanted_[a], reach);
-        earlier[i] += behind(gap, owed_[b], reach), earlier_new[i] += behind(gap, wanted_[b], reach);
+        earlier_[j] += before(gap, owed, reach), earlier_new_[j] += before(gap, wanted, reach);
+        earlier += behind(gap, owed_[l], reach), earlier_new += behind(gap, wanted_[l], reach);
       }
-    for (long i = 0; i < count; i++) {
+      earlier_[i] = earlier, earlier_new_[i] = earlier_new;
+    }
+    for (long i = 0; i < lines.count; i++) {
       const long l = line[i];
-      shipped_[l] = served(stock - earlier[i], owed_[l]) + served(stock - earlier_new[i], wanted_[l]);
+      shipped_[l] = served(stock - earlier_[i], owed_[l]) + served(stock - earlier_new_[i], wanted_[l]);
     }
   }
 
@@ -229,28 +252,33 @@ class Copies {
         arriving(firm_.fixed_lead_time[i])[i] += leaving_[i];
         continue;
       }
-      const M time = load_whole(call_.lead_time + (t * firm_.edges + i) * call_.copies + first_, count_);
-      for (long slot = 1; slot <= firm_.slots; slot++) join(arriving(slot)[i], time == (whole)slot, leaving_[i]);
+      const Truth time = drawn(call_.lead_time, t * firm_.edges + i);
+      for (long slot = 1; slot <= firm_.slots; slot++) join(arriving(slot)[i], time == ::all<Truth>(slot), leaving_[i]);
     }
     if (++slot_ == firm_.slots) slot_ = 0;
   }
 
-  // Event 3: money of every row; see `World.account`.
+  // Event 3: the money of every point; see `World.account`.
   void account(long t) {
-    for (long i = 0; i < rows_; i++) {
-      money_[i] = on_hand_[i] * all(firm_.holding_cost[i]);
-      if (call_.cost_factor) money_[i] = money_[i] * at(call_.cost_factor, 2 * t * rows_ + i);
-    }
-    for (long c = 0; c < lines_ - firm_.inside; c++) {
-      const long i = firm_.seller[firm_.inside + c];
-      V loss = unserved_[c] * all(firm_.penalty[c]);
-      if (call_.cost_factor) loss = loss * at(call_.cost_factor, (2 * t + 1) * rows_ + i);
-      if (firm_.price) loss -= shipped_[firm_.inside + c] * all(firm_.price[c]);
-      money_[i] += loss;
-    }
-    for (long i = 0; i < rows_ && firm_.unit_cost; i++) {
-      money_[i] += order_[i] * all(firm_.unit_cost[i]);
-      money_[i] += pick(order_[i] > R{}, V(all(firm_.fixed_cost[i])), V());
+    for (long n = 0; n < firm_.points; n++) {
+      V spent{};
+      for (long i = n * firm_.products; i < (n + 1) * firm_.products; i++) {
+        V money = on_hand_[i] * all(firm_.holding_cost[i]);
+        if (call_.cost_factor) money = money * drawn(call_.cost_factor, 2 * t * rows_ + i);
+        if (const long c = firm_.facing_line[i]; c >= 0) {
+          V loss = unserved_[c] * all(firm_.penalty[i]);
+          if (call_.cost_factor) loss = loss * drawn(call_.cost_factor, (2 * t + 1) * rows_ + i);
+          if (firm_.price) loss -= shipped_[firm_.inside + c] * all(firm_.price[i]);
+          money += loss;
+        }
+        if (firm_.unit_cost) {
+          money += order_[i] * all(firm_.unit_cost[i]);
+          money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
+        }
+        spent += money;
+      }
+      cost_[n] += wide(paid(spent));
+      if (call_.spent) keep(call_.spent, t * firm_.points + n, spent);
     }
   }
 
@@ -262,28 +290,20 @@ class Copies {
     return sum;
   }
 
-  void pay(long t) {
-    for (long n = 0; n < firm_.points; n++) {
-      const V sum = paid(over_products(money_, n));
-      cost_[n] += wide(sum);
-      if (call_.spent) keep(call_.spent, t * firm_.points + n, sum);
-    }
-  }
-
   // Sums of what the episode's measures are the means of, in the order of `MEASURES` and `SERVICE`.
   void measure() {
     const long points = firm_.points, facing = firm_.facing, products = firm_.products;
     std::fill(asked_.begin(), asked_.end(), V());
     for (long l = 0; l < lines_; l++) asked_[firm_.seller[l] / products] += wanted_[l];
     for (long n = 0; n < points; n++) {
-      D *of = &tally_[n];
+      Wide *of = &tally_[n];
       const V ordered = over_products(order_, n), asked = asked_[n];
       of[0] += wide(over_products(on_hand_, n));
       of[points] += wide(ordered), of[2 * points] += wide(ordered * ordered);
       of[3 * points] += wide(asked), of[4 * points] += wide(asked * asked);
     }
     for (long c = 0; c < facing; c++) {
-      D *of = &tally_[5 * points + c];
+      Wide *of = &tally_[5 * points + c];
       V demand{}, at_once{};
       for (long row = c * products; row < (c + 1) * products; row++) {
         const V sold = shipped_[firm_.inside + row];
@@ -292,19 +312,20 @@ class Copies {
       }
       const V unserved = over_products(unserved_, c);
       of[0] += wide(demand), of[facing] += wide(at_once), of[2 * facing] += wide(unserved);
-      of[3 * facing] += wide(pick(unserved == V(), all(1), R{}));
+      of[3 * facing] += wide(pick(unserved == V{}, all(1), V{}));
     }
   }
 
   const Call &call_;
   const Firm &firm_;
-  const long rows_, lines_;                     // of points and of lines, by product
-  long first_ = 0, count_ = kLanes, slot_ = 0;  // the copies; the slot of the ring that arrives next
-  std::vector<V> on_hand_, position_, order_, wish_, money_;                  // [N K]
-  std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_, leaving_;  // [L K], `leaving_` [Ed K]
-  std::vector<V> ring_, backlog_, unserved_;                                  // [slots][Ed K], [C K] twice
+  const long rows_, lines_;                            // of points and of lines, by product
+  long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0; // the copies; the slot of the ring that arrives next
+  std::vector<V> on_hand_, position_, order_, wish_;                // [N K]
+  std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
+  std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
+  std::vector<V> backlog_, unserved_;                               // [C K]
   std::vector<V> seen_, did_;
-  std::vector<R> level_, reorder_point_;
-  std::vector<D> cost_, tally_;
+  std::vector<Given> level_, reorder_point_;
+  std::vector<Wide> cost_, tally_;
   std::vector<V> asked_;  // [N]
 };

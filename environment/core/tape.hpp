@@ -8,6 +8,8 @@
 #include "call.hpp"
 #include "lanes.hpp"
 
+typedef Reals<1> Value;
+typedef Truths<1> Truth;
 struct Taped;
 
 class Tape {
@@ -53,11 +55,11 @@ class Tape {
         case kTimes: change_[node.a] += mine * factors_[node.with]; break;
         case kPicked: {
           const M where = (M)factors_[node.with];
-          if (node.a >= 0) change_[node.a] += pick(where, mine, R{});
-          if (node.b >= 0) change_[node.b] += pick(where, R{}, mine);
+          if (node.a >= 0) change_[node.a] += where ? mine : R{};
+          if (node.b >= 0) change_[node.b] += where ? R{} : mine;
           break;
         }
-        case kBounded: change_[node.a] += within(mine, -call_.bound, call_.bound); break;
+        case kBounded: change_[node.a] += within(Value{{mine}}, -call_.bound, call_.bound).part[0]; break;
         case kDecided:
           given_.assign(given_.size(), R{});
           call_.back(call_.actors, (const real *)&seen_[node.with], (const real *)&change_[i + 1], (real *)&given_[0]);
@@ -83,10 +85,11 @@ class Tape {
 static thread_local Tape *tape __attribute__((tls_model("initial-exec")));  // of this call
 
 struct Taped {
-  R value{};
+  static constexpr long kCopies = kLanes;
+  Value value{};
   int node = -1;
   Taped() = default;
-  Taped(R value, int node = -1) : value(value), node(node) {}
+  Taped(Value value, int node = -1) : value(value), node(node) {}
 };
 
 inline Taped operator+(Taped a, Taped b) {
@@ -96,24 +99,25 @@ inline Taped operator+(Taped a, Taped b) {
 inline Taped operator-(Taped a, Taped b) {
   return {a.value - b.value, b.node < 0 ? a.node : tape->note(Tape::kDifference, a.node, b.node)};
 }
-inline Taped operator*(Taped a, R by) {
-  return {a.value * by, a.node < 0 ? -1 : tape->note_with(Tape::kTimes, a.node, -1, by)};
+inline Taped operator*(Taped a, Value by) {
+  return {a.value * by, a.node < 0 ? -1 : tape->note_with(Tape::kTimes, a.node, -1, by.part[0])};
 }
 inline Taped &operator+=(Taped &a, Taped b) { return a = a + b; }
 inline Taped &operator-=(Taped &a, Taped b) { return a = a - b; }
-inline M operator<=(Taped a, R b) { return a.value <= b; }
-inline M operator>(Taped a, R b) { return a.value > b; }
-inline D wide(Taped x) { return wide(x.value); }
+inline Truth operator<=(Taped a, Value b) { return a.value <= b; }
+inline Truth operator>(Taped a, Value b) { return a.value > b; }
+inline auto wide(Taped x) { return wide(x.value); }
 inline void store(real *to, Taped x, long count) { store(to, x.value, count); }
 
-inline Taped pick(M where, Taped a, Taped b) {
+inline Taped pick(Truth where, Taped a, Taped b) {
   const bool given = a.node < 0 && b.node < 0;
-  return {pick(where, a.value, b.value), given ? -1 : tape->note_with(Tape::kPicked, a.node, b.node, (R)where)};
+  const int node = given ? -1 : tape->note_with(Tape::kPicked, a.node, b.node, (R)where.part[0]);
+  return {pick(where, a.value, b.value), node};
 }
 inline Taped least(Taped a, Taped b) { return pick(a.value < b.value, a, b); }
 inline Taped most(Taped a, Taped b) { return pick(a.value >= b.value, a, b); }
 inline Taped within(Taped x, real low, real high) {
-  const Taped kept = pick((x.value >= low) & (x.value <= high), x, Taped());
+  const Taped kept = pick((x.value >= all<Value>(low)) & (x.value <= all<Value>(high)), x, Taped());
   return {within(x.value, low, high), kept.node};
 }
 inline Taped accepted(Taped wish, real high) {
@@ -123,22 +127,21 @@ inline Taped accepted(Taped wish, real high) {
 inline Taped served(Taped left, Taped want) { return pick(left.value < want.value, most(left, Taped()), want); }
 
 // Backwards the step in a gap of positions is a ramp; `kept` is what it lets through of some units.
-inline Taped ramp(Taped kept, Taped gap, R units, real reach) {
-  const R near = pick((gap.value < reach) & (gap.value > -reach), units, R{});
-  return {kept.value, (kept + gap * (near * (real)(0.5 / reach))).node};
+inline Taped ramp(Taped kept, Taped gap, Value units, real reach) {
+  const Value near = pick((gap.value < all<Value>(reach)) & (gap.value > all<Value>(-reach)), units, Value{});
+  return {kept.value, (kept + gap * (near * all<Value>((real)(0.5 / reach)))).node};
 }
 inline Taped before(Taped gap, Taped units, real reach) {
-  return ramp(pick(gap.value <= 0, units, Taped()), gap, -units.value, reach);
+  return ramp(pick(gap.value <= Value{}, units, Taped()), gap, Value{} - units.value, reach);
 }
 inline Taped behind(Taped gap, Taped units, real reach) {
-  return ramp(pick(gap.value <= 0, Taped(), units), gap, units.value, reach);
+  return ramp(pick(gap.value <= Value{}, Taped(), units), gap, units.value, reach);
 }
 inline Taped paid(Taped x) {
   if (x.node >= 0) tape->pay(x.node);
   return x;
 }
-
-inline void join(Taped &slot, M where, Taped units) {
+inline void join(Taped &slot, Truth where, Taped units) {
   bool any = false;
   for (long i = 0; i < kLanes; i++) any |= where[i] != 0;
   if (any) slot += pick(where, units, Taped());
@@ -146,10 +149,10 @@ inline void join(Taped &slot, M where, Taped units) {
 
 inline void Tape::decide(const std::vector<Taped> &see, std::vector<Taped> &did) {
   const long start = (long)seen_.size();
-  for (const Taped &feature : see) seen_.push_back(feature.value), looked_.push_back(feature.node);
+  for (const Taped &feature : see) seen_.push_back(feature.value.part[0]), looked_.push_back(feature.node);
   std::vector<R> raw(did.size());
   call_.act(call_.actors, (const real *)&seen_[start], (real *)raw.data());
   note(kDecided, -1, -1, start);
-  for (size_t j = 0; j < did.size(); j++) did[j] = {raw[j], note(kGiven, -1, -1)};
+  for (size_t j = 0; j < did.size(); j++) did[j] = {Value{{raw[j]}}, note(kGiven, -1, -1)};
 }
 inline void decide(const Call &, const std::vector<Taped> &see, std::vector<Taped> &did) { tape->decide(see, did); }
