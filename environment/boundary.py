@@ -43,17 +43,19 @@ class Declared:
                 fields.append((field, ctypes.c_void_p if points else _PLAIN[kind]))
         self.type = type(name, (ctypes.Structure,), {"_fields_": fields})
 
-    def __call__(self, **values: Tensor | ctypes.Structure | float | None) -> ctypes.Structure:
+    def __call__(self, **values: object) -> ctypes.Structure:
         """The structure with these fields, which keeps what it points to; all others are 0 or point nowhere.
 
         Raises:
             TypeError: a field that is not declared, or a tensor of another type, on another device or with gaps.
         """
-        filled = self.type(**{name: self._place(name, value) for name, value in values.items() if value is not None})
+        filled: ctypes.Structure = self.type(
+            **{name: self._place(name, value) for name, value in values.items() if value is not None}
+        )
         filled.kept = values
         return filled
 
-    def _place(self, name: str, value: Tensor | ctypes.Structure | float) -> float:
+    def _place(self, name: str, value: object) -> object:
         if name not in self._elements:
             raise TypeError(f"{self.type.__name__} has no field {name}")
         if isinstance(value, ctypes.Structure):

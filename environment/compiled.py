@@ -26,7 +26,7 @@ MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_s
 SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
 CORE = Path(__file__).with_name("core")
 FLAGS = (
-    "-O3",
+    "-O2",
     "-Wno-psabi",  # nothing but `play` is called from outside
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
@@ -98,7 +98,7 @@ class CompiledWorld:
             raise NotCompiledError(f"{world.firm.name} has customers who choose")
         if world.device.type != "cpu":
             raise NotCompiledError(f"the compiled world runs on the processor, not on {world.device}")
-        self._play = _library("plain", world.dtype)
+        self._play = library("plain", world.dtype)
         self._firm = _declared("Firm", world.dtype)(**_arrays(world))
         self.world = world
 
@@ -133,7 +133,7 @@ class CompiledWorld:
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         features = state.on_hand.new_empty(periods + 1, len(decide.centre), copies)
         cost, actions = state.on_hand.new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
-        recorded = {"seen": features, "did": actions, "spent": cost, "noise": decide.noise.contiguous()}
+        recorded = {"seen": features, "did": actions, "spent": cost}
         played = self._run(self._play, state, chance, **_networks(decide), **recorded)
         return Recording(played.state, features, actions, cost)
 
@@ -150,8 +150,8 @@ class CompiledWorld:
             NotCompiledError: the compiler failed.
         """
         share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
-        back = {"back": decide.back, "bound": bound, "share": share}
-        return self._run(_library("taped", self.world.dtype), state, chance, **_networks(decide), **back)
+        play = library("taped", self.world.dtype)
+        return self._run(play, state, chance, **_networks(decide), bound=bound, share=share)
 
     def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
@@ -186,14 +186,9 @@ class CompiledWorld:
         return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
 
 
-def _networks(decide: NetworkControl) -> dict[str, Tensor | int | None]:
+def _networks(decide: NetworkControl) -> dict[str, Any]:
     """The fields of `Call` that say what networks see and decide."""
-    return {
-        **{"level": decide.level, "rules": 1, "arrivals": decide.arrivals, "cut": decide.cut},
-        **{"features": len(decide.centre), "centre": decide.centre.contiguous(), "factor": decide.factor.contiguous()},
-        **{"outputs": len(decide.place), "place": decide.place, "unit": decide.unit, "residual": decide.residual},
-        **{"actors": decide.actors, "act": decide.act},
-    }
+    return {**vars(decide), "rules": 1, "features": len(decide.centre), "outputs": len(decide.place)}
 
 
 def _arrays(world: World) -> dict[str, Tensor | int | None]:
@@ -243,7 +238,7 @@ def _declared(name: str, dtype: torch.dtype) -> Declared:
 
 
 @cache
-def _library(name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
+def library(name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """The function `play` of a file of the core.
 
     Raises:

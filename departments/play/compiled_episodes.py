@@ -25,6 +25,11 @@ class CompiledEpisodes:
         except NotCompiledError as reason:
             note(f"not compiled: {reason}")
 
+    @property
+    def able(self) -> bool:
+        """Whether base-stock and reorder rules are compiled."""
+        return self._compiled is not None
+
     @torch.inference_mode()
     def episodes(self, policy: Policy, chance: Exogenous) -> Episodes:
         """See `run_episodes`: the same costs; measures agree up to the rounding of sums."""
@@ -38,7 +43,7 @@ class CompiledEpisodes:
 
     @torch.inference_mode()
     def costs(self, policy: Policy, chance: Exogenous) -> Tensor:
-        """See `run_costs`; in double precision."""
+        """See `run_costs`; in double precision. Several base-stock rules at once, if `able`, one after the other."""
         played = self._play(policy, chance, measured=False)
         return run_costs(self._eager, policy, chance) if played is None else played[0]
 
@@ -56,7 +61,7 @@ class CompiledEpisodes:
             self._refused = True
             return None
         world = self._eager
-        start = world.reset(chance.demand.shape[-1])
+        start = world.reset(chance.demand.shape[-1] * rule.level.shape[-1])
         played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
         cost = played.cost
         if world.firm.periods.warm_up == 0:

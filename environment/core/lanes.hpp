@@ -121,18 +121,18 @@ inline Reals<N> served(Reals<N> left, Reals<N> want) {
   return least(most(left, Reals<N>{}), want);
 }
 template <long N>
-inline Reals<N> before(Reals<N> gap, Reals<N> units, real) {
-  return pick(gap <= Reals<N>{}, units, Reals<N>{});
-}
-template <long N>
-inline Reals<N> behind(Reals<N> gap, Reals<N> units, real) {
-  return pick(gap <= Reals<N>{}, Reals<N>{}, units);
-}
-template <long N>
 inline Reals<N> paid(Reals<N> x) {
   return x;
 }
 template <long N>
-inline void join(Reals<N> &slot, Truths<N> where, Reals<N> units) {
-  slot += pick(where, units, Reals<N>{});
+inline void join(Reals<N> &sum, Truths<N> where, Reals<N> units) {
+  sum = pick(where, sum + units, sum);
+}
+template <long N>
+inline void join_before(Reals<N> &sum, Reals<N> gap, Reals<N> units, real) {
+  join(sum, gap <= Reals<N>{}, units);
+}
+template <long N>
+inline void join_behind(Reals<N> &sum, Reals<N> gap, Reals<N> units, real) {
+  join(sum, gap > Reals<N>{}, units);
 }

@@ -233,8 +233,8 @@ class Copies {
         const long l = line[j], second = firm_.target[l];
         const V gap = position - position_[second];
         const real reach = (real)(firm_.blur[first] + firm_.blur[second]);
-        earlier_[j] += before(gap, owed, reach), earlier_new_[j] += before(gap, wanted, reach);
-        earlier += behind(gap, owed_[l], reach), earlier_new += behind(gap, wanted_[l], reach);
+        join_before(earlier_[j], gap, owed, reach), join_before(earlier_new_[j], gap, wanted, reach);
+        join_behind(earlier, gap, owed_[l], reach), join_behind(earlier_new, gap, wanted_[l], reach);
       }
       earlier_[i] = earlier, earlier_new_[i] = earlier_new;
     }

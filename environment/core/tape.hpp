@@ -131,11 +131,11 @@ inline Taped ramp(Taped kept, Taped gap, Value units, real reach) {
   const Value near = pick((gap.value < all<Value>(reach)) & (gap.value > all<Value>(-reach)), units, Value{});
   return {kept.value, (kept + gap * (near * all<Value>((real)(0.5 / reach)))).node};
 }
-inline Taped before(Taped gap, Taped units, real reach) {
-  return ramp(pick(gap.value <= Value{}, units, Taped()), gap, Value{} - units.value, reach);
+inline void join_before(Taped &sum, Taped gap, Taped units, real reach) {
+  sum += ramp(pick(gap.value <= Value{}, units, Taped()), gap, Value{} - units.value, reach);
 }
-inline Taped behind(Taped gap, Taped units, real reach) {
-  return ramp(pick(gap.value <= Value{}, Taped(), units), gap, units.value, reach);
+inline void join_behind(Taped &sum, Taped gap, Taped units, real reach) {
+  sum += ramp(pick(gap.value <= Value{}, Taped(), units), gap, units.value, reach);
 }
 inline Taped paid(Taped x) {
   if (x.node >= 0) tape->pay(x.node);

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World, compiled, load_firm
 from environment.toolchain import COMPILERS
-from tests.random_firms import firms, run
+from tests.random_firms import firms, run, slow_replay
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -38,6 +38,10 @@ def test_compiled_random_firms_are_the_eager_ones_to_the_bit(firm, seed):
     core, orders = CompiledWorld(episode.world), episode.orders
     half = core.play(episode.states[0], orders[:5], part(episode.chance, 0, 5))
     check(half, *stepped(episode.world, episode.states[0], orders[:5], episode.chance))
+    slow, copy = slow_replay(episode, seed % 11)[5], seed % 11
+    keys = [(point, product) for point in firm.names for product in firm.products]
+    assert half.state.on_hand[..., copy].flatten().tolist() == [slow.on_hand[key] for key in keys]
+    assert half.state.inventory_position[..., copy].flatten().tolist() == [slow.inventory_position[key] for key in keys]
     whole = core.play(half.state, orders[5:11], part(episode.chance, 5, 11), counted_from=2)
     state, cost = stepped(episode.world, episode.states[7], orders[7:11], part(episode.chance, 7, 11))
     check(whole, state, cost)
@@ -60,13 +64,27 @@ def test_levels_of_each_copy_are_followed_in_single_precision(name):
     assert torch.equal(state.on_hand, world.reset(37).on_hand), "the state that came in is as it was"
 
 
+@needs_compiler
+def test_rules_side_by_side_meet_the_same_chance():
+    firm = load_firm("b3")
+    world = World(firm, torch.full((len(firm.names), 1), 40.0).numpy())
+    chance, core = world.draw(20, 64, world.generator(3)), CompiledWorld(world)
+    levels = torch.tensor([[30.0], [60.0], [90.0]]).expand(3, world.points).T.reshape(-1, 1, 3)
+    found = core.play(world.reset(192), OrderUpTo(levels), chance).cost.view(world.points, 3, 64)
+    for one in range(3):
+        alone = core.play(world.reset(64), OrderUpTo(levels[..., one : one + 1]), chance)
+        assert torch.equal(found[:, one], alone.cost)
+    with pytest.raises(ValueError, match="12 copies of chance cannot be shared out to 24: draw a multiple of 64"):
+        core.play(world.reset(24), OrderUpTo(levels), world.draw(20, 12, world.generator(3)))
+
+
 def test_what_cannot_be_compiled_says_why(monkeypatch, tmp_path):
     loop = load_firm("closing-loop")
     with pytest.raises(NotCompiledError, match="closing-loop has customers who choose"):
         CompiledWorld(World(loop, torch.zeros(1, 3).numpy()))
     world = World(load_firm("a1"), torch.zeros(4, 1).numpy())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compiled._library.cache_clear()
+    compiled.library.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotCompiledError, match=r"no C\+\+ compiler is on the path \(c\+\+, g\+\+, clang\+\+\)"):
         CompiledWorld(world)
@@ -75,4 +93,4 @@ def test_what_cannot_be_compiled_says_why(monkeypatch, tmp_path):
     broken.chmod(0o755)
     with pytest.raises(NotCompiledError, match=r"g\+\+ failed: world.cpp:1: error: unknown target"):
         CompiledWorld(world)
-    compiled._library.cache_clear()
+    compiled.library.cache_clear()
