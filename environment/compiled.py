@@ -1,37 +1,47 @@
-"""The world compiled for one firm: many periods of it in one call of a C++ function, on the processor.
+"""The world in C++ (`environment/core`): many periods of any firm in one call, on the processor.
 
-Who decides the orders is part of the code: a rule that orders up to levels, or orders as given.
+Sixteen copies, eight in double precision, go through all periods before the next ones start, so that their state never
+leaves the processor's cache. One library serves all firms: it loops over the index arrays of the network.
 """
 
 from __future__ import annotations
 
 import ctypes
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from environment.boundary import Declared
 from environment.state import Exogenous, State
-from environment.straight_line import MEASURES, SERVICE, Form, StraightLine
-from environment.toolchain import NotCompiledError, compile_cached, compile_source
+from environment.toolchain import NotCompiledError, compile_cached
 from environment.world import World
 
-_FLAGS = (  # -O2 takes three times as long and brings nothing: the code has no branches and knows its vectors
-    "-O1",
+MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_square")  # by stock point
+SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
+CORE = Path(__file__).with_name("core")
+FLAGS = (
+    "-O2",
+    "-Wno-psabi",  # nothing but `play` is called from outside
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-LONGEST = 2_000  # a minute of compiling
+_REAL = {torch.float32: "float", torch.float64: "double"}
 
 
 @dataclass(frozen=True)
 class OrderUpTo:
-    """A rule for all points: order up to a level where the position is at or below the reorder point."""
+    """A rule for all points: order up to a level where the position is at or below the reorder point.
 
-    level: Tensor  # [N, K, 1 or E] units
+    M rules may be played side by side, each by E / M neighbouring copies.
+    """
+
+    level: Tensor  # [N, K, M] units
     reorder_point: Tensor | None = None  # like level; None: order every period
     weights: Tensor | None = None  # [N, N] of all points' positions, which are compared; None: each its own
 
@@ -78,28 +88,19 @@ class CompiledWorld:
     weighted positions whose weights are not halves, quarters and so on.
     """
 
-    def __init__(self, world: World, longest: int = LONGEST) -> None:
-        """Prepare `world`; `longest`: stock points, lines, edges and pairs of customers that its code may have.
+    def __init__(self, world: World) -> None:
+        """Prepare `world`.
 
         Raises:
-            NotCompiledError: it has customers who choose, is not on the processor, or has too large a network.
+            NotCompiledError: it has customers who choose or is not on the processor; or no compiler does it.
         """
-        firm = world.firm
         if world.choice is not None:
-            raise NotCompiledError(f"{firm.name} has customers who choose")
+            raise NotCompiledError(f"{world.firm.name} has customers who choose")
         if world.device.type != "cpu":
             raise NotCompiledError(f"the compiled world runs on the processor, not on {world.device}")
+        self._play = library("plain", world.dtype)
+        self._firm = _declared("Firm", world.dtype)(**_arrays(world))
         self.world = world
-        self.seconds = 0.0  # spent compiling
-        self._functions: dict[Form, tuple[Any, StraightLine]] = {}
-        code = self._code(Form(True, world.slots, False))
-        length = sum(code.rows.values()) + code.comparisons
-        if length > longest:
-            raise NotCompiledError(f"the network of {firm.name} is too large: its code would take minutes to compile")
-
-    def _code(self, form: Form) -> StraightLine:
-        world = self.world
-        return StraightLine(world.firm, world.network, form, world.fixed_lead_time[..., 0].numpy())
 
     def play(
         self,
@@ -114,41 +115,27 @@ class CompiledWorld:
 
         Args:
             state: after event 2 of the period before the first; it stays as it is.
-            decide: a rule, or orders [T, N, K, E] within [0, max_order] in whole units.
-            chance: [T] periods of `World.draw`.
+            decide: rules, or orders [T, N, K, E] within [0, max_order] in whole units.
+            chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             counted_from: the first step, 0 to T, whose cost and measures count.
             measured: whether to add up measures.
-
-        Raises:
-            NotCompiledError: there is no compiler, or it failed.
         """
-        periods, copies = len(chance.demand), chance.demand.shape[-1]
-        function, code = self._function(self._form(decide, chance))
-        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
-        orders = self._levels(decide) if isinstance(decide, OrderUpTo) else decide
-        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, orders]
-        inputs = [None if field is None else field.contiguous() for field in given]
-        cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        sums = torch.zeros(code.tally, dtype=torch.float64) if measured else None
-        everything = [*held, *inputs, cost, sums]
-        places = (ctypes.c_void_p * len(everything))(*(None if x is None else x.data_ptr() for x in everything))
-        shared = int(isinstance(decide, OrderUpTo) and orders.shape[-1] == 1)
-        function(copies, periods, counted_from, shared, places)
-        return Played(State(*held), cost, None if sums is None else self._measures(sums))
+        sizes = [self.world.points] * len(MEASURES) + [len(self.world.network.customer_facing)] * len(SERVICE)
+        sums = torch.zeros(sum(sizes), dtype=torch.float64) if measured else None
+        who = self._rule(decide) if isinstance(decide, OrderUpTo) else {"orders": decide.contiguous()}
+        played = self._run(self._play, state, chance, counted=counted_from, sums=sums, **who)
+        if sums is None:
+            return played
+        return played._replace(measures=dict(zip((*MEASURES, *SERVICE), torch.split(sums, sizes), strict=True)))
 
     def look(self, state: State, decide: NetworkControl, chance: Exogenous) -> Recording:
-        """Run the periods of `chance` with networks that decide, and record what they saw and did.
-
-        Raises:
-            NotCompiledError: there is no compiler, or it failed.
-        """
-        if self.world.dtype != torch.float32:
-            raise NotCompiledError(f"networks act in single precision, not in {self.world.dtype}")
+        """Run the periods of `chance` with networks that decide, and record what they saw and did."""
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         features = state.on_hand.new_empty(periods + 1, len(decide.centre), copies)
         cost, actions = state.on_hand.new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
-        recorded = features, cost, decide.noise.contiguous(), actions
-        return Recording(self._decided(state, decide, chance, recorded).state, features, actions, cost)
+        recorded = {"seen": features, "did": actions, "spent": cost}
+        played = self._run(self._play, state, chance, **_networks(decide), **recorded)
+        return Recording(played.state, features, actions, cost)
 
     def descend(self, state: State, decide: NetworkControl, chance: Exogenous, bound: float) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
@@ -160,79 +147,103 @@ class CompiledWorld:
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
 
         Raises:
-            NotCompiledError: there is no compiler, or it failed.
+            NotCompiledError: the compiler failed.
         """
         share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
-        return self._decided(state, decide, chance, None, torch.tensor([bound, share]))
+        play = library("taped", self.world.dtype)
+        return self._run(play, state, chance, **_networks(decide), bound=bound, share=share)
 
-    def _decided(
-        self,
-        state: State,
-        decide: NetworkControl,
-        chance: Exogenous,
-        recorded: tuple[Tensor, ...] | None,
-        bounds: Tensor | None = None,
-    ) -> Played:
-        """Networks decide; `recorded`: features, cost, noise, actions; `bounds`: on a unit, share of a copy."""
-        periods, copies = len(chance.demand), chance.demand.shape[-1]
-        own = replace(self._form(decide.level, chance), looks=True, arrivals=decide.arrivals, cut=decide.cut)
-        function, _ = self._function(replace(own, differentiates=bounds is not None))
-        held = [field.clone(memory_format=torch.contiguous_format) for field in state]
-        given = [chance.demand, chance.supplier, chance.lead_time, chance.cost_factor, decide.level]
-        total = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        count = torch.tensor([len(decide.place)])
-        tensors = [
-            *(*held, *(None if field is None else field.contiguous() for field in given), total, None),
-            *(decide.centre.contiguous(), decide.factor.contiguous(), *(recorded or (None,) * 4)),
-            *(count, decide.place, decide.unit, decide.residual),
-        ]
-        addresses = [None if x is None else x.data_ptr() for x in tensors]
-        addresses += [decide.actors, decide.act, decide.back, None if bounds is None else bounds.data_ptr()]
-        function(copies, periods, 0, 1, (ctypes.c_void_p * len(addresses))(*addresses))
-        return Played(State(*held), total, None)
-
-    def _form(self, decide: OrderUpTo | Tensor, chance: Exogenous) -> Form:
-        follows, world = isinstance(decide, OrderUpTo), self.world
-        weights = decide.weights if isinstance(decide, OrderUpTo) else None
-        return Form(
-            world.dtype == torch.float32,
-            world.slots,
-            follows,
-            isinstance(decide, OrderUpTo) and decide.reorder_point is not None,
-            None if weights is None else tuple(map(tuple, weights.tolist())),
-            chance.lead_time is not None,
-            chance.cost_factor is not None,
-            chance.supplier is not None,
+    def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
+        """Call the library; `fields` of `Call` say who decides and what is kept."""
+        held = State(*(field.clone(memory_format=torch.contiguous_format) for field in state))
+        given = {name: getattr(chance, name) for name in ("demand", "lead_time", "supplier", "cost_factor")}
+        given = {name: None if field is None else field.contiguous() for name, field in given.items()}
+        periods, copies = len(chance.demand), state.on_hand.shape[-1]
+        drawn = chance.demand.shape[-1]
+        if drawn != copies and drawn % 64:
+            raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
+        cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
+        sizes = {"copies": copies, "drawn": drawn, "periods": periods}
+        call = _declared("Call", self.world.dtype)(
+            firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, **fields
         )
+        play(ctypes.byref(call))
+        return Played(held, cost, None)
 
-    def _levels(self, rule: OrderUpTo) -> Tensor:
-        levels = rule.level if rule.reorder_point is None else torch.cat((rule.level, rule.reorder_point))
-        return levels.to(self.world.dtype)
+    def _rule(self, rule: OrderUpTo) -> dict[str, Tensor | int | None]:
+        def own(amount: Tensor | None) -> Tensor | None:
+            return None if amount is None else amount.to(self.world.dtype).contiguous()
 
-    def _measures(self, sums: Tensor) -> dict[str, Tensor]:
-        facing = len(self.world.network.customer_facing)
-        parts = torch.split(sums, [self.world.points] * len(MEASURES) + [facing] * len(SERVICE))
-        return dict(zip((*MEASURES, *SERVICE), parts, strict=True))
-
-    def _function(self, form: Form) -> tuple[Any, StraightLine]:
-        if form not in self._functions:
-            code = self._code(form)
-            start = time.perf_counter()
-            self._functions[form] = (
-                _function(code.source(), compile_cached if form.looks or form.follows else compile_source),
-                code,
-            )
-            self.seconds += time.perf_counter() - start
-        return self._functions[form]
+        levels = {"level": own(rule.level), "reorder_point": own(rule.reorder_point)}
+        fields = {**levels, "rules": rule.level.shape[-1]}
+        if rule.weights is None:
+            return fields
+        products, product = self.world.products, torch.arange(self.world.products)
+        weights = rule.weights.repeat_interleave(products, 0)  # [N K, N]
+        row, point = weights.nonzero(as_tuple=True)
+        starts = torch.searchsorted(row, torch.arange(len(weights) + 1)).to(torch.int32)
+        compared = (point * products + product.repeat(self.world.points)[row]).to(torch.int32)
+        return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
 
 
-def _function(source: str, build: Callable[[str, Sequence[str]], ctypes.CDLL]) -> Any:  # noqa: ANN401
-    """The function `play` of a C++ text; what every run of a firm needs is kept.
+def _networks(decide: NetworkControl) -> dict[str, Any]:
+    """The fields of `Call` that say what networks see and decide."""
+    return {**vars(decide), "rules": 1, "features": len(decide.centre), "outputs": len(decide.place)}
+
+
+def _arrays(world: World) -> dict[str, Tensor | int | None]:
+    """The fields of `Firm`: index arrays of the network by rows, an item and a product each, and amounts."""
+    firm, network, products = world.firm, world.network, world.products
+
+    def rows(item: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (item[:, None] * products + np.arange(products)).reshape(-1)
+
+    def whole(index: NDArray[np.int64]) -> Tensor:
+        return torch.as_tensor(index.astype(np.int32))
+
+    def amounts(field: str) -> Tensor:
+        return torch.as_tensor(firm.amounts(field), dtype=world.dtype).contiguous()
+
+    def starts(counts: NDArray[np.int64]) -> Tensor:
+        return whole(np.concatenate([[0], np.cumsum(counts)]))
+
+    seller, target, facing = rows(network.line_supplier), rows(network.edge_target), rows(network.customer_facing)
+    facing_line = np.full(world.points * products, -1)
+    facing_line[facing] = np.arange(len(facing))
+    _, first, group = np.unique(seller, return_index=True, return_inverse=True)
+    order = np.argsort(first[group.reshape(-1)], kind="stable")  # suppliers as they first come, each with its lines
+    served = np.bincount(first[group.reshape(-1)])
+    buys = bool(firm.amounts("unit_cost").any() or firm.amounts("fixed_order_cost").any())
+    return {
+        **{"points": world.points, "products": products, "facing": len(network.customer_facing)},
+        **{"edges": world.edges * products, "inside": network.internal * products, "slots": world.slots},
+        **{"target": whole(target), "seller": whole(seller), "groups": len(first), "facing_line": whole(facing_line)},
+        **{"in_start": starts(np.bincount(target, minlength=world.points * products))},
+        **{"in_edge": whole(np.argsort(target, kind="stable"))},
+        **{"group_start": starts(served[served > 0]), "group_line": whole(order)},
+        "fixed_lead_time": world.fixed_lead_time.reshape(-1).contiguous(),
+        **{field: amounts(field) for field in ("max_order", "holding_cost")},
+        "penalty": amounts("backorder_cost"),
+        "price": amounts("price") if firm.earns else None,
+        "unit_cost": amounts("unit_cost") if buys else None,
+        "fixed_cost": amounts("fixed_order_cost") if buys else None,
+        "blur": torch.as_tensor(network.blur().repeat(products)),
+        "lost": firm.unmet == "lost",
+    }
+
+
+@cache
+def _declared(name: str, dtype: torch.dtype) -> Declared:
+    return Declared((CORE / "call.hpp").read_text(), name, real=_REAL[dtype])
+
+
+@cache
+def library(name: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
+    """The function `play` of a file of the core.
 
     Raises:
         NotCompiledError: there is no compiler, or it failed.
     """
-    function = build(source, _FLAGS).play
-    function.argtypes = [ctypes.c_long] * 4 + [ctypes.POINTER(ctypes.c_void_p)]
-    function.restype = None
+    function = compile_cached(CORE / f"{name}.cpp", (*FLAGS, f"-DREAL={_REAL[dtype]}")).play
+    function.argtypes, function.restype = [ctypes.c_void_p], None
     return function

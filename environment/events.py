@@ -91,7 +91,7 @@ def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tenso
     per_edge = order.index_select(0, incidence.edge_target)
     if supplier is None:
         return per_edge
-    return per_edge * supplier.index_select(0, incidence.edge_target).eq_(incidence.supplier_rank)
+    return per_edge * supplier.index_select(0, incidence.edge_target).to(order.dtype).eq_(incidence.supplier_rank)
 
 
 def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, incidence: Incidence) -> Tensor:

@@ -23,8 +23,8 @@ class Exogenous(NamedTuple):
     """What chance decides, of one period or, with a leading axis T, of many. None: nothing is random there."""
 
     demand: Tensor  # [C, K, E] units, drawn in event 4 and served in the next period; 0 where customers choose
-    lead_time: Tensor | None  # [Ed, K, E] periods (int64), of what is shipped in event 2 of the next period
-    supplier: Tensor | None  # [N, K, E] place among the point's suppliers that gets this period's order
+    lead_time: Tensor | None  # [Ed, K, E] periods (int16), of what is shipped in event 2 of the next period
+    supplier: Tensor | None  # [N, K, E] (int16) place among the point's suppliers that gets this period's order
     cost_factor: Tensor | None  # [2, N, K, E] factors on holding and backorder cost of the next period
     traffic: Tensor | None = None  # [S, E] customers who come in this period
     customers: Tensor | None = None  # [J, S, E] int16, what decides each one's choice (see `environment.choice`)

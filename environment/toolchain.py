@@ -13,43 +13,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 COMPILERS = ("c++", "g++", "clang++")
-_FLAGS = ("-std=c++17", "-march=native", "-shared", "-fPIC", "-w")
+_FLAGS = ("-std=c++17", "-march=native", "-shared", "-fPIC")
 
 
 class NotCompiledError(Exception):
     """The firm, the device or the machine is not one that can be compiled for; says why."""
 
 
-def compile_source(source: str, flags: Sequence[str]) -> ctypes.CDLL:
-    """The library of a C++ text, built in a folder that is gone when the process has loaded it.
+def compile_cached(source: Path, flags: Sequence[str]) -> ctypes.CDLL:
+    """The library of a C++ file and the headers beside it.
+
+    It is kept for this user's other processes in $XDG_CACHE_HOME/firmwide or ~/.cache/firmwide; where that cannot be,
+    it is built in a folder that is gone when the process has loaded it.
 
     Raises:
         NotCompiledError: there is no compiler, or it failed.
     """
-    compiler = _compiler()
-    with tempfile.TemporaryDirectory(prefix="firmwide-") as folder:
-        library = Path(folder, "library.so")
-        _build(compiler, source, flags, library)
-        return _loaded(library)
-
-
-def compile_cached(source: str, flags: Sequence[str]) -> ctypes.CDLL:
-    """The same, kept for this user's other processes in $XDG_CACHE_HOME/firmwide or ~/.cache/firmwide.
-
-    Raises:
-        NotCompiledError: there is no compiler, or it failed.
-    """
-    compiler = _compiler()
-    folder = _shelf()
-    if folder is None:
-        return compile_source(source, flags)
-    told = "\n".join((source, *flags, compiler, str(Path(compiler).stat().st_mtime), _processor()))
-    library = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.so"
-    if not library.is_file():
-        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as place:
-            _build(compiler, source, flags, Path(place, library.name))
-            Path(place, library.name).replace(library)
-    return _loaded(library)
+    compiler, shelf = _compiler(), _shelf()
+    texts = [path.read_text() for path in (source, *sorted(source.parent.glob("*.hpp")))]
+    told = "\n".join((*texts, *flags, compiler, str(Path(compiler).stat().st_mtime), _processor()))
+    name = f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.so"
+    if shelf is not None and (shelf / name).is_file():
+        return _loaded(shelf / name)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=shelf) as place:
+        built = Path(place, name)
+        _build(compiler, source, flags, built)
+        return _loaded(built if shelf is None else built.replace(shelf / name))
 
 
 def _shelf() -> Path | None:
@@ -97,10 +86,9 @@ def _compiler() -> str:
     return compiler
 
 
-def _build(compiler: str, source: str, flags: Sequence[str], library: Path) -> None:
-    text = library.with_suffix(".cpp")
-    text.write_text(source)
-    done = subprocess.run([compiler, *_FLAGS, *flags, str(text), "-o", str(library)], capture_output=True, text=True)
+def _build(compiler: str, source: Path, flags: Sequence[str], library: Path) -> None:
+    command = [compiler, *_FLAGS, *flags, str(source), "-o", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         raise NotCompiledError(f"{compiler} failed: {next((x for x in lines if 'error' in x), lines[0])}")

@@ -110,10 +110,11 @@ class World:
         self._salvage_value = salvage_value if bool(salvage_value.any()) else None
         lead_times = [law.mass() for laws in self.network.lead_time_laws for law in laws]
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
-        self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws)
+        self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws, torch.int16)
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
-        self._supplier_count = torch.as_tensor(self.network.supplier_count, device=self.device)
+        suppliers = torch.as_tensor(self.network.supplier_count, device=self.device, dtype=torch.int32)
+        self._supplier_count = suppliers[:, None, None]
         self._chooses = bool((self._supplier_count > 1).any())
         self._initial_pipeline = self._pipeline()
 
@@ -129,8 +130,8 @@ class World:
         slot = torch.arange(self.slots, device=self.device)[:, None, None]
         return (units * (slot < torch.tensor(longest, device=self.device))).unsqueeze(-1)
 
-    def _table(self, laws: list[list[AnyLaw]]) -> LawTable:
-        return LawTable([law for row in laws for law in row], self.device, self.dtype)
+    def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
+        return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
 
     def generator(self, *seed: int) -> Generator:
         """A generator of the world's device for a stream of its own, named by whole numbers."""
@@ -169,11 +170,11 @@ class World:
         demand = self._demand_table.draw(periods, copies, generator).view(shape)
         lead_time = supplier = cost_factor = None
         if self._lead_time_table is not None:
-            lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape).to(torch.int64)
+            lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
         if self._chooses:
             lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
-            share = (lanes.to(self.dtype) + TABLE_SIZE // 2) / TABLE_SIZE
-            supplier = (share * self._supplier_count[:, None, None]).floor_()
+            share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
+            supplier = share.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
         if self.firm.cost_spread:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
@@ -283,7 +284,7 @@ class World:
         return Feedback(zeros, zeros, exposure[:, 0], exposure)
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
-        lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time
+        lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time.to(torch.int64)
         return lead_time if self.slots == 1 else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
 
     def holding(self, state: State) -> Tensor:

@@ -67,7 +67,7 @@ def train(
     beside: Annotated[list[Path] | None, option("RUN", "Another run in the final comparison; repeatable.")] = None,
     device: Device = "cpu",
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Say what compiling the world for the tuning of base-stock levels took.")
+        bool, typer.Option("--compile", help="Say so if the search of base-stock levels cannot be compiled.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
     as_json: AsJson = False,

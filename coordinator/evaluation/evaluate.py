@@ -109,7 +109,7 @@ def evaluate(
         episodes: number of episodes.
         seed: of the episodes.
         device: where to simulate.
-        compiled: play rules in the compiled world and say here what it took, or why that cannot be.
+        compiled: play rules in the compiled world, and say here why that cannot be.
 
     Raises:
         ValueError: a policy cannot be read.
@@ -119,8 +119,8 @@ def evaluate(
     if not isinstance(policies, Mapping):
         policies = _named(policies, world, compiled)
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
-    played = {
-        name: Episodes.joined([play(policy, chance) for chance in shards(world, episodes, seed)])
-        for name, policy in policies.items()
-    }
-    return Evaluation(firm, episodes, played)
+    parts: dict[str, list[Episodes]] = {name: [] for name in policies}
+    for chance in shards(world, episodes, seed):
+        for name, policy in policies.items():
+            parts[name].append(play(policy, chance))
+    return Evaluation(firm, episodes, {name: Episodes.joined(found) for name, found in parts.items()})

@@ -240,10 +240,10 @@ def chance_of(world: World, given: Given, seed: int) -> Exogenous:
     if given.demand is not None:
         chance = chance._replace(demand=torch.as_tensor(given.demand)[..., None], customers=None)
     if given.suppliers is not None:
-        chance = chance._replace(supplier=torch.as_tensor(given.suppliers)[..., None])
+        chance = chance._replace(supplier=torch.as_tensor(given.suppliers).to(torch.int16)[..., None])
     if given.lead_times is not None:
         ahead = np.roll(given.lead_times, -1, axis=0)  # a step's chance holds the lead times of the next period
-        chance = chance._replace(lead_time=torch.as_tensor(ahead).to(torch.int64)[..., None])
+        chance = chance._replace(lead_time=torch.as_tensor(ahead).to(torch.int16)[..., None])
     return chance
 
 

@@ -19,34 +19,12 @@ from torch import Tensor
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes
 from departments.numerics.networks import Activation, Shapes
+from environment.boundary import Declared
 from environment.toolchain import NotCompiledError, compile_cached
 
 _FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
 _EPS = 1e-5  # of Adam, as in `Adam.step`
-
-
-class _Fit(ctypes.Structure):
-    _fields_ = (
-        ("layers", ctypes.c_int64),
-        ("widths", ctypes.c_void_p),
-        ("parameters_count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("parameters", "first", "second", "steps", "observation", "order")),
-        *((name, ctypes.c_int64) for name in ("samples", "parts", "epochs")),
-        *((name, ctypes.c_double) for name in ("learning_rate", "max_grad_norm", "eps")),
-    )
-
-
-class _Valued(ctypes.Structure):
-    _fields_ = (
-        ("layers", ctypes.c_int64),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("widths", "parameters", "mean", "scale", "features", "reward", "stream")
-        ),
-        *((name, ctypes.c_int64) for name in ("periods", "copies", "streams", "terminated")),
-        *((name, ctypes.c_double) for name in ("gamma", "gae_lambda")),
-        *((name, ctypes.c_void_p) for name in ("samples", "target", "advantage")),
-    )
+_SOURCE = Path(__file__).with_name("perceptron.cpp")
 
 
 class Valued(NamedTuple):
@@ -68,19 +46,19 @@ class Learned(NamedTuple):
 def _library() -> ctypes.CDLL | str:
     """The compiled loops, or why there are none."""
     try:
-        library = compile_cached(Path(__file__).with_name("perceptron.cpp").read_text(), _FLAGS)
+        library = compile_cached(_SOURCE, _FLAGS)
     except NotCompiledError as reason:
         return str(reason)
-    fit, pointer, number, real = ctypes.POINTER(_Fit), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
-    library.improve_policy.argtypes = [fit, pointer, pointer, pointer, real, real, real, pointer]
-    library.fit_values.argtypes = [fit, pointer, number, pointer, real, pointer, pointer, pointer]
+    library.improve_policy.argtypes = [*[pointer] * 4, real, real, real, pointer]
+    library.fit_values.argtypes = [pointer, pointer, number, pointer, real, *[pointer] * 3]
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
     library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
     library.actors_learn.argtypes = [pointer, number, number, pointer, pointer]
     library.actors_gradient.argtypes = [pointer, number, pointer]
-    library.advantages.argtypes = [ctypes.POINTER(_Valued)]
+    library.advantages.argtypes = [pointer]
     changing = ("actors_add", "actors_learn", "actors_gradient")
     for name in ("values", "advantages", "improve_policy", "fit_values", *changing):
         getattr(library, name).restype = None
@@ -140,6 +118,7 @@ class Loops:
         self._parameters, self._library = parameters, library
         self._outputs = shapes.outputs
         self._widths = torch.tensor(shapes.widths)
+        self._network = {"layers": len(self._widths), "widths": self._widths, "parameters": parameters}
 
     def values(self, observation: Tensor) -> Tensor:
         """Outputs [B, outputs] of observations [B, inputs]."""
@@ -169,16 +148,19 @@ class Loops:
             terminated: whether nothing follows the last period.
         """
         periods, _, copies = reward.shape
-        held = [part.contiguous() for part in (*units, features, reward, torch.tensor(streams))]
-        new = reward.new_empty
+        (mean, scale), new = units, reward.new_empty
         found = Valued(
             new(periods * copies, features.shape[1]),
             new(periods * copies, len(streams)),
             new(len(streams), periods, copies),
         )
-        places = (part.data_ptr() for part in (self._widths, self._parameters, *held))
-        sizes = periods, copies, len(streams), int(terminated)
-        asked = _Valued(len(self._widths), *places, *sizes, *horizon, *(part.data_ptr() for part in found))
+        asked = _declared("Valued")(
+            **self._network,
+            **{"mean": mean.contiguous(), "scale": scale.contiguous(), "features": features.contiguous()},
+            **{"reward": reward.contiguous(), "stream": torch.tensor(streams), "streams": len(streams)},
+            **{"periods": periods, "copies": copies, "terminated": terminated},
+            **{"gamma": horizon[0], "lambda": horizon[1], **found._asdict()},
+        )
         self._library.advantages(ctypes.byref(asked))
         return found
 
@@ -243,20 +225,21 @@ class Loops:
         *sums, steps = told.tolist()
         return Learned(sums, int(steps))
 
-    def _fit(self, optimiser: Adam, observation: Tensor, order: Tensor, parts: int, rates: tuple[float, float]) -> _Fit:
-        state = (self._parameters, optimiser.first, optimiser.second, optimiser.steps, observation, order)
+    def _fit(
+        self, optimiser: Adam, observation: Tensor, order: Tensor, parts: int, rates: tuple[float, float]
+    ) -> ctypes.Structure:
         epochs, samples = order.shape
-        return _Fit(
-            len(self._widths),
-            self._widths.data_ptr(),
-            len(self._parameters),
-            *(part.data_ptr() for part in state),
-            samples,
-            parts,
-            epochs,
-            *rates,
-            _EPS,
+        return _declared("Fit")(
+            **self._network,
+            **{"parameters_count": len(self._parameters), "first": optimiser.first, "second": optimiser.second},
+            **{"steps": optimiser.steps, "observation": observation, "order": order, "samples": samples},
+            **{"parts": parts, "epochs": epochs, "learning_rate": rates[0], "max_grad_norm": rates[1], "eps": _EPS},
         )
+
+
+@cache
+def _declared(name: str) -> Declared:
+    return Declared(_SOURCE.read_text(), name)
 
 
 def why_not() -> str | None:

@@ -17,17 +17,18 @@ class CompiledEpisodes:
     """Plays episodes like `run_episodes` and `run_costs`; says once why something is not compiled."""
 
     def __init__(self, world: World, note: Callable[[str], None]) -> None:
-        """Prepare `world`; `note` gets a line for the reason not to compile, and for each compilation."""
+        """Prepare `world`; `note` gets a line for each reason not to compile."""
         self._eager, self._note, self._refused = world, note, False
         self._compiled: CompiledWorld | None = None
         try:
             self._compiled = CompiledWorld(world)
         except NotCompiledError as reason:
-            self._give_up(reason)
+            note(f"not compiled: {reason}")
 
-    def _give_up(self, reason: NotCompiledError) -> None:
-        self._compiled = None
-        self._note(f"not compiled: {reason}")
+    @property
+    def able(self) -> bool:
+        """Whether base-stock and reorder rules are compiled."""
+        return self._compiled is not None
 
     @torch.inference_mode()
     def episodes(self, policy: Policy, chance: Exogenous) -> Episodes:
@@ -42,7 +43,7 @@ class CompiledEpisodes:
 
     @torch.inference_mode()
     def costs(self, policy: Policy, chance: Exogenous) -> Tensor:
-        """See `run_costs`; in double precision."""
+        """See `run_costs`; in double precision. Several base-stock rules at once, if `able`, one after the other."""
         played = self._play(policy, chance, measured=False)
         return run_costs(self._eager, policy, chance) if played is None else played[0]
 
@@ -59,15 +60,9 @@ class CompiledEpisodes:
                 self._note("not compiled: policies that are neither base-stock nor reorder rules")
             self._refused = True
             return None
-        world, spent = self._eager, self._compiled.seconds
-        start = world.reset(chance.demand.shape[-1])
-        try:
-            played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
-        except NotCompiledError as reason:
-            self._give_up(reason)
-            return None
-        if self._compiled.seconds > spent:
-            self._note(f"compiled {world.firm.name} in {self._compiled.seconds - spent:.1f}s")
+        world = self._eager
+        start = world.reset(chance.demand.shape[-1] * rule.level.shape[-1])
+        played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
         cost = played.cost
         if world.firm.periods.warm_up == 0:
             cost = world.holding(start).to(cost.dtype) + cost

@@ -20,24 +20,21 @@ from departments.policies.spec import DepartmentSpec
 from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
 from environment.compiled import NetworkControl, Recording
 from environment.observation import Observer
-from environment.streams import Stream, torch_stream
-
-_LONGEST = 1_000  # as `CompiledWorld` counts; ten seconds of compiling, the first time
 
 
 class CompiledRollouts:
     """Whole rollouts of one world in one call."""
 
     def __init__(self, world: World, observer: Observer) -> None:
-        """Prepare and compile, so that whatever goes wrong goes wrong here.
+        """Prepare; whatever goes wrong goes wrong here.
 
         Raises:
             NotCompiledError: the firm, the device or the machine is not one for it.
         """
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
-        self._world, self._observer, self._compiled = world, observer, CompiledWorld(world, longest=_LONGEST)
-        self.record([], {}, world.draw(1, 1, torch_stream(world.device, Stream.SCALES)))
+        self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
+        actors()
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""

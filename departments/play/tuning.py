@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ def quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class _Candidates(OrderUpTo, OrdersAlone):
-    """Many level vectors at once: copy m * episodes + e follows vector m in episode e; level [N, K, M * episodes]."""
+    """Many level vectors at once, each by neighbouring copies."""
 
     def order(self, world: World, state: State) -> Tensor:
         wish: Tensor = order_up_to(state.inventory_position, self.level, weights=self.weights)
@@ -52,7 +51,7 @@ def tuned_base_stock(
         device: where to simulate.
         eager: simulate period by period even where the compiled world can, which is faster and adds up in double
             precision.
-        note: told what compiling took, or why that cannot be.
+        note: told why the compiled world cannot do it.
     """
     found = _search(firm, baseline_levels(firm), None, seed, device, None if eager else note)
     return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
@@ -72,6 +71,11 @@ def tuned_echelon_base_stock(
     return BaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
 
 
+def _repeated(chance: Exogenous, times: int) -> Exogenous:
+    """The same chance for several sets of copies, one after the other."""
+    return Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), times) for f in chance)
+
+
 def _search(
     firm: Firm,
     start: Levels,
@@ -81,7 +85,7 @@ def _search(
     note: Callable[[str], None] | None,
 ) -> TunedLevels:
     world = World(firm, baseline_levels(firm), device=device)
-    run = partial(run_costs, world) if note is None else CompiledEpisodes(world, note).costs
+    compiled = None if note is None else CompiledEpisodes(world, note)
     products = len(firm.products)
     periods = firm.periods.evaluate - 1
     chance = world.draw(periods, _EPISODES, torch_stream(world.device, Stream.TUNING, seed))
@@ -90,11 +94,14 @@ def _search(
     def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:
         parts = []
         for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
-            repeated = Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), len(some)) for f in chance)
             tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
-            level = tensor.permute(1, 2, 0).repeat_interleave(_EPISODES, dim=-1)
-            total = run(_Candidates(level, weights=matrix), repeated).sum(0, dtype=torch.float64)
-            parts.append(total.view(len(some), _EPISODES).cpu().numpy())
+            level = tensor.permute(1, 2, 0)  # [N, K, M]
+            if compiled is not None and compiled.able:
+                total = compiled.costs(_Candidates(level, weights=matrix), chance)
+            else:
+                rules = _Candidates(level.repeat_interleave(_EPISODES, dim=-1), weights=matrix)
+                total = run_costs(world, rules, _repeated(chance, len(some)))
+            parts.append(total.sum(0, dtype=torch.float64).view(len(some), _EPISODES).cpu().numpy())
         return np.concatenate(parts)
 
     echelons = Network.of(firm).echelons()

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World, load_firm, parse_firm
+from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World, compiled, load_firm
 from environment.toolchain import COMPILERS
-from tests.random_firms import firms, run
+from tests.random_firms import firms, run, slow_replay
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -31,14 +31,18 @@ def check(played, state, cost):
 
 
 @needs_compiler
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(firms(), st.integers(0, 10_000))
 def test_compiled_random_firms_are_the_eager_ones_to_the_bit(firm, seed):
     episode = run(firm, copies=11, seed=seed, periods=12)  # of which the last three fill no vector
-    compiled, orders = CompiledWorld(episode.world), episode.orders
-    half = compiled.play(episode.states[0], orders[:5], part(episode.chance, 0, 5))
+    core, orders = CompiledWorld(episode.world), episode.orders
+    half = core.play(episode.states[0], orders[:5], part(episode.chance, 0, 5))
     check(half, *stepped(episode.world, episode.states[0], orders[:5], episode.chance))
-    whole = compiled.play(half.state, orders[5:11], part(episode.chance, 5, 11), counted_from=2)
+    slow, copy = slow_replay(episode, seed % 11)[5], seed % 11
+    keys = [(point, product) for point in firm.names for product in firm.products]
+    assert half.state.on_hand[..., copy].flatten().tolist() == [slow.on_hand[key] for key in keys]
+    assert half.state.inventory_position[..., copy].flatten().tolist() == [slow.inventory_position[key] for key in keys]
+    whole = core.play(half.state, orders[5:11], part(episode.chance, 5, 11), counted_from=2)
     state, cost = stepped(episode.world, episode.states[7], orders[7:11], part(episode.chance, 7, 11))
     check(whole, state, cost)
     assert torch.equal(state.on_hand, episode.states[11].on_hand)
@@ -60,28 +64,33 @@ def test_levels_of_each_copy_are_followed_in_single_precision(name):
     assert torch.equal(state.on_hand, world.reset(37).on_hand), "the state that came in is as it was"
 
 
+@needs_compiler
+def test_rules_side_by_side_meet_the_same_chance():
+    firm = load_firm("b3")
+    world = World(firm, torch.full((len(firm.names), 1), 40.0).numpy())
+    chance, core = world.draw(20, 64, world.generator(3)), CompiledWorld(world)
+    levels = torch.tensor([[30.0], [60.0], [90.0]]).expand(3, world.points).T.reshape(-1, 1, 3)
+    found = core.play(world.reset(192), OrderUpTo(levels), chance).cost.view(world.points, 3, 64)
+    for one in range(3):
+        alone = core.play(world.reset(64), OrderUpTo(levels[..., one : one + 1]), chance)
+        assert torch.equal(found[:, one], alone.cost)
+    with pytest.raises(ValueError, match="12 copies of chance cannot be shared out to 24: draw a multiple of 64"):
+        core.play(world.reset(24), OrderUpTo(levels), world.draw(20, 12, world.generator(3)))
+
+
 def test_what_cannot_be_compiled_says_why(monkeypatch, tmp_path):
     loop = load_firm("closing-loop")
     with pytest.raises(NotCompiledError, match="closing-loop has customers who choose"):
         CompiledWorld(World(loop, torch.zeros(1, 3).numpy()))
-    shops = {f"shop-{i}": {"holding_cost": 1, "max_order": 9, "demand": 1} for i in range(80)}
-    wide = parse_firm(
-        {
-            "name": "wide",
-            "unmet": "lost",
-            "stock_points": {"depot": {"holding_cost": 1, "max_order": 99}} | shops,
-            "supply": [{"from": "depot", "to": shop} for shop in shops],
-        }
-    )
-    with pytest.raises(NotCompiledError, match="the network of wide is too large"):
-        CompiledWorld(World(wide, torch.zeros(81, 1).numpy()))
     world = World(load_firm("a1"), torch.zeros(4, 1).numpy())
-    everything = world.reset(2), OrderUpTo(torch.zeros(4, 1, 1)), world.draw(3, 2, world.generator(1))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiled.library.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotCompiledError, match=r"no C\+\+ compiler is on the path \(c\+\+, g\+\+, clang\+\+\)"):
-        CompiledWorld(world).play(*everything)
+        CompiledWorld(world)
     broken = tmp_path / "g++"
     broken.write_text("#!/bin/sh\necho 'world.cpp:1: error: unknown target' >&2\nexit 1\n")
     broken.chmod(0o755)
     with pytest.raises(NotCompiledError, match=r"g\+\+ failed: world.cpp:1: error: unknown target"):
-        CompiledWorld(world).play(*everything)
+        CompiledWorld(world)
+    compiled.library.cache_clear()

@@ -32,9 +32,9 @@ def given(trace, copies):
         return torch.tensor(other, dtype=torch.float64)
 
     ranks = [[suppliers_of[p].index(s) for p, s in zip(firm.names, row, strict=True)] for row in trace["suppliers"]]
-    lead_times = 1 + mixed(np.array(trace["lead_times"])[1:, edges] - 1, world.slots).to(torch.int64)
+    lead_times = 1 + mixed(np.array(trace["lead_times"])[1:, edges] - 1, world.slots).to(torch.int16)
     state = world.reset(copies, mixed(trace["initial_on_hand"], 50))
-    orders, demand, ranks = mixed(trace["orders"], 50), mixed(trace["demand"], 25), mixed(ranks, 1)
+    orders, demand, ranks = mixed(trace["orders"], 50), mixed(trace["demand"], 25), mixed(ranks, 1).to(torch.int16)
     last = trace["periods"] - 1
     return world, state, orders[:last], Exogenous(demand[:last], lead_times[:last], ranks[:last], None)
 

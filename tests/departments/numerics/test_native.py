@@ -15,6 +15,7 @@ from departments.numerics.networks import Shapes, forward
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, compile_cached
 
+ANSWER = '#include "answer.hpp"\nextern "C" int answer() { return answer_is(); }\n'
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 WIDTHS = [(3, (), 1), (5, (8,), 2), (17, (64, 64), 4), (2, (40, 130, 7), 3), (70, (16, 48), 20)]
 ONE_LEARNS = [(6, (64, 64)), (18, (17, 100)), (3, (128, 17)), (1, (100, 256)), (7, (5, 3, 129)), (20, (33,)), (4, ())]
@@ -139,32 +140,41 @@ def test_compiled_advantages_are_those_by_hand(streams, copies, terminated):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
 @needs_compiler
 def test_what_was_compiled_is_kept_and_used_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    source = 'extern "C" int answer() { return 42; }'
+    source, header = written(tmp_path / "answer.cpp", ANSWER), tmp_path / "answer.hpp"
+    header.write_text("inline int answer_is() { return 42; }\n")
     assert compile_cached(source, ()).answer() == 42
     (library,) = (tmp_path / "firmwide").iterdir()  # and nothing that was left over from building
     before = library.stat().st_mtime_ns
     assert compile_cached(source, ()).answer() == 42
     assert library.stat().st_mtime_ns == before
     with pytest.raises(NotCompiledError, match=r"failed: .*error"):
-        compile_cached("this is no C++", ())
+        compile_cached(written(tmp_path / "wrong.cpp", "this is no C++"), ())
     assert list((tmp_path / "firmwide").iterdir()) == [library]
+    header.write_text("inline int answer_is() { return 43; }\n")
+    assert compile_cached(source, ()).answer() == 43, "a header that changed makes another library"
 
 
 @needs_compiler
 def test_where_nothing_can_be_kept_it_is_built_for_the_process(tmp_path, monkeypatch):
-    no_folder = tmp_path / "file"
+    (tmp_path / "answer.hpp").write_text("inline int answer_is() { return 43; }\n")
+    source, no_folder = written(tmp_path / "answer.cpp", ANSWER), tmp_path / "file"
     no_folder.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(no_folder))
-    assert compile_cached('extern "C" int answer() { return 43; }', ()).answer() == 43
+    assert compile_cached(source, ()).answer() == 43
     assert no_folder.read_text() == ""
     everyones = tmp_path / "firmwide"
     everyones.mkdir()
     everyones.chmod(0o777)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compile_cached('extern "C" int answer() { return 44; }', ()).answer() == 44
+    assert compile_cached(source, ()).answer() == 43
     assert list(everyones.iterdir()) == []
 
 

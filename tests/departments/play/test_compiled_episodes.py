@@ -43,8 +43,7 @@ def test_compiled_episodes_are_those_of_the_eager_world(firm, rule):
     for field, value in vars(expected).items():
         np.testing.assert_allclose(getattr(found, field), value, rtol=1e-12, err_msg=field)
     np.testing.assert_allclose(compiled.costs(policy, chance), run_costs(world, policy, chance), rtol=1e-5, atol=1e-3)
-    assert len(said) == 1
-    assert said[0].startswith(f"compiled {firm.name} in ")
+    assert not said
 
 
 def test_networks_and_firms_with_customers_are_played_by_the_eager_world():

@@ -1,0 +1,53 @@
+// What Python hands over. `environment/boundary.py` reads these declarations: one type a line, names after it.
+//
+// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), E copies.
+// A row is an item and a product, products last: row i of a field is numbers i E .. (i + 1) E - 1.
+#pragma once
+#include "lanes.hpp"
+
+struct Firm {
+  int64_t points, products, facing;         // N, K, C
+  int64_t edges, inside, groups, slots;     // rows of edges, of those between points; suppliers; slots of the pipeline
+  const int32_t *target, *seller;           // [Ed K] row that an edge leads to; [L K] that serves a line
+  const int32_t *in_start, *in_edge;        // [N K + 1], [Ed K] edges by where they lead, suppliers in their order
+  const int32_t *group_start, *group_line;  // [groups + 1], [L K] lines by who serves them
+  const int32_t *facing_line;               // [N K] its line of external demand, counted from the first, or -1
+  const int64_t *fixed_lead_time;           // [Ed K] periods
+  const real *max_order, *holding_cost;     // [N K] units, money
+  const real *penalty, *price;              // [N K] money a unit of backlog or lost; earned, or none
+  const real *unit_cost, *fixed_cost;       // [N K] or none
+  const double *blur;                       // [N K] units; see `Network.blur`
+  int64_t lost;                             // whether unmet demand is
+};
+
+typedef void Act(void *actors, const real *seen, real *did);                         // [features], [outputs] vectors
+typedef void Back(void *actors, const real *seen, const real *by_did, real *by_seen);  // gradients
+
+struct Call {
+  const Firm *firm;
+  int64_t copies, periods, counted;                     // E, T, the first whose cost and measures count
+  int64_t drawn;                                        // copies of chance: copy e meets that of copy e mod drawn
+  real *on_hand, *pipeline, *owed, *inventory_position;  // the state, which goes on
+  const real *demand, *cost_factor;                     // chance; none: nothing is random there
+  const int16_t *supplier, *lead_time;
+  double *cost, *sums;                                  // [N][E] and measures, none: nobody asks
+  const real *orders;                                   // [T][N K][E], or
+  int64_t rules;                                        // copy e follows that of number e rules / E:
+  const real *level, *reorder_point;                    // [N K][rules] what is ordered up to, and from where on
+  const int32_t *weight_start, *weight_row;             // [N K + 1] positions that each level is compared with, or none
+  const real *weight;
+  int64_t features, arrivals, outputs, cut;             // of networks that decide; whether features are cut off at 1
+  const real *centre, *factor;                          // [features] which are (units - centre) factor
+  const real *noise;                                    // [T][outputs][E]
+  const int64_t *place, *residual;                      // [outputs] row decided; whether added to the wish
+  const real *unit;                                     // [outputs] units
+  real *seen, *did, *spent;                             // recorded: [T + 1][features][E], [T][outputs][E], [T][N][E]
+  void *actors;
+  Act *act;
+  Back *back;
+  double bound, share;                                  // of a unit's worth; of a period and copy in the mean cost
+};
+
+inline void decide(const Call &call, const std::vector<Reals<1>> &see, std::vector<Reals<1>> &did) {
+  call.act(call.actors, (const real *)see.data(), (real *)did.data());
+}

@@ -1,0 +1,331 @@
+// The events of a period, one function each in the order of docs/model.md, for a vector of copies.
+//
+// `environment.World` does the same with tensors, and here it is done to the bit: units are whole, money is added in the
+// same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
+#pragma once
+#include "call.hpp"
+#include "lanes.hpp"
+
+template <class V>
+class Copies {
+  static constexpr bool kTaped = !std::is_trivial_v<V>, kActs = V::kCopies == kLanes;  // networks act on one vector
+  typedef std::conditional_t<kTaped, Reals<1>, V> Given;  // what is not differentiated
+  typedef Truths<V::kCopies / kLanes> Truth;
+  typedef Parts<D, V::kCopies / kLanes> Wide;
+
+ public:
+  explicit Copies(const Call &call)
+      : call_(call),
+        firm_(*call.firm),
+        rows_(firm_.points * firm_.products),
+        lines_(firm_.inside + firm_.facing * firm_.products),
+        on_hand_(rows_),
+        position_(rows_),
+        order_(rows_),
+        wish_(rows_),
+        owed_(lines_),
+        wanted_(lines_),
+        shipped_(lines_),
+        earlier_(lines_),
+        earlier_new_(lines_),
+        leaving_(firm_.edges),
+        ring_(firm_.slots * firm_.edges),
+        backlog_(lines_ - firm_.inside),
+        unserved_(lines_ - firm_.inside),
+        seen_(call.features),
+        did_(call.outputs),
+        level_(call.level ? rows_ : 0),
+        reorder_point_(call.reorder_point ? rows_ : 0),
+        cost_(firm_.points),
+        tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0),
+        asked_(call.sums ? firm_.points : 0) {}
+
+  // All periods of the copies from `first` on, as many as fit into a vector.
+  void play(long first) {
+    first_ = first, drawn_ = first % call_.drawn, count_ = std::min(call_.copies - first, V::kCopies), slot_ = 0;
+    begin();
+    for (long t = 0; t < call_.periods; t++) {
+      act(t);
+      ask(t);
+      receive();
+      fulfil();
+      dispatch(t);
+      if (t < call_.counted) continue;
+      account(t);
+      if constexpr (!kTaped)
+        if (call_.sums) measure();
+    }
+    if constexpr (kActs)
+      if (call_.seen) look(call_.periods);
+    end();
+  }
+
+ private:
+  static Given all(real x) { return ::all<Given>(x); }
+  Given at(const real *field, long row) const { return load<Given>(field + row * call_.copies + first_, count_); }
+  Given drawn(const real *field, long row) const { return load<Given>(field + row * call_.drawn + drawn_, count_); }
+  Truth drawn(const int16_t *field, long row) const { return load<Truth>(field + row * call_.drawn + drawn_, count_); }
+  template <class W>
+  void keep(real *field, long row, W value) const {
+    store(field + row * call_.copies + first_, value, count_);
+  }
+
+  void begin() {
+    for (long i = 0; i < rows_; i++) on_hand_[i] = at(call_.on_hand, i), position_[i] = at(call_.inventory_position, i);
+    for (long l = 0; l < lines_; l++) owed_[l] = at(call_.owed, l);
+    for (size_t i = 0; i < ring_.size(); i++) ring_[i] = at(call_.pipeline, (long)i);
+    const auto levels = [&](const real *from, std::vector<Given> &to) {
+      for (size_t i = 0; i < to.size(); i++)
+        for (long j = 0; j < count_; j++) to[i][j] = from[i * call_.rules + (first_ + j) * call_.rules / call_.copies];
+    };
+    levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
+    std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
+  }
+
+  void end() {
+    for (long i = 0; i < rows_; i++)
+      keep(call_.on_hand, i, on_hand_[i]), keep(call_.inventory_position, i, position_[i]);
+    for (long l = 0; l < lines_; l++) keep(call_.owed, l, owed_[l]);
+    for (long k = 0; k < firm_.slots; k++)
+      for (long i = 0; i < firm_.edges; i++) keep(call_.pipeline, k * firm_.edges + i, arriving(k)[i]);
+    for (long n = 0; n < firm_.points; n++)
+      for (long j = 0; j < count_; j++) call_.cost[n * call_.copies + first_ + j] += cost_[n][j];
+    for (size_t m = 0; m < tally_.size(); m++)
+      for (long j = 0; j < count_; j++) call_.sums[m] += tally_[m][j];
+  }
+
+  // What arrives on every edge `ahead` periods after the next one; `ahead` at most the slots.
+  V *arriving(long ahead) {
+    const long slot = slot_ + ahead;
+    return &ring_[(slot < firm_.slots ? slot : slot - firm_.slots) * firm_.edges];
+  }
+
+  struct Lines {  // of demand, of one supplier
+    const int32_t *line;
+    long count, seller;
+  };
+  Lines lines_of(long group) const {
+    const int32_t *line = firm_.group_line + firm_.group_start[group];
+    return {line, firm_.group_start[group + 1] - firm_.group_start[group], firm_.seller[*line]};
+  }
+
+  // Event 4: what every point orders, as the world accepts it.
+  void act(long t) {
+    if (call_.orders) {
+      for (long i = 0; i < rows_; i++) order_[i] = at(call_.orders, t * rows_ + i);
+      return;
+    }
+    const bool looks = kActs && call_.act;
+    if (looks) look(t);
+    for (long i = 0; i < rows_; i++) {
+      wish_[i] = V(level_[i]) - compared(i);
+      if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
+    }
+    if constexpr (kActs)
+      if (looks) decide(call_, seen_, did_), heed(t);
+    for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
+  }
+
+  // The position that a level is compared with.
+  V compared(long row) const {
+    if (!call_.weight) return position_[row];
+    V sum{};
+    for (long w = call_.weight_start[row]; w < call_.weight_start[row + 1]; w++)
+      sum += position_[call_.weight_row[w]] * all(call_.weight[w]);
+    return sum;
+  }
+
+  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed.
+  void look(long t) {
+    long g = 0;
+    for (const V &units : position_) seen_[g++] = units;
+    for (const V &units : on_hand_) seen_[g++] = units;
+    for (long ahead = 0; ahead < call_.arrivals; ahead++)
+      for (long p = 0; p < rows_; p++) {
+        const long last = ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1;
+        V units{};
+        for (long slot = ahead; slot < last; slot++)
+          for (long i = firm_.in_start[p]; i < firm_.in_start[p + 1]; i++) units += arriving(slot)[firm_.in_edge[i]];
+        seen_[g++] = units;
+      }
+    for (const V &units : owed_) seen_[g++] = units;
+    for (g = 0; g < call_.features; g++) {
+      seen_[g] = (seen_[g] - V(all(call_.centre[g]))) * all(call_.factor[g]);
+      if (call_.cut) seen_[g] = within(seen_[g], -1, 1);
+      if (call_.seen) keep(call_.seen, t * call_.features + g, seen_[g]);
+    }
+  }
+
+  // What the networks' outputs say to what is wished.
+  void heed(long t) {
+    for (long j = 0; j < call_.outputs; j++) {
+      if (call_.did) {
+        did_[j] += V(at(call_.noise, t * call_.outputs + j));
+        keep(call_.did, t * call_.outputs + j, did_[j]);
+      }
+      const Given unit = all(call_.unit[j]);
+      V &wish = wish_[call_.place[j]];
+      wish = call_.residual[j] ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
+    }
+  }
+
+  // Orders reach suppliers and external demand is drawn: what is wanted on each line, and what leaves from outside.
+  void ask(long t) {
+    for (long p = 0; p < rows_; p++) {
+      const int32_t *edge = firm_.in_edge + firm_.in_start[p];
+      const long count = firm_.in_start[p + 1] - firm_.in_start[p];
+      const bool chosen = call_.supplier && count > 1;
+      const Truth supplier = chosen ? drawn(call_.supplier, t * rows_ + p) : Truth{};
+      for (long i = 0; i < count; i++)
+        (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]] =
+            chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
+    }
+    for (long l = firm_.inside; l < lines_; l++)
+      wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
+    for (long i = 0; i < rows_; i++) position_[i] += order_[i];
+    for (long g = 0; g < firm_.groups; g++) {
+      const Lines lines = lines_of(g);
+      V position = position_[lines.seller];
+      for (long i = 0; i < lines.count; i++) position -= wanted_[lines.line[i]];
+      position_[lines.seller] = position;
+    }
+  }
+
+  // Event 1: what is due.
+  void receive() {
+    V *now = arriving(0);
+    for (long i = 0; i < firm_.edges; i++) on_hand_[firm_.target[i]] += now[i], now[i] = V();
+  }
+
+  // Event 2: backorders first, then in ascending order of inventory position; see `events.fulfil`.
+  void fulfil() {
+    for (long g = 0; g < firm_.groups; g++) {
+      const Lines lines = lines_of(g);
+      V stock = on_hand_[lines.seller];
+      if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
+      else share(stock, lines);
+      for (long i = 0; i < lines.count; i++) {
+        const long l = lines.line[i], c = l - firm_.inside;
+        stock -= shipped_[l];
+        const V left = owed_[l] + wanted_[l] - shipped_[l];
+        if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
+        owed_[l] = left;
+      }
+      on_hand_[lines.seller] = stock;
+    }
+    for (long l = firm_.inside; l < lines_ && firm_.lost; l++) position_[firm_.seller[l]] += owed_[l], owed_[l] = V();
+  }
+
+  // The lines of a supplier with several; the external one, which comes first within a class, is the last of them.
+  void share(V stock, const Lines &lines) {
+    const int32_t *line = lines.line;
+    V backorders{};
+    for (long i = 0; i < lines.count; i++) backorders += owed_[line[i]];
+    for (long i = 0; i < lines.count; i++) earlier_[i] = V(), earlier_new_[i] = backorders;
+    const long external = line[lines.count - 1], customers = lines.count - (external >= firm_.inside);
+    for (long i = 0; i < customers && customers < lines.count; i++)
+      earlier_[i] += owed_[external], earlier_new_[i] += wanted_[external];
+    for (long i = 0; i < customers; i++) {
+      const long first = firm_.target[line[i]];
+      const V position = position_[first], owed = owed_[line[i]], wanted = wanted_[line[i]];
+      V earlier = earlier_[i], earlier_new = earlier_new_[i];
+      for (long j = i + 1; j < customers; j++) {
+        const long l = line[j], second = firm_.target[l];
+        const V gap = position - position_[second];
+        const real reach = (real)(firm_.blur[first] + firm_.blur[second]);
+        join_before(earlier_[j], gap, owed, reach), join_before(earlier_new_[j], gap, wanted, reach);
+        join_behind(earlier, gap, owed_[l], reach), join_behind(earlier_new, gap, wanted_[l], reach);
+      }
+      earlier_[i] = earlier, earlier_new_[i] = earlier_new;
+    }
+    for (long i = 0; i < lines.count; i++) {
+      const long l = line[i];
+      shipped_[l] = served(stock - earlier_[i], owed_[l]) + served(stock - earlier_new_[i], wanted_[l]);
+    }
+  }
+
+  // What is shipped joins the pipeline.
+  void dispatch(long t) {
+    std::copy_n(shipped_.begin(), firm_.inside, leaving_.begin());
+    for (long i = 0; i < firm_.edges; i++) {
+      if (!call_.lead_time) {
+        arriving(firm_.fixed_lead_time[i])[i] += leaving_[i];
+        continue;
+      }
+      const Truth time = drawn(call_.lead_time, t * firm_.edges + i);
+      for (long slot = 1; slot <= firm_.slots; slot++) join(arriving(slot)[i], time == ::all<Truth>(slot), leaving_[i]);
+    }
+    if (++slot_ == firm_.slots) slot_ = 0;
+  }
+
+  // Event 3: the money of every point; see `World.account`.
+  void account(long t) {
+    for (long n = 0; n < firm_.points; n++) {
+      V spent{};
+      for (long i = n * firm_.products; i < (n + 1) * firm_.products; i++) {
+        V money = on_hand_[i] * all(firm_.holding_cost[i]);
+        if (call_.cost_factor) money = money * drawn(call_.cost_factor, 2 * t * rows_ + i);
+        if (const long c = firm_.facing_line[i]; c >= 0) {
+          V loss = unserved_[c] * all(firm_.penalty[i]);
+          if (call_.cost_factor) loss = loss * drawn(call_.cost_factor, (2 * t + 1) * rows_ + i);
+          if (firm_.price) loss -= shipped_[firm_.inside + c] * all(firm_.price[i]);
+          money += loss;
+        }
+        if (firm_.unit_cost) {
+          money += order_[i] * all(firm_.unit_cost[i]);
+          money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
+        }
+        spent += money;
+      }
+      cost_[n] += wide(paid(spent));
+      if (call_.spent) keep(call_.spent, t * firm_.points + n, spent);
+    }
+  }
+
+  // The sum over products of a point, or of what else has a row for each of them.
+  template <class W>
+  W over_products(const std::vector<W> &of, long item) const {
+    W sum = of[item * firm_.products];
+    for (long k = 1; k < firm_.products; k++) sum += of[item * firm_.products + k];
+    return sum;
+  }
+
+  // Sums of what the episode's measures are the means of, in the order of `MEASURES` and `SERVICE`.
+  void measure() {
+    const long points = firm_.points, facing = firm_.facing, products = firm_.products;
+    std::fill(asked_.begin(), asked_.end(), V());
+    for (long l = 0; l < lines_; l++) asked_[firm_.seller[l] / products] += wanted_[l];
+    for (long n = 0; n < points; n++) {
+      Wide *of = &tally_[n];
+      const V ordered = over_products(order_, n), asked = asked_[n];
+      of[0] += wide(over_products(on_hand_, n));
+      of[points] += wide(ordered), of[2 * points] += wide(ordered * ordered);
+      of[3 * points] += wide(asked), of[4 * points] += wide(asked * asked);
+    }
+    for (long c = 0; c < facing; c++) {
+      Wide *of = &tally_[5 * points + c];
+      V demand{}, at_once{};
+      for (long row = c * products; row < (c + 1) * products; row++) {
+        const V sold = shipped_[firm_.inside + row];
+        demand += wanted_[firm_.inside + row];
+        at_once += firm_.lost ? sold : most(sold - backlog_[row], V());
+      }
+      const V unserved = over_products(unserved_, c);
+      of[0] += wide(demand), of[facing] += wide(at_once), of[2 * facing] += wide(unserved);
+      of[3 * facing] += wide(pick(unserved == V{}, all(1), V{}));
+    }
+  }
+
+  const Call &call_;
+  const Firm &firm_;
+  const long rows_, lines_;                            // of points and of lines, by product
+  long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0; // the copies; the slot of the ring that arrives next
+  std::vector<V> on_hand_, position_, order_, wish_;                // [N K]
+  std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
+  std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
+  std::vector<V> backlog_, unserved_;                               // [C K]
+  std::vector<V> seen_, did_;
+  std::vector<Given> level_, reorder_point_;
+  std::vector<Wide> cost_, tally_;
+  std::vector<V> asked_;  // [N]
+};

@@ -1,0 +1,16 @@
+// The world, some vectors of copies at a time through all periods.
+#include "period.hpp"
+
+template <class V>
+static void play_all(const Call &call) {
+  Copies<V> copies(call);
+  for (long first = 0; first < call.copies; first += V::kCopies) copies.play(first);
+}
+
+extern "C" void play(const Call *call) {
+  const Firm &firm = *call->firm;
+  const long rows = firm.slots * firm.edges + 8 * (firm.points + firm.facing) * firm.products;
+  const bool small = rows < 1500;  // four vectors side by side stay in the processor's second cache
+  if (call->act || !small) play_all<Reals<1>>(*call);  // networks act on one
+  else play_all<Reals<4>>(*call);
+}

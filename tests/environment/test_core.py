@@ -1,0 +1,104 @@
+"""The C++ of the core itself: how it is laid out, warnings, format, and what sanitizers say while it runs."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from environment import compiled
+from environment.boundary import Declared
+from environment.toolchain import COMPILERS, compile_cached
+
+ROOT = Path(__file__).parents[2]
+COMPILER = next(filter(None, map(shutil.which, COMPILERS)), None)
+FORMAT = shutil.which("clang-format")
+SOURCES = [*sorted(compiled.CORE.glob("*.cpp")), ROOT / "departments" / "numerics" / "perceptron.cpp"]
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+FIRMS_PLAYED = """
+import torch
+from environment import compiled
+compiled.FLAGS = (*compiled.FLAGS, "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+from hypothesis import given, settings, strategies as st
+from departments.play.compiled_rollouts import CompiledRollouts
+from departments.policies.policy import PolicyConfig
+from tests.random_firms import firms, run
+from tests.small_firms import fresh, stirred, world_of
+
+@settings(max_examples=5, deadline=None, derandomize=True, database=None)
+@given(firms(), st.integers(0, 100))
+def play(firm, seed):
+    episode = run(firm, copies=11, seed=seed, dtype=torch.float32)
+    compiled.CompiledWorld(episode.world).play(episode.states[0], episode.orders, episode.chance, measured=True)
+    world, observer = world_of(firm)
+    chance, core = world.draw(5, 37, world.generator(seed)), CompiledRollouts(world, observer)
+    level = observer.level.view(world.points, -1, 1)
+    core._compiled.play(world.reset(37), compiled.OrderUpTo(level, level - 1), chance)
+    everyone = [stirred(one, 1, 0.2) for one in fresh(world, observer, PolicyConfig(hidden=(5,)))]
+    core.record(everyone, {}, chance)
+    core.descend(everyone, world.reset(37), chance)
+
+play()
+print("played")
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("name", ["Firm", "Call"])
+def test_a_structure_lies_in_memory_as_cpp_lays_it_out(tmp_path, name, real):
+    declared = Declared((compiled.CORE / "call.hpp").read_text(), name, real=real).type
+    fields = [field for field, _ in declared._fields_]
+    places = ", ".join([f"sizeof({name})", *(f"__builtin_offsetof({name}, {field})" for field in fields)])
+    source = tmp_path / "places.cpp"
+    source.write_text(f'#include "{compiled.CORE}/call.hpp"\nextern "C" const int64_t places[] = {{{places}}};\n')
+    library = compile_cached(source, (f"-DREAL={real}",))
+    found = (ctypes.c_int64 * (len(fields) + 1)).in_dll(library, "places")
+    assert list(found) == [ctypes.sizeof(declared), *(getattr(declared, field).offset for field in fields)]
+
+
+def test_what_does_not_fit_a_declaration_is_refused():
+    text = "struct Pair {\n  const real *one;  // [2]\n  int64_t count, *others;\n};\n"
+    pair = Declared(text, "Pair", real="float")
+    others = torch.tensor([3, 4])
+    filled = pair(count=2, others=others)
+    assert (filled.count, filled.one, filled.others) == (2, None, others.data_ptr())
+    with pytest.raises(TypeError, match="Pair has no field two"):
+        pair(two=1)
+    with pytest.raises(TypeError, match=r"one must be torch.float32 without gaps on the processor, got torch.float64"):
+        pair(one=torch.zeros(2, dtype=torch.float64))
+    with pytest.raises(TypeError, match=r"one must be torch.float32 without gaps"):
+        pair(one=torch.zeros(4)[::2])
+    with pytest.raises(ValueError, match="no structure Twin is declared"):
+        Declared(text, "Twin")
+
+
+@needs_compiler
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_nothing_is_warned_of(source):
+    flags = ["-std=c++17", "-march=native", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-psabi", "-DREAL=float"]
+    done = subprocess.run([COMPILER, *flags, str(source)], capture_output=True, text=True)
+    assert not done.stderr
+
+
+@pytest.mark.skipif(FORMAT is None, reason="no clang-format")
+def test_the_format_is_that_of_the_house():
+    files = [*SOURCES, *sorted(compiled.CORE.glob("*.hpp"))]
+    done = subprocess.run([FORMAT, "--dry-run", "--Werror", *map(str, files)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_compiler
+def test_sanitizers_find_nothing_while_random_firms_are_played(tmp_path):
+    found = subprocess.run([COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
+    if not Path(found).is_absolute():
+        pytest.skip("no address sanitizer")
+    calm = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": found, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FIRMS_PLAYED], cwd=ROOT, env=os.environ | calm, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("played\n"), done.stderr[-3000:]
