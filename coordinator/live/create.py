@@ -97,7 +97,7 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(layout).items()}
     begun_at = folder / "book.sqlite.new"  # whoever dies here has founded nothing
     for left in folder.glob(f"{begun_at.name}*"):
-        left.unlink()
+        left.unlink(missing_ok=True)  # SQLite may be putting its own away
     book = Book(begun_at)
     facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
     book.found(facts, packed(moment, memories, standins, start.arrays, standins), record)

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,16 @@ ray.shutdown()
 """
 
 
+@pytest.fixture
+def folder():
+    """One with a short name: sockets are made below it."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.mark.ray
-def test_a_ray_of_one_s_own_is_started_whatever_an_address_file_says(tmp_path_factory):
+def test_a_ray_of_one_s_own_is_started_whatever_an_address_file_says(folder):
     """The address of a Ray that has ended, as `ray start` leaves it, in the file and in the environment."""
-    folder = tmp_path_factory.mktemp("r")
     (folder / "ray").mkdir()
     (folder / "ray" / "ray_current_cluster").write_text("127.0.0.1:6399")
     surroundings = os.environ | {

@@ -14,6 +14,7 @@ from departments.play.payment import CostShares
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
 from departments.rules.ordering import baseline_levels
+from environment import compiled
 from tests.small_firms import fresh, stirred, tree, world_of
 
 WEIGHTS = np.array([[1, 1, 1], [0, 2, 0], [0.5, 0, 3]], dtype=np.float32)
@@ -86,6 +87,8 @@ def test_a_compiler_that_fails_leaves_rollouts_to_the_eager_world(tmp_path, monk
     broken.chmod(0o755)
     expected = _rolled(_stage(compiled=False), ["west"])
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiled.library.cache_clear()
     found = _rolled(_stage(), ["west"])
     for one, other in zip(found, expected, strict=True):
         for field, value in zip(one, other, strict=True):
