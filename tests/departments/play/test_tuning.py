@@ -1,16 +1,11 @@
-import time
-
 import numpy as np
 import pytest
-import torch
 from scipy.stats import poisson
 
-from departments.numerics.native import why_not
 from departments.play.episode import run_costs
 from departments.play.tuning import tuned_base_stock, tuned_echelon_base_stock
 from departments.rules.ordering import BaseStock, baseline_levels
-from environment import Exogenous, load_firm, parse_firm
-from tests.neighbours import better_neighbours, neighbours
+from environment import load_firm, parse_firm
 from tests.small_firms import pair, tree, world_of
 
 
@@ -58,67 +53,3 @@ def test_every_product_has_a_level_of_its_own():
     tea, rice = tuned_base_stock(firm).levels[0]
     assert _newsvendor_cost(tea) <= 1.005 * _newsvendor_cost(26)
     assert rice == 6
-
-
-@pytest.mark.parametrize(("name", "pairs"), [("a1", 400), ("s1", 400), ("a3", 150), ("b1", 150), ("c1", 100)])
-def test_no_neighbour_of_tuned_levels_is_better_by_three_standard_errors(name, pairs):
-    """All in one level, and so many in two; `tests/neighbours.py` as a script tries all."""
-    if why_not() is not None:
-        pytest.skip("without a compiler this takes minutes")
-    firm = load_firm(name)
-    levels = tuned_base_stock(firm).levels.ravel().astype(int)
-    around = list(neighbours(levels))
-    alone = 8 * len(levels)
-    some = np.random.default_rng(0).choice(
-        np.arange(alone, len(around)), min(pairs, len(around) - alone), replace=False
-    )
-    better, _ = better_neighbours(firm, levels, 4096, chosen=[*around[:alone], *(around[i] for i in some)])
-    assert better == {}
-
-
-def test_products_are_tuned_one_by_one_as_if_each_were_alone():
-    law = {"law": "poisson", "mean": 5}
-    shop = {
-        "holding_cost": {"tea": 1, "rice": 2},
-        "backorder_cost": 9,
-        "max_order": 40,
-        "demand": {"tea": law, "rice": 3},
-    }
-    supply = [{"from": "outside", "to": "shop", "lead_time": {"tea": 2, "rice": 1}}]
-    both = parse_firm({"name": "two", "products": ["tea", "rice"], "stock_points": {"shop": shop}, "supply": supply})
-    for tuned in (tuned_base_stock, tuned_echelon_base_stock):
-        alone = [tuned(both.of_product(product)).levels for product in both.products]
-        np.testing.assert_array_equal(tuned(both).levels, np.concatenate(alone, axis=1))
-
-
-def test_the_parts_of_a_firm_by_product_cost_what_the_whole_costs():
-    firm = tree(products=("tea", "rice"))
-    world, _ = world_of(firm)
-    chance = world.draw(firm.periods.evaluate - 1, 5, world.generator(1))
-    whole = run_costs(world, BaseStock("levels", baseline_levels(firm)), chance)
-    parts = 0
-    for k, product in enumerate(firm.products):
-        one = firm.of_product(product)
-        own = Exogenous._make(
-            None if field is None else field if name == "cost_factor" else field[..., k : k + 1, :]
-            for name, field in chance._asdict().items()
-        )
-        parts += run_costs(world_of(one)[0], BaseStock("levels", baseline_levels(one)), own)
-    torch.testing.assert_close(parts, whole)
-
-
-def test_many_products_are_tuned_in_little_time():
-    rng = np.random.default_rng(1)
-    products = [f"i{k}" for k in range(20)]
-    demand = [{p: {"law": "poisson", "mean": round(rng.uniform(0.2, 8), 2)} for p in products} for _ in range(3)]
-    shops = {f"s{i}": {"holding_cost": 1, "backorder_cost": 9, "max_order": 100, "demand": demand[i]} for i in range(3)}
-    points = {"dc": {"holding_cost": 0.5, "max_order": 500}} | shops
-    supply = [{"from": "outside", "to": "dc", "lead_time": 3}, *({"from": "dc", "to": shop} for shop in shops)]
-    firm = parse_firm({"name": "many", "products": products, "stock_points": points, "supply": supply})
-    if why_not() is not None:
-        pytest.skip("without a compiler this takes minutes")
-    begun = time.process_time()
-    levels = tuned_base_stock(firm).levels
-    assert time.process_time() - begun < 30
-    mean = np.array([[law["mean"] for law in shop.values()] for shop in demand])
-    assert (levels[1:] >= 2 * mean - 1).all(), "two periods' demand"
