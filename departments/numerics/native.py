@@ -55,10 +55,12 @@ def _library() -> ctypes.CDLL | str:
     library.fit_values.argtypes = [pointer, pointer, number, pointer, real, *[pointer] * 3]
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
-    library.actors_add.argtypes = [pointer, number, *[pointer] * 3, number]
+    library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
+    library.actors_learn.argtypes = [pointer, number, number, pointer, pointer]
     library.actors_gradient.argtypes = [pointer, number, pointer]
     library.advantages.argtypes = [pointer]
-    for name in ("values", "advantages", "improve_policy", "fit_values", "actors_add", "actors_gradient"):
+    changing = ("actors_add", "actors_learn", "actors_gradient")
+    for name in ("values", "advantages", "improve_policy", "fit_values", *changing):
         getattr(library, name).restype = None
     return library
 
@@ -82,8 +84,10 @@ class Actors:
         """
         widths, own = torch.tensor(shapes.widths), torch.tensor(rows)
         flat = parameters.to(torch.float32).contiguous()
-        places = widths.data_ptr(), flat.data_ptr(), own.data_ptr()
-        self._library.actors_add(self.place, len(widths), *places, learns)
+        self._library.actors_add(self.place, len(widths), widths.data_ptr(), flat.data_ptr(), own.data_ptr())
+        if learns:
+            number = len(self._counts)
+            self._library.actors_learn(self.place, number, len(widths), widths.data_ptr(), flat.data_ptr())
         self._counts.append(len(flat))
 
     def gradients(self) -> list[Tensor]:

@@ -661,16 +661,16 @@ extern "C" {
 // Networks that act together: one after the other writes its outputs, [outputs][kTogether].
 void *actors_new() { return new std::vector<Actor>; }
 void actors_free(void *actors) { delete (std::vector<Actor> *)actors; }
-void actors_add(void *actors, int64_t layers, const int64_t *widths, const float *flat, const int64_t *rows,
-                int64_t learns) {
-  auto &all = *(std::vector<Actor> *)actors;
-  all.emplace_back(widths, layers, flat, rows);
-  if (learns) all.back().learn(widths, layers, flat);
+void actors_add(void *actors, int64_t layers, const int64_t *widths, const float *flat, const int64_t *rows) {
+  ((std::vector<Actor> *)actors)->emplace_back(widths, layers, flat, rows);
 }
 void actors_act(void *actors, const float *seen, float *out) {
   for (Actor &actor : *(std::vector<Actor> *)actors) out = actor.act(seen, out);
 }
 // Those that learn: gradients by outputs go back to what was seen, [rows][kTogether], and to the networks' parameters.
+void actors_learn(void *actors, int64_t actor, int64_t layers, const int64_t *widths, const float *flat) {
+  ((std::vector<Actor> *)actors)->at(actor).learn(widths, layers, flat);
+}
 void actors_back(void *actors, const float *seen, const float *by_out, float *by_seen) {
   for (Actor &actor : *(std::vector<Actor> *)actors) by_out = actor.back(seen, by_out, by_seen);
 }

@@ -54,8 +54,8 @@ class CompiledEpisodes:
         """Cost per stock point and episode, and sums of measures; None: it cannot be compiled."""
         if self._compiled is None:
             return None
-        rule = policy.on(self._eager) if isinstance(policy, BaseStock) else policy
-        if not isinstance(rule, OrderUpTo):
+        rule = order_up_to(policy, self._eager)
+        if rule is None:
             if not self._refused:
                 self._note("not compiled: policies that are neither base-stock nor reorder rules")
             self._refused = True
@@ -68,3 +68,10 @@ class CompiledEpisodes:
             cost = world.holding(start).to(cost.dtype) + cost
         salvage = world.salvage(played.state)
         return (cost if salvage is None else cost - salvage), played.measures or {}
+
+
+def order_up_to(policy: object, world: World) -> OrderUpTo | None:
+    """A policy as the compiled world knows it; None: it is no rule of that kind."""
+    if isinstance(policy, BaseStock):
+        return policy.on(world)
+    return policy if isinstance(policy, OrderUpTo) else None
