@@ -84,7 +84,8 @@ def open_file(path: Path, *, durable: bool, reads: bool) -> sqlite3.Connection:
     if not reads:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         with contextlib.suppress(OSError):  # SQLite says better what is wrong with the place
-            os.close(os.open(path, os.O_CREAT, 0o640))
+            if not path.exists():  # closing a file that SQLite has open in this process would let its locks go
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o640))
             path.chmod(path.stat().st_mode & 0o640)  # of the files beside it too: they follow it
     file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_PATIENCE)
     if reads:

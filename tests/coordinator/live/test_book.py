@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -115,6 +117,28 @@ def test_a_copy_that_is_made_while_the_firm_runs_is_a_whole_book(tmp_path, monke
         firm.goes_on()
     assert run(["audit", "f", "--home", str(tmp_path)]) == 0
     assert "no faults" in capsys.readouterr().err
+
+
+def test_who_reads_a_book_goes_on_when_its_process_opens_it_once_more(tmp_path):
+    """Closing any descriptor of a file lets go of all locks that a process has on it."""
+    path = tmp_path / "book.sqlite"
+    Book(path).close()
+    program = (
+        "import sys, pathlib; from coordinator.live.book import Book; book = Book(pathlib.Path(sys.argv[1]));"
+        "[book.keep('x', f'{sys.argv[2]}{n}', b'y' * 4000) for n in range(300)]; book.close()"
+    )
+
+    def others(name):
+        subprocess.run([sys.executable, "-c", program, str(path), name], check=True)
+
+    others("a")
+    reader = Book(path, reads=True)
+    assert len(reader.names("x")) == 300
+    writer = Book(path)
+    for number, name in enumerate("bc", 2):
+        others(name)
+        assert len(reader.names("x")) == 300 * number
+    reader.close(), writer.close()
 
 
 def test_an_audit_says_what_is_wrong_and_ends_with_1(tmp_path, capsys):
