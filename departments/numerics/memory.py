@@ -97,7 +97,7 @@ class MemoryNetwork:
 
         gates, layers = self.parts(flat)
         if self.kind == "gru":
-            states, _ = torch._VF.gru(observation, memory.unsqueeze(0), gates, True, 1, 0.0, False, False, False)
+            states, _ = torch._VF.gru(observation, memory.unsqueeze(0), gates, True, 1, 0.0, True, False, False)
             observation = torch.cat((observation, states), -1)
         return forward(layers, observation, self.activation)
 
