@@ -76,7 +76,18 @@ def office(firm: RunningFirm, token: str, hosts: frozenset[str] | None) -> FastA
     app.include_router(_commands(firm), prefix="/api", responses=_COMMAND | _UNDER_WAY, dependencies=[Depends(shown)])
     app.include_router(_deliveries(firm), prefix="/api", responses=_COMMAND, dependencies=[Depends(shown)])
     app.include_router(_page())
+    written = app.openapi
+    app.openapi = lambda: _with_head(written())  # type: ignore[method-assign]
     return app
+
+
+def _with_head(schema: Json) -> Json:
+    """The description of the interface with HEAD where GET is: the guard answers it, without a body."""
+    for path in schema["paths"].values():
+        if (get := path.get("get")) is not None:
+            answers = {status: {"description": told["description"]} for status, told in get["responses"].items()}
+            path["head"] = get | {"operationId": f"{get['operationId']}_head", "responses": answers}
+    return schema
 
 
 def _known(firm: RunningFirm, department: str) -> str:

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 from types import SimpleNamespace
 
@@ -5,15 +6,15 @@ import httpx
 import pytest
 
 from coordinator.live.start import Opening, open_firm
+from tests.small_firms import tree
 
 
-@pytest.fixture(scope="module")
-def office(tmp_path_factory):
+@contextlib.contextmanager
+def office_of(opening):
     """The office of a running firm, on a port of its own; it closes when the firm stops."""
     from coordinator.office.serve import listening_at, serve
 
-    home = tmp_path_factory.mktemp("live")
-    with open_firm(Opening("a1", "shop", home, tick=0.2, deadline=5.0)) as firm:
+    with open_firm(opening) as firm:
         listening, said = listening_at("127.0.0.1", 0), []
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         serving = threading.Thread(target=serve, args=(firm, listening, "127.0.0.1", said.append))
@@ -31,3 +32,19 @@ def office(tmp_path_factory):
             firm.stop()
             serving.join(30)
             assert not serving.is_alive(), "the office closes with the firm"
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory):
+    with office_of(Opening("a1", "shop", tmp_path_factory.mktemp("live"), tick=0.2, deadline=5.0)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def fed_office(tmp_path_factory):
+    """Of a firm of 20 products that waits for observations."""
+    folder = tmp_path_factory.mktemp("fed")
+    (folder / "firm.yaml").write_text(tree([f"p{number}" for number in range(20)]).to_yaml())
+    opening = Opening(str(folder / "firm.yaml"), "branch", folder, tick=0.2, deadline=5.0, feed=folder / "feed")
+    with office_of(opening) as found:
+        yield found

@@ -2,6 +2,7 @@ import hashlib
 import io
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -50,19 +51,22 @@ def refused(answer, status, reason):
     assert "\n" not in line
 
 
-@pytest.fixture(scope="module")
-def api(office):
-    return schemathesis.openapi.from_url(f"{office.url}/api/openapi.json")
+def operations(office):
+    schema = schemathesis.openapi.from_url(f"{office.url}/api/openapi.json")
+    return [found.ok() for found in schema.get_all_operations()]
 
 
-def test_whatever_is_asked_the_answer_is_as_documented_and_never_a_failure_inside(api, office):
-    operations = [found.ok() for found in api.get_all_operations()]
-    assert len(operations) == 19
-    for operation in operations:
+@pytest.mark.parametrize("which", ["office", "fed_office"])
+def test_whatever_is_asked_the_answer_is_as_documented_and_never_a_failure_inside(which, request):
+    office = request.getfixturevalue(which)
+    found = operations(office)
+    assert len(found) == 28
+    assert {op.path for op in found if op.method == "head"} == {op.path for op in found if op.method == "get"}
+    for operation in found:
         if operation.path in ("/api/stop", "/api/policies"):  # the latter takes a zip: test_uploads.py
             continue
 
-        @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(case=operation.as_strategy())
         def ask(case):
             case.call_and_validate(headers=office.asking, excluded_checks=[ignored_auth])  # below
@@ -70,8 +74,32 @@ def test_whatever_is_asked_the_answer_is_as_documented_and_never_a_failure_insid
         ask()
 
 
-def test_without_the_token_nothing_changes(office, api):
-    documented = {op.ok().full_path for op in api.get_all_operations() if op.ok().method.upper() == "POST"}
+def test_head_answers_what_get_would_without_a_body(office):
+    for path in ("/", "/api/network", "/api/departments/retailer-1", "/api/departments/nobody", "/page/office.css"):
+        head, get = office.looking.head(path), office.looking.get(path)
+        assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
+        assert head.headers["x-frame-options"] == "DENY"
+        assert head.content == b""
+
+
+def test_deliveries_at_once_leave_one_of_them_whole(fed_office):
+    folder, period = fed_office.firm.folder.parent / "feed" / "in", 7
+    texts = [f"{number}\n" * 40_000 for number in range(24)]
+
+    def deliver(text):
+        body = {"period": period, "observations": text}
+        return httpx.post(f"{fed_office.url}/api/observations", json=body, headers=fed_office.asking, timeout=60)
+
+    with ThreadPoolExecutor(len(texts)) as clients:
+        answers = list(clients.map(deliver, texts))
+    assert {answer.status_code for answer in answers} <= {200, 503}  # as many as the office hears at once
+    told = [text for text, answer in zip(texts, answers, strict=True) if answer.status_code == 200]
+    assert (folder / f"period-{period}.csv").read_text() in told
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_without_the_token_nothing_changes(office):
+    documented = {op.full_path for op in operations(office) if op.method.upper() == "POST"}
     assert len(documented) == len(POSTS)
     before = asked_for(office.firm)
     wrong = [{}, {"authorization": f"Bearer {office.token}x"}, {"authorization": f"Basic {office.token}"}]
