@@ -63,10 +63,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
     Raises:
         ValueError: a policy is missing or damaged, or training has not begun.
     """
-    trained, settings = run.firm(), run.settings()
-    base = run.base_levels()
-    levels = baseline_levels(trained) if base is None else base
-    observer = Observer(world, levels, scaling_of(trained, settings))
+    observer = Observer(world, run.base_levels(), scaling_of(run.firm(), run.settings()))
     return FirmPolicy(world, observer, list(firm_policies(run).values()))
 
 

@@ -123,7 +123,7 @@ def compare_with_baselines(
 ) -> Evaluation:
     """The benchmarks, other runs and what was trained, on the same episodes; `note` as in `baseline_policies`."""
     world = World(firm, baseline_levels(firm), device=settings.device)
-    policies = baseline_policies(firm, settings.device, note, run.base_levels())
+    policies = baseline_policies(firm, settings.device, note, run.tuned_levels())
     policies |= {Path(other).name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed

@@ -153,7 +153,6 @@ class PolicyBundles:
             return self.rule(department, "none")  # nobody recommended while the others were trained
         snapshot = policy_of(run, department, version)
         base = run.base_levels()
-        base = baseline_levels(firm) if base is None else base
         world = World(firm, base)
         observer = Observer(world, base, scaling_of(firm, settings))
         label = f"{run.path.name}@{snapshot.version}"

@@ -30,6 +30,7 @@ from coordinator.storage.policies import load_checkpoint, save_checkpoint, save_
 from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
+from departments.rules.ordering import baseline_levels
 from environment import Firm, load_firm
 
 if TYPE_CHECKING:
@@ -105,17 +106,22 @@ class RunFolder:
     def _no_run(self, error: Exception) -> ValueError:
         return ValueError(f"{str(self.path)!r} is not a run folder: {str(error).splitlines()[0]}")
 
-    def save_base_levels(self, levels: NDArray[np.float64]) -> None:
-        """Keep the base-stock levels, [N, K] units, that the run's policies start from."""
+    def save_tuned_levels(self, levels: NDArray[np.float64]) -> None:
+        """Keep the tuned base-stock levels, [N, K] units, that the run's policies start from."""
         write_levels(self.path / "base.json", self.firm(), levels)
 
-    def base_levels(self) -> NDArray[np.float64] | None:
-        """What `save_base_levels` kept; None: the policies start from the benchmark.
+    def tuned_levels(self) -> NDArray[np.float64] | None:
+        """What `save_tuned_levels` kept; None: the policies start from the benchmark's levels."""
+        return read_levels(self.path / "base.json", self.firm())
+
+    def base_levels(self) -> NDArray[np.float64]:
+        """Base-stock levels that the run's policies start from, [N, K] units: tuned ones, or the benchmark's.
 
         Raises:
             ValueError: the file is damaged.
         """
-        return read_levels(self.path / "base.json", self.firm())
+        tuned = self.tuned_levels()
+        return baseline_levels(self.firm()) if tuned is None else tuned
 
     def save_snapshot(self, snapshot: Snapshot, provenance: Mapping[str, Any]) -> None:
         """Keep a policy and let it count for its department."""

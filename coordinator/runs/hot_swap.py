@@ -28,7 +28,7 @@ from departments.policies.policy import Snapshot
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, baseline_levels
 from departments.rules.recommendation import Pair
-from environment import Firm, World
+from environment import World
 from environment.observation import Observer
 
 _KINDS = ("swap", "rollback")
@@ -151,7 +151,7 @@ class HotSwap:
                     "policy of the same kind can act and learn in its place"
                 )
         same = scaling_of(firm, theirs) == scaling_of(self._plan.firm, settings)
-        if not same or not (_base(run, firm) == _base(self._run, self._plan.firm)).all():
+        if not same or not (run.base_levels() == self._run.base_levels()).all():
             raise ValueError(
                 f"--policy {str(folder)!r} was trained from other base-stock levels or on other scales of observations "
                 "than this run (base_policy, scaling); only a policy of the same kind can act in its place"
@@ -176,7 +176,7 @@ class HotSwap:
                 f"from: {allowed}, or a run"
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
-        base = _base(self._run, firm)
+        base = self._run.base_levels()
         observer = Observer(World(firm, baseline_levels(firm)), base)
         unit = observer.spread.view(len(firm.names), -1)[point]
         layers, _ = shapes.split(parameters)
@@ -211,9 +211,3 @@ def must_have_departments(run: RunFolder) -> None:
             f"run {str(run.path)!r} trains one department for the whole firm ({scheme}), so there is none to swap, to "
             f"take a policy from or to put into operation: train {default_scheme(run.firm())}"
         )
-
-
-def _base(run: RunFolder, firm: Firm) -> Any:  # noqa: ANN401
-    """[N, K] base-stock levels that a run's policies start from."""
-    kept = run.base_levels()
-    return baseline_levels(firm) if kept is None else kept

@@ -99,7 +99,7 @@ def train(
         if kept is None and (levels := starting_levels(firm, settings, base)) is not None:
             if base is None:
                 watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
-            run.save_base_levels(levels)
+            run.save_tuned_levels(levels)
         plan = setup_of(firm, settings, run.base_levels())
         before = kept[1]["diary"]["iteration"] if kept else 0
         start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
