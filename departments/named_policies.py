@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from departments.decisions import Policy
@@ -16,6 +17,7 @@ from departments.rules.local_policy import LocalPolicy
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights, reorder_rule
 from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
+from environment.episode_files import levels_of
 
 _FORECAST = "forecast-base-stock"  # what orders beside a recommendation rule if nothing else is said
 
@@ -42,7 +44,7 @@ def parse_policy(text: str, firm: Firm) -> Policy:
     if kind == _FORECAST and not plus:
         first, second = "none", first
     elif kind not in RECOMMENDATIONS:
-        if plus:
+        if plus and not text.endswith(".csv"):
             raise ValueError(f"policy: before '+' stands one of {', '.join(RECOMMENDATIONS)}, got {first!r}")
         return parse_rule(text, firm)
     elif plus and not second:
@@ -55,11 +57,13 @@ def parse_policy(text: str, firm: Firm) -> Policy:
 def parse_rule(text: str, firm: Firm) -> Policy:
     """A rule of orders from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
 
-    Levels that are not given are the benchmark's.
+    Levels that are not given are the benchmark's. A csv file gives all levels: stock_point,(product,)level.
 
     Raises:
-        ValueError: one line; unknown rule, stock point or level.
+        ValueError: one line; unknown rule, stock point or level, or a file that cannot be read.
     """
+    if text.endswith(".csv"):
+        return BaseStock(text, levels_of(Path(text), firm))
     if text.partition(":")[0] == _FORECAST and not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
     rule: Policy = _made(order_rules(), text, firm)

@@ -36,7 +36,7 @@ def versions(name: NameOrRun, home: Home = HOME, as_json: AsJson = False) -> Non
 def swap(
     name: NameOrRun,
     department: Department,
-    policy: Annotated[str, option("RUN[@VERSION]|RULE|FILE", "Whom to follow.")],
+    policy: Annotated[str, option("[NAME=]RUN[@VERSION]|RULE|FILE", "Whom to follow; NAME= says what it is called.")],
     canary: Annotated[int, typer.Option(min=0, max=100_000, help="Periods in shadow first; 0: none.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="By which the firm may do worse than by the benchmark.")
@@ -61,7 +61,7 @@ def swap(
         return _ask(home, name, "swap", department, policy, canary=canary, undecided=undecided, **asked)
     if canary:
         raise ValueError("--canary is for running firms; in a run that is being trained --tolerance decides alone")
-    from coordinator.live.home import absolute
+    from coordinator.runs.policy_text import absolute
     from departments import extensions
 
     more: dict[str, Any] = {"policy": absolute(policy), "hold": hold, "extensions": extensions.names()}

@@ -21,7 +21,7 @@ from coordinator.shown import finite
 def live(
     source: Annotated[str | None, argument("RUN|FIRM", "Not needed to go on with --name.")] = None,
     name: Annotated[str | None, option("NAME", "Default: as RUN|FIRM.")] = None,
-    policies: Annotated[str | None, option("RULE|RUN", "Whom departments follow at first.")] = None,
+    policies: Annotated[str | None, option("[NAME=]RULE|RUN|CSV", "Whom departments follow at first.")] = None,
     tick: Annotated[str, option("1s|500ms|max", "Time from one period to the next.")] = "1s",
     ticks: Annotated[int | None, typer.Option(min=1, help="Periods in all; default: no end.")] = None,
     feed: Annotated[Path | None, option("DIR", "Real observations in, orders out, as csv.")] = None,

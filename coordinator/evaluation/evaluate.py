@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from coordinator.evaluation.episode_files import levels_of
 from coordinator.evaluation.table import Evaluation
 from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
+from coordinator.runs.policy_text import name_and_policy
 from coordinator.schemes.setup import scaling_of
 from departments.decisions import Policy
 from departments.named_policies import parse_policy
@@ -27,11 +26,12 @@ from environment.observation import Observer
 def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:
     """A rule by name, levels from a csv file, or the departments of a run folder; `compiled` as in `evaluate`.
 
+    A name before it (`today=levels.csv`) changes nothing.
+
     Raises:
         ValueError: none of them, or the run is of another firm.
     """
-    if text.endswith(".csv"):
-        return BaseStock(text, levels_of(Path(text), world.firm))
+    _, text = name_and_policy(text)
     if not os.path.isdir(text):
         if text == "tuned-base-stock" and compiled is not None:
             return tuned_base_stock(world.firm, note=compiled)
@@ -49,11 +49,10 @@ def _named(texts: Sequence[str], world: World, compiled: Callable[[str], None] |
     """Policies by the names that are given to them (`today=base-stock:shop=14`), or by what they are."""
     named: dict[str, Policy] = {}
     for text in texts:
-        given = None if os.path.isdir(text) else re.fullmatch(r"([\w .-]{1,40})=(.+)", text)
-        name, policy = given.groups() if given else (text, text)
+        name = name_and_policy(text)[0] or text
         if name in named:
             raise ValueError(f"--policy {name!r} is given twice; give each policy once, or another name")
-        named[name] = load_policy_or_rule(policy, world, compiled)
+        named[name] = load_policy_or_rule(text, world, compiled)
     return named
 
 

@@ -14,16 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordinator.evaluation.episode_files import (
-    DEMAND,
-    INITIAL,
-    LEAD_TIMES,
-    MAX_QUANTITY,
-    ORDERS,
-    SUPPLIERS,
-    EpisodeFile,
-    Key,
-)
 from coordinator.evaluation.evaluate import load_policy_or_rule
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
@@ -31,6 +21,7 @@ from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
+from environment.episode_files import DEMAND, INITIAL, LEAD_TIMES, MAX_QUANTITY, ORDERS, SUPPLIERS, EpisodeFile, Key
 from environment.firm import MAX_LEAD_TIME
 from environment.streams import Stream, torch_stream
 

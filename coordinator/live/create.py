@@ -66,7 +66,7 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     Args:
         folder: HOME/NAME.
         firm: a checked firm.
-        policies: RUN or RULE that all departments begin with; None: the benchmark.
+        policies: RUN, RULE or levels that all departments begin with; None: the benchmark.
         seed: of the simulated world.
         settings: how it is run; the book keeps them.
 

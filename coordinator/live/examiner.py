@@ -84,7 +84,7 @@ class Examiner:
 
         Args:
             department: who shall follow it.
-            policy: RULE, RUN, RUN@VERSION or a policy file.
+            policy: as in `PolicyBundles.policy`.
             tick: the period of `arrays`.
             arrays: of the firm, one copy.
             memories: of all departments.

@@ -38,12 +38,6 @@ def folder_of(name: str, home: Path) -> Path:
     return folder
 
 
-def absolute(policy: str) -> str:
-    """RUN, RUN@VERSION or a policy file by its absolute path, for whoever works in another folder; a rule as it is."""
-    path, at, version = policy.partition("@")
-    return str(Path(path).resolve()) + at + version if os.path.exists(path) else policy
-
-
 @contextlib.contextmanager
 def starting(folder: Path) -> Iterator[Path]:
     """Be the only one who starts the firm of a folder; whoever dies meanwhile lets go of it.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import must_have_departments
 from coordinator.runs.policy_source import fingerprint, must_be_built_alike, run_and_version
+from coordinator.runs.policy_text import name_and_policy
 from coordinator.schemes.registry import scheme_of
 from coordinator.schemes.setup import policies_of, scaling_of
 from departments import extensions
@@ -67,13 +69,18 @@ class PolicyBundles:
         return self.rule(department, "forecast-base-stock" if self.firm.customers else "decomposition-aggregation")
 
     def policy(self, department: str, text: str) -> PolicyBundle:
-        """A department's brief from `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run.
+        """A department's brief from `RULE`, a csv file of levels, `RUN`, `RUN@VERSION` or a policy file of a run.
+
+        `NAME=` before it gives it that label.
 
         Raises:
             ValueError: one line; not to be read, damaged, or of another firm.
         """
-        run = run_and_version(department, text)
-        return self.rule(department, text) if run is None else self.trained(department, *run)
+        name, what = name_and_policy(text)
+        run = run_and_version(department, what)
+        found = self.rule(department, what) if run is None else self.trained(department, *run)
+        label = name if run is None else f"{name}@{found.label.rpartition('@')[2]}"
+        return found if name is None else replace(found, about={**found.about, "label": label})
 
     def _about(self, department: str, kind: str, label: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
         about = {"department": department, "version": 0, "kind": kind, "label": label, "firm": self.fingerprint}

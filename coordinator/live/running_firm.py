@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from coordinator.live.book import Book
-from coordinator.live.home import HOME, absolute, folder_of, leave, running_at
+from coordinator.live.home import HOME, folder_of, leave, running_at
 from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import shortened
+from coordinator.runs.policy_text import absolute
 from coordinator.storage.files import write_atomically
 from departments import extensions
 
@@ -165,7 +166,8 @@ class RunningFirm:
 
         Args:
             department: name.
-            policy: `RULE`, `RUN`, `RUN@VERSION` or a policy file of a run, on the node of the firm's folder.
+            policy: `RULE`, `RUN`, `RUN@VERSION`, a policy file of a run or a csv file of levels, on the node of the
+                firm's folder; `NAME=` before it is its label.
             canary: periods that it must first prove itself in shadow; 0: none.
             tolerance: share of the benchmark's cost by which the firm may do worse in the shadow run.
             undecided: `refuse` or `accept` a canary that cannot be told apart from the policy in office.

@@ -39,7 +39,8 @@ class Swap(Asked):
     """Let a department follow another policy."""
 
     policy: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
-        description="`RULE`, `RUN`, `RUN@VERSION` or a policy file of a run, on the machine of the office."
+        description="`RULE`, `RUN`, `RUN@VERSION`, a policy file of a run or a csv file of levels, on the office's "
+        "machine; `NAME=` before it says what it is called."
     )
     canary: Whole = Field(0, ge=0, le=100_000, description="Periods in shadow first; 0: none.")
     tolerance: float = Field(

@@ -11,6 +11,7 @@ import yaml
 
 from coordinator.live.layout import FirmLayout
 from coordinator.live.policies import read_bundle, versions
+from coordinator.runs.policy_text import name_and_policy
 
 Json = dict[str, Any]
 
@@ -79,7 +80,7 @@ def _policy(folder: Path, department: str, version: int, products: tuple[str, ..
 
 def _timescale(department: str, asked: str | None, label: str) -> str | None:
     """How fast a department learned in the run that its policy is of: the law, and the rate at that version."""
-    folder = Path((asked or "").partition("@")[0])
+    folder = Path(name_and_policy(asked or "")[1].partition("@")[0])
     if folder.suffix == ".safetensors":
         folder = folder.parent.parent.parent
     if not asked or not (folder / "settings.json").is_file():

@@ -18,6 +18,7 @@ from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Answer, Request
 from coordinator.runs.policy_source import must_be_built_alike, run_and_version
+from coordinator.runs.policy_text import name_and_policy
 from coordinator.schemes.base import Runner
 from coordinator.schemes.registry import default_scheme, scheme_of
 from coordinator.schemes.setup import TrainingSetup, scaling_of
@@ -131,11 +132,12 @@ class HotSwap:
     def _asked(self, request: Request) -> tuple[Snapshot, bool, str]:
         """What a swap asks for; a rule is held."""
         extensions.load(request.extensions)
-        run = run_and_version(request.department, request.policy)
+        name, policy = name_and_policy(request.policy)
+        run = run_and_version(request.department, policy)
         if run is None:
-            return self._rule(request.department, request.policy), True, request.policy
+            return self._rule(request.department, policy), True, name or policy
         found = self._trained(request.department, *run)
-        return found, request.hold, f"{run[0].name}@{found.version}"
+        return found, request.hold, f"{name or run[0].name}@{found.version}"
 
     def _trained(self, name: str, folder: Path, version: int | None) -> Snapshot:
         run, settings = RunFolder(folder), self._training.settings

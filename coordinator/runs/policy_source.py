@@ -30,7 +30,9 @@ def fingerprint(firm: Firm) -> str:
 
 
 def run_and_version(department: str, text: str) -> tuple[Path, int | None] | None:
-    """The run folder, and the version if one is asked for, of `RUN`, `RUN@VERSION` or a policy file; None: a rule.
+    """The run folder, and the version if one is asked for, of `RUN`, `RUN@VERSION` or a policy file.
+
+    None: a rule, or a csv file of levels.
 
     Raises:
         ValueError: one line; it names a file or folder that is none.
@@ -45,7 +47,7 @@ def run_and_version(department: str, text: str) -> tuple[Path, int | None] | Non
         if version and not version.isdigit():
             raise ValueError(f"--policy RUN@VERSION takes a whole number as version, got {version!r}")
         return path, int(version) if version else None
-    if "/" in place:
+    if "/" in place and path.suffix != ".csv":
         raise ValueError(f"--policy {text!r} is neither a rule nor a run folder that exists")
     return None
 

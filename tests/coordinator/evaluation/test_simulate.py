@@ -250,7 +250,7 @@ def test_a_run_decides_as_the_rule_that_it_starts_as(tmp_path):
     file = tmp_path / "levels.csv"
     levels = zip(firm.names, baseline_levels(firm)[:, 0].astype(int), strict=True)
     write(file, ["stock_point", "level"], levels)
-    policies = [tmp_path / "run", file, "decomposition-aggregation"]
+    policies = [tmp_path / "run", f"today={file}", "decomposition-aggregation"]
     by_run, by_file, by_rule = (simulate(firm, GivenFiles(), policy=str(policy), seed=4).states for policy in policies)
     assert by_run.equals(by_rule)
     assert by_file.equals(by_rule)

@@ -113,6 +113,15 @@ def test_a_swap_stands_in_the_events_in_the_store_and_in_what_the_run_ends_with(
     assert Mailbox(tmp_path / "run").pending() == []
 
 
+def test_named_levels_from_a_file_act_as_the_rule_that_they_are(tmp_path):
+    (tmp_path / "levels.csv").write_text("stock_point,level\nwarehouse,23\nshop,11\n")
+    by_name, by_rule = tmp_path / "by-name", tmp_path / "by-rule"
+    policies = taught(by_name, {4: [swap("warehouse", f"today={tmp_path}/levels.csv")]})
+    assert policies == taught(by_rule, {4: [swap("warehouse", RULE)]})
+    assert [event["details"] for event in told(by_name, "swapped")] == ["today, held"]
+    assert [event["details"] for event in told(by_rule, "swapped")] == [f"{RULE}, held"]
+
+
 def test_what_is_swapped_in_learns_on_from_there_when_its_turn_comes(tmp_path, other):
     given = settings(**RESIDUAL, iterations=16)
     taught(tmp_path / "run", {4: [swap("shop", str(other))]}, given=given)

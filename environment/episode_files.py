@@ -1,4 +1,4 @@
-"""The csv files of `simulate`: what is given of an episode, refused with one line that names file, row and cure."""
+"""What csv files give of an episode, or as levels; refused with one line that names file, row and cure."""
 
 from __future__ import annotations
 
@@ -152,7 +152,15 @@ class EpisodeFile:
 
 
 def levels_of(path: Path, firm: Firm) -> NDArray[np.float64]:
-    """Base-stock levels from a csv file with a row for every stock point (and product), [N, K] units."""
+    """Base-stock levels from a csv file with a row for every stock point (and product), [N, K] units.
+
+    Raises:
+        ValueError: one line; it cannot be read, or a row is wrong or missing.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"{path} must be a plain file, with the header {','.join(LEVELS.expected(len(firm.products)))}"
+        )
     file = EpisodeFile(path, LEVELS, firm)
     limits = (-MAX_QUANTITY, MAX_QUANTITY)
     rows = [[file.value(0, (name, product), *limits) for product in firm.products] for name in firm.names]
