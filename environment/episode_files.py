@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.fields import either
 from environment.firm import OUTSIDE, Firm
 
 Key = tuple[str, ...]  # the names of a row: stock point or edge, then the product
@@ -133,7 +134,8 @@ class EpisodeFile:
     def whole(self, text: str, line: int, column: str, least: int, most: int) -> int:
         """A whole number in a range."""
         if not _WHOLE.fullmatch(text) or not least <= int(float(text)) <= most:
-            raise ValueError(f"{self.at(line)}: {column} must be a whole number from {least} to {most}, got {text!r}")
+            wanted = f"a whole number from {least} to {most}"
+            raise ValueError(f"{self.at(line)}: {column} must be {wanted}, got {text!r}{either(text)}")
         return int(float(text))
 
     def value(self, period: int, key: Key, least: int, most: int) -> int:

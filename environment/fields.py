@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -92,6 +93,18 @@ def whole(low: int, high: int) -> BeforeValidator:
 def _within(value: Any, low: float, high: float) -> bool:  # noqa: ANN401
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return real and bool(low <= value <= high)
+
+
+def either(cell: str) -> str:
+    """What to write in a csv file instead of a number whose point may be that of thousands; '' if it cannot be.
+
+    `1.000` may be 1000 or 1; `0.125`, `1234.500` and `1.5` are plain.
+    """
+    if not re.fullmatch(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+", cell, re.ASCII):
+        return ""
+    shorter = cell.rstrip("0").rstrip(".")
+    decimals = f" or {shorter if shorter != cell else f'{cell}0'}" if cell.count(".") == 1 else ""
+    return f": write {cell.replace('.', '')}{decimals}"
 
 
 def text() -> BeforeValidator:

@@ -26,7 +26,7 @@ from pydantic import (
     validate_call,
 )
 
-from environment.fields import Checked, listed, number, refusal, shown, text, whole
+from environment.fields import Checked, either, listed, number, refusal, shown, text, whole
 
 Mass: TypeAlias = NDArray[np.float64]
 
@@ -300,7 +300,7 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
     import pandas as pd  # slow to import, and only histories need it
 
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype=str)
     except OSError:
         raise ValueError(f".file must be an existing csv file, got {str(path)!r}") from None
     except ValueError as error:
@@ -311,10 +311,12 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
         raise ValueError(f".column must be one of the columns of {path.name} ({known}), got {column!r}")
     if list(table.columns).count(column) > 1:
         raise ValueError(f".column {column!r} stands in the header of {path.name} twice: rename one of them")
-    sales = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
-    bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0))
+    cells = table[column].str.strip()
+    sales = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    cures = [either(str(cell)) for cell in cells]
+    bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0) | (np.array(cures, dtype=object) != ""))
     if len(bad) or not len(sales):
-        where = f"row {bad[0] + 1} holds {shown(table[column].iloc[bad[0]])}" if len(bad) else "it has no rows"
+        where = f"row {bad[0] + 1} holds {shown(cells.iloc[bad[0]])}{cures[bad[0]]}" if len(bad) else "it has no rows"
         raise ValueError(f".column {column!r} of {path.name} must hold a number of at least 0 in every row: {where}")
     if scale_to_mean is not None:
         if sales.mean() == 0:

@@ -25,6 +25,7 @@ from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import MOST, shortened
 from coordinator.storage.files import write_atomically
 from departments.serving.numpy_policy import Array
+from environment.fields import either
 
 _LARGEST = 16 * 2**20  # bytes of a file
 _SPARE = 1000  # lines that a file may have beyond two for each row, blank ones for example
@@ -183,7 +184,8 @@ def _product(names: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 def _whole(text: str, where: str) -> float:
     """A whole number; 12.0 is one too, while 1.000 may be a thousand."""
     if not re.fullmatch(r"[+-]?[0-9]{1,12}(\.00?)?", text, re.ASCII) or abs(value := float(text)) > MOST:
-        raise ValueError(f"{where} must be a whole number of at most {MOST:,}, in digits alone, got {shortened(text)}")
+        wanted = f"a whole number of at most {MOST:,}, in digits alone"
+        raise ValueError(f"{where} must be {wanted}, got {shortened(text)}{either(text)}")
     return value
 
 

@@ -105,6 +105,32 @@ def test_a_history_is_scaled_rounded_and_counted(tmp_path):
     assert plain.resolved().mass().tolist() == plain.mass().tolist()
 
 
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["1.000", "980"], r"row 1 holds '1\.000': write 1000 or 1$"),
+        (["980", " 1.250 "], r"row 2 holds '1\.250': write 1250 or 1\.25$"),
+        (["12.345"], r"row 1 holds '12\.345': write 12345 or 12\.3450$"),
+        (["1.234.567"], r"row 1 holds '1\.234\.567': write 1234567$"),
+        (["5", ""], r"row 2 holds nan$"),
+        (["", ""], r"row 1 holds nan$"),
+    ],
+)
+def test_a_sale_that_may_be_a_thousand_is_refused_with_what_to_write(cells, said, tmp_path):
+    (tmp_path / "sales.csv").write_text("\n".join(["day,sold", *(f"{day},{cell}" for day, cell in enumerate(cells))]))
+    with pytest.raises(ValueError, match=said):
+        law({"law": "history", "file": "sales.csv", "column": "sold"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "units"), [("1.0000", 1), ("12.3450", 12), ("0.125", 0), ("1234.500", 1234), ("1e3", 1000), ("2.00", 2)]
+)
+def test_a_sale_whose_point_is_plain_is_read_as_it_stands(cell, units, tmp_path):
+    (tmp_path / "sales.csv").write_text(f"sold\n{cell}\n")
+    mass = law({"law": "history", "file": "sales.csv", "column": "sold"}, tmp_path).mass()
+    assert np.flatnonzero(mass).tolist() == [units]
+
+
 def test_the_built_in_variations_are_those_of_the_real_sales():
     path = shared_file("data/retail_demand.csv")
     sales = pd.read_csv(path)

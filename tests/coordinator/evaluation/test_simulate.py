@@ -280,5 +280,5 @@ def test_a_file_of_levels_that_is_none_is_refused(rows, said, tmp_path):
 
 def test_a_quantity_that_may_be_a_thousand_is_refused(tmp_path):
     write(tmp_path / "demand.csv", ["period", "stock_point", "quantity"], [(0, "shop", "1.000")])
-    with pytest.raises(ValueError, match=r"quantity must be a whole number .* got '1\.000'"):
+    with pytest.raises(ValueError, match=r"quantity must be a whole number .* got '1\.000': write 1000 or 1$"):
         simulate(pair(), GivenFiles(demand=tmp_path / "demand.csv"))

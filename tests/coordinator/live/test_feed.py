@@ -163,7 +163,12 @@ def refusal(operation, feed, text, traffic=None):
         ("warehouse", "sales", "3", "warehouse: sales 3 where no customers buy; leave 0"),
         ("warehouse", "backlog", "3", "warehouse: backlog 3 where no customers buy; leave 0"),
         ("retailer-1", "sales", "300", "sales 300 are more than the demand 0 and 0 that were owed before"),
-        ("retailer-1", "on_hand", "1.000", "on_hand must be a whole number of at most 1,000,000,000, in digits alone"),
+        (
+            "retailer-1",
+            "on_hand",
+            "1.000",
+            "whole number of at most 1,000,000,000, in digits alone, got '1.000': write 1000 or 1",
+        ),
         ("retailer-1", "on_hand", "1e3", "in digits alone, got '1e3'"),
         ("retailer-1", "on_hand", "1_0", "in digits alone, got '1_0'"),
         ("retailer-1", "on_hand", "٣", "in digits alone"),
