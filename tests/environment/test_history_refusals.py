@@ -26,7 +26,7 @@ HISTORIES = {
     "column number": ("3\n1\n", "3", r"demand\.column must be text, got 3: put it in quotes"),
     "negative": ("sales\n3\n-1\n", "sales", r"column 'sales' of sales\.csv must hold .* at least 0 .*row 2 holds .*-1"),
     "missing": ("day,sales\n1,3\n2,\n", "sales", r"column 'sales' .*: row 2 holds .*nan"),
-    "negative whole": ("sales\n3\n-2\n", "sales", r"row 2 holds -2$"),
+    "negative whole": ("sales\n3\n-2\n", "sales", r"row 2 holds '-2'$"),
     "twice but for blanks": ("sales, sales\n3,4\n", "sales", r"'sales' stands in the header of sales\.csv twice"),
     "text": ("sales\n3\nmany\n", "sales", r"column 'sales' .*: row 2 holds 'many'"),
     "infinite": ("sales\n3\ninf\n", "sales", r"column 'sales' .*: row 2 holds .*inf"),

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -7,6 +8,8 @@ from coordinator.cli import run
 from coordinator.experiments.options import with_values
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
+from coordinator.schemes.setup import setup_of
+from environment import load_firm
 
 TINY = {"copies": 4, "selection_episodes": 8, "acceptance_episodes": 8, "imarl": {"iterations": 1}}
 
@@ -52,6 +55,52 @@ def test_what_is_wrong_is_refused_in_one_line(pair, line):
     with pytest.raises(ValueError, match="^" + re.escape(line)) as error:
         settings_of(with_values({"copies": 4}, [pair]))
     assert "\n" not in str(error.value)
+
+
+def readme_settings():
+    """The settings that README shows: a learning rate of all, and one of retailer-2's own."""
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    return next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "departments:" in block)
+
+
+@pytest.mark.parametrize("option", [[], ["--observation", "everything"]])
+def test_a_department_s_own_key_leaves_the_run_s_others_and_what_it_sees_as_they_are(option, tmp_path):
+    """README's case, from the file through the command to what the departments of the run are made of."""
+    (tmp_path / "own.yaml").write_text(
+        readme_settings()
+        + yaml.safe_dump({k: v for k, v in TINY.items() if k != "imarl"} | {"base_policy": "benchmark"})
+    )
+    values = [
+        "ppo.epochs=3",
+        "policy.hidden=[8]",
+        "departments.retailer-2.policy.initial_std=0.25",
+        "imarl.iterations=1",
+    ]
+    arguments = ["train", "a1", "--config", str(tmp_path / "own.yaml"), "--run", str(tmp_path / "run"), *option]
+    arguments += [part for value in values for part in ("--set", value)]
+    assert run([*arguments, "--backend", "local", "--episodes", "8", "--budget", "64"]) == 0
+    kept = RunFolder(tmp_path / "run")
+    specs = setup_of(kept.firm(), kept.settings()).specs
+    own, other = specs["retailer-2"], specs["retailer-3"]
+    assert (own.ppo.learning_rate, other.ppo.learning_rate) == (1e-4, 5e-4)
+    assert own.ppo.model_copy(update={"learning_rate": 5e-4}) == other.ppo
+    assert other.ppo.epochs == 3
+    assert (own.policy.initial_std, own.policy.hidden) == (0.25, (8,))
+    assert own.policy.model_copy(update={"initial_std": other.policy.initial_std}) == other.policy
+    assert own.policy.observation == (option[1] if option else "downstream")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "firm"), [("imarl", "a1"), ("marl", "a1"), ("pathwise", "a1"), ("mtma", "closing-loop")]
+)
+def test_what_the_scheme_lets_a_department_see_is_not_forgotten_by_a_setting_of_its_own(scheme, firm):
+    plain = setup_of(load_firm(firm), settings_of(scheme=scheme)).specs
+    name = list(plain)[-1]
+    given = settings_of(scheme=scheme, departments={name: {"policy": {"hidden": [5]}}})
+    own = setup_of(load_firm(firm), given).specs[name]
+    assert own.policy.hidden == (5,)
+    assert own.rows == plain[name].rows
+    assert own.policy.model_copy(update={"hidden": plain[name].policy.hidden}) == plain[name].policy
 
 
 @pytest.fixture

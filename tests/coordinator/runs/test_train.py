@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from coordinator.cli import run as run_command
 from coordinator.learning.settings import Wiring
 from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
@@ -140,6 +141,17 @@ def test_a_run_stopped_before_its_first_checkpoint_is_begun_again(undisturbed, t
 def test_a_budget_without_an_iteration_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"no iteration fitted into a budget of 1e-09s"):
         final_policies(pair(), settings(seconds=1e-9, steps=None), tmp_path)
+
+
+def test_the_command_ends_with_one_line_and_no_row_of_what_was_not_trained(tmp_path, capfd):
+    arguments = ["train", "toy", "--backend", "local", "--budget", "0.000001s", "--run", str(tmp_path / "run")]
+    assert run_command([*arguments, "--set", "base_policy=benchmark", "--episodes", "8"]) == 1
+    told = capfd.readouterr()
+    (line,) = [line for line in told.err.splitlines() if "no iteration" in line]
+    assert line == "firmwide: no iteration fitted into a budget of 1e-06s: give a larger --budget"
+    assert told.err.splitlines()[-1] == line
+    assert "imarl" not in told.out
+    assert not (tmp_path / "run" / "result.json").exists()
 
 
 def test_starting_does_not_use_up_the_budget(tmp_path, monkeypatch):
