@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from coordinator.live.running_firm import RunningFirm
 from coordinator.office import bodies
 from coordinator.office.guard import Guard
+from coordinator.office.recent import Recent
 from coordinator.office.records import network_of, policies_of
 from coordinator.office.uploads import NAME, keep_upload, where_uploaded
 from coordinator.office.weigh import weigh
@@ -65,6 +66,7 @@ def office(firm: RunningFirm, token: str, hosts: frozenset[str] | None) -> FastA
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
+    app.add_middleware(Recent)
     app.add_middleware(Guard, token=token, hosts=hosts)
     app.add_exception_handler(AnyHTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _malformed)
