@@ -8,13 +8,18 @@ a class.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from environment.network import Network
+
+_FEW = 32  # customers of a supplier that are compared pair by pair; more are sorted
+_DENSE = 2**16  # entries of a matrix up to which it is dense, which is as fast and needs no index
 
 
 class Rows:
@@ -40,44 +45,78 @@ class Rows:
 
 
 class Incidence:
-    """The network as small dense matrices: gathering over edges is one matrix product, exact for whole units."""
+    """The network as matrices of zeros and ones: gathering over edges is one product, exact for whole units.
+
+    They hold as many ones as there are edges and lines; large ones are kept sparse, so memory grows with the network.
+    """
 
     def __init__(self, network: Network, device: torch.device, dtype: torch.dtype) -> None:
         """Build the matrices of `network` on a device."""
         points, edges, lines = len(network.names), len(network.edge_target), len(network.line_supplier)
-        inside = network.internal
-        supplier = torch.as_tensor(network.line_supplier, device=device)
-        targets = network.edge_target.tolist()
-        self.line_supplier = Rows(network.line_supplier.tolist(), device)  # [L]
-        self.edge_target = torch.tensor(targets, device=device)
+        inside, supplier = network.internal, network.line_supplier.tolist()
+        self._matrix = partial(_ones, device=device, dtype=dtype)
+        self.lines = lines
+        self.line_supplier = Rows(supplier, device)  # [L]
+        self.edge_target = torch.as_tensor(network.edge_target, device=device)
         self.facing = Rows(network.customer_facing.tolist(), device)  # [C]
         self.supplier_rank = torch.as_tensor(network.supplier_rank, device=device, dtype=dtype)[:, None]  # [Ed, 1]
-        self.outgoing = torch.zeros(points, lines, device=device, dtype=dtype)  # [N, L] line -> its supplier
-        self.outgoing[supplier, torch.arange(lines, device=device)] = 1.0
-        self.incoming = torch.zeros(points, edges, device=device, dtype=dtype)  # [N, Ed] edge -> its target
-        self.incoming[targets, torch.arange(edges, device=device)] = 1.0
-        served = Counter(network.line_supplier.tolist())
-        several = [line for line, point in enumerate(network.line_supplier.tolist()) if served[point] > 1]
-        self.sharing = max(several, default=-1) + 1  # lines from here on are alone at their suppliers
-        pairs = [
-            (i, j)
-            for i in range(inside)
-            for j in range(i + 1, inside)
-            if network.edge_source[i] == network.edge_source[j]
-        ]
+        self.outgoing = self._matrix(supplier, range(lines), (points, lines))  # [N, L] line -> its supplier
+        self.incoming = self._matrix(network.edge_target.tolist(), range(edges), (points, edges))  # edge -> its target
+        served = Counter(supplier)
+        self.sharing = (
+            max((line for line in range(lines) if served[supplier[line]] > 1), default=-1) + 1
+        )  # others alone
+        self._blur = torch.as_tensor(network.blur(), device=device, dtype=dtype)[self.edge_target]
+        self._customers: dict[int, list[int]] = {}  # internal lines by supplier
+        for line in range(inside):
+            self._customers.setdefault(supplier[line], []).append(line)
+        large = [own for own in self._customers.values() if len(own) > _FEW]
+        self.crowds = [torch.tensor(own, device=device) for own in large]  # lines of suppliers with many customers
+        # what a supplier's lines are owed in all, [sharing, X] for each of them: all backorders before any new order
+        shared = range(self.sharing)
+        self.owed_by = self._matrix(supplier[: self.sharing], shared, (points, self.sharing))
+        external = {supplier[line]: line for line in range(inside, self.sharing)}
+        behind = [line for line in range(min(inside, self.sharing)) if supplier[line] in external]
+        first = [external[supplier[line]] for line in behind]
+        self.external_first = self._matrix(behind, first, (self.sharing, self.sharing)) if behind else None
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs of customers of one supplier, where order of service is to have a gradient."""
+        return self._pairs(self._customers.values())
+
+    @cached_property
+    def few(self) -> Pairs:
+        """The same without the crowds, which are put in order one by one."""
+        return self._pairs([own for own in self._customers.values() if len(own) <= _FEW])
+
+    def _pairs(self, groups: Iterable[list[int]]) -> Pairs:
+        pairs = sorted(pair for own in groups for pair in combinations(own, 2))
         first, second = [i for i, _ in pairs], [j for _, j in pairs]
-        self.pairs = torch.tensor(first + second, device=device, dtype=torch.int64)  # [2P] lines, lower customers first
-        self.customers = self.edge_target[self.pairs]  # [2P] stock points
-        blur = torch.as_tensor(network.blur(), device=device, dtype=dtype)[self.customers]
-        self.reach = blur.view(2, -1).sum(0)[:, None]  # [P, 1] see `fulfil`
-        self.before = torch.zeros(self.sharing, 2 * len(pairs), device=device, dtype=dtype)  # [., 2P] who stands before
-        self.before[second + first, range(2 * len(pairs))] = 1.0
-        same = (supplier[:, None] == supplier[None, :])[: self.sharing, : self.sharing]
-        self.same_supplier = same.to(dtype)
-        external_first = same.clone()
-        external_first[inside:] = False
-        external_first[:, :inside] = False
-        self.external_first = external_first.to(dtype) if bool(external_first.any()) else None
+        lines = torch.tensor(first + second, device=self.edge_target.device, dtype=torch.int64)
+        before = self._matrix(second + first, range(2 * len(pairs)), (self.sharing, 2 * len(pairs)))
+        reach = self._blur[lines].view(2, -1).sum(0)[:, None]
+        return Pairs(lines, self.edge_target[lines], reach, before)
+
+
+class Pairs(NamedTuple):
+    """P pairs of internal lines of one supplier: the first of all, then the second of all."""
+
+    lines: Tensor  # [2P], lower customers first
+    customers: Tensor  # [2P] stock points
+    reach: Tensor  # [P, 1] see `fulfil`
+    before: Tensor  # [., 2P] who stands before whom
+
+
+def _ones(
+    rows: Sequence[int], columns: Sequence[int], size: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """A matrix with a one in each of those places, sparse if it is large."""
+    place = torch.tensor([list(rows), list(columns)], device=device, dtype=torch.int64)
+    ones = torch.ones(len(rows), device=device, dtype=dtype)
+    if size[0] * size[1] <= _DENSE:
+        return torch.zeros(size, device=device, dtype=dtype).index_put_(tuple(place), ones)
+    return torch.sparse_coo_tensor(place, ones, size, check_invariants=False).coalesce()
 
 
 def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tensor:
@@ -119,21 +158,28 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     owed, copies = owed[:sharing], owed.shape[1]
     want = torch.stack((owed, ordered[:sharing]), 1)  # [sharing, 2, X]
     # 1 where the first of a pair is served first; comparing in place gives numbers, which are faster than truth values.
-    half = len(incidence.pairs) // 2
-    rank = position.index_select(0, incidence.customers)  # [2P, X]
-    earlier = want.index_select(0, incidence.pairs)  # [2P, 2, X]
+    pairs = incidence.pairs if position.requires_grad else incidence.few
+    half = len(pairs.lines) // 2
+    rank = position.index_select(0, pairs.customers)  # [2P, X]
+    earlier = want.index_select(0, pairs.lines)  # [2P, 2, X]
     first, second = earlier[:half], earlier[half:]
     if rank.requires_grad:
-        keeps = _Lower.apply(rank[:half] - rank[half:], incidence.reach).unsqueeze(1)  # type: ignore[no-untyped-call]
+        keeps = _Lower.apply(rank[:half] - rank[half:], pairs.reach).unsqueeze(1)  # type: ignore[no-untyped-call]
         earlier = torch.cat((first * keeps, second - second * keeps))
     else:
         keeps = rank[:half].le_(rank[half:]).unsqueeze(1)
         first.mul_(keeps)
         second.addcmul_(second, keeps, value=-1.0)
-    ahead = torch.mm(incidence.before, earlier.view(-1, 2 * copies))
+    ahead = torch.mm(pairs.before, earlier.view(-1, 2 * copies))
+    for lines in incidence.crowds if pairs is incidence.few else ():
+        order = position.index_select(0, incidence.edge_target[lines]).argsort(stable=True, dim=0).unsqueeze(1)
+        queue = (mine := want.index_select(0, lines)).gather(0, order.expand_as(mine))
+        waits = torch.empty_like(mine).scatter_(0, order.expand_as(mine), queue.cumsum(0) - queue)
+        ahead.index_copy_(0, lines, waits.view(len(lines), -1))
     if incidence.external_first is not None:
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
-    ahead[:, copies:].addmm_(incidence.same_supplier, owed)  # all backorders stand before any new order
+    all_owed = incidence.line_supplier.of(incidence.owed_by @ owed)[:sharing]
+    ahead[:, copies:].add_(all_owed)  # all backorders stand before any new order
     served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
     return torch.cat((served[:, 0] + served[:, 1], alone))
 

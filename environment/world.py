@@ -147,7 +147,7 @@ class World:
         zeros = torch.zeros(self.points, self.products, copies, device=self.device, dtype=self.dtype)
         stock = zeros + (self._initial_on_hand if on_hand is None else on_hand)
         pipeline = zeros.new_zeros(self.slots, self.edges, self.products, copies)
-        owed = zeros.new_zeros(self.incidence.outgoing.shape[1], self.products, copies)
+        owed = zeros.new_zeros(self.incidence.lines, self.products, copies)
         state = State(stock, pipeline, owed, stock.clone())
         if self._initial_pipeline is None:
             return state

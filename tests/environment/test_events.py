@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from environment import Network, World, parse_firm
+from environment import Network, World, events, parse_firm
 from environment.events import Incidence, dispatch, feasible, fulfil, route
 
 
@@ -139,3 +139,34 @@ def test_an_order_meets_the_demand_of_lead_time_plus_one_periods():
         (7, 0, 5),
         (2, 0, 5),
     ]  # ordered in 0, shipped in 1, received in 2, after demands 0 and 1
+
+
+@pytest.mark.parametrize("faces_customers", [False, True])
+def test_a_crowd_is_served_as_it_would_be_pair_by_pair(faces_customers, monkeypatch):
+    crowd, rng = 60, np.random.default_rng(0)
+    network = Network.of(firm(retailers=crowd, faces_customers=faces_customers))
+    lines = len(network.line_supplier)
+    position = torch.tensor(rng.integers(-3, 4, (crowd + 1, 64)), dtype=torch.float64)  # many ties
+    owed, ordered = torch.tensor(rng.integers(0, 6, (2, lines, 64)), dtype=torch.float64)
+    on_hand = torch.tensor(rng.integers(0, 300, (crowd + 1, 64)), dtype=torch.float64)
+    found = []
+    for few, dense in ((32, 2**16), (1000, 2**16), (32, 0)):
+        monkeypatch.setattr(events, "_FEW", few)
+        monkeypatch.setattr(events, "_DENSE", dense)
+        incidence = Incidence(network, torch.device("cpu"), torch.float64)
+        assert len(incidence.crowds) == (few == 32)
+        assert incidence.outgoing.is_sparse == (dense == 0)
+        found.append(fulfil(on_hand.clone(), owed, ordered, position, incidence))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    depot = [line for line in range(lines) if network.line_supplier[line] == 0]
+    assert torch.equal(found[0][depot].sum(0), torch.minimum(on_hand[0], (owed + ordered)[depot].sum(0)))
+
+
+def test_a_thousand_customers_take_memory_by_the_customer_not_by_the_pair():
+    network = Network.of(firm(retailers=1000))
+    incidence = Incidence(network, torch.device("cpu"), torch.float32)
+    held = [incidence.outgoing, incidence.incoming, incidence.owed_by]
+    assert sum(matrix.values().numel() for matrix in held) <= 5000
+    assert len(incidence.few.lines) == 0
+    assert [len(lines) for lines in incidence.crowds] == [1000]
