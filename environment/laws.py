@@ -330,12 +330,18 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
-def quantile_table(mass: Mass) -> NDArray[np.float32]:
-    """The law's quantiles at (j + 1/2) / 65,536, [65536] units: an entry drawn uniformly follows the law."""
+def quantile_ends(mass: Mass) -> NDArray[np.int64]:
+    """How many of the levels (j + 1/2) / 65,536 have a quantile of at most 0, 1, .. units, as long as the mass."""
     levels = (np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE
     cdf = np.cumsum(mass)
-    place = np.minimum(np.searchsorted(cdf, levels * cdf[-1]), len(mass) - 1)
-    return np.asarray(place, dtype=np.float32)
+    ends = np.searchsorted(levels * cdf[-1], cdf, "right")
+    ends[-1] = TABLE_SIZE
+    return ends
+
+
+def quantile_table(mass: Mass) -> NDArray[np.float32]:
+    """The law's quantiles at (j + 1/2) / 65,536, [65536] units: an entry drawn uniformly follows the law."""
+    return np.repeat(np.arange(len(mass), dtype=np.float32), np.diff(quantile_ends(mass), prepend=0))
 
 
 def poisson_mass(mean: float) -> Mass:

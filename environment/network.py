@@ -7,8 +7,11 @@ internal edge; the lines of the external customers follow.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +41,13 @@ class Network:
     def of(cls, firm: Firm) -> Network:
         """The network of a firm; a stock point that nobody supplies buys from outside with lead time 1."""
         index = {name: i for i, name in enumerate(firm.names)} | {OUTSIDE: -1}
-        unsupplied = [name for name in firm.names if name not in {edge.target for edge in firm.supply}]
+        supplied = {edge.target for edge in firm.supply}
+        unsupplied = [name for name in firm.names if name not in supplied]
         supply = [*firm.supply, *(Supply.model_validate({"from": OUTSIDE, "to": name}) for name in unsupplied)]
         supply.sort(key=lambda edge: (edge.source == OUTSIDE, index[edge.target], index[edge.source]))
         target = [index[edge.target] for edge in supply]
-        ranks = [target[:i].count(point) for i, point in enumerate(target)]
+        places: defaultdict[int, Iterator[int]] = defaultdict(count)
+        ranks = [next(places[point]) for point in target]
         return cls(
             names=firm.names,
             edge_source=np.array([index[edge.source] for edge in supply], dtype=np.int64),

@@ -14,9 +14,11 @@ from torch import Generator, Tensor
 from environment.choice import Choice
 from environment.events import Incidence, dispatch, feasible, fulfil, route
 from environment.firm import Firm
-from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_table
+from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_ends, quantile_table
 from environment.network import Network
 from environment.state import Exogenous, Feedback, Outcome, State
+
+_MOST_TABLES = 256  # of distinct laws, 64 MB
 
 
 class LawTable:
@@ -24,19 +26,29 @@ class LawTable:
 
     def __init__(self, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> None:
         """Tabulate `laws`, each distinct one once."""
-        distinct = list(dict.fromkeys(law.model_dump_json() for law in laws))
-        tables = {key: quantile_table(law.mass()) for law in laws if (key := law.model_dump_json()) in distinct}
+        distinct = {law.model_dump_json(): law.mass() for law in laws}
+        number = {key: place for place, key in enumerate(distinct)}
+        place = torch.tensor([number[law.model_dump_json()] for law in laws], device=device)
+        self._laws, self._dtype, self._ends = len(laws), dtype, None
+        longest = max(map(len, distinct.values()))
+        if len(distinct) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(distinct):
+            ends = np.full((len(distinct), longest), TABLE_SIZE, dtype=np.int32)
+            for row, mass in zip(ends, distinct.values(), strict=True):
+                row[: len(mass)] = quantile_ends(mass)
+            self._ends = torch.as_tensor(ends, device=device)[place]  # [laws, units]
+            return
         # Entries are kept rotated by half a table, so that a signed 16-bit number plus an offset is the index.
-        rotated = [np.roll(tables[key], TABLE_SIZE // 2) for key in distinct]
-        place = [distinct.index(law.model_dump_json()) for law in laws]
+        rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in distinct.values()]
         self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
-        offset = torch.tensor(place, device=device, dtype=torch.int32) * TABLE_SIZE + TABLE_SIZE // 2
-        self._offset = offset[None, :, None]  # [1, laws, 1]
-        self._laws = len(laws)
+        self._offset = (place * TABLE_SIZE + TABLE_SIZE // 2).to(torch.int32)[None, :, None]  # [1, laws, 1]
 
     def draw(self, periods: int, copies: int, generator: Generator) -> Tensor:
         """Independent draws, [T, laws, E]."""
         lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
+        if self._ends is not None:  # many laws: the same units by bisection, where tables would fill the memory
+            own = lanes.transpose(0, 1).reshape(self._laws, -1).to(torch.int32).bitwise_and_(TABLE_SIZE - 1)
+            units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
+            return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
         index = torch.add(self._offset, lanes)
         return self._table.index_select(0, index.view(-1)).view(index.shape)
 

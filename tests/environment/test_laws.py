@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from environment import world
 from environment.grid import DEMAND_CV, LEAD_TIME_CV
 from environment.laws import LAW_NAMES, TABLE_SIZE, parse_law, quantile_table
 from environment.world import LawTable, seeded_generator
@@ -173,3 +174,17 @@ def test_streams_of_their_own_differ_and_repeat():
     first, again, other = (torch.rand(4, generator=seeded_generator("cpu", *seed)) for seed in ((1, 2), (1, 2), (2, 1)))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_many_laws_take_little_memory_and_draw_the_same_units(monkeypatch):
+    laws = [law({"law": "poisson", "mean": mean / 10}) for mean in range(1, 400)]
+    laws += [law({"law": "uniform", "low": 2, "high": 2})]
+    laws += laws[:40]
+    many = LawTable(laws, torch.device("cpu"), torch.float32)
+    assert many._ends.numel() < 442 * 200  # and no table of 65,536 each
+    monkeypatch.setattr(world, "_MOST_TABLES", 1000)
+    tables = LawTable(laws, torch.device("cpu"), torch.float32)
+    assert tables._ends is None
+    drawn = [of.draw(7, 96, seeded_generator("cpu", 3)) for of in (many, tables)]
+    assert torch.equal(*drawn)
+    assert drawn[0].dtype == torch.float32
