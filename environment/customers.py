@@ -7,6 +7,7 @@ the traffic are our reading. How they behave, batched over copies, is in `enviro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Self, TypeAlias
 
 import numpy as np
@@ -111,7 +112,7 @@ class Clientele(Checked):
             rate = segment.traffic * np.multiply.outer(season, regime).ravel()
             share = np.tile(weights / weights.sum() / phases, phases)
             for k, probability in enumerate(segment.choice_probability(products)):
-                masses[k] = np.convolve(masses[k], _poisson_mixture(rate * probability, share))
+                masses[k] = np.convolve(masses[k], _poisson_mixture(tuple(rate * probability), tuple(share)))
         return [MassFunction.of(cut(mass, _TAIL)) for mass in masses]
 
 
@@ -146,9 +147,11 @@ def _check_exposure(place: str, slots: int, segment: Segment, products: Sequence
             raise ValueError(f"{place}.uplift.{product} is missing: give one number for all products or one for each")
 
 
-def _poisson_mixture(rate: NDArray[np.float64], weight: NDArray[np.float64]) -> Mass:
-    mixture = np.zeros(len(poisson_mass(float(rate.max()))))
+@lru_cache(maxsize=1024)  # every network of a firm asks for them
+def _poisson_mixture(rate: tuple[float, ...], weight: tuple[float, ...]) -> Mass:
+    mixture = np.zeros(len(poisson_mass(float(max(rate)))))
     for mean, share in zip(rate, weight, strict=True):
         part = poisson_mass(float(mean))
         mixture[: len(part)] += share * part
+    mixture.flags.writeable = False
     return mixture
