@@ -36,7 +36,8 @@ class Choice:
     """The segments of a firm on a device: traffic, choice and demand.
 
     P[s, k] = exp(u[s, k] + eta[s, k] alpha[s, k]) / (1 + sum_j exp(u[s, j] + eta[s, j] alpha[s, j])), and a segment's
-    demand is Multinomial(M_s, P[s, .]); probabilities are rounded to multiples of 1/65,536, as those of all laws.
+    demand is Multinomial(M_s, P[s, .]); sums of them are rounded to multiples of 1/65,536, as those of all laws. They are
+    reckoned in double precision whatever the world's own, so that the compiled world draws the same bounds.
 
     Source: Jiang et al., arXiv 2510.04272; equations our reading.
     """
@@ -48,16 +49,17 @@ class Choice:
         ]
         segments = [segment for _, _, segment in at]
 
-        def column(values: list[list[float]] | list[float]) -> Tensor:
+        def column(values: list[list[float]] | list[float], dtype: torch.dtype = dtype) -> Tensor:
             return torch.tensor(values, device=device, dtype=dtype).unsqueeze(-1)
 
-        def amounts(field: str) -> Tensor:
-            return column([per_product(getattr(segment, field), firm.products) for segment in segments])
+        def amounts(field: str, dtype: torch.dtype) -> Tensor:
+            return column([per_product(getattr(segment, field), firm.products) for segment in segments], dtype)
 
         self.names = tuple((point, name) for point, name, _ in at)  # [S] (customer-facing point, segment)
         self.traffic = column([segment.traffic for segment in segments])  # [S, 1] customers a period
-        self.preference = column([segment.preference_per(firm.products) for segment in segments])  # [S, K, 1] u
-        self.uplift, self.standing = amounts("uplift"), amounts("exposure")  # [S, K, 1] eta, alpha
+        utility = [segment.preference_per(firm.products) for segment in segments]
+        self.preference, self.uplift = column(utility, torch.float64), amounts("uplift", torch.float64)  # [S, K, 1]
+        self.standing = amounts("exposure", dtype)  # [S, K, 1] alpha
         self.slots = column([float(firm.customers[point].slots) for point, _, _ in at]).unsqueeze(-1)  # [S, 1, 1]
         self.sold = torch.isfinite(self.preference)  # [S, K, 1] which products a segment can buy
         self.facing = torch.tensor([firm.customer_facing.index(point) for point, _, _ in at], device=device)  # [S] of C
@@ -112,9 +114,12 @@ class Choice:
         return inside * (self.slots / inside.sum(1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
 
     def probability(self, exposure: Tensor) -> Tensor:
-        """Chance that a customer buys each product, [S, K, E]; the rest leaves."""
-        weight = torch.exp(torch.addcmul(self.preference, self.uplift, exposure))
+        """Chance that a customer buys each product, [S, K, E] in double precision; the rest leaves."""
+        weight = self._weight(exposure)
         return weight / (1.0 + weight.sum(1, keepdim=True))
+
+    def _weight(self, exposure: Tensor) -> Tensor:
+        return torch.exp(self.preference + self.uplift * exposure.double())
 
     def purchases(self, exposure: Tensor, customers: Tensor) -> Tensor:
         """Units that each segment asks for, [S, K, E].
@@ -123,11 +128,12 @@ class Choice:
             exposure: [S, K, E] or [S, K, 1], feasible.
             customers: [J, S, E] of one period.
         """
-        upper = self.probability(exposure).cumsum(1).mul_(TABLE_SIZE).round_().clamp_max_(TABLE_SIZE - 1)
+        upper = self._weight(exposure).cumsum(1)
+        upper = (upper / (1.0 + upper[:, -1:])).mul_(TABLE_SIZE).round_().clamp_max_(TABLE_SIZE - 1)
         edge = upper.sub_(TABLE_SIZE // 2).to(torch.int16)
         counts = torch.int8 if len(customers) < 128 else torch.int32
         below = [torch.lt(customers, edge[:, k]).view(torch.int8).sum(0, dtype=counts) for k in range(edge.shape[1])]
-        bought = torch.stack(below, 1).to(exposure.dtype)
+        bought = torch.stack(below, 1).to(self.standing.dtype)
         return torch.cat((bought[:, :1], bought[:, 1:] - bought[:, :-1]), 1)
 
     def demand(self, exposure: Tensor | None, customers: Tensor) -> Tensor:

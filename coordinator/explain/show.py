@@ -176,7 +176,7 @@ def pairs(explanation: Explanation) -> list[tuple[tuple[float, float], bool]]:
     for product in range(world.products):
         exposure = nothing.clone()
         exposure[:, product] = 1.0
-        rise = choice.probability(exposure).double() - choice.probability(nothing).double()
+        rise = choice.probability(exposure) - choice.probability(nothing)
         effects.append(rise[..., 0].cpu().numpy())
     found = []
     for segment, facing in enumerate(choice.facing.tolist()):

@@ -134,7 +134,7 @@ def pushed(world: World, point: int, product: int, exposure: float) -> Change:
         shown[here, product] = exposure
         shown = choice.feasible(shown)
         share = choice.probability(shown) - choice.probability(feedback.exposure)
-        moved = (share * feedback.traffic[:, None])[here].sum(0)
+        moved = (share * feedback.traffic[:, None])[here].sum(0).to(feedback.asked.dtype)
         asked, handed = feedback.asked.clone(), feedback.handed.clone()
         asked[point] = (asked[point] + moved).clamp_min(0.0)
         handed[point] = torch.minimum(asked[point], handed[point] + on_hand)

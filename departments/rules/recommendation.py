@@ -87,8 +87,8 @@ def offer_arrays(
     shown, price = tensor(offers), tensor(firm.amounts("price"))
     return {
         "offers": shown,
-        "bought": choice.probability(shown.mT).mT.contiguous(),
-        "unmoved": choice.probability(torch.zeros_like(choice.preference))[..., 0],
+        "bought": choice.probability(shown.mT).mT.to(dtype).contiguous(),
+        "unmoved": choice.probability(choice.preference.new_zeros(()))[..., 0].to(world.dtype),
         "traffic": torch.cat((choice.traffic, choice.amplitude, choice.frequency), 1).T,
         "segment_point": torch.as_tensor(world.network.customer_facing)[choice.facing.cpu()],
         "price": price,
