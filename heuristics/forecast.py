@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heuristics.arrays import AnyArray, alike, array_module, lerp
+from heuristics.arrays import AnyArray, alike, array_module
 
 Array = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def smoothed_forecast(forecast: AnyArray, demand: AnyArray, factor: AnyArray, sm
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
     """
-    return lerp(forecast, demand / factor, smoothing)
+    return forecast + smoothing * (demand / factor - forecast)
 
 
 def forecast_level(forecast: AnyArray, season: AnyArray, safety: AnyArray) -> AnyArray:

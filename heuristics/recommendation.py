@@ -64,10 +64,10 @@ class Offers:
                 customers a period, amplitude and frequency of their season; `segment_point` [S] whole numbers, the
                 stock point of each; `price`, `margin` [N, K]; `weight` [1] of the shadow price.
         """
-        self._offers, self.bought, self._unmoved = (arrays[name] for name in ("offers", "bought", "unmoved"))
-        self._price, self._margin, self._traffic = arrays["price"], arrays["margin"], arrays["traffic"]
-        self._weight, point = float(arrays["weight"][0]), np.asarray(arrays["segment_point"])
-        self._here = alike((point == np.arange(len(self._price))[:, None]).astype(float), self._unmoved)  # [N, S]
+        self.offers, self.bought, self._unmoved = (arrays[name] for name in ("offers", "bought", "unmoved"))
+        self.price, self.margin, self._traffic = arrays["price"], arrays["margin"], arrays["traffic"]
+        self.weight, point = float(arrays["weight"][0]), np.asarray(arrays["segment_point"])
+        self._here = alike((point == np.arange(len(self.price))[:, None]).astype(float), self._unmoved)  # [N, S]
         self._point = point.astype(int).tolist()
 
     def scores(self, available: AnyArray | None, period: int, copies: int) -> AnyArray:
@@ -78,16 +78,22 @@ class Offers:
             period: t, for the season.
             copies: E.
         """
-        worth = self._margin[..., None]
-        if self._weight and available is not None:
-            mean, amplitude, frequency = self._traffic
-            traffic = mean * (1.0 + amplitude * array_module(mean).sin(frequency * period))
-            wanted = self._here @ (self._unmoved * traffic[:, None])  # [N, K]
-            worth = worth - self._weight * shadow_price(self._price, available, wanted)
-        worth = array_module(worth).broadcast_to(worth, (*worth.shape[:2], copies))
-        return self.bought @ worth[self._point]
+        worth = self.margin[..., None]
+        if self.weight and available is not None:
+            worth = worth - self.weight * shadow_price(self.price, available, self.wanted(period))
+        worth = array_module(worth).broadcast_to(worth, (*worth.shape[:2], copies))[self._point]
+        scores = self.bought[:, :, 0, None] * worth[:, None, 0]
+        for k in range(1, worth.shape[1]):  # in turn, so that every machine rounds alike and ties are the same
+            scores = scores + self.bought[:, :, k, None] * worth[:, None, k]
+        return scores
+
+    def wanted(self, period: int) -> AnyArray:
+        """Demand expected in period t without recommendation, [N, K] units."""
+        mean, amplitude, frequency = self._traffic
+        traffic = mean * (1.0 + amplitude * array_module(mean).sin(frequency * period))
+        return self._here @ (self._unmoved * traffic[:, None])
 
     def best(self, scores: AnyArray) -> AnyArray:
         """The exposures [S, K, E] of the best offers, the first of equally good ones."""
-        chosen = [offers[best].T for offers, best in zip(self._offers, scores.argmax(1), strict=True)]
+        chosen = [offers[best].T for offers, best in zip(self.offers, scores.argmax(1), strict=True)]
         return array_module(scores).stack(chosen)

@@ -81,10 +81,9 @@ class FirmPolicy:
         self.members = sorted(members.values(), key=lambda member: member.number)
         self._observer, shape = observer, (world.points, world.products, 1)
         self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)
-        self._forecasts = None
-        if any(member.closed_loop for member in self.members):
-            self._forecasts = ForecastBaseStock("forecast-base-stock", world.firm).levels(world.dtype, world.device)
-        if self._forecasts is not None and ask is not None:
+        closed_loop = any(member.closed_loop for member in self.members)
+        self._rule = ForecastBaseStock("forecast-base-stock", world.firm) if closed_loop else None
+        if closed_loop and ask is not None:
             raise ValueError("departments of a firm with customers cannot be asked by message; use snapshots")
         by_name = {snapshot.department: snapshot for snapshot in snapshots}
         width = max((len(member.rows) for member in self.members), default=0)
@@ -135,15 +134,11 @@ class FirmPolicy:
         """
         before, exposure = memory or {}, None
         after: dict[str, Tensor] = {}
-        if self._forecasts is None:
+        if self._rule is None:
             order = wished = self._level - state.inventory_position
         else:
-            if feedback is None:
-                raise RuntimeError(f"these departments need customers who choose, and {world.firm.name} has none")
-            after[FORECAST] = self._forecasts.follow(before.get(FORECAST), feedback.asked, period)
-            order = self._forecasts.level(after[FORECAST], period) - state.inventory_position
-            wished = order / self._spread
-            exposure = torch.zeros_like(feedback.exposure)
+            order, _, after[FORECAST] = self._rule.decide(world, state, feedback, period, before.get(FORECAST))
+            wished, exposure = order / self._spread, order.new_zeros(len(world.chosen().names), *order.shape[1:])
         turn = _Turn(state, period, features, wished, noise, before, after, order, {})
         for part in self._parts:
             part.act(turn)
@@ -236,8 +231,8 @@ class _Alone:
         hints = [turn.wished[point] for point in member.points]
         if self._offers is not None:
             stock = available(self._world, turn.state) if member.aware else None
-            scores = self._offers.scores(stock, turn.period, own.shape[-1]) / SCORE
-            hints.append((scores - scores[:, -1:]).view(-1, scores.shape[-1]))
+            scores = self._offers.scores(stock, turn.period, own.shape[-1])
+            hints.append(((scores - scores[:, -1:]) / SCORE).view(-1, scores.shape[-1]).to(own.dtype))
         return torch.cat((own, *hints))
 
 

@@ -52,13 +52,15 @@ class ForecastBaseStock:
         self.season = np.array([s.amplitude for s in own]), np.array([s.period for s in own]), shares
         self._working: dict[torch.device, ForecastLevels] = {}
 
-    def levels(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> ForecastLevels:
-        """Of all points at once, [N, K, E], in numbers of that type."""
-        start, ratio = (
-            torch.as_tensor(value, device=device, dtype=dtype).unsqueeze(-1)
-            for value in (self.start, self.critical_ratio)
-        )
-        return ForecastLevels(start, torch.special.ndtri(ratio), self.interval, self.season, self.smoothing)
+    def levels(self, device: torch.device | str = "cpu") -> ForecastLevels:
+        """Of all points at once, [N, K, E], in double precision."""
+        if (where := torch.device(device)) not in self._working:
+            start, ratio = (
+                torch.as_tensor(value, device=where).unsqueeze(-1) for value in (self.start, self.critical_ratio)
+            )
+            safety = torch.special.ndtri(ratio)
+            self._working[where] = ForecastLevels(start, safety, self.interval, self.season, self.smoothing)
+        return self._working[where]
 
     def arrays(self, point: int) -> dict[str, Array]:
         """The numbers that one point needs to decide by itself."""
@@ -79,9 +81,7 @@ class ForecastBaseStock:
         """
         if feedback is None:
             raise RuntimeError(f"{self.name} needs a firm with customers who choose")
-        if world.device not in self._working:
-            self._working[world.device] = self.levels(torch.float64, world.device)
-        working = self._working[world.device]
+        working = self.levels(world.device)
         forecast: Tensor = working.follow(memory, feedback.asked.double(), period)
         level: Tensor = working.level(forecast, period).to(world.dtype)
         return Decision(level - state.inventory_position, None, forecast)

@@ -38,7 +38,7 @@ class OfferRule:
         if world not in self._offers:
             self._offers.clear()
             self._offers[world] = Offers(self.arrays(world))
-        offers, stock = self._offers[world], available(world, state).double()
+        offers, stock = self._offers[world], available(world, state)
         shown: Tensor = offers.best(offers.scores(stock, period, stock.shape[-1]))
         return shown.to(world.dtype)
 
@@ -67,29 +67,25 @@ class Pair:
 
 
 def available(world: World, state: State) -> Tensor:
-    """Units on hand at each point, or arriving there before its next sales, [N, K, E]."""
+    """Units on hand at each point, or arriving there before its next sales, [N, K, E] in double precision."""
     first = state.pipeline[0]
-    return state.on_hand + (world.incidence.incoming @ first.reshape(len(first), -1)).view(state.on_hand.shape)
+    arriving = (world.incidence.incoming @ first.reshape(len(first), -1)).view(state.on_hand.shape)
+    return (state.on_hand + arriving).double()
 
 
-def offer_arrays(
-    world: World, offers: NDArray[np.float64], weight: float, dtype: torch.dtype = torch.float64
-) -> dict[str, Tensor]:
-    """The arrays of `heuristics.recommendation.Offers` for offers [S, C, K].
-
-    Scores come in numbers of `dtype`, double to choose by; demand is expected in the world's own.
-    """
+def offer_arrays(world: World, offers: NDArray[np.float64], weight: float) -> dict[str, Tensor]:
+    """The arrays of `heuristics.recommendation.Offers` for offers [S, C, K]; scores come in double precision."""
     choice, firm = world.chosen(), world.firm
 
     def tensor(value: NDArray[np.float64]) -> Tensor:
-        return torch.as_tensor(value, device=world.device, dtype=dtype)
+        return torch.as_tensor(value, device=world.device, dtype=torch.float64)
 
     shown, price = tensor(offers), tensor(firm.amounts("price"))
     return {
         "offers": shown,
-        "bought": choice.probability(shown.mT).mT.to(dtype).contiguous(),
-        "unmoved": choice.probability(choice.preference.new_zeros(()))[..., 0].to(world.dtype),
-        "traffic": torch.cat((choice.traffic, choice.amplitude, choice.frequency), 1).T,
+        "bought": choice.probability(shown.mT).mT.contiguous(),
+        "unmoved": choice.probability(choice.preference.new_zeros(()))[..., 0],
+        "traffic": torch.cat((choice.traffic, choice.amplitude, choice.frequency), 1).T.double(),
         "segment_point": torch.as_tensor(world.network.customer_facing)[choice.facing.cpu()],
         "price": price,
         "margin": price - tensor(delivered_cost(firm)),
@@ -101,4 +97,4 @@ def single_offers(world: World, weight: float) -> dict[str, Tensor]:
     """The same where a segment is offered one product, or none (last), for learned policies to add to the scores."""
     offers = np.vstack((np.eye(world.products), np.zeros((1, world.products))))
     everyone = np.broadcast_to(offers, (len(world.chosen().names), *offers.shape)).copy()
-    return offer_arrays(world, everyone, weight, world.dtype)
+    return offer_arrays(world, everyone, weight)
