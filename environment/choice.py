@@ -36,8 +36,8 @@ class Choice:
     """The segments of a firm on a device: traffic, choice and demand.
 
     P[s, k] = exp(u[s, k] + eta[s, k] alpha[s, k]) / (1 + sum_j exp(u[s, j] + eta[s, j] alpha[s, j])), and a segment's
-    demand is Multinomial(M_s, P[s, .]); sums of them are rounded to multiples of 1/65,536, as those of all laws. They are
-    reckoned in double precision whatever the world's own, so that the compiled world draws the same bounds.
+    demand is Multinomial(M_s, P[s, .]); sums of them are rounded to multiples of 1/65,536, as those of all laws. They
+    are reckoned in double precision whatever the world's own, so that the compiled world draws the same bounds.
 
     Source: Jiang et al., arXiv 2510.04272; equations our reading.
     """

@@ -10,7 +10,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ FLAGS = (
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
+_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic")
+_NOT_SOLD = -700.0  # utility; its exponential is nothing beside 1
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -44,6 +46,38 @@ class OrderUpTo:
     level: Tensor  # [N, K, M] units
     reorder_point: Tensor | None = None  # like level; None: order every period
     weights: Tensor | None = None  # [N, N] of all points' positions, which are compared; None: each its own
+
+
+@dataclass(frozen=True)
+class ForecastUpTo:
+    """A rule for all points from the first period on: order up to levels that follow what is asked of each.
+
+    Levels are those of `heuristics.forecast`, in double precision.
+    """
+
+    forecast: Tensor  # [N, K] units a period of season 1, the first one
+    safety: Tensor  # [N, K]
+    factor_before: Tensor  # [T, N] seasonal factor of the period before each
+    covered: Tensor  # [T, N, K] seasonal factors summed over the protection interval
+    smoothing: float
+
+
+@dataclass(frozen=True)
+class BestOffer:
+    """A rule for all segments: the offer of the best score is shown, as `heuristics.recommendation` has it."""
+
+    offered: Tensor  # [S, C, K] exposures, feasible
+    bought: Tensor  # [S, C, K] chance that a customer buys
+    margin: Tensor  # [N, K] money a unit
+    stake: Tensor  # [T, N, K] money: price times the demand expected
+    scarcity: float  # weight of the shadow price
+
+    def fields(self) -> dict[str, Any]:
+        """As `Call` has them."""
+        return {**vars(self), "offers": self.offered.shape[1]}
+
+
+OrderRule: TypeAlias = OrderUpTo | ForecastUpTo
 
 
 class Played(NamedTuple):
@@ -92,10 +126,8 @@ class CompiledWorld:
         """Prepare `world`.
 
         Raises:
-            NotCompiledError: it has customers who choose or is not on the processor; or no compiler does it.
+            NotCompiledError: it is not on the processor, or no compiler does it.
         """
-        if world.choice is not None:
-            raise NotCompiledError(f"{world.firm.name} has customers who choose")
         if world.device.type != "cpu":
             raise NotCompiledError(f"the compiled world runs on the processor, not on {world.device}")
         self._play = library("plain", world.dtype)
@@ -105,8 +137,9 @@ class CompiledWorld:
     def play(
         self,
         state: State,
-        decide: OrderUpTo | Tensor,
+        decide: OrderRule | Tensor,
         chance: Exogenous,
+        recommend: BestOffer | Tensor | None = None,
         *,
         counted_from: int = 0,
         measured: bool = False,
@@ -117,12 +150,17 @@ class CompiledWorld:
             state: after event 2 of the period before the first; it stays as it is.
             decide: rules, or orders [T, N, K, E] within [0, max_order] in whole units.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
+            recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T, whose cost and measures count.
             measured: whether to add up measures.
         """
         sizes = [self.world.points] * len(MEASURES) + [len(self.world.network.customer_facing)] * len(SERVICE)
         sums = torch.zeros(sum(sizes), dtype=torch.float64) if measured else None
-        who = self._rule(decide) if isinstance(decide, OrderUpTo) else {"orders": decide.contiguous()}
+        who = {"orders": decide.contiguous()} if isinstance(decide, Tensor) else self._rule(decide)
+        if isinstance(recommend, Tensor):
+            who["exposure"] = recommend.contiguous()
+        elif recommend is not None:
+            who |= recommend.fields()
         played = self._run(self._play, state, chance, counted=counted_from, sums=sums, **who)
         if sums is None:
             return played
@@ -156,21 +194,25 @@ class CompiledWorld:
     def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
         held = State(*(field.clone(memory_format=torch.contiguous_format) for field in state))
-        given = {name: getattr(chance, name) for name in ("demand", "lead_time", "supplier", "cost_factor")}
+        given = {name: getattr(chance, name) for name in _CHANCE}
         given = {name: None if field is None else field.contiguous() for name, field in given.items()}
         periods, copies = len(chance.demand), state.on_hand.shape[-1]
         drawn = chance.demand.shape[-1]
         if drawn != copies and drawn % 64:
             raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
         cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
-        sizes = {"copies": copies, "drawn": drawn, "periods": periods}
+        crowd = 0 if chance.customers is None else chance.customers.shape[1]
+        sizes = {"copies": copies, "drawn": drawn, "periods": periods, "crowd": crowd}
         call = _declared("Call", self.world.dtype)(
             firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, **fields
         )
         play(ctypes.byref(call))
         return Played(held, cost, None)
 
-    def _rule(self, rule: OrderUpTo) -> dict[str, Tensor | int | None]:
+    def _rule(self, rule: OrderRule) -> dict[str, Any]:
+        if isinstance(rule, ForecastUpTo):
+            return dict(vars(rule))
+
         def own(amount: Tensor | None) -> Tensor | None:
             return None if amount is None else amount.to(self.world.dtype).contiguous()
 
@@ -229,6 +271,21 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "fixed_cost": amounts("fixed_order_cost") if buys else None,
         "blur": torch.as_tensor(network.blur().repeat(products)),
         "lost": firm.unmet == "lost",
+        **_segments(world),
+    }
+
+
+def _segments(world: World) -> dict[str, Tensor | int]:
+    """The fields of `Firm` about customers who choose."""
+    if world.choice is None:
+        return {}
+    choice = world.choice
+    fields = {"uplift": choice.uplift, "preference": choice.preference.clamp_min(_NOT_SOLD)}
+    amounts = {**fields, "standing": choice.standing}
+    return {
+        "segments": len(choice.names),
+        "segment_facing": choice.facing.to(torch.int32),
+        **{name: amount.flatten().contiguous() for name, amount in amounts.items()},
     }
 
 

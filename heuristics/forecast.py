@@ -97,7 +97,7 @@ class ForecastLevels:
             raise ValueError(f"protection_interval must hold whole periods >= 1, got {periods}")
         if not 0 <= smoothing <= 1:
             raise ValueError(f"smoothing must lie in [0, 1], got {smoothing}")
-        self.start, self._safety, self._interval, self._smoothing = start, safety, periods.astype(int), smoothing
+        self.start, self.safety, self.smoothing, self._interval = start, safety, smoothing, periods.astype(int)
         self._season, self._block = season, -1
         self._prepare(0)
 
@@ -123,9 +123,16 @@ class ForecastLevels:
         if forecast is None:
             return self.start + array_module(asked).zeros_like(asked)
         place = self._prepare(period)
-        return smoothed_forecast(forecast, asked, self._factor[place], self._smoothing)
+        return smoothed_forecast(forecast, asked, self._factor[place], self.smoothing)
+
+    def seasons(self, periods: int) -> tuple[AnyArray, AnyArray]:
+        """Of the first T periods, the seasonal factor of that before each, [T, ...], and those covered, [T, ..., K]."""
+        found = [(self._factor[place], self._covered[place]) for place in map(self._prepare, range(periods))]
+        factor, covered = zip(*found, strict=True)
+        stack = array_module(self.start).stack
+        return stack(factor)[..., 0, 0], stack(covered)[..., 0]
 
     def level(self, forecast: AnyArray, period: int) -> AnyArray:
         """Order-up-to levels of period t from its forecast, [..., K, E] units."""
         place = self._prepare(period)
-        return forecast_level(forecast, self._covered[place], self._safety)
+        return forecast_level(forecast, self._covered[place], self.safety)

@@ -10,12 +10,35 @@ from environment import Exogenous, Outcome, State, World, parse_firm
 from environment.streams import Stream, torch_stream
 from tests.oracles import OUTSIDE, chain_of, replay
 
+WIDTH = 65_536  # what chances are multiples of one part of
+
 
 @st.composite
-def firms(draw):
-    """General networks of up to five points in shuffled order, one or two products, all that a firm file can say."""
+def clienteles(draw, products):
+    """Segments of customers who choose; not every product is for everybody."""
+    segments = {}
+    for j in range(draw(st.integers(1, 2))):
+        sold = draw(st.lists(st.sampled_from(products), min_size=1, unique=True))
+        segments[f"segment-{j}"] = {
+            "traffic": draw(st.sampled_from([0.5, 6, 40])),
+            "persistence": 0.8,
+            "volatility": draw(st.sampled_from([0, 0.3])),
+            "preference": {product: draw(st.floats(-2, 2)) for product in sold},
+            "uplift": draw(st.sampled_from([0, 1.5])),
+            "exposure": {sold[0]: draw(st.sampled_from([0, 0.5]))},
+        }
+    slots = draw(st.integers(1, len(products)))
+    return {"segments": segments, "slots": slots, "season": {"amplitude": 0.3, "period": 7}}
+
+
+@st.composite
+def firms(draw, customers=False):
+    """General networks of up to five points in shuffled order, one or two products, all that a firm file can say.
+
+    With `customers` those of a point may be ones who choose, among up to three products.
+    """
     count = draw(st.integers(1, 5))
-    products = draw(st.sampled_from([["unit"], ["tea", "rice"]]))
+    products = draw(st.sampled_from([["unit"], ["tea", "rice"], *[["tea", "rice", "oats"]] * customers]))
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
     outside = draw(st.lists(st.integers(0, count - 1), unique=True))
@@ -26,12 +49,14 @@ def firms(draw):
     law = st.one_of(st.integers(0, 9), st.just({"law": "uniform", "low": 0, "high": 12}))
     lead_time = st.one_of(st.integers(1, 3), st.just({"law": "uniform", "low": 1, "high": 4}))
     names = [f"p-{i}" for i in range(count)]
-    points = {}
+    points, chosen = {}, {}
     for i in draw(st.permutations(range(count))):
         points[names[i]] = {"holding_cost": draw(amount), "backorder_cost": draw(amount), "max_order": 20}
         if draw(st.booleans()):
             points[names[i]] |= {field: draw(amount) for field in ("price", "unit_cost", "fixed_order_cost")}
-        if i in sells:
+        if i in sells and customers and draw(st.booleans()):
+            chosen[names[i]] = draw(clienteles(products))
+        elif i in sells:
             points[names[i]]["demand"] = draw(law)
     supply = [{"from": OUTSIDE, "to": names[i], "lead_time": draw(lead_time)} for i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
@@ -42,6 +67,7 @@ def firms(draw):
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
             "stock_points": points,
+            "customers": chosen,
             "supply": draw(st.permutations(supply)) if supply else [],
         }
     )
@@ -56,27 +82,50 @@ class Episode:
     outcomes: list[Outcome | None]  # [T], None in period 0
     orders: torch.Tensor  # [T, N, K, E]
     chance: Exogenous  # with a leading axis T
+    exposures: torch.Tensor | None  # [T, S, K, E] where customers choose
 
 
 def run(firm, copies, seed, periods=9, dtype=torch.float64):
-    """Random orders, random stock at the start, chance drawn by the world."""
+    """Random orders and exposures, random stock at the start, chance drawn by the world."""
     world = World(firm, np.zeros((len(firm.names), len(firm.products))), dtype=dtype)
     rng = np.random.default_rng(seed)
     shape = (len(firm.names), len(firm.products), copies)
     orders = torch.tensor(rng.integers(0, 16, (periods, *shape)) * rng.integers(0, 2, (periods, *shape)), dtype=dtype)
     chance = world.draw(periods, copies, torch_stream("cpu", Stream.SIMULATION, seed))
     state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
-    return follow(world, state, orders, chance)
+    exposures = None
+    if world.choice is not None:
+        wished = rng.uniform(-0.5, 1.5, (periods, len(world.choice.names), len(firm.products), copies))
+        exposures = torch.stack([world.choice.feasible(torch.tensor(wish, dtype=dtype)) for wish in wished])
+    return follow(world, state, orders, chance, exposures)
 
 
-def follow(world, state, orders, chance):
-    """Step through given orders and chance."""
+def follow(world, state, orders, chance, exposures=None):
+    """Step through given orders, exposures and chance."""
     states, outcomes = [state], [None]
     for t in range(len(orders) - 1):
-        state, outcome = world.step(state, orders[t], chance.at(t))
+        state, outcome = world.step(state, orders[t], chance.at(t), None if exposures is None else exposures[t])
         states.append(state)
         outcomes.append(outcome)
-    return Episode(world, states, outcomes, orders, chance)
+    return Episode(world, states, outcomes, orders, chance, exposures)
+
+
+def slow_purchases(world, exposure, customers, traffic, copy):
+    """What one copy's customers buy, one customer after the other; and how many leave."""
+    choice = world.choice
+    bought = np.zeros(exposure.shape[:2], dtype=int)
+    leave = 0
+    for s in range(len(choice.names)):
+        utility = (choice.preference[s, :, 0] + choice.uplift[s, :, 0] * exposure[s, :, copy]).exp()
+        edges = (WIDTH * (utility / (1 + utility.sum())).cumsum(0)).round().clamp_max(WIDTH - 1).tolist()
+        for j in range(int(traffic[s, copy])):
+            number = int(customers[j, s, copy]) + WIDTH // 2
+            product = next((k for k, edge in enumerate(edges) if number < edge), None)
+            if product is None:
+                leave += 1
+            else:
+                bought[s, product] += 1
+    return bought, leave
 
 
 def slow_replay(episode, copy):
@@ -119,5 +168,10 @@ def slow_replay(episode, copy):
             }
             for t in periods[1:]
         ]
-    demand = by_key(chance.demand, facing)
+    asked = chance.demand.clone()
+    for t in periods if world.choice is not None else ():
+        bought, _ = slow_purchases(world, episode.exposures[t], chance.customers[t], chance.traffic[t], copy)
+        for own, point in zip(bought, world.choice.facing.tolist(), strict=True):
+            asked[t, point, :, copy] += torch.tensor(own)
+    demand = by_key(asked, facing)
     return replay(chain_of(firm), initial, by_key(orders, points), suppliers, demand, lead_times, factors)

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.episode import Episodes, run_costs, run_episodes
+from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock
-from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World
+from departments.rules.recommendation import Pair
+from environment import BestOffer, CompiledWorld, Exogenous, ForecastUpTo, NotCompiledError, OrderUpTo, World
 
 
 class CompiledEpisodes:
@@ -27,7 +29,7 @@ class CompiledEpisodes:
 
     @property
     def able(self) -> bool:
-        """Whether base-stock and reorder rules are compiled."""
+        """Whether rules are compiled."""
         return self._compiled is not None
 
     @torch.inference_mode()
@@ -54,15 +56,17 @@ class CompiledEpisodes:
         """Cost per stock point and episode, and sums of measures; None: it cannot be compiled."""
         if self._compiled is None:
             return None
-        rule = order_up_to(policy, self._eager)
-        if rule is None:
+        rules = compiled_rules(policy, self._eager, len(chance.demand))
+        if rules is None:
             if not self._refused:
-                self._note("not compiled: policies that are neither base-stock nor reorder rules")
+                self._note("not compiled: policies that are no rules of ours")
             self._refused = True
             return None
-        world = self._eager
-        start = world.reset(chance.demand.shape[-1] * rule.level.shape[-1])
-        played = self._compiled.play(start, rule, chance, counted_from=self._first_counted(), measured=measured)
+        world, (orders, offers) = self._eager, rules
+        candidates = orders.level.shape[-1] if isinstance(orders, OrderUpTo) else 1
+        start = world.reset(chance.demand.shape[-1] * candidates)
+        counted = self._first_counted()
+        played = self._compiled.play(start, orders, chance, offers, counted_from=counted, measured=measured)
         cost = played.cost
         if world.firm.periods.warm_up == 0:
             cost = world.holding(start).to(cost.dtype) + cost
@@ -70,8 +74,15 @@ class CompiledEpisodes:
         return (cost if salvage is None else cost - salvage), played.measures or {}
 
 
-def order_up_to(policy: object, world: World) -> OrderUpTo | None:
-    """A policy as the compiled world knows it; None: it is no rule of that kind."""
+def compiled_rules(
+    policy: object, world: World, periods: int
+) -> tuple[OrderUpTo | ForecastUpTo, BestOffer | None] | None:
+    """Rules of orders and of recommendations as the compiled world knows them; None: it does not."""
+    if isinstance(policy, Pair):
+        orders = compiled_rules(policy.replenisher, world, periods)
+        return None if orders is None else (orders[0], policy.recommender.on(world, periods))
     if isinstance(policy, BaseStock):
-        return policy.on(world)
-    return policy if isinstance(policy, OrderUpTo) else None
+        policy = policy.on(world)
+    elif isinstance(policy, ForecastBaseStock):
+        policy = policy.on(periods)
+    return (policy, None) if isinstance(policy, (OrderUpTo, ForecastUpTo)) else None

@@ -38,7 +38,7 @@ class CompiledRollouts:
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""
-        return all(self._spec(snapshot).native for snapshot in snapshots)
+        return self._world.choice is None and all(self._spec(snapshot).native for snapshot in snapshots)
 
     def _spec(self, snapshot: Snapshot) -> DepartmentSpec:
         return DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from departments.decisions import Decision, Memory
 from departments.rules.ordering import delivered_cost, echelon_weights
-from environment import Feedback, Firm, Network, State, World
+from environment import Feedback, Firm, ForecastUpTo, Network, State, World
 from environment.customers import Season
 from heuristics.forecast import ForecastLevels
 
@@ -61,6 +61,12 @@ class ForecastBaseStock:
             safety = torch.special.ndtri(ratio)
             self._working[where] = ForecastLevels(start, safety, self.interval, self.season, self.smoothing)
         return self._working[where]
+
+    def on(self, periods: int) -> ForecastUpTo:
+        """As the compiled world knows it, for so many periods."""
+        levels = self.levels()
+        first, safety = levels.start[..., 0].contiguous(), levels.safety[..., 0].contiguous()
+        return ForecastUpTo(first, safety, *levels.seasons(periods), levels.smoothing)
 
     def arrays(self, point: int) -> dict[str, Array]:
         """The numbers that one point needs to decide by itself."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import delivered_cost
-from environment import Feedback, State, World
+from environment import BestOffer, Feedback, State, World
 from heuristics.recommendation import Offers, exposure_candidates
 
 DEFAULT_WEIGHT = 0.25
@@ -35,12 +35,19 @@ class OfferRule:
 
     def recommend(self, world: World, state: State, period: int) -> Tensor:
         """The best offer to each segment, [S, K, E]; scores in double precision."""
+        offers, stock = self._in(world), available(world, state)
+        shown: Tensor = offers.best(offers.scores(stock, period, stock.shape[-1]))
+        return shown.to(world.dtype)
+
+    def _in(self, world: World) -> Offers:
         if world not in self._offers:
             self._offers.clear()
             self._offers[world] = Offers(self.arrays(world))
-        offers, stock = self._offers[world], available(world, state)
-        shown: Tensor = offers.best(offers.scores(stock, period, stock.shape[-1]))
-        return shown.to(world.dtype)
+        return self._offers[world]
+
+    def on(self, world: World, periods: int) -> BestOffer:
+        """As the compiled world knows it, for so many periods."""
+        return best_offer(world, self._in(world), periods)
 
     def arrays(self, world: World) -> dict[str, Tensor]:
         """Of `Offers`: each segment may be offered whatever fits its slots."""
@@ -91,6 +98,13 @@ def offer_arrays(world: World, offers: NDArray[np.float64], weight: float) -> di
         "margin": price - tensor(delivered_cost(firm)),
         "weight": torch.tensor([weight]),
     }
+
+
+def best_offer(world: World, offers: Offers, periods: int) -> BestOffer:
+    """Offers as the compiled world knows them, for so many periods."""
+    stake = torch.stack([offers.price * offers.wanted(period) for period in range(periods)])
+    shown = offers.offers * world.chosen().sold.mT
+    return BestOffer(shown, offers.bought, offers.margin, stake, offers.weight)
 
 
 def single_offers(world: World, weight: float) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 // What Python hands over. `environment/boundary.py` reads these declarations: one type a line, names after it.
 //
-// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), E copies.
+// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), S segments
+// of customers who choose, E copies.
 // A row is an item and a product, products last: row i of a field is numbers i E .. (i + 1) E - 1.
 #pragma once
 #include "lanes.hpp"
@@ -18,6 +19,10 @@ struct Firm {
   const real *unit_cost, *fixed_cost;       // [N K] or none
   const double *blur;                       // [N K] units; see `Network.blur`
   int64_t lost;                             // whether unmet demand is
+  int64_t segments;                         // S
+  const int32_t *segment_facing;            // [S] of C
+  const double *preference, *uplift;        // [S K] utility, -700 where not sold; what full exposure adds to it
+  const real *standing;                     // [S K] exposure where nobody decides
 };
 
 typedef void Act(void *actors, const real *seen, real *did);                         // [features], [outputs] vectors
@@ -30,12 +35,23 @@ struct Call {
   real *on_hand, *pipeline, *owed, *inventory_position;  // the state, which goes on
   const real *demand, *cost_factor;                     // chance; none: nothing is random there
   const int16_t *supplier, *lead_time;
+  int64_t crowd;                                        // J customers at most, and
+  const int16_t *customers;                             // [T][J][S][E] what decides each one's choice
+  const real *traffic;                                  // [T][S][E] how many of them come
+  const real *exposure;                                 // [T][S K][E] feasible, or none: the standing one
   double *cost, *sums;                                  // [N][E] and measures, none: nobody asks
   const real *orders;                                   // [T][N K][E], or
   int64_t rules;                                        // copy e follows that of number e rules / E:
   const real *level, *reorder_point;                    // [N K][rules] what is ordered up to, and from where on
   const int32_t *weight_start, *weight_row;             // [N K + 1] positions that each level is compared with, or none
   const real *weight;
+  const double *forecast;                               // [N K] where levels follow what is asked: the first forecast,
+  const double *safety, *factor_before, *covered;       // [N K], [T][N], [T][N K]; see `heuristics.forecast`
+  double smoothing;
+  int64_t offers;                                       // to each segment, of which the best is shown; 0: none is
+  const double *offered, *bought;                       // [S][offers][K]; see `heuristics.recommendation.Offers`
+  const double *margin, *stake;                         // [N K], and [T][N K] price times the demand expected
+  double scarcity;                                      // weight of the shadow price
   int64_t features, arrivals, outputs, cut;             // of networks that decide; whether features are cut off at 1
   const real *centre, *factor;                          // [features] which are (units - centre) factor
   const real *noise;                                    // [T][outputs][E]

@@ -87,6 +87,13 @@ inline Parts<D, N> wide(Reals<N> x) {
   return result;
 }
 
+template <long N>
+inline Reals<N> narrow(Parts<D, N> x) {
+  Reals<N> result;
+  EACH result.part[i] = __builtin_convertvector(x.part[i], R);
+  return result;
+}
+
 // The first `count` numbers of an array and zeros, whatever they are stored as; and back.
 template <class P, class T>
 inline P load(const T *from, long count) {

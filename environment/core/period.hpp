@@ -4,6 +4,7 @@
 // same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
 #pragma once
 #include "call.hpp"
+#include "customers.hpp"
 #include "lanes.hpp"
 
 template <class V>
@@ -17,6 +18,7 @@ class Copies {
   explicit Copies(const Call &call)
       : call_(call),
         firm_(*call.firm),
+        customers_(call),
         rows_(firm_.points * firm_.products),
         lines_(firm_.inside + firm_.facing * firm_.products),
         on_hand_(rows_),
@@ -34,11 +36,14 @@ class Copies {
         unserved_(lines_ - firm_.inside),
         seen_(call.features),
         did_(call.outputs),
-        level_(call.level ? rows_ : 0),
+        level_(call.level || call.forecast ? rows_ : 0),
         reorder_point_(call.reorder_point ? rows_ : 0),
+        exposure_(firm_.segments * firm_.products),
+        available_(call.offers ? rows_ : 0),
+        asked_(call.sums || call.forecast ? rows_ : 0),
+        forecast_(call.forecast ? rows_ : 0),
         cost_(firm_.points),
-        tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0),
-        asked_(call.sums ? firm_.points : 0) {}
+        tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -46,6 +51,7 @@ class Copies {
     begin();
     for (long t = 0; t < call_.periods; t++) {
       act(t);
+      show(t);
       ask(t);
       receive();
       fulfil();
@@ -75,10 +81,12 @@ class Copies {
     for (long l = 0; l < lines_; l++) owed_[l] = at(call_.owed, l);
     for (size_t i = 0; i < ring_.size(); i++) ring_[i] = at(call_.pipeline, (long)i);
     const auto levels = [&](const real *from, std::vector<Given> &to) {
-      for (size_t i = 0; i < to.size(); i++)
+      for (size_t i = 0; i < to.size() && from; i++)
         for (long j = 0; j < count_; j++) to[i][j] = from[i * call_.rules + (first_ + j) * call_.rules / call_.copies];
     };
     levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
+    for (size_t i = 0; i < exposure_.size(); i++) exposure_[i] = all(firm_.standing[i]);
+    for (size_t i = 0; i < forecast_.size(); i++) forecast_[i] = ::all<Wide>(call_.forecast[i]);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
   }
 
@@ -117,6 +125,7 @@ class Copies {
     }
     const bool looks = kActs && call_.act;
     if (looks) look(t);
+    if constexpr (!kTaped) forecast(t);
     for (long i = 0; i < rows_; i++) {
       wish_[i] = V(level_[i]) - compared(i);
       if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
@@ -124,6 +133,15 @@ class Copies {
     if constexpr (kActs)
       if (looks) decide(call_, seen_, did_), heed(t);
     for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
+  }
+
+  // Levels that follow what was asked in the last period.
+  void forecast(long t) {
+    for (size_t i = 0; i < forecast_.size(); i++) {
+      const long point = (long)i / firm_.products;
+      if (t) follow(forecast_[i], asked_[i], call_.factor_before[t * firm_.points + point], call_.smoothing);
+      level_[i] = forecast_level(forecast_[i], call_.covered[t * rows_ + i], call_.safety[i]);
+    }
   }
 
   // The position that a level is compared with.
@@ -169,6 +187,21 @@ class Copies {
     }
   }
 
+  // Event 4, too: what is recommended to customers.
+  void show(long t) {
+    for (size_t i = 0; i < exposure_.size() && call_.exposure; i++)
+      exposure_[i] = at(call_.exposure, t * exposure_.size() + i);
+    if constexpr (!kTaped)
+      if (call_.offers) make_available(), customers_.recommend(t, available_, exposure_);
+  }
+
+  void make_available() {
+    for (long p = 0; p < rows_; p++) {
+      available_[p] = on_hand_[p];
+      for (long i = firm_.in_start[p]; i < firm_.in_start[p + 1]; i++) available_[p] += arriving(0)[firm_.in_edge[i]];
+    }
+  }
+
   // Orders reach suppliers and external demand is drawn: what is wanted on each line, and what leaves from outside.
   void ask(long t) {
     for (long p = 0; p < rows_; p++) {
@@ -182,6 +215,9 @@ class Copies {
     }
     for (long l = firm_.inside; l < lines_; l++)
       wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
+    customers_.buy(t, drawn_, count_, exposure_, &wanted_[firm_.inside]);
+    if (!asked_.empty()) std::fill(asked_.begin(), asked_.end(), V());
+    for (long l = 0; l < lines_ && !asked_.empty(); l++) asked_[firm_.seller[l]] += wanted_[l];
     for (long i = 0; i < rows_; i++) position_[i] += order_[i];
     for (long g = 0; g < firm_.groups; g++) {
       const Lines lines = lines_of(g);
@@ -293,11 +329,9 @@ class Copies {
   // Sums of what the episode's measures are the means of, in the order of `MEASURES` and `SERVICE`.
   void measure() {
     const long points = firm_.points, facing = firm_.facing, products = firm_.products;
-    std::fill(asked_.begin(), asked_.end(), V());
-    for (long l = 0; l < lines_; l++) asked_[firm_.seller[l] / products] += wanted_[l];
     for (long n = 0; n < points; n++) {
       Wide *of = &tally_[n];
-      const V ordered = over_products(order_, n), asked = asked_[n];
+      const V ordered = over_products(order_, n), asked = over_products(asked_, n);
       of[0] += wide(over_products(on_hand_, n));
       of[points] += wide(ordered), of[2 * points] += wide(ordered * ordered);
       of[3 * points] += wide(asked), of[4 * points] += wide(asked * asked);
@@ -318,6 +352,7 @@ class Copies {
 
   const Call &call_;
   const Firm &firm_;
+  Customers<V::kCopies / kLanes> customers_;
   const long rows_, lines_;                            // of points and of lines, by product
   long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0; // the copies; the slot of the ring that arrives next
   std::vector<V> on_hand_, position_, order_, wish_;                // [N K]
@@ -326,6 +361,9 @@ class Copies {
   std::vector<V> backlog_, unserved_;                               // [C K]
   std::vector<V> seen_, did_;
   std::vector<Given> level_, reorder_point_;
+  std::vector<Given> exposure_;  // [S K]
+  std::vector<V> available_;     // [N K] on hand or next to arrive, for offers
+  std::vector<V> asked_;         // [N K] of each point, or nothing where nobody wants to know
+  std::vector<Wide> forecast_;   // [N K] units a period of season 1
   std::vector<Wide> cost_, tally_;
-  std::vector<V> asked_;  // [N]
 };

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from environment import World, load_firm, parse_firm
-from tests.random_firms import Episode, slow_replay
+from tests.random_firms import follow, slow_purchases, slow_replay
 
-WIDTH = 65_536
 SEEDS = st.integers(0, 10_000)
 
 
@@ -59,40 +58,13 @@ def play(firm, copies, seed, periods=8, stock=15):
     return world, orders, exposures, world.draw(periods, copies, world.generator(seed))
 
 
-def slow_purchases(world, exposure, customers, traffic, copy):
-    """What one copy's customers buy, one customer after the other; and how many leave."""
-    choice = world.choice
-    bought = np.zeros(exposure.shape[:2], dtype=int)
-    leave = 0
-    for s in range(len(choice.names)):
-        utility = (choice.preference[s, :, 0] + choice.uplift[s, :, 0] * exposure[s, :, copy]).exp()
-        edges = (WIDTH * (utility / (1 + utility.sum())).cumsum(0)).round().clamp_max(WIDTH - 1).tolist()
-        for j in range(int(traffic[s, copy])):
-            number = int(customers[j, s, copy]) + WIDTH // 2
-            product = next((k for k, edge in enumerate(edges) if number < edge), None)
-            if product is None:
-                leave += 1
-            else:
-                bought[s, product] += 1
-    return bought, leave
-
-
 @settings(max_examples=15, deadline=None)
 @given(firms(), SEEDS)
 def test_the_world_with_customers_is_the_slow_one_in_which_each_customer_chooses(firm, seed):
     world, orders, exposures, chance = play(firm, 2, seed)
-    state, states, outcomes = world.reset(2), [world.reset(2)], [None]
-    for t in range(len(orders) - 1):
-        state, outcome = world.step(state, orders[t], chance.at(t), exposures[t])
-        states.append(state)
-        outcomes.append(outcome)
+    episode = follow(world, world.reset(2), orders, chance, exposures)
+    states, outcomes = episode.states, episode.outcomes
     for copy in range(2):
-        demand = chance.demand.clone()
-        for t in range(len(orders)):
-            bought, _ = slow_purchases(world, exposures[t], chance.customers[t], chance.traffic[t], copy)
-            for s, facing in enumerate(world.choice.facing.tolist()):
-                demand[t, facing, :, copy] += torch.tensor(bought[s])
-        episode = Episode(world, states, outcomes, orders, chance._replace(demand=demand))
         for t, slow in list(enumerate(slow_replay(episode, copy)))[1:]:
             keys = [(point, product) for point in firm.names for product in firm.products]
             on_hand = dict(zip(keys, states[t].on_hand[..., copy].flatten().tolist(), strict=True))

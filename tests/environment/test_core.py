@@ -30,10 +30,12 @@ from tests.random_firms import firms, run
 from tests.small_firms import fresh, stirred, world_of
 
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
-@given(firms(), st.integers(0, 100))
-def play(firm, seed):
-    episode = run(firm, copies=11, seed=seed, dtype=torch.float32)
-    compiled.CompiledWorld(episode.world).play(episode.states[0], episode.orders, episode.chance, measured=True)
+@given(firms(), firms(customers=True), st.integers(0, 100))
+def play(firm, shop, seed):
+    for one in (firm, shop):
+        episode = run(one, copies=11, seed=seed, dtype=torch.float32)
+        given = episode.states[0], episode.orders, episode.chance, episode.exposures
+        compiled.CompiledWorld(episode.world).play(*given, measured=True)
     world, observer = world_of(firm)
     chance, core = world.draw(5, 37, world.generator(seed)), CompiledRollouts(world, observer)
     level = observer.level.view(world.points, -1, 1)

@@ -83,7 +83,7 @@ def test_levels_are_the_same_in_numpy_and_in_torch(period):
 
 def test_one_point_alone_decides_as_it_does_among_others():
     together = many(np.asarray)
-    alone = ForecastLevels(together.start[1], together._safety[1], together._interval[1], (
+    alone = ForecastLevels(together.start[1], together.safety[1], together._interval[1], (
         together._season[0], together._season[1], together._season[2][1]), 0.2)  # fmt: skip
     asked = np.random.default_rng(5).poisson(9, (2, 3, 4)).astype(float)
     forecast = together.follow(together.start + 0 * asked, asked, 300)
