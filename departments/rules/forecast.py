@@ -47,7 +47,8 @@ class ForecastBaseStock:
         ratio = underage / np.maximum(underage + firm.amounts("holding_cost"), 1e-12)
         self.critical_ratio = np.clip(ratio, 1e-4, 1 - 1e-4)  # [N, K]
         own = [firm.customers[name].season if name in firm.customers else Season() for name in firm.customer_facing]
-        shares = share.sum(2) / np.maximum(share.sum(2).sum(1, keepdims=True), 1e-12)
+        total = share.sum((1, 2))[:, None]
+        shares = np.where(total > 0, share.sum(2) / np.maximum(total, 1e-12), 1.0 / len(own))  # nobody asks: any season
         # [C] amplitude, [C] length, [N, C] share
         self.season = np.array([s.amplitude for s in own]), np.array([s.period for s in own]), shares
         self._working: dict[torch.device, ForecastLevels] = {}
