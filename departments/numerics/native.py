@@ -1,4 +1,4 @@
-"""Learning loops of perceptrons in C++ (`perceptron.cpp`): whole updates in one call, a tile of samples at a time.
+"""Learning loops of perceptrons in C++ (`departments/core`): whole updates in one call, a tile of samples at a time.
 
 They do what `departments.learning.ppo` and the critic do with `passes`, minibatch by minibatch on the same shuffles;
 sums are rounded in another order. A machine without a compiler, another device and other networks are left to those.
@@ -24,7 +24,7 @@ from environment.toolchain import NotCompiledError, compile_cached
 
 _FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
 _EPS = 1e-5  # of Adam, as in `Adam.step`
-_SOURCE = Path(__file__).with_name("perceptron.cpp")
+CORE = Path(__file__).parents[1] / "core"
 
 
 class Valued(NamedTuple):
@@ -46,7 +46,7 @@ class Learned(NamedTuple):
 def _library() -> ctypes.CDLL | str:
     """The compiled loops, or why there are none."""
     try:
-        library = compile_cached(_SOURCE, _FLAGS)
+        library = compile_cached(CORE / "core.cpp", _FLAGS)
     except NotCompiledError as reason:
         return str(reason)
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
@@ -239,7 +239,7 @@ class Loops:
 
 @cache
 def _declared(name: str) -> Declared:
-    return Declared(_SOURCE.read_text(), name)
+    return Declared((CORE / "call.hpp").read_text(), name)
 
 
 def why_not() -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from departments.numerics import native
 from environment import compiled
 from environment.boundary import Declared
 from environment.toolchain import COMPILERS, compile_cached
@@ -17,7 +18,7 @@ from environment.toolchain import COMPILERS, compile_cached
 ROOT = Path(__file__).parents[2]
 COMPILER = next(filter(None, map(shutil.which, COMPILERS)), None)
 FORMAT = shutil.which("clang-format")
-SOURCES = [*sorted(compiled.CORE.glob("*.cpp")), ROOT / "departments" / "numerics" / "perceptron.cpp"]
+SOURCES = [*sorted(compiled.CORE.glob("*.cpp")), *sorted(native.CORE.glob("*.cpp"))]
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 FIRMS_PLAYED = """
 import torch
@@ -89,7 +90,7 @@ def test_nothing_is_warned_of(source):
 
 @pytest.mark.skipif(FORMAT is None, reason="no clang-format")
 def test_the_format_is_that_of_the_house():
-    files = [*SOURCES, *sorted(compiled.CORE.glob("*.hpp"))]
+    files = [*SOURCES, *sorted(compiled.CORE.glob("*.hpp")), *sorted(native.CORE.glob("*.hpp"))]
     done = subprocess.run([FORMAT, "--dry-run", "--Werror", *map(str, files)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -1,0 +1,190 @@
+// Networks of departments and the critic: how they act, what they value, and how they learn.
+#include "acting.hpp"
+#include "learning.hpp"
+
+extern "C" {
+
+// Networks that act together: one after the other writes its outputs, [outputs][kTogether].
+void *actors_new() { return new std::vector<Actor>; }
+void actors_free(void *actors) { delete (std::vector<Actor> *)actors; }
+void actors_add(void *actors, int64_t layers, const int64_t *widths, const float *flat, const int64_t *rows) {
+  ((std::vector<Actor> *)actors)->emplace_back(widths, layers, flat, rows);
+}
+void actors_act(void *actors, const float *seen, float *out) {
+  for (Actor &actor : *(std::vector<Actor> *)actors) out = actor.act(seen, out);
+}
+// Those that learn: gradients by outputs go back to what was seen, [rows][kTogether], and to the networks' parameters.
+void actors_learn(void *actors, int64_t actor, int64_t layers, const int64_t *widths, const float *flat) {
+  ((std::vector<Actor> *)actors)->at(actor).learn(widths, layers, flat);
+}
+void actors_back(void *actors, const float *seen, const float *by_out, float *by_seen) {
+  for (Actor &actor : *(std::vector<Actor> *)actors) by_out = actor.back(seen, by_out, by_seen);
+}
+void actors_gradient(void *actors, int64_t actor, float *flat) {
+  ((std::vector<Actor> *)actors)->at(actor).gradient(flat);
+}
+
+// Outputs [samples][outputs] of observations [samples][inputs].
+void values(int64_t layers, const int64_t *widths, const float *parameters, const float *observation, int64_t samples,
+            float *out) {
+  Network network(widths, layers, false);
+  network.take(parameters);
+  const int64_t inputs = widths[0], outputs = widths[layers - 1];
+  for (int64_t start = 0; start < samples; start += kTile) {
+    const int64_t count = std::min<int64_t>(kTile, samples - start);
+    for (int64_t s = 0; s < count; s++)
+      std::memcpy(network.input() + s * network.input_width(), observation + (start + s) * inputs,
+                  inputs * sizeof(float));
+    network.forward(count);
+    for (int64_t s = 0; s < count; s++)
+      std::memcpy(out + (start + s) * outputs, network.output() + s * network.output_width(), outputs * sizeof(float));
+  }
+}
+// Values and generalised advantages, from the last period to the first.
+void advantages(const Valued *valued) {
+  const Valued &v = *valued;
+  Network network(v.widths, v.layers, true);
+  network.only(v.stream, v.streams);
+  network.take(v.parameters);
+  const int64_t inputs = v.widths[0], wide = network.input_width(), out = network.output_width();
+  const float gamma = (float)v.gamma, decay = (float)(v.gamma * v.lambda);
+  Floats next(v.streams * v.copies), following(v.streams * v.copies);  // of the period after: value, advantage
+  for (int64_t t = v.periods; t >= 0; t--)
+    for (int64_t start = 0; start < v.copies; start += kTile) {
+      const int64_t count = std::min<int64_t>(kTile, v.copies - start), first = t * v.copies + start;
+      for (int64_t i = 0; i < inputs; i++)
+        for (int64_t s = 0; s < count; s++)
+          network.input()[s * wide + i] = v.features[(t * inputs + i) * v.copies + start + s];
+      network.forward(count);
+      for (int64_t a = 0; a < v.streams; a++) {
+        const int64_t own = v.stream[a];
+        float *after = &next[a * v.copies + start], *gain = &following[a * v.copies + start];
+        for (int64_t s = 0; s < count; s++) {
+          const float value = network.output()[s * out + own] * v.scale[own] + v.mean[own];
+          if (t < v.periods) {
+            const float reward = v.reward[(t * v.streams + a) * v.copies + start + s];
+            gain[s] = reward + gamma * after[s] - value + decay * gain[s];
+            v.advantage[(a * v.periods + t) * v.copies + start + s] = gain[s];
+            v.target[(first + s) * v.streams + a] = gain[s] + value;
+          }
+          after[s] = t == v.periods && v.terminated ? 0 : value;
+        }
+      }
+      for (int64_t s = 0; s < count && t < v.periods; s++)
+        std::memcpy(v.samples + (first + s) * inputs, network.input() + s * wide, inputs * sizeof(float));
+    }
+}
+
+// The PPO update of a Gaussian policy whose log standard deviations end the parameters; see
+// departments/learning/ppo.py. told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps
+// taken.
+void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,
+                    double clip_ratio, double entropy_coef, double target_kl, double *told) {
+  const int64_t actions = fit->widths[fit->layers - 1];
+  Walk walk(*fit, {{action, actions}, {old_log_prob, 1}, {advantage, 1}});
+  const int64_t wide = walk.network.output_width();
+  float *log_std = fit->parameters + fit->parameters_count - actions;
+  float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
+  const double half_log_two_pi = 0.91893853320467274178;
+  // Of a tile: per action (action - mean) / standard deviation, then its gradient; old log probability, advantage.
+  Floats standard(actions * kTile), old(kTile), gain(kTile), scale(actions);
+  std::vector<double> moved(actions);
+  double divergence = 0, clipped = 0;
+  const float low = 1 - (float)clip_ratio, high = 1 + (float)clip_ratio;
+  const auto each = [&](const int64_t *index, int64_t count, int64_t size) {
+    const float *mean = walk.network.output();
+    float constant = 0;
+    for (int64_t k = 0; k < actions; k++) {
+      scale[k] = std::exp(-log_std[k]);
+      constant += log_std[k] + (float)half_log_two_pi;
+    }
+    for (int64_t s = 0; s < count; s++) {
+      old[s] = old_log_prob[index[s]], gain[s] = advantage[index[s]];
+      for (int64_t k = 0; k < actions; k++)
+        standard[k * kTile + s] = (action[index[s] * actions + k] - mean[s * wide + k]) * scale[k];
+    }
+    for (int64_t s = count; s % kLanes; s++) {  // fills the last vector with what counts for nothing
+      old[s] = -constant, gain[s] = 0;
+      for (int64_t k = 0; k < actions; k++) standard[k * kTile + s] = 0;
+    }
+    V divergences{}, outside{};
+    for (int64_t s = 0; s < count; s += kLanes) {
+      V density = V{} - constant;
+      for (int64_t k = 0; k < actions; k++) {
+        const V own = load(&standard[k * kTile + s]);
+        density -= 0.5f * own * own;
+      }
+      const V log_ratio = density - load(&old[s]), ratio = exponential(log_ratio), gains = load(&gain[s]);
+      divergences += ratio - 1.0f - log_ratio;
+      outside += ratio < low ? V{} + 1.0f : ratio > high ? V{} + 1.0f : V{};
+      const V kept = gains > V{} ? (ratio <= high ? ratio : V{}) : (ratio >= low ? ratio : V{});
+      const V weight = kept * gains * (-1.0f / (float)size);
+      for (int64_t k = 0; k < actions; k++) {
+        const V own = load(&standard[k * kTile + s]);
+        moved[k] += total(weight * (own * own - 1.0f));
+        store(&standard[k * kTile + s], own * weight * scale[k]);
+      }
+    }
+    divergence += total(divergences), clipped += total(outside);
+    float *change = walk.network.output_change();
+    for (int64_t s = 0; s < count; s++)
+      for (int64_t k = 0; k < actions; k++) change[s * wide + k] = standard[k * kTile + s];
+  };
+  const auto end = [&](int64_t size) {
+    divergence /= size;
+    if (divergence > target_kl) return false;
+    double entropy = 0;
+    for (int64_t k = 0; k < actions; k++) {
+      log_std_gradient[k] = (float)(moved[k] - entropy_coef), moved[k] = 0;
+      entropy += log_std[k] + 0.5 + half_log_two_pi;
+    }
+    told[0] = divergence, told[1] += clipped / size, told[2] = entropy, told[3] += walk.norm(), told[4] += 1;
+    divergence = clipped = 0;
+    return true;
+  };
+  walk.go(each, end);
+}
+
+// Fits some outputs to targets [samples][streams] in squared error, a loss of coefficient times its mean.
+// told: sum of losses, first loss, steps taken.
+// `before` [samples][streams] and `reach` [streams]: outputs may move no further from those; null: any way.
+void fit_values(const Fit *fit, const float *target, int64_t streams, const int64_t *stream, double coefficient,
+                const float *before, const float *reach, double *told) {
+  Walk walk(*fit, {{target, streams}});
+  walk.network.only(stream, streams);
+  const int64_t wide = walk.network.output_width();
+  Floats aim(kTile * wide), learned(wide), times(wide);  // targets of a tile; which outputs learn, and how many times
+  for (int64_t k = 0; k < streams; k++) learned[stream[k]] = 1, times[stream[k]] += 1;
+  double loss = 0;
+  walk.go(
+      [&](const int64_t *index, int64_t count, int64_t size) {
+        float *change = walk.network.output_change();
+        const float *value = walk.network.output();
+        const float weight = (float)(2 * coefficient / ((double)size * streams));
+        for (int64_t s = 0; s < count; s++)
+          for (int64_t k = 0; k < streams; k++) {
+            float goal = target[index[s] * streams + k];
+            if (before) {
+              const float out = value[s * wide + stream[k]], old = before[index[s] * streams + k];
+              const float error = std::clamp(out, old - reach[k], old + reach[k]) - goal;
+              if (std::abs(error) > std::abs(out - goal)) loss += error * error, goal = out;  // nothing pulls at it
+            }
+            aim[s * wide + stream[k]] = goal;
+          }
+        V squares{};
+        for (int64_t s = 0; s < count; s++)
+          for (int64_t o = 0; o < wide; o += kLanes) {
+            const V error = (load(value + s * wide + o) - load(&aim[s * wide + o])) * load(&learned[o]);
+            squares += error * error * load(&times[o]);
+            store(change + s * wide + o, error * weight);
+          }
+        loss += total(squares);
+      },
+      [&](int64_t size) {
+        loss /= (double)size * streams;
+        if (!told[2]) told[1] = loss;
+        told[0] += loss, told[2] += 1, loss = 0;
+        return true;
+      });
+}
+}
