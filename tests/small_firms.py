@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from departments.policies.policy import Snapshot
+from departments.numerics.heads import Head
+from departments.numerics.memory import MemoryNetwork
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import baseline_levels
 from environment import World, parse_firm
@@ -85,6 +87,20 @@ def stirred(snapshot, seed, scale=0.2, version=1):
     noise = np.random.default_rng(seed).standard_normal(snapshot.parameters.shape)
     parameters = (snapshot.parameters + scale * noise).astype(np.float32)
     return Snapshot(snapshot.department, version, snapshot.config, parameters)
+
+
+def learner(network, head, mask=None, rule=False, closed_loop=False, **learning):
+    """A department of no firm, with that network and head; with a rule its observations end with the rule's scores."""
+    hints = head.outputs if rule else 0
+    rows = tuple(range(network.observed - hints))
+    who = "learner", 0, (0,), head.segments > 0, PolicyConfig(activation=network.activation), rows
+    return DepartmentSpec(*who, head, network, mask, hints, closed_loop, **learning)
+
+
+def perceptron_learner(shapes, activation="relu", **learning):
+    """One that has a perceptron from an observation to orders."""
+    sizes = shapes.hidden, shapes.outputs, shapes.outputs
+    return learner(MemoryNetwork(shapes.inputs, "none", 0, *sizes, activation), Head(shapes.outputs), **learning)
 
 
 def after_some_periods(world, copies=5, periods=4, seed=3):

@@ -37,7 +37,7 @@ class Actor {
     for (long o = 0; o < outputs; o++)
       for (long s = 0; s < kTogether; s++) network_->output_change()[s * wide + o] = by_out[o * kTogether + s];
     network_->backward(kTogether);
-    network_->input_change(change_.data(), kTogether);
+    network_->input_change(change_.data(), 0, in, kTogether);
     for (size_t i = 0; i < rows_.size(); i++)
       for (long s = 0; s < kTogether; s++) by_seen[rows_[i] * kTogether + s] += change_[s * in + i];
     return by_out + outputs * kTogether;

@@ -2,15 +2,25 @@
 #pragma once
 #include <cstdint>
 
-// A batch of samples and the walk over it: shuffled minibatches, one step of Adam each.
+// What outputs mean; see departments/numerics/heads.py.
+struct Head {
+  int64_t orders, segments, products, slots;
+  const float *mask;  // [segments][products] 1: may be recommended, 0: may not; none: everything may
+  int64_t scores;     // where in an observation the rule's scores of offers begin, or -1: there are none
+  double sharpness;   // what they are multiplied by where they are added to outputs
+};
+
+// A batch of sequences and the walk over it: shuffled minibatches, one step of Adam each. Single samples are sequences
+// of one period.
 struct Fit {
   int64_t layers;         // length of widths
   const int64_t *widths;  // inputs, hidden units, outputs
+  int64_t units;          // of a gated memory that ends the inputs, or 0
   int64_t parameters_count;
   float *parameters, *first, *second, *steps;  // flat vector, Adam's moments and its count
-  const float *observation;                    // [samples][inputs]
-  const int64_t *order;                        // [epochs][samples], shuffled
-  int64_t samples, parts, epochs;
+  const float *observation, *memory;           // [periods][sequences][inputs - units], [sequences][units] before them
+  const int64_t *order;                        // [epochs][sequences], shuffled
+  int64_t sequences, periods, parts, epochs;
   double learning_rate, max_grad_norm, eps;
 };
 

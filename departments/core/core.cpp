@@ -75,74 +75,9 @@ void advantages(const Valued *valued) {
     }
 }
 
-// The PPO update of a Gaussian policy whose log standard deviations end the parameters; see
-// departments/learning/ppo.py. told: KL divergence, share of clipped ratios, entropy, norm of the gradient; steps
-// taken.
-void improve_policy(const Fit *fit, const float *action, const float *old_log_prob, const float *advantage,
-                    double clip_ratio, double entropy_coef, double target_kl, double *told) {
-  const int64_t actions = fit->widths[fit->layers - 1];
-  Walk walk(*fit, {{action, actions}, {old_log_prob, 1}, {advantage, 1}});
-  const int64_t wide = walk.network.output_width();
-  float *log_std = fit->parameters + fit->parameters_count - actions;
-  float *log_std_gradient = walk.gradient.data() + fit->parameters_count - actions;
-  const double half_log_two_pi = 0.91893853320467274178;
-  // Of a tile: per action (action - mean) / standard deviation, then its gradient; old log probability, advantage.
-  Floats standard(actions * kTile), old(kTile), gain(kTile), scale(actions);
-  std::vector<double> moved(actions);
-  double divergence = 0, clipped = 0;
-  const float low = 1 - (float)clip_ratio, high = 1 + (float)clip_ratio;
-  const auto each = [&](const int64_t *index, int64_t count, int64_t size) {
-    const float *mean = walk.network.output();
-    float constant = 0;
-    for (int64_t k = 0; k < actions; k++) {
-      scale[k] = std::exp(-log_std[k]);
-      constant += log_std[k] + (float)half_log_two_pi;
-    }
-    for (int64_t s = 0; s < count; s++) {
-      old[s] = old_log_prob[index[s]], gain[s] = advantage[index[s]];
-      for (int64_t k = 0; k < actions; k++)
-        standard[k * kTile + s] = (action[index[s] * actions + k] - mean[s * wide + k]) * scale[k];
-    }
-    for (int64_t s = count; s % kLanes; s++) {  // fills the last vector with what counts for nothing
-      old[s] = -constant, gain[s] = 0;
-      for (int64_t k = 0; k < actions; k++) standard[k * kTile + s] = 0;
-    }
-    V divergences{}, outside{};
-    for (int64_t s = 0; s < count; s += kLanes) {
-      V density = V{} - constant;
-      for (int64_t k = 0; k < actions; k++) {
-        const V own = load(&standard[k * kTile + s]);
-        density -= 0.5f * own * own;
-      }
-      const V log_ratio = density - load(&old[s]), ratio = exponential(log_ratio), gains = load(&gain[s]);
-      divergences += ratio - 1.0f - log_ratio;
-      outside += ratio < low ? V{} + 1.0f : ratio > high ? V{} + 1.0f : V{};
-      const V kept = gains > V{} ? (ratio <= high ? ratio : V{}) : (ratio >= low ? ratio : V{});
-      const V weight = kept * gains * (-1.0f / (float)size);
-      for (int64_t k = 0; k < actions; k++) {
-        const V own = load(&standard[k * kTile + s]);
-        moved[k] += total(weight * (own * own - 1.0f));
-        store(&standard[k * kTile + s], own * weight * scale[k]);
-      }
-    }
-    divergence += total(divergences), clipped += total(outside);
-    float *change = walk.network.output_change();
-    for (int64_t s = 0; s < count; s++)
-      for (int64_t k = 0; k < actions; k++) change[s * wide + k] = standard[k * kTile + s];
-  };
-  const auto end = [&](int64_t size) {
-    divergence /= size;
-    if (divergence > target_kl) return false;
-    double entropy = 0;
-    for (int64_t k = 0; k < actions; k++) {
-      log_std_gradient[k] = (float)(moved[k] - entropy_coef), moved[k] = 0;
-      entropy += log_std[k] + 0.5 + half_log_two_pi;
-    }
-    told[0] = divergence, told[1] += clipped / size, told[2] = entropy, told[3] += walk.norm(), told[4] += 1;
-    divergence = clipped = 0;
-    return true;
-  };
-  walk.go(each, end);
+void improve_policy(const Fit *fit, const Head *head, const float *action, const float *old_log_prob,
+                    const float *advantage, double clip_ratio, double entropy_coef, double target_kl, double *told) {
+  improve(*fit, *head, action, old_log_prob, advantage, clip_ratio, entropy_coef, target_kl, told);
 }
 
 // Fits some outputs to targets [samples][streams] in squared error, a loss of coefficient times its mean.

@@ -14,7 +14,8 @@ struct Layer {
 
 class Network {
  public:
-  Network(const int64_t *widths, int64_t count, bool learns) {
+  // `samples`: how many its input has place for.
+  Network(const int64_t *widths, int64_t count, bool learns, long samples = kTile) {
     long at = 0;
     for (long i = 0; i + 1 < count; i++) {
       Layer layer;
@@ -24,7 +25,7 @@ class Network {
       layer.forward.assign(layer.inputs * layer.wide_out, 0), layer.bias.assign(layer.wide_out, 0);
       layer.value.assign(kTile * layer.wide_out, 0);
       if (learns) {
-        layer.backward.assign(layer.wide_out * layer.wide_in, 0);
+        layer.backward.assign(layer.wide_out * layer.wide_in + kLanes, 0);
         layer.turned = layer.inputs * layer.wide_out < layer.outputs * layer.wide_in;
         layer.weight_change.assign(layer.wide_out * layer.wide_in, 0);
         layer.bias_change.assign(layer.wide_out, 0);
@@ -32,7 +33,7 @@ class Network {
       }
       layers_.push_back(std::move(layer));
     }
-    input_.assign(kTile * layers_[0].wide_in, 0);
+    input_.assign((samples + kLanes) * layers_[0].wide_in, 0);
     for (const Layer &layer : layers_) zeros_.resize(std::max<size_t>(zeros_.size(), layer.wide_in), 0);
     learn({0, 1, layers_.back().outputs});
   }
@@ -44,8 +45,9 @@ class Network {
     if (few) learn({*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)});
   }
 
-  float *input() { return input_.data(); }  // [kTile][input_width]
+  float *input() { return input_.data(); }  // [samples][input_width]
   long input_width() const { return layers_[0].wide_in; }
+  const float *tile() const { return tile_; }                          // what went forward, [count][input_width]
   const float *output() const { return layers_.back().value.data(); }  // [kTile][output_width]
   float *output_change() { return layers_.back().change.data(); }
   long output_width() const { return layers_.back().wide_out; }
@@ -72,8 +74,9 @@ class Network {
     });
   }
 
-  void forward(long count) {
-    const float *below = input_.data();
+  // Of a tile, at most kTile samples from `first` on.
+  void forward(long count, long first = 0) {
+    const float *below = tile_ = &input_[first * layers_[0].wide_in];
     long width = layers_[0].wide_in;
     for (Layer &layer : layers_) {
       float *value = layer.value.data();
@@ -107,7 +110,7 @@ class Network {
       }
       Layer &layer = layers_[l];
       const Some some = l == top ? some_ : Some{0, 1, layer.outputs};
-      const float *below = l ? layers_[l - 1].value.data() : input_.data();
+      const float *below = l ? layers_[l - 1].value.data() : tile_;
       const float *above = layer.change.data(), *mine = above + some.first;
       if (layer.turned) {
         float *changed = layer.weight_change.data();
@@ -131,11 +134,12 @@ class Network {
     }
   }
 
-  // The gradient by the inputs of a tile that went backward, [count][input_width].
-  void input_change(float *change, long count) const {
+  // The gradient by inputs of a tile that went backward, [count][width]: those from `first` on, and whatever may
+  // follow.
+  void input_change(float *change, long first, long width, long count) const {
     const Layer &layer = layers_[0];
-    product<kPlain>(change, layer.wide_in, layer.change.data(), layer.wide_out, 1, layer.backward.data(), layer.wide_in,
-                    count, layer.wide_in, layer.outputs, {zeros_.data(), 0, nullptr});
+    product<kPlain>(change, width, layer.change.data(), layer.wide_out, 1, &layer.backward[first], layer.wide_in, count,
+                    width, layer.outputs, {zeros_.data(), 0, nullptr});
   }
 
   void gradient(float *flat) const {
@@ -197,7 +201,8 @@ class Network {
 
   std::vector<Layer> layers_;
   Floats input_, zeros_;
-  Some some_;  // the outputs that learn
+  const float *tile_ = nullptr;  // of the input, the one that went forward
+  Some some_;                    // the outputs that learn
   bool looks_up_ = false;
   Floats delta_, of_samples_, of_units_;  // [kTile], sums of a group by fours, of units by panels and fours
   std::vector<uint16_t, OnLines<uint16_t>> open_, chosen_;

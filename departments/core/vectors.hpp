@@ -63,6 +63,39 @@ inline V exponential(V x) {
   return (sum * r * r + r + 1.0f) * (V)(((I)shifted - 0x4B400000 + 127) << 23);
 }
 
+// The natural logarithm of a normal number above 0, after logf of Cephes: n ln 2 + ln m with m between sqrt(1/2) and
+// sqrt(2).
+inline V logarithm(V x) {
+  const I bits = (I)x;
+  V n = __builtin_convertvector((bits >> 23) - 126, V), m = (V)((bits & 0x007FFFFF) | 0x3F000000);
+  const I low = m < 0.707106781f;
+  n = low ? n - 1.0f : n, m = low ? m + m - 1.0f : m - 1.0f;
+  V sum = V{} + 7.0376836292e-2f;
+  sum = sum * m - 1.1514610310e-1f;
+  sum = sum * m + 1.1676998740e-1f;
+  sum = sum * m - 1.2420140846e-1f;
+  sum = sum * m + 1.4249322787e-1f;
+  sum = sum * m - 1.6668057665e-1f;
+  sum = sum * m + 2.0000714765e-1f;
+  sum = sum * m - 2.4999993993e-1f;
+  sum = sum * m + 3.3333331174e-1f;
+  const V square = m * m;
+  return m + (sum * m * square - n * 2.12194440e-4f - square * 0.5f) + n * 0.693359375f;
+}
+
+inline V sigmoid(V x) { return 1.0f / (exponential(-x) + 1.0f); }
+
+// Near 0 after tanhf of Cephes, so that small numbers keep all their digits.
+inline V hyperbolic_tangent(V x) {
+  const V square = x * x;
+  V sum = V{} - 5.70498872745e-3f;
+  sum = sum * square + 2.06390887954e-2f;
+  sum = sum * square - 5.37397155531e-2f;
+  sum = sum * square + 1.33314422036e-1f;
+  sum = sum * square - 3.33332819422e-1f;
+  return square < 0.390625f ? sum * square * x + x : 1.0f - 2.0f / (exponential(x + x) + 1.0f);
+}
+
 inline long padded(long width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
 // Memory that begins with a cache line, so that no vector lies on two.

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes
-from departments.numerics.native import Loops, loops_of
+from departments.numerics.native import Decided, Loops
 from departments.numerics.networks import Activation
 from departments.numerics.passes import Evaluate, Passes, Pull, passes_of, taped
 from environment.fields import Checked
@@ -89,10 +89,6 @@ class Learner(Protocol):
         """Settings."""
 
     @property
-    def compiled(self) -> bool:
-        """Whether it learns in C++ where the machine has a compiler."""
-
-    @property
     def activation(self) -> Activation:
         """Of its network."""
 
@@ -106,6 +102,13 @@ class Learner(Protocol):
 
     def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities [L, B] of recorded sequences under parameters, and the mean entropy."""
+
+    def loops(self, flat: Tensor) -> Loops | None:
+        """The compiled loops of its network on parameters, in place; None where it has none."""
+
+    @property
+    def decided(self) -> Decided:
+        """What the network's outputs mean to the compiled loops."""
 
 
 def update(
@@ -129,19 +132,18 @@ def update(
     """
     length, shapes = len(advantage) // len(batch.memory) if learner.gated else 1, learner.shapes
     observation, action = sequences(batch.observation, length), sequences(batch.action, length)
-    # [T, E] -> [B], or [B, L] of sequences
-    old_log_prob, advantage = (
-        sequences(part.unsqueeze(1), length).squeeze(-1).T for part in (batch.log_prob, advantage)
-    )
+    # [T, E] -> [L, B]
+    old_log_prob, advantage = (sequences(part.unsqueeze(1), length).squeeze(-1) for part in (batch.log_prob, advantage))
+    memory = sequences(batch.memory, 1)[0] if learner.gated else observation.new_zeros(observation.shape[1], 0)
+    loops = learner.loops(parameters)
+    if loops is not None:
+        samples = observation, memory, action, old_log_prob, normalised(advantage)
+        return _improve_compiled(loops, optimiser, learner, samples, learning_rate, generator)
+    old_log_prob, advantage = old_log_prob.T, advantage.T  # [B, L]
     if shapes is not None:
-        observation, action, old_log_prob, advantage = observation[0], action[0], old_log_prob[:, 0], advantage[:, 0]
-        loops = loops_of(shapes, parameters, learner.activation) if learner.compiled else None
-        if loops is not None:
-            samples = observation, action, old_log_prob, normalised(advantage)
-            return _improve_compiled(loops, optimiser, samples, learner.ppo, learning_rate, generator)
-        evaluate = _gaussian(passes_of(shapes, parameters, learner.activation), parameters, observation, action)
+        old_log_prob, advantage = old_log_prob[:, 0], advantage[:, 0]
+        evaluate = _gaussian(passes_of(shapes, parameters, learner.activation), parameters, observation[0], action[0])
     else:
-        memory = sequences(batch.memory, 1)[0] if learner.gated else observation.new_zeros(observation.shape[1], 0)
 
         def of_sequences(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
             log_prob, entropy = learner.log_prob(flat, observation[:, index], memory[index], action[:, index])
@@ -167,7 +169,7 @@ def sequences(value: Tensor, length: int) -> Tensor:
     """
     periods, features, copies = value.shape
     chunks = value.reshape(periods // length, length, features, copies).permute(1, 0, 3, 2)
-    return chunks.reshape(length, -1, features)
+    return chunks.reshape(length, periods // length * copies, features)
 
 
 def _gaussian(network: Passes, parameters: Tensor, observation: Tensor, action: Tensor) -> Evaluate:
@@ -198,19 +200,27 @@ def normalised(advantage: Tensor) -> Tensor:
 def _improve_compiled(
     loops: Loops,
     optimiser: Adam,
-    samples: tuple[Tensor, Tensor, Tensor, Tensor],
-    config: PPOConfig,
+    learner: Learner,
+    samples: tuple[Tensor, ...],
     learning_rate: float,
     generator: Generator,
 ) -> UpdateStats:
-    """`improve` by compiled loops; samples are observations, actions, old log probabilities, normalised advantages."""
-    observation, *data = samples
-    order, parts = shuffled(len(observation), config.minibatch, config.epochs, generator)
+    """`improve` by compiled loops, on the same shuffles; see `Loops.improve_policy` for the samples."""
+    observation, memory, *data = samples
+    (length, count), config = observation.shape[:2], learner.ppo
+    order, parts = shuffled(count, sequences_of(config.minibatch, length), config.epochs, generator)
     rates = learning_rate, config.max_grad_norm
     bounds = config.clip_ratio, config.entropy_coef, config.target_kl
-    told, steps = loops.improve_policy(optimiser, observation, order, parts, data, rates, bounds)
+    told, steps = loops.improve_policy(
+        optimiser, learner.decided, observation, memory, order, parts, data, rates, bounds
+    )
     kl, clipped, entropy, norm = told
     return UpdateStats(kl, clipped / max(steps, 1), entropy, norm / max(steps, 1), learning_rate)
+
+
+def sequences_of(samples: int, length: int) -> int:
+    """How many sequences of that length have about so many samples."""
+    return max(1, round(samples / length))
 
 
 @torch.no_grad()
@@ -239,7 +249,7 @@ def improve(
         generator: shuffles the samples.
     """
     advantage = normalised(advantage)
-    size = max(1, round(config.minibatch * len(advantage) / advantage.numel()))
+    size = sequences_of(config.minibatch, advantage.numel() // len(advantage))
     kl = clipped = norm = spread = 0.0
     count = 0
     for index in minibatches(len(advantage), size, config.epochs, generator):

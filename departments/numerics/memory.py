@@ -52,9 +52,13 @@ class MemoryNetwork:
         return [(3 * size, self.observed), (3 * size, size), (3 * size,), (3 * size,)] if self.kind == "gru" else []
 
     @property
+    def widths(self) -> list[int]:
+        """Of the perceptron: its inputs, which a gated memory ends, hidden units, outputs."""
+        return [self.recorded + (self.size if self.kind == "gru" else 0), *self.hidden, self.outputs]
+
+    @property
     def _layers(self) -> ArrayShapes:
-        inputs = self.recorded + (self.size if self.kind == "gru" else 0)
-        return layer_shapes([inputs, *self.hidden, self.outputs])
+        return layer_shapes(self.widths)
 
     @property
     def count(self) -> int:

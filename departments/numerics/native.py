@@ -7,6 +7,7 @@ sums are rounded in another order. A machine without a compiler, another device 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import weakref
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 
 from departments.numerics.adam import Adam
-from departments.numerics.graph import AnyShapes
+from departments.numerics.graph import AnyShapes, GraphShapes
+from departments.numerics.heads import Head
+from departments.numerics.memory import MemoryNetwork
 from departments.numerics.networks import Activation, Shapes
 from environment.boundary import Declared
 from environment.toolchain import NotCompiledError, compile_cached
@@ -33,6 +36,23 @@ class Valued(NamedTuple):
     samples: Tensor  # [T * E, inputs]
     target: Tensor  # [T * E, A] what they were worth
     advantage: Tensor  # [A, T, E]
+
+
+class Decided(NamedTuple):
+    """What outputs mean, with what a rule adds to them."""
+
+    head: Head
+    mask: Tensor | None = None  # [S, K, 1] which products may be recommended
+    scores: int | None = None  # where in an observation the rule's scores of offers begin, if they are added
+    sharpness: float = 1.0  # times which they are
+
+    @property
+    def declared(self) -> ctypes.Structure:
+        """For C++."""
+        sizes = dataclasses.asdict(self.head)
+        mask = None if self.mask is None else self.mask.to(torch.float32).contiguous()
+        scores = -1 if self.scores is None else self.scores
+        return _declared("Head")(**sizes, mask=mask, scores=scores, sharpness=self.sharpness)
 
 
 class Learned(NamedTuple):
@@ -51,7 +71,7 @@ def _library() -> ctypes.CDLL | str:
         return str(reason)
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
-    library.improve_policy.argtypes = [*[pointer] * 4, real, real, real, pointer]
+    library.improve_policy.argtypes = [*[pointer] * 5, real, real, real, pointer]
     library.fit_values.argtypes = [pointer, pointer, number, pointer, real, *[pointer] * 3]
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
@@ -113,11 +133,12 @@ def actors() -> Actors:
 class Loops:
     """The loops of one network on its flat vector of parameters, which they change in place."""
 
-    def __init__(self, shapes: Shapes, parameters: Tensor, library: ctypes.CDLL) -> None:
+    def __init__(self, network: Shapes | MemoryNetwork, parameters: Tensor, library: ctypes.CDLL) -> None:
         """See `loops_of`."""
         self._parameters, self._library = parameters, library
-        self._outputs = shapes.outputs
-        self._widths = torch.tensor(shapes.widths)
+        self._outputs = network.outputs
+        self._widths = torch.tensor(network.widths)
+        self._units = network.size if isinstance(network, MemoryNetwork) and network.kind == "gru" else 0
         self._network = {"layers": len(self._widths), "widths": self._widths, "parameters": parameters}
 
     def values(self, observation: Tensor) -> Tensor:
@@ -167,21 +188,26 @@ class Loops:
     def improve_policy(
         self,
         optimiser: Adam,
+        head: Decided,
         observation: Tensor,
+        memory: Tensor,
         order: Tensor,
         parts: int,
         data: Sequence[Tensor],
         rates: tuple[float, float],
         bounds: tuple[float, float, float],
     ) -> Learned:
-        """See `ppo.improve`, of a Gaussian policy.
+        """See `ppo.improve`.
 
         Args:
             optimiser: its Adam state, changed in place.
-            observation: [B, inputs].
+            head: what outputs mean.
+            observation: [L, B, recorded] of B sequences of L periods; L is 1 unless the memory is gated.
+            memory: [B, remembered] of a gated memory, before each sequence.
             order: [epochs, B] shuffled indices.
             parts: minibatches of an epoch.
-            data: actions [B, outputs], log probabilities [B] under the policy that acted, normalised advantages [B].
+            data: actions [L, B, actions], log probabilities [L, B] under the policy that acted, normalised advantages
+                [L, B].
             rates: learning rate and largest norm of a gradient.
             bounds: clip ratio, entropy coefficient, largest KL divergence.
 
@@ -190,9 +216,9 @@ class Loops:
         """
         held = [part.contiguous() for part in (observation, order, *data)]
         told = torch.zeros(5, dtype=torch.float64)
-        fit = self._fit(optimiser, held[0], held[1], parts, rates)
+        fit = self._fit(optimiser, held[0], held[1], parts, rates, memory.contiguous())
         places = (part.data_ptr() for part in held[2:])
-        self._library.improve_policy(ctypes.byref(fit), *places, *bounds, told.data_ptr())
+        self._library.improve_policy(ctypes.byref(fit), ctypes.byref(head.declared), *places, *bounds, told.data_ptr())
         *sums, steps = told.tolist()
         return Learned(sums, int(steps))
 
@@ -218,7 +244,7 @@ class Loops:
         held = [part.contiguous() for part in (observation, order, target, torch.tensor(streams), *(limits or ()))]
         places = [part.data_ptr() for part in held[2:]] + [None] * (0 if limits else 2)
         told = torch.zeros(3, dtype=torch.float64)
-        fit = self._fit(optimiser, held[0], held[1], parts, rates)
+        fit = self._fit(optimiser, held[0].unsqueeze(0), held[1], parts, rates)
         self._library.fit_values(
             ctypes.byref(fit), places[0], len(streams), places[1], coefficient, *places[2:], told.data_ptr()
         )
@@ -226,13 +252,20 @@ class Loops:
         return Learned(sums, int(steps))
 
     def _fit(
-        self, optimiser: Adam, observation: Tensor, order: Tensor, parts: int, rates: tuple[float, float]
+        self,
+        optimiser: Adam,
+        observation: Tensor,
+        order: Tensor,
+        parts: int,
+        rates: tuple[float, float],
+        memory: Tensor | None = None,
     ) -> ctypes.Structure:
-        epochs, samples = order.shape
+        epochs, sequences = order.shape
         return _declared("Fit")(
             **self._network,
+            **{"units": self._units, "memory": memory, "observation": observation, "order": order},
             **{"parameters_count": len(self._parameters), "first": optimiser.first, "second": optimiser.second},
-            **{"steps": optimiser.steps, "observation": observation, "order": order, "samples": samples},
+            **{"steps": optimiser.steps, "sequences": sequences, "periods": len(observation)},
             **{"parts": parts, "epochs": epochs, "learning_rate": rates[0], "max_grad_norm": rates[1], "eps": _EPS},
         )
 
@@ -248,11 +281,11 @@ def why_not() -> str | None:
     return library if isinstance(library, str) else None
 
 
-def loops_of(shapes: AnyShapes, parameters: Tensor, activation: Activation) -> Loops | None:
+def loops_of(network: AnyShapes | MemoryNetwork, parameters: Tensor, activation: Activation) -> Loops | None:
     """The compiled loops of a network on `parameters`, in place; None where there are none."""
-    if not isinstance(shapes, Shapes) or activation != "relu":
+    if isinstance(network, GraphShapes) or activation != "relu":
         return None
     if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
         return None
     library = _library()
-    return None if isinstance(library, str) else Loops(shapes, parameters, library)
+    return None if isinstance(library, str) else Loops(network, parameters, library)

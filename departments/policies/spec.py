@@ -22,6 +22,7 @@ from departments.numerics.actions import SHARPNESS
 from departments.numerics.graph import ActingGraph, AnyShapes, Graph, GraphShapes
 from departments.numerics.heads import Head, gaussian_log_density
 from departments.numerics.memory import ActingNetwork, MemoryNetwork
+from departments.numerics.native import Decided, Loops, loops_of
 from departments.numerics.networks import Activation, Shapes
 from departments.policies.policy import FIRM, JOINT, RECOMMENDATION, PolicyConfig, Snapshot
 from environment import World
@@ -139,15 +140,30 @@ class DepartmentSpec:
         network = self.network
         return ActingGraph(network, flat, self.activation) if isinstance(network, GraphShapes) else network.acting(flat)
 
+    def loops(self, flat: Tensor) -> Loops | None:
+        """The compiled loops of its network on these parameters, in place; None where it has none."""
+        return loops_of(self.network, flat, self.activation) if self.compiled else None
+
+    @property
+    def _scores(self) -> int | None:
+        """Where in an observation its rule's scores of offers begin, if a recommendation starts from them."""
+        if not (self.hints and self.recommends):
+            return None
+        return len(self.rows) + self.hints - (self.head.outputs - self.head.orders)
+
+    @property
+    def decided(self) -> Decided:
+        """What the outputs of its network mean, and what its rule adds to them."""
+        return Decided(self.head, self.mask, self._scores, SHARPNESS)
+
     def with_rule(self, output: Tensor, observation: Tensor) -> Tensor:
         """Outputs [..., outputs] plus what the rule says: a recommendation starts from the scores in the observation.
 
         Orders need nothing here: their actions are what is added to the rule's order.
         """
-        if not (self.hints and self.recommends):
+        if self._scores is None:
             return output
-        seen = len(self.rows) + self.hints
-        scores = observation[..., seen - (self.head.outputs - self.head.orders) : seen]
+        scores = observation[..., self._scores : len(self.rows) + self.hints]
         return output + torch.nn.functional.pad(scores * SHARPNESS, (self.head.orders, 0))
 
     def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,4 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from departments.learning.ppo import (
 )
 from departments.numerics.adam import Adam
 from departments.numerics.networks import Shapes, initial_parameters
+from tests.small_firms import perceptron_learner
 
 ONE_STEP = PPOConfig(epochs=1, minibatch=10_000, max_grad_norm=1e9, target_kl=1e9)
 
@@ -28,10 +28,6 @@ def _normal(*shape, seed=0):
     return torch.tensor(np.random.default_rng(seed).standard_normal(shape))
 
 
-def _learner(shapes, config, activation="relu"):
-    return SimpleNamespace(ppo=config, shapes=shapes, activation=activation, compiled=True, gated=False)
-
-
 def _slice(observation, action, log_prob):
     return Slice(observation, action, log_prob, observation[:1, :0])
 
@@ -39,7 +35,7 @@ def _slice(observation, action, log_prob):
 def _update(parameters, shapes, batch, advantage, config, activation="relu"):
     """One update; returns the statistics and Adam's state, whose first moment is a tenth of the first gradient."""
     optimiser = Adam.like(parameters)
-    learner = _learner(shapes, config, activation)
+    learner = perceptron_learner(shapes, activation, ppo=config)
     rates = {"learning_rate": config.learning_rate, "generator": _generator()}
     stats = update(parameters, optimiser, learner, batch, advantage, **rates)
     return stats, optimiser
@@ -207,7 +203,7 @@ def test_ppo_finds_the_best_action_of_a_bandit_whose_optimum_is_known():
         advantage = -((action - 0.5 * observation - 1.0) ** 2)[:, 0]
         batch = _slice(observation, action, log_prob)
         rates = {"learning_rate": config.learning_rate, "generator": generator}
-        update(parameters, optimiser, _learner(shapes, config), batch, advantage, **rates)
+        update(parameters, optimiser, perceptron_learner(shapes, ppo=config), batch, advantage, **rates)
     assert parameters[0].item() == pytest.approx(0.5, abs=0.05)
     assert parameters[1].item() == pytest.approx(1.0, abs=0.05)
     assert parameters[2].item() < math.log(0.3), "certainty grows where one action is best"

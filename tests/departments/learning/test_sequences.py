@@ -46,7 +46,9 @@ def test_every_minibatch_starts_from_the_log_probabilities_of_the_policy_that_ac
     monkeypatch.setattr(ppo, "improve", lambda *arguments, **_: kept.append(arguments))
     for number, (role, batch) in enumerate(zip(company.specs, played.slices, strict=True)):
         options = {"learning_rate": 1e-3, "generator": seeded_generator("cpu", 1)}
-        update(company.flat(role.name), None, role, batch, advantage_of(played, number), **options)
+        update(
+            company.flat(role.name), None, replace(role, compiled=False), batch, advantage_of(played, number), **options
+        )
         _, _, evaluate, old_log_prob, advantage = kept.pop()
         length = chunk_length(24) if memory == "gru" else 1
         assert old_log_prob.shape == advantage.shape == (24 * 6 // length, length)
@@ -64,7 +66,7 @@ def test_advantages_stay_with_the_samples_they_belong_to(memory, monkeypatch):
     kept = []
     monkeypatch.setattr(ppo, "improve", lambda *arguments, **_: kept.append(arguments))
     options = {"learning_rate": 1e-3, "generator": seeded_generator("cpu", 1)}
-    update(company.flat(role.name), None, role, batch, batch.log_prob * 2.0, **options)
+    update(company.flat(role.name), None, replace(role, compiled=False), batch, batch.log_prob * 2.0, **options)
     (_, _, _, old_log_prob, advantage) = kept.pop()
     assert torch.equal(advantage, old_log_prob * 2.0)
 

@@ -1,6 +1,5 @@
 import shutil
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from departments.numerics.heads import gaussian_log_density
 from departments.numerics.networks import Shapes, forward
 from environment import NotCompiledError
 from environment.toolchain import COMPILERS, compile_cached
+from tests.small_firms import perceptron_learner
 
 ANSWER = '#include "answer.hpp"\nextern "C" int answer() { return answer_is(); }\n'
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
@@ -58,7 +58,7 @@ def test_a_compiled_update_is_the_one_by_hand(widths, changes):
     for compiled in (True, False):
         config = PPOConfig(**{"minibatch": 60} | changes)
         parameters, optimiser = flat.clone(), Adam.like(flat)
-        learner = SimpleNamespace(ppo=config, shapes=shapes, activation="relu", compiled=compiled, gated=False)
+        learner = perceptron_learner(shapes, ppo=config, compiled=compiled)
         rates = {"learning_rate": config.learning_rate, "generator": torch.Generator().manual_seed(7)}
         stats = update(parameters, optimiser, learner, samples, advantage, **rates)
         found[compiled] = (parameters, optimiser.first, optimiser.second, optimiser.steps, torch.tensor(stats))
@@ -187,7 +187,7 @@ def test_a_machine_without_a_compiler_learns_by_hand(monkeypatch, tmp_path):
         assert native.loops_of(shapes, flat, "relu") is None
         assert "no C++ compiler is on the path" in native.why_not()
         before = flat.clone()
-        learner = SimpleNamespace(ppo=PPOConfig(), shapes=shapes, activation="relu", compiled=True, gated=False)
+        learner = perceptron_learner(shapes)
         rates = {"learning_rate": 1e-3, "generator": torch.Generator().manual_seed(7)}
         stats = update(flat, Adam.like(flat), learner, samples, advantage, **rates)
         assert stats.grad_norm > 0
