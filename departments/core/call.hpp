@@ -10,6 +10,23 @@ struct Head {
   double sharpness;   // what they are multiplied by where they are added to outputs
 };
 
+// A network that acts.
+struct Acting {
+  int64_t layers;           // length of widths
+  const int64_t *widths;    // inputs, hidden units, outputs
+  int64_t units, stacked;   // of a gated memory that ends the inputs, or 0; observations side by side, or 1
+  const float *parameters;  // gates, layers
+  const int64_t *rows;      // that it sees of all there is to see; none: the first ones
+  const Head *head;
+};
+
+// One period of one network: what it is given, and what it gives.
+struct Turn {
+  int64_t copies;
+  const float *seen, *memory, *noise;         // [observed][copies], [remembered][copies], [noise][copies] or none
+  float *output, *action, *log_prob, *after;  // [outputs][copies], [actions][copies], [copies], [remembered][copies]
+};
+
 // A batch of sequences and the walk over it: shuffled minibatches, one step of Adam each. Single samples are sequences
 // of one period.
 struct Fit {

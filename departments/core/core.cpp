@@ -4,25 +4,45 @@
 
 extern "C" {
 
-// Networks that act together: one after the other writes its outputs, [outputs][kTogether].
-void *actors_new() { return new std::vector<Actor>; }
-void actors_free(void *actors) { delete (std::vector<Actor> *)actors; }
-void actors_add(void *actors, int64_t layers, const int64_t *widths, const float *flat, const int64_t *rows) {
-  ((std::vector<Actor> *)actors)->emplace_back(widths, layers, flat, rows);
+// Networks that act together, on kTogether copies: of each row of `seen` and of what they write a number belongs to
+// one. One after the other writes its outputs, or its actions and how probable its choices were.
+typedef std::vector<Actor> Actors;
+void *actors_new() { return new Actors; }
+void actors_free(void *actors) { delete (Actors *)actors; }
+void actors_add(void *actors, const Acting *acting) { ((Actors *)actors)->emplace_back(*acting); }
+// Forget what was seen: copies start.
+void actors_begin(void *actors) {
+  for (Actor &actor : *(Actors *)actors) actor.begin();
 }
 void actors_act(void *actors, const float *seen, float *out) {
-  for (Actor &actor : *(std::vector<Actor> *)actors) out = actor.act(seen, out);
+  for (Actor &actor : *(Actors *)actors) {
+    actor.act(seen, kTogether, kTogether, out);
+    out += actor.outputs() * kTogether;
+  }
 }
-// Those that learn: gradients by outputs go back to what was seen, [rows][kTogether], and to the networks' parameters.
-void actors_learn(void *actors, int64_t actor, int64_t layers, const int64_t *widths, const float *flat) {
-  ((std::vector<Actor> *)actors)->at(actor).learn(widths, layers, flat);
+void actors_decide(void *actors, const float *seen, const float *noise, float *did, float *log_prob) {
+  for (Actor &actor : *(Actors *)actors) {
+    actor.act(seen, kTogether, kTogether, actor.output());
+    actor.decide(actor.output(), noise, did, log_prob);
+    did += actor.actions() * kTogether, log_prob += kTogether;
+    if (noise) noise += actor.noise() * kTogether;
+  }
 }
+// Their memories, one after the other.
+void actors_memory(void *actors, float *to) {
+  for (Actor &actor : *(Actors *)actors) to = std::copy_n(actor.memory(), actor.remembered() * kTogether, to);
+}
+// Those that learn: gradients by outputs go back to what was seen, and to the networks' parameters.
+void actors_learn(void *actors, int64_t actor, const Acting *acting) { ((Actors *)actors)->at(actor).learn(*acting); }
 void actors_back(void *actors, const float *seen, const float *by_out, float *by_seen) {
-  for (Actor &actor : *(std::vector<Actor> *)actors) by_out = actor.back(seen, by_out, by_seen);
+  for (Actor &actor : *(Actors *)actors) by_out = actor.back(seen, by_out, by_seen);
 }
-void actors_gradient(void *actors, int64_t actor, float *flat) {
-  ((std::vector<Actor> *)actors)->at(actor).gradient(flat);
-}
+void actors_gradient(void *actors, int64_t actor, float *flat) { ((Actors *)actors)->at(actor).gradient(flat); }
+
+// One network, on any number of copies.
+void *actor_new(const Acting *acting) { return new Actor(*acting, kAbreast); }
+void actor_free(void *actor) { delete (Actor *)actor; }
+void actor_decide(void *actor, const Turn *turn) { decide(*(Actor *)actor, *turn); }
 
 // Outputs [samples][outputs] of observations [samples][inputs].
 void values(int64_t layers, const int64_t *widths, const float *parameters, const float *observation, int64_t samples,

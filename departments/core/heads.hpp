@@ -57,13 +57,13 @@ class Choice {
     const int64_t none = head_.products;
     begin(segment, logit);
     for (int64_t slot = 0; slot < head_.slots; slot++) {
-      V best{}, place{};
+      V best = V{} + 8 * kNever, place{};
       for (int64_t i = 0; i < none + head_.slots; i++) {
         V key = left_[std::min(i, none)];
         if (noise) key += noise[i];
         for (int64_t before = 0; before < slot; before++) key = chosen[before] == (float)i ? V{} + 4 * kNever : key;
         const I better = key > best;
-        place = !i || better ? V{} + (float)i : place, best = better ? key : best;
+        place = better ? V{} + (float)i : place, best = better ? key : best;
       }
       chosen[slot] = place;
     }

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes
-from departments.numerics.native import Decided, Loops
+from departments.numerics.native import Loops, Meaning
 from departments.numerics.networks import Activation
 from departments.numerics.passes import Evaluate, Passes, Pull, passes_of, taped
 from environment.fields import Checked
@@ -107,7 +107,7 @@ class Learner(Protocol):
         """The compiled loops of its network on parameters, in place; None where it has none."""
 
     @property
-    def decided(self) -> Decided:
+    def meaning(self) -> Meaning:
         """What the network's outputs mean to the compiled loops."""
 
 
@@ -212,7 +212,7 @@ def _improve_compiled(
     rates = learning_rate, config.max_grad_norm
     bounds = config.clip_ratio, config.entropy_coef, config.target_kl
     told, steps = loops.improve_policy(
-        optimiser, learner.decided, observation, memory, order, parts, data, rates, bounds
+        optimiser, learner.meaning, observation, memory, order, parts, data, rates, bounds
     )
     kl, clipped, entropy, norm = told
     return UpdateStats(kl, clipped / max(steps, 1), entropy, norm / max(steps, 1), learning_rate)

@@ -38,7 +38,7 @@ class Valued(NamedTuple):
     advantage: Tensor  # [A, T, E]
 
 
-class Decided(NamedTuple):
+class Meaning(NamedTuple):
     """What outputs mean, with what a rule adds to them."""
 
     head: Head
@@ -75,11 +75,13 @@ def _library() -> ctypes.CDLL | str:
     library.fit_values.argtypes = [pointer, pointer, number, pointer, real, *[pointer] * 3]
     library.actors_new.restype = pointer
     library.actors_free.argtypes = [pointer]
-    library.actors_add.argtypes = [pointer, number, pointer, pointer, pointer]
-    library.actors_learn.argtypes = [pointer, number, number, pointer, pointer]
+    library.actors_add.argtypes = [pointer, pointer]
+    library.actors_learn.argtypes = [pointer, number, pointer]
     library.actors_gradient.argtypes = [pointer, number, pointer]
     library.advantages.argtypes = [pointer]
-    changing = ("actors_add", "actors_learn", "actors_gradient")
+    library.actor_new.argtypes, library.actor_new.restype = [pointer], pointer
+    library.actor_free.argtypes, library.actor_decide.argtypes = [pointer], [pointer, pointer]
+    changing = ("actors_add", "actors_learn", "actors_gradient", "actor_decide")
     for name in ("values", "advantages", "improve_policy", "fit_values", *changing):
         getattr(library, name).restype = None
     return library
@@ -92,23 +94,25 @@ class Actors:
         """Without any; see `actors`."""
         self._library = library
         self.place: int = library.actors_new()
-        self.act: int = ctypes.cast(library.actors_act, ctypes.c_void_p).value or 0
-        self.back: int = ctypes.cast(library.actors_back, ctypes.c_void_p).value or 0
+        self.act, self.back, self.begin, self.decide, self.memory = (
+            ctypes.cast(getattr(library, f"actors_{name}"), ctypes.c_void_p).value or 0
+            for name in ("act", "back", "begin", "decide", "memory")
+        )
         self._counts: list[int] = []  # parameters of each
         weakref.finalize(self, library.actors_free, self.place)
 
-    def add(self, shapes: Shapes, parameters: Tensor, rows: Sequence[int], learns: bool = False) -> None:
+    def add(
+        self, network: MemoryNetwork, meaning: Meaning, parameters: Tensor, rows: Sequence[int], learns: bool = False
+    ) -> None:
         """One more, which sees some rows of what there is to see and decides after those that were added before.
 
-        Gradients go back only where all have been added as ones that learn.
+        Gradients go back only where all have been added as ones that learn, and none of them remembers.
         """
-        widths, own = torch.tensor(shapes.widths), torch.tensor(rows)
-        flat = parameters.to(torch.float32).contiguous()
-        self._library.actors_add(self.place, len(widths), widths.data_ptr(), flat.data_ptr(), own.data_ptr())
+        acting = ctypes.byref(_acting(network, meaning, parameters, torch.tensor(rows)))
+        self._library.actors_add(self.place, acting)
         if learns:
-            number = len(self._counts)
-            self._library.actors_learn(self.place, number, len(widths), widths.data_ptr(), flat.data_ptr())
-        self._counts.append(len(flat))
+            self._library.actors_learn(self.place, len(self._counts), acting)
+        self._counts.append(network.count)
 
     def gradients(self) -> list[Tensor]:
         """Of each, flat, what has come back to it; 0 for log standard deviations."""
@@ -116,6 +120,59 @@ class Actors:
         for number, gradient in enumerate(found):
             self._library.actors_gradient(self.place, number, gradient.data_ptr())
         return found
+
+
+class Move(NamedTuple):
+    """What a network made of one period."""
+
+    output: Tensor  # [outputs, E], with what its rule adds
+    action: Tensor  # [actions, E]
+    choice_log_prob: Tensor | None  # [E] of the choices among them, if there are any
+    recorded: Tensor  # [recorded, E]
+    memory: Tensor  # [remembered, E] afterwards
+
+
+class Decider:
+    """One network with its head in C++, on any number of copies."""
+
+    def __init__(self, network: MemoryNetwork, meaning: Meaning, parameters: Tensor, library: ctypes.CDLL) -> None:
+        """See `decider_of`."""
+        self._network, self._head, self._library = network, meaning.head, library
+        self._place: int = library.actor_new(ctypes.byref(_acting(network, meaning, parameters)))
+        weakref.finalize(self, library.actor_free, self._place)
+
+    def __call__(self, observation: Tensor, memory: Tensor, noise: Tensor | None) -> Move:
+        """What it does on an observation [F, E], with the memory it has and with noise [noise, E] or without."""
+        stacked, new = self._network.kind == "stack", observation.new_empty
+        seen, copies = observation.contiguous(), observation.shape[1]
+        move = Move(
+            new(self._network.outputs, copies),
+            new(self._head.actions, copies),
+            new(copies),
+            torch.cat((seen, memory)) if stacked else seen,
+            new(self._network.remembered, copies),
+        )
+        given = {"seen": seen, "memory": memory.contiguous(), "noise": None if noise is None else noise.contiguous()}
+        gives = {"output": move.output, "action": move.action, "log_prob": move.choice_log_prob, "after": move.memory}
+        self._library.actor_decide(self._place, ctypes.byref(_declared("Turn")(copies=copies, **given, **gives)))
+        return move if self._head.segments else move._replace(choice_log_prob=None)
+
+
+def decider_of(network: MemoryNetwork, meaning: Meaning, parameters: Tensor) -> Decider | None:
+    """The network with its head in C++; None where that cannot be."""
+    library = _library_for(network, parameters, network.activation)
+    return None if library is None else Decider(network, meaning, parameters, library)
+
+
+def _acting(
+    network: MemoryNetwork, meaning: Meaning, parameters: Tensor, rows: Tensor | None = None
+) -> ctypes.Structure:
+    gated, stacked = network.kind == "gru", network.kind == "stack"
+    return _declared("Acting")(
+        **{"layers": len(network.widths), "widths": torch.tensor(network.widths), "units": network.size * gated},
+        **{"stacked": network.size if stacked else 1, "parameters": parameters.to(torch.float32).contiguous()},
+        **{"rows": rows, "head": meaning.declared},
+    )
 
 
 def actors() -> Actors:
@@ -188,7 +245,7 @@ class Loops:
     def improve_policy(
         self,
         optimiser: Adam,
-        head: Decided,
+        head: Meaning,
         observation: Tensor,
         memory: Tensor,
         order: Tensor,
@@ -283,9 +340,14 @@ def why_not() -> str | None:
 
 def loops_of(network: AnyShapes | MemoryNetwork, parameters: Tensor, activation: Activation) -> Loops | None:
     """The compiled loops of a network on `parameters`, in place; None where there are none."""
+    library = _library_for(network, parameters, activation)
+    return None if library is None or isinstance(network, GraphShapes) else Loops(network, parameters, library)
+
+
+def _library_for(network: AnyShapes | MemoryNetwork, parameters: Tensor, activation: Activation) -> ctypes.CDLL | None:
     if isinstance(network, GraphShapes) or activation != "relu":
         return None
     if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
         return None
     library = _library()
-    return None if isinstance(library, str) else Loops(network, parameters, library)
+    return None if isinstance(library, str) else library

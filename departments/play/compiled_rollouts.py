@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import Actors, actors
-from departments.numerics.networks import Shapes
 from departments.play.gradients import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
@@ -99,12 +99,12 @@ class CompiledRollouts:
         where: dict[str, slice] = {}
         for snapshot in snapshots:
             name, spec = snapshot.department, self._spec(snapshot)
-            shapes, matters = spec.shapes, name in noise or name in learn
-            if not isinstance(shapes, Shapes) or (not matters and spec.is_rule(snapshot)):
+            network, matters = spec.network, name in noise or name in learn
+            if not isinstance(network, MemoryNetwork) or (not matters and spec.is_rule(snapshot)):
                 continue
-            together.add(shapes, torch.tensor(snapshot.parameters), spec.rows, bool(learn))
+            together.add(network, spec.meaning, torch.tensor(snapshot.parameters), spec.rows, bool(learn))
             first = spec.points[0] * world.products
-            own = range(first, first + shapes.outputs)
+            own = range(first, first + network.outputs)
             where[name] = slice(len(place), len(place) + len(own))
             place += own
             added.append(noise.get(name, torch.zeros(periods, len(own), copies)))

@@ -207,21 +207,21 @@ class _Alone:
 
     def __init__(self, world: World, observer: Observer, member: DepartmentSpec, flat: Tensor) -> None:
         self._world, self._member, self._place = world, member, _Place(world, observer, [member])
-        self._network, self._rows = member.acting(flat), torch.tensor(member.rows, device=world.device)
+        self._decide, self._rows = member.deciding(flat), torch.tensor(member.rows, device=world.device)
         self._offers = Offers(single_offers(world, DEFAULT_WEIGHT)) if member.hints and member.recommends else None
 
     def act(self, turn: _Turn) -> None:
         member, observation = self._member, self._observation(turn)
         name, orders = member.name, member.head.orders
-        memory = turn.before[name] if name in turn.before else self._network.start(observation.shape[-1])
-        output, recorded, memory = self._network(observation, memory)
-        output = member.with_rule(output.T, observation.T).T
-        action, choice_log_prob = member.head.act(output, member.mask, turn.noise.get(name))
-        turn.acts[name] = Act(recorded, action, output, choice_log_prob)
+        memory = turn.before.get(name)
+        if memory is None:
+            memory = observation.new_zeros(member.remembered, observation.shape[-1])
+        move = self._decide(observation, memory, turn.noise.get(name))
+        turn.acts[name] = Act(move.recorded, move.action, move.output, move.choice_log_prob)
         if member.closed_loop:
-            turn.after[name] = memory
+            turn.after[name] = move.memory
         if orders:
-            self._place.write(turn.order, action[:orders])
+            self._place.write(turn.order, move.action[:orders])
 
     def _observation(self, turn: _Turn) -> Tensor:
         """A department's features, and behind them what its own rule says."""

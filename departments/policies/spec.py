@@ -8,7 +8,7 @@ forecast-driven rule, may remember, and one of them recommends (`recommendation`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from departments.numerics.actions import SHARPNESS
 from departments.numerics.graph import ActingGraph, AnyShapes, Graph, GraphShapes
 from departments.numerics.heads import Head, gaussian_log_density
 from departments.numerics.memory import ActingNetwork, MemoryNetwork
-from departments.numerics.native import Decided, Loops, loops_of
+from departments.numerics.native import Loops, Meaning, Move, decider_of, loops_of
 from departments.numerics.networks import Activation, Shapes
 from departments.policies.policy import FIRM, JOINT, RECOMMENDATION, PolicyConfig, Snapshot
 from environment import World
@@ -144,6 +144,25 @@ class DepartmentSpec:
         """The compiled loops of its network on these parameters, in place; None where it has none."""
         return loops_of(self.network, flat, self.activation) if self.compiled else None
 
+    def deciding(self, flat: Tensor) -> Callable[[Tensor, Tensor, Tensor | None], Move]:
+        """What it does on an observation [F, E], a memory [remembered, E] and noise [noise, E] or none; see `Move`.
+
+        In C++ where that can be, else in PyTorch.
+        """
+        decider = None
+        if isinstance(self.network, MemoryNetwork) and self.compiled and not flat.requires_grad:
+            decider = decider_of(self.network, self.meaning, flat)
+        if decider is not None:
+            return decider
+        network = self.acting(flat)
+
+        def decide(observation: Tensor, memory: Tensor, noise: Tensor | None) -> Move:
+            output, recorded, memory = network(observation, memory)
+            output = self.with_rule(output.T, observation.T).T
+            return Move(output, *self.head.act(output, self.mask, noise), recorded, memory)
+
+        return decide
+
     @property
     def _scores(self) -> int | None:
         """Where in an observation its rule's scores of offers begin, if a recommendation starts from them."""
@@ -152,9 +171,9 @@ class DepartmentSpec:
         return len(self.rows) + self.hints - (self.head.outputs - self.head.orders)
 
     @property
-    def decided(self) -> Decided:
+    def meaning(self) -> Meaning:
         """What the outputs of its network mean, and what its rule adds to them."""
-        return Decided(self.head, self.mask, self._scores, SHARPNESS)
+        return Meaning(self.head, self.mask, self._scores, SHARPNESS)
 
     def with_rule(self, output: Tensor, observation: Tensor) -> Tensor:
         """Outputs [..., outputs] plus what the rule says: a recommendation starts from the scores in the observation.
