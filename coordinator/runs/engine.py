@@ -54,7 +54,7 @@ def _why_none_learns_compiled(plan: TrainingSetup) -> str | None:
     if not any(spec.compiled for spec in specs):
         return "the settings say so (compiled: false)"
     if not plan.compiles:
-        return "neither departments with memory nor other devices than the processor are compiled for"
+        return "other devices than the processor are not compiled for"
     if not any(spec.native for spec in specs):
-        return "only perceptrons with relu are compiled"
+        return "neither graph attention nor tanh is compiled"
     return why_not()

@@ -43,7 +43,7 @@ class TrainingSetup:
     @property
     def compiles(self) -> bool:
         """Whether departments learn and roll out in C++ where the machine has a compiler."""
-        return any(c.compiled and c.device == "cpu" and not c.closed_loop for c in self.specs.values())
+        return any(c.compiled and c.device == "cpu" for c in self.specs.values())
 
     def base(self, settings: Settings) -> dict[str, Snapshot]:
         """Version 0 of every department: its network, or the rule instead of a plain one that has no turn yet [I]."""

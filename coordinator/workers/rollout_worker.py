@@ -63,6 +63,7 @@ class RolloutWorker:
         self._world = World(firm, levels, device=device)
         self._observer = Observer(self._world, base, scaling)
         self._payment = payment(self._world)
+        self._eager = not compiled
         self._compiled, self._reason = None, "the settings say so (compiled: false)"
         try:
             self._compiled = CompiledRollouts(self._world, self._observer) if compiled else None
@@ -73,7 +74,11 @@ class RolloutWorker:
         """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""
         if self._compiled is None:
             return self._reason
-        return None if self._compiled.fits(list(self._snapshots.values())) else "only perceptrons with relu act in C++"
+        return (
+            None
+            if self._compiled.fits(list(self._snapshots.values()))
+            else "neither graph attention nor tanh is compiled"
+        )
 
     def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
         return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
@@ -132,7 +137,7 @@ class RolloutWorker:
                 in_words = tuple(seed), world.firm.periods.train, copies, name in learning, compiled is not None
                 message(name, "begin", *in_words)
         stage = world, self._observer, snapshots, learning, self._payment.account
-        result = rollout(*stage, copies=copies, seed=seed, ask=ask, compiled=compiled)
+        result = rollout(*stage, copies=copies, seed=seed, ask=ask, compiled=compiled, eager=self._eager)
         numbers = [point_of(name, world.firm.names) for name in learning]
         return result.slices, result.features, self._payment.reward(numbers, result.account)
 
@@ -173,7 +178,7 @@ class RolloutWorker:
         """
         snapshots = self._snapshots | {snapshot.department: snapshot for snapshot in candidates}
         everyone = list(snapshots.values())
-        policy = FirmPolicy(self._world, self._observer, everyone)
+        policy = FirmPolicy(self._world, self._observer, everyone, eager=self._eager)
         compiled = self._compiled_for(everyone)
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:

@@ -58,6 +58,7 @@ def rollout(
     seed: Sequence[int],
     ask: Ask | None = None,
     compiled: CompiledRollouts | None = None,
+    eager: bool = False,
 ) -> Rollout:
     """One training episode per copy.
 
@@ -71,6 +72,7 @@ def rollout(
         seed: names this rollout's random streams; the result depends on nothing else.
         ask: asks departments that act for themselves; by default the snapshots act.
         compiled: of that world and observer; where all the networks fit, everything happens there.
+        eager: whether networks act in PyTorch even where they could in C++.
     """
     periods = world.firm.periods.train
     specs = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
@@ -84,7 +86,7 @@ def rollout(
         empty = seen.features.new_empty(periods // chunk_length(periods), 0, copies)
         slices = [Slice(seen.features[:-1, rows[name]], did[name], drawn[name][1], empty) for name in learning]
         return Rollout(slices, seen.cost, seen.features)
-    policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask)
+    policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask, eager=eager)
     recording = _Recording(policy, observer, list(specs.values()), noise, chance)
     for name, (_, log_prob) in drawn.items():
         recording.slices[name].log_prob.copy_(log_prob)

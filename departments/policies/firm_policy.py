@@ -69,15 +69,18 @@ class FirmPolicy:
         always: Sequence[str] = (),
         parameters: Mapping[str, Tensor] | None = None,
         ask: Ask | None = None,
+        eager: bool = False,
     ) -> None:
         """Make the networks of `snapshots`, at most one per department, ready.
 
         Networks of those in `always` are evaluated even while they are constant (their actions are recorded), and so
         are those of `parameters`: tensors in place of the snapshots' own, so that gradients reach them. With `ask`
-        departments act for themselves, and explore for themselves; this asks them.
+        departments act for themselves, and explore for themselves; this asks them. `eager` ones with memory or a choice
+        act in PyTorch even where they could in C++.
         """
         parameters = parameters or {}
-        members = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
+        spec_of = partial(DepartmentSpec.of, world, observer, compiled=not eager)
+        members = {snapshot.department: spec_of(snapshot.department, snapshot.config) for snapshot in snapshots}
         self.members = sorted(members.values(), key=lambda member: member.number)
         self._observer, shape = observer, (world.points, world.products, 1)
         self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)

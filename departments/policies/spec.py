@@ -123,8 +123,8 @@ class DepartmentSpec:
 
     @property
     def native(self) -> bool:
-        """Whether its network is one of those that act in C++."""
-        return isinstance(self.shapes, Shapes) and self.activation == "relu"
+        """Whether its network is one of those that learn and act in C++."""
+        return isinstance(self.network, MemoryNetwork) and self.activation == "relu"
 
     @property
     def gated(self) -> bool:
