@@ -269,6 +269,20 @@ class Firm(Checked):
         """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
         return per_product(supply.initial_pipeline, self.products)
 
+    def of_product(self, product: str) -> Firm:
+        """The same network with one product alone; what it does not sell it sells nothing of."""
+
+        def own(record: BaseModel, default: Mapping[str, object]) -> dict[str, object]:
+            return {
+                field: value.get(product, default.get(field, 0.0)) if isinstance(value, dict) else value
+                for field, value in record
+            }
+
+        nothing = {"demand": Fixed(value=0), "initial_on_hand": None}
+        points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
+        supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
+        return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})
+
     def to_yaml(self) -> str:
         """The firm as a file that stands by itself: histories become mass functions."""
         return yaml.safe_dump(_plain(self), sort_keys=False, width=120)

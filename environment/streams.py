@@ -31,7 +31,7 @@ class Stream(IntEnum):
     ATTENTION = 9  # of a network's graph attention: the network's seed
     RANDOM_START = 10  # a random network instead of a rule: the department's seed
     SCALES = 11  # episodes that observations are standardised on
-    TUNING = 12  # episodes that base-stock levels are searched on: seed
+    TUNING = 12  # episodes that base-stock levels are searched on: seed, shard
     SELECTION = 13  # episodes that pick the best policy of a run: seed, shard
     ACCEPTANCE = 14  # episodes that decide whether a policy is saved: seed, shard
     REPORT = 15  # episodes that results are reported on, and nothing is chosen on: seed, shard

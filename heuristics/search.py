@@ -18,7 +18,7 @@ Levels = NDArray[np.int64]
 Costs = NDArray[np.float64]
 Simulator = Callable[[Levels], Costs]  # [M, n] levels -> [M, episodes] costs on common random numbers
 
-_FULL_FACTORIAL_GROUPS = 4  # up to 3^4 = 81 joint moves; beyond, groups move alone and in pairs
+_FULL_FACTORIAL_GROUPS = 3  # up to 3^3 = 27 joint moves; beyond, groups move alone and in pairs
 _COMBINED = 8  # how many of a round's good moves are tried together
 
 
@@ -42,6 +42,7 @@ def tune_levels(
     first_step: int | None = None,
     significance: float = 1.0,
     max_rounds: int = 200,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> TunedLevels:
     """Search the levels of least mean simulated cost from a starting point.
 
@@ -62,6 +63,7 @@ def tune_levels(
         first_step: first step of the search, units; default the power of 2 at about a half of the largest start level.
         significance: standard errors by which a move must win; 0 takes every gain in the sample mean.
         max_rounds: largest number of calls of the simulator.
+        go_on: asked before every round; False ends the search with what it has found.
 
     Returns:
         The levels found and the record of the search.
@@ -83,7 +85,7 @@ def tune_levels(
         raise ValueError(f"start must not exceed max_level, got {levels.tolist()} above {limit.tolist()}")
     joint = _joint_moves(_indicators([range(levels.size)] if groups is None else groups, levels.size))
     single = _indicators([[i] for i in range(levels.size)] if blocks is None else blocks, levels.size)
-    search = _Search(cost, levels, limit, significance, max_rounds)
+    search = _Search(cost, levels, limit, significance, max_rounds, go_on)
     search.descend(joint, step, combine=False)
     search.descend(np.concatenate([joint, single, -single]), max(step // 2, 1), combine=True)
     return search.result()
@@ -93,9 +95,16 @@ class _Search:
     """The state of one search: the best levels so far and every cost seen."""
 
     def __init__(
-        self, cost: Simulator, start: Levels, limit: NDArray[np.float64], significance: float, max_rounds: int
+        self,
+        cost: Simulator,
+        start: Levels,
+        limit: NDArray[np.float64],
+        significance: float,
+        max_rounds: int,
+        go_on: Callable[[], bool],
     ) -> None:
-        self.cost, self.limit, self.significance, self.max_rounds = cost, limit, significance, max_rounds
+        self.cost, self.limit, self.significance = cost, limit, significance
+        self.max_rounds, self.go_on = max_rounds, go_on
         self.seen: dict[bytes, Costs] = {}
         self.rounds = 0
         self.best = start
@@ -104,7 +113,7 @@ class _Search:
     def descend(self, moves: Levels, step: int, *, combine: bool) -> None:
         """Step along the moves while that helps, halving the step when it doesn't, until a step of 1 fails."""
         last = np.zeros_like(self.best)
-        while self.rounds < self.max_rounds:
+        while self.rounds < self.max_rounds and self.go_on():
             before = self.best
             candidates = self.simulate(np.concatenate([before + step * moves, (before + 2 * last)[None]]))
             gains = self.gains(candidates, before)

@@ -84,7 +84,7 @@ def baseline_policies(
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
         "tuned base-stock": BaseStock("tuned-base-stock", tuned),
-        "echelon base-stock": tuned_echelon_base_stock(firm, device=device, note=note),
+        "echelon base-stock": tuned_echelon_base_stock(firm, start=tuned, device=device, note=note),
     }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.decisions import OrdersAlone
@@ -16,10 +20,15 @@ from departments.rules.ordering import BaseStock, Levels, baseline_levels, echel
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from environment.streams import Stream, torch_stream
 from heuristics.base_stock import order_up_to
-from heuristics.search import TunedLevels, tune_levels
+from heuristics.polish import polish_levels
+from heuristics.search import tune_levels
 
-_EPISODES = 512
-_CANDIDATES = 4  # simulated side by side
+_EPISODES = 512  # of the first steps, and drawn at a time
+_BESIDE = 8  # level vectors that meet the same episodes side by side
+_FEW, _MANY = 2048, 16_384  # of the last steps
+_SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
+_SHARES = (1.0, 0.5, 1.5)  # of the given levels upstream, where searches begin: there may be valleys
+_TELL = 5.0  # s between two lines
 
 
 def quiet(_: str) -> None:
@@ -28,85 +37,174 @@ def quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class _Candidates(OrderUpTo, OrdersAlone):
-    """Many level vectors at once, each by neighbouring copies."""
+    """Level vectors as a policy of the eager world, too."""
 
     def order(self, world: World, state: State) -> Tensor:
         wish: Tensor = order_up_to(state.inventory_position, self.level, weights=self.weights)
         return wish
 
 
+@dataclass(frozen=True)
+class _How:
+    """How level vectors are simulated."""
+
+    weights: Levels | None  # [N, N] of all points' positions, which are compared; None: each its own
+    seed: int
+    device: str
+    compiling: Callable[[str], None] | None  # None: period by period
+
+
+class _Simulator:
+    """Costs of many level vectors on the same episodes, of which it draws as many as are asked for."""
+
+    def __init__(self, firm: Firm, how: _How) -> None:
+        self._how, self._world = how, World(firm, baseline_levels(firm), device=how.device)
+        self._compiled = None if how.compiling is None else CompiledEpisodes(self._world, how.compiling)
+        dtype, device = self._world.dtype, self._world.device
+        self._weights = None if how.weights is None else torch.as_tensor(how.weights, dtype=dtype, device=device)
+        self._shards: list[Exogenous] = []
+        self._costs: defaultdict[bytes, list[NDArray[np.float64]]] = defaultdict(list)  # by vector and shard
+
+    def __call__(self, levels: NDArray[np.int64], episodes: int = _EPISODES) -> NDArray[np.float64]:
+        """[M, N * K] levels -> [M, episodes] costs; of fewer episodes it is the first ones."""
+        world, shards = self._world, -(-episodes // _EPISODES)
+        for shard in range(len(self._shards), shards):
+            generator = torch_stream(world.device, Stream.TUNING, self._how.seed, shard)
+            self._shards.append(world.draw(world.firm.periods.evaluate - 1, _EPISODES, generator))
+        vectors = {vector.tobytes(): vector for vector in levels}
+        for shard, chance in enumerate(self._shards[:shards]):
+            missing = [key for key in vectors if len(self._costs[key]) == shard]
+            for start in range(0, len(missing), _BESIDE):
+                some = missing[start : start + _BESIDE]
+                played = self._play(np.stack([vectors[key] for key in some]), chance)
+                for key, cost in zip(some, played, strict=True):
+                    self._costs[key].append(cost)
+        return np.array([np.concatenate(self._costs[v.tobytes()][:shards])[:episodes] for v in levels])
+
+    def _play(self, levels: NDArray[np.int64], chance: Exogenous) -> NDArray[np.float64]:
+        """[B, N * K] levels, all in the same episodes -> [B, _EPISODES] costs."""
+        world = self._world
+        level = torch.as_tensor(levels.T, device=world.device, dtype=world.dtype)
+        level = level.reshape(world.points, world.products, -1)
+        if self._compiled is not None and self._compiled.able:
+            cost = self._compiled.costs(_Candidates(level, weights=self._weights), chance)
+        else:
+            rules = _Candidates(level.repeat_interleave(_EPISODES, dim=-1), weights=self._weights)
+            cost = run_costs(world, rules, _repeated(chance, len(levels)))
+        return cost.sum(0, dtype=torch.float64).view(len(levels), -1).cpu().numpy()
+
+
+class _Clock:
+    """How far a search is, told every few seconds, and when its time is up."""
+
+    def __init__(self, seconds: float | None, note: Callable[[str], None]) -> None:
+        self._begun = self._told = time.monotonic()
+        self._end = self._last = math.inf if seconds is None else self._begun + seconds
+        self._note, self._at, self._cut = note, "", dict[str, None]()
+
+    def begin(self, at: str, left: int) -> None:
+        """Begin the first of `left` parts, which have equal shares of the time that is left."""
+        now = time.monotonic()
+        self._at, self._end = at, now + (self._last - now) / left
+
+    def goes_on(self) -> bool:
+        """Whether there is time left."""
+        now = time.monotonic()
+        if now - self._told > _TELL:
+            self._told = now
+            self._note(f"tuning base-stock levels: {self._at}, {now - self._begun:.0f}s")
+        if now > self._end:
+            self._cut[self._at] = None
+        return now <= self._end
+
+    def end(self) -> None:
+        """Say what time has cut short."""
+        if self._cut:
+            what = f"{next(iter(self._cut))}{' and others' if len(self._cut) > 1 else ''}"
+            self._note(f"tuning base-stock levels: its time was up before the end of the search of {what}")
+
+
 def tuned_base_stock(
     firm: Firm,
     *,
+    start: Levels | None = None,
+    seconds: float | None = None,
     seed: int = 0,
     device: str = "cpu",
     eager: bool = False,
     note: Callable[[str], None] = quiet,
+    compiling: Callable[[str], None] = quiet,
 ) -> BaseStock:
-    """Installation base-stock levels of least simulated cost, searched from the benchmark's.
+    """Installation base-stock levels of least simulated cost.
 
     Args:
         firm: a checked firm.
+        start: [N, K] levels known to be good, where alone the search begins; default: at shares of the benchmark's.
+        seconds: share of wall time that the search has for itself, its products equal parts; default: no end.
         seed: of the episodes.
         device: where to simulate.
         eager: simulate period by period even where the compiled world can, which is faster and adds up in double
             precision.
-        note: told why the compiled world cannot do it.
+        note: told every few seconds how far the search is, and what time has cut short.
+        compiling: told why the compiled world cannot do it.
     """
-    found = _search(firm, baseline_levels(firm), None, seed, device, None if eager else note)
-    return BaseStock("tuned-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float))
+    clock, begin = _Clock(seconds, note), baseline_levels(firm) if start is None else start
+    how = _How(None, seed, device, None if eager else compiling)
+    return BaseStock("tuned-base-stock", _search(firm, begin, how, clock, _SHARES if start is None else (1.0,)))
 
 
 def tuned_echelon_base_stock(
     firm: Firm,
     *,
+    start: Levels | None = None,
     seed: int = 0,
     device: str = "cpu",
     eager: bool = False,
     note: Callable[[str], None] = quiet,
+    compiling: Callable[[str], None] = quiet,
 ) -> BaseStock:
-    """Echelon base-stock levels of least simulated cost, searched from the sums of the benchmark's; see above."""
+    """Echelon base-stock levels of least simulated cost; see above.
+
+    `start`: [N, K] installation levels at shares of whose sums the search begins, best the tuned ones; default: of the
+    benchmark's.
+    """
     weights = echelon_weights(firm)
-    found = _search(firm, np.rint(weights @ baseline_levels(firm)), weights, seed, device, None if eager else note)
-    return BaseStock("echelon-base-stock", found.levels.reshape(-1, len(firm.products)).astype(float), weights)
+    begin = np.rint(weights @ (baseline_levels(firm) if start is None else start))
+    how = _How(weights, seed, device, None if eager else compiling)
+    return BaseStock("echelon-base-stock", _search(firm, begin, how, _Clock(None, note), _SHARES), weights)
+
+
+def _search(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
+    """[N, K] levels; product by product, since under base-stock nothing couples them where nobody chooses."""
+    products = firm.products
+    if len(products) == 1 or firm.customers:
+        clock.begin(firm.name, 1)
+        found = _found(firm, start, how, clock, (1.0,) if firm.customers else shares)  # customers take long
+    else:
+        columns = []
+        for k, product in enumerate(products):
+            clock.begin(f"{product}, {k + 1} of {len(products)} products", len(products) - k)
+            columns.append(_found(firm.of_product(product), start[:, k : k + 1], how, clock, shares))
+            how = replace(how, compiling=how.compiling and quiet)  # of many products one line is enough
+        found = np.concatenate(columns, axis=1)
+    clock.end()
+    return found
+
+
+def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
+    """[N, K] levels: pattern searches from several starts on few episodes, then the best one polished on many."""
+    products, cost, echelons = len(firm.products), _Simulator(firm, how), np.array(Network.of(firm).echelons())
+    upstream = echelons[:, None] > 1
+    starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64).ravel() for share in shares]
+    rows = np.arange(echelons.size * products).reshape(-1, products)
+    groups = [rows[echelons == echelon].ravel().tolist() for echelon in sorted(set(echelons), reverse=True)]
+    tuned = [tune_levels(s, cost, groups=groups, go_on=clock.goes_on).levels for s in np.unique(starts, axis=0)]
+    levels = min(tuned, key=lambda found: float(cost(found[None], _FEW).mean()))
+    few, many = (_FEW, _MANY) if levels.size <= _SMALL and not firm.customers else (_EPISODES, _FEW)
+    polished = polish_levels(levels, cost, few=few, many=many, go_on=clock.goes_on)
+    return polished.reshape(-1, products).astype(float)
 
 
 def _repeated(chance: Exogenous, times: int) -> Exogenous:
     """The same chance for several sets of copies, one after the other."""
     return Exogenous._make(f if f is None else f.repeat(*[1] * (f.dim() - 1), times) for f in chance)
-
-
-def _search(
-    firm: Firm,
-    start: Levels,
-    weights: Levels | None,
-    seed: int,
-    device: str,
-    note: Callable[[str], None] | None,
-) -> TunedLevels:
-    world = World(firm, baseline_levels(firm), device=device)
-    compiled = None if note is None else CompiledEpisodes(world, note)
-    products = len(firm.products)
-    periods = firm.periods.evaluate - 1
-    chance = world.draw(periods, _EPISODES, torch_stream(world.device, Stream.TUNING, seed))
-    matrix = None if weights is None else torch.as_tensor(weights, device=world.device, dtype=world.dtype)
-
-    def cost(levels: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.float64]:
-        parts = []
-        for some in np.array_split(levels, -(-len(levels) // _CANDIDATES)):
-            tensor = torch.as_tensor(some, device=world.device, dtype=world.dtype).view(-1, world.points, products)
-            level = tensor.permute(1, 2, 0)  # [N, K, M]
-            if compiled is not None and compiled.able:
-                total = compiled.costs(_Candidates(level, weights=matrix), chance)
-            else:
-                rules = _Candidates(level.repeat_interleave(_EPISODES, dim=-1), weights=matrix)
-                total = run_costs(world, rules, _repeated(chance, len(some)))
-            parts.append(total.sum(0, dtype=torch.float64).view(len(some), _EPISODES).cpu().numpy())
-        return np.concatenate(parts)
-
-    echelons = Network.of(firm).echelons()
-    groups = [
-        [p * products + k for p, e in enumerate(echelons) if e == echelon for k in range(products)]
-        for echelon in sorted(set(echelons), reverse=True)
-    ]
-    return tune_levels(start.reshape(-1).astype(np.int64), cost, groups=groups)
