@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from departments.decisions import Policy
 from departments.rules import local
@@ -19,22 +19,29 @@ from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
 from environment.episode_files import levels_of
 
+Note: TypeAlias = Callable[[str], None]
+
 _FORECAST = "forecast-base-stock"  # what orders beside a recommendation rule if nothing else is said
+
+
+def _quiet(_: str) -> None:
+    """Nobody is told."""
 
 
 class NamedRule(NamedTuple):
     """A rule of the table."""
 
-    make: Callable[[Firm, str, str], Any]  # from the firm, all that is written, and what stands behind the ':'
+    make: Callable[..., Any]  # from the firm, all that is written, and what stands behind the ':'
     help: str  # one line
     without: str = ""  # what may not stand behind the ':'
+    searches: bool = False  # `make` takes a while and a function `note` that is told how far it is
 
 
-def parse_policy(text: str, firm: Firm) -> Policy:
+def parse_policy(text: str, firm: Firm, note: Note = _quiet) -> Policy:
     """A rule by name, or RECOMMENDATION[+REPLENISHMENT] such as `inventory-aware:0.25+forecast-base-stock:0.2`.
 
     RECOMMENDATION is one of `RECOMMENDATIONS`; REPLENISHMENT is one of `ORDERS`, `forecast-base-stock` by default.
-    `forecast-base-stock` alone recommends nothing.
+    `forecast-base-stock` alone recommends nothing. `note` is told how far a search for levels is.
 
     Raises:
         ValueError: one line; unknown rule or number, or a firm without customers.
@@ -46,15 +53,15 @@ def parse_policy(text: str, firm: Firm) -> Policy:
     elif kind not in RECOMMENDATIONS:
         if plus and not text.endswith(".csv"):
             raise ValueError(f"policy: before '+' stands one of {', '.join(RECOMMENDATIONS)}, got {first!r}")
-        return parse_rule(text, firm)
+        return parse_rule(text, firm, note)
     elif plus and not second:
         raise ValueError(f"policy: after '+' stands a replenishment rule such as {_FORECAST}, got {text!r}")
     if not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    return Pair(text, _made(RECOMMENDATIONS, first, firm), parse_rule(second or _FORECAST, firm))
+    return Pair(text, _made(RECOMMENDATIONS, first, firm), parse_rule(second or _FORECAST, firm, note))
 
 
-def parse_rule(text: str, firm: Firm) -> Policy:
+def parse_rule(text: str, firm: Firm, note: Note = _quiet) -> Policy:
     """A rule of orders from its name on the command line, such as `base-stock:warehouse=60,retailer-1=33`.
 
     Levels that are not given are the benchmark's. A csv file gives all levels: stock_point,(product,)level.
@@ -66,7 +73,7 @@ def parse_rule(text: str, firm: Firm) -> Policy:
         return BaseStock(text, levels_of(Path(text), firm))
     if text.partition(":")[0] == _FORECAST and not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
-    rule: Policy = _made(order_rules(), text, firm)
+    rule: Policy = _made(order_rules(), text, firm, note)
     return rule
 
 
@@ -82,7 +89,7 @@ def order_rules() -> dict[str, NamedRule]:
     return ORDERS | own
 
 
-def _made(table: dict[str, NamedRule], text: str, firm: Firm) -> Any:  # noqa: ANN401
+def _made(table: dict[str, NamedRule], text: str, firm: Firm, note: Note = _quiet) -> Any:  # noqa: ANN401
     kind, _, given = text.partition(":")
     if kind not in table:
         raise ValueError(f"policy must be {', '.join(table)}, or a run folder, got {text!r}")
@@ -90,7 +97,7 @@ def _made(table: dict[str, NamedRule], text: str, firm: Firm) -> Any:  # noqa: A
     if rule.without and ":" in text:
         other = "; base-stock and echelon-base-stock do" if rule.without == "levels" else ""
         raise ValueError(f"policy {kind!r} takes no {rule.without}, got {given!r}{other}")
-    return rule.make(firm, text, given)
+    return rule.make(firm, text, given, **({"note": note} if rule.searches else {}))
 
 
 def _registered(firm: Firm, text: str, given: str) -> LocalPolicy:
@@ -118,10 +125,10 @@ def _echelon(firm: Firm, text: str, given: str) -> BaseStock:
     return BaseStock(text, _levels(given, weights @ baseline_levels(firm), firm, "echelon-base-stock"), weights)
 
 
-def _tuned(firm: Firm, *_: str) -> BaseStock:
+def _tuned(firm: Firm, *_: str, note: Note) -> BaseStock:
     from departments.play.tuning import tuned_base_stock  # the search simulates, which rules themselves must not need
 
-    return tuned_base_stock(firm)
+    return tuned_base_stock(firm, note=note)
 
 
 def _smoothed(firm: Firm, text: str, given: str) -> ForecastBaseStock:
@@ -161,7 +168,7 @@ ORDERS = {
         lambda firm, text, _: BaseStock(text, baseline_levels(firm)), "the benchmark's levels", "levels"
     ),
     "base-stock": NamedRule(_base_stock, "the same with levels of your own, such as base-stock:warehouse=60"),
-    "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels"),
+    "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),

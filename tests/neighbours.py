@@ -25,18 +25,21 @@ def better_neighbours(firm, levels, episodes=8192, seed=77):
 
     def costs(vectors, first, last):
         """[M, n] levels -> [M, episodes] costs of some shards."""
-        level = torch.as_tensor(vectors.T.reshape(world.points, 1, -1), dtype=world.dtype)
-        names = [(Stream.REPORT, seed, number) for number in range(first, last)]
-        chances = [world.draw(firm.periods.evaluate - 1, SHARD, torch_stream("cpu", *name)) for name in names]
-        return np.hstack([play(OrderUpTo(level), c).sum(0).double().view(len(vectors), -1).numpy() for c in chances])
+        columns = []
+        for number in range(first, last):
+            chance = world.draw(firm.periods.evaluate - 1, SHARD, torch_stream("cpu", Stream.REPORT, seed, number))
+            parts = np.array_split(vectors.T.reshape(world.points, 1, -1), -(-len(vectors) // BESIDE), axis=-1)
+            rules = [OrderUpTo(torch.as_tensor(part, dtype=world.dtype)) for part in parts]
+            played = [play(rule, chance).sum(0).double().view(rule.level.shape[-1], -1) for rule in rules]
+            columns.append(torch.cat(played).numpy())
+        return np.hstack(columns)
 
     around = levels + neighbours(len(levels))
     around, own = around[(around >= 0).all(1)], costs(levels[None], 0, shards)
     known, done = np.zeros((len(around), 0)), 0
     while done < shards:
         ahead = min(max(2 * done, 1), shards)
-        parts = np.array_split(around, -(-len(around) // BESIDE))
-        known = np.hstack([known, np.concatenate([costs(part, done, ahead) for part in parts])])
+        known = np.hstack([known, costs(around, done, ahead)])
         close = _scores(own[:, : known.shape[1]] - known) > -4
         around, known, done = around[close], known[close], ahead
         if len(around) == 0:

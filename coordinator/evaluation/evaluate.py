@@ -23,8 +23,10 @@ from environment import Firm, World
 from environment.observation import Observer
 
 
-def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None] | None = None) -> Policy:
-    """A rule by name, levels from a csv file, or the departments of a run folder; `compiled` as in `evaluate`.
+def load_policy_or_rule(
+    text: str, world: World, compiled: Callable[[str], None] | None = None, note: Callable[[str], None] = quiet
+) -> Policy:
+    """A rule by name, levels from a csv file, or the departments of a run folder; `compiled`, `note` as in `evaluate`.
 
     A name before it (`today=levels.csv`) changes nothing.
 
@@ -34,8 +36,8 @@ def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None]
     _, text = name_and_policy(text)
     if not os.path.isdir(text):
         if text == "tuned-base-stock" and compiled is not None:
-            return tuned_base_stock(world.firm, note=compiled)
-        return parse_policy(text, world.firm)
+            return tuned_base_stock(world.firm, note=note, compiling=compiled)
+        return parse_policy(text, world.firm, note)
     run = RunFolder(Path(text))
     trained = run.firm()
     if trained.names != world.firm.names or trained.products != world.firm.products:
@@ -45,14 +47,16 @@ def load_policy_or_rule(text: str, world: World, compiled: Callable[[str], None]
     return trained_policy(run, world)
 
 
-def _named(texts: Sequence[str], world: World, compiled: Callable[[str], None] | None) -> dict[str, Policy]:
+def _named(
+    texts: Sequence[str], world: World, compiled: Callable[[str], None] | None, note: Callable[[str], None]
+) -> dict[str, Policy]:
     """Policies by the names that are given to them (`today=base-stock:shop=14`), or by what they are."""
     named: dict[str, Policy] = {}
     for text in texts:
         name = name_and_policy(text)[0] or text
         if name in named:
             raise ValueError(f"--policy {name!r} is given twice; give each policy once, or another name")
-        named[name] = load_policy_or_rule(text, world, compiled)
+        named[name] = load_policy_or_rule(text, world, compiled, note)
     return named
 
 
@@ -67,11 +71,16 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
 
 
 def baseline_policies(
-    firm: Firm, device: str = "cpu", note: Callable[[str], None] = quiet, tuned: Levels | None = None
+    firm: Firm,
+    device: str = "cpu",
+    note: Callable[[str], None] = quiet,
+    tuned: Levels | None = None,
+    compiling: Callable[[str], None] = quiet,
 ) -> dict[str, Policy]:
     """The rules that learned policies stand beside, by their names in tables.
 
-    `tuned` are the tuned base-stock levels if they are known, `note` is told what compiling for the search took.
+    `tuned` are the tuned base-stock levels if they are known, `note` is told how far their search is, and `compiling`
+    why it cannot be compiled.
 
     Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
     margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
@@ -80,11 +89,12 @@ def baseline_policies(
         names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
     if tuned is None:
-        tuned = tuned_base_stock(firm, device=device, note=note).levels
+        tuned = tuned_base_stock(firm, device=device, note=note, compiling=compiling).levels
+    echelon = tuned_echelon_base_stock(firm, start=tuned, device=device, note=note, compiling=compiling)
     return {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
         "tuned base-stock": BaseStock("tuned-base-stock", tuned),
-        "echelon base-stock": tuned_echelon_base_stock(firm, start=tuned, device=device, note=note),
+        "echelon base-stock": echelon,
     }
 
 
@@ -96,6 +106,7 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     compiled: Callable[[str], None] | None = None,
+    note: Callable[[str], None] = quiet,
 ) -> Evaluation:
     """Play the same fresh episodes with every policy.
 
@@ -106,6 +117,7 @@ def evaluate(
         seed: of the episodes.
         device: where to simulate.
         compiled: play rules in the compiled world, and say here why that cannot be.
+        note: told how far a search for levels is.
 
     Raises:
         ValueError: a policy cannot be read.
@@ -113,7 +125,7 @@ def evaluate(
     levels = baseline_levels(firm)
     world = World(firm, levels, device=device)
     if not isinstance(policies, Mapping):
-        policies = _named(policies, world, compiled)
+        policies = _named(policies, world, compiled, note)
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
     parts: dict[str, list[Episodes]] = {name: [] for name in policies}
     for chance in shards(world, episodes, seed):

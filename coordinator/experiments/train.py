@@ -26,7 +26,7 @@ from coordinator.schemes.registry import default_scheme, described, names, schem
 from coordinator.schemes.setup import setup_of, starting_levels
 from coordinator.storage.policies import write_atomically
 from departments.extensions import names_for_others
-from departments.play.tuning import quiet
+from departments.play.tuning import quiet, tuned_base_stock
 from departments.rules.ordering import baseline_levels
 from environment import Firm, World, load_firm
 
@@ -68,13 +68,14 @@ def run_training(request: TrainRequest) -> Run:
         names_for_others()  # refuses what actors could not import
     run, firm, settings = _resumed(request) if request.resume else _begun(request)
     with Watchers([Display(not request.progress), *logs, *request.watchers]) as watcher:
-        note = watcher.note if request.compiled else quiet
-        base = starting_levels(firm, settings, note=note) if request.compiled and not request.resume else None
+        compiling, base = watcher.note if request.compiled else quiet, None
+        if request.compiled and not request.resume:
+            base = starting_levels(firm, settings, note=watcher.note, compiling=compiling)
         train(firm, settings, wiring, run.path, watcher, resume=request.resume, base=base)
         watcher.note(
             f"done in {time.monotonic() - started:.1f}s in all; comparing on {request.episodes:,} fresh episodes"
         )
-        done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, note)
+        done = compare_with_baselines(firm, run, settings, request.episodes, request.beside, watcher.note, compiling)
         result = done.to_json() | {"engine": engine_in(run)}
         write_atomically(run.path / "result.json", json.dumps(result, indent=1) + "\n")
         watcher.note(f"learning curve in {learning_curve(run)}")
@@ -120,10 +121,14 @@ def compare_with_baselines(
     episodes: int,
     beside: Sequence[str | Path] = (),
     note: Callable[[str], None] = quiet,
+    compiling: Callable[[str], None] = quiet,
 ) -> Evaluation:
-    """The benchmarks, other runs and what was trained, on the same episodes; `note` as in `baseline_policies`."""
+    """The benchmarks, other runs and what was trained, on the same episodes; told as by `baseline_policies`."""
     world = World(firm, baseline_levels(firm), device=settings.device)
-    policies = baseline_policies(firm, settings.device, note, run.tuned_levels())
+    tuned = run.tuned_levels()
+    if tuned is not None and settings.tuning_seconds is not None:  # the benchmark is not cut short
+        tuned = tuned_base_stock(firm, start=tuned, device=settings.device, note=note).levels
+    policies = baseline_policies(firm, settings.device, note, tuned, compiling)
     policies |= {Path(other).name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
     seed = settings.seed

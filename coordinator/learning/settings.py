@@ -35,6 +35,7 @@ class Settings(Checked):
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     base_policy: Literal["tuned", "benchmark", "random"] = "tuned"  # levels of base-stock, or a random network
+    tuning_seconds: float | None = Field(default=None, gt=0)  # budget of that tuning; None: until nothing is better
     departments: dict[str, DepartmentSettings] = Field(default_factory=dict)  # by stock point
     reward_unit: float | None = Field(default=None, gt=0)  # money; None: what the benchmark's stock costs a period
     train_periods: int | None = Field(default=None, ge=2)  # of a rollout; None: the firm's

@@ -96,7 +96,7 @@ def train(
         if resume and kept is None:
             run.begin_again()
         begun = time.monotonic()
-        if kept is None and (levels := starting_levels(firm, settings, base)) is not None:
+        if kept is None and (levels := starting_levels(firm, settings, base, watcher.note)) is not None:
             if base is None:
                 watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
             run.save_tuned_levels(levels)

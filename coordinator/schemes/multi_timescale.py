@@ -30,6 +30,7 @@ _UNUSED = {
     "ppo.learning_rate": "step laws give the rates (fast_law, slow_law, departments.NAME.law)",
     "critic.graph": "attention is of firms without customers",
     "base_policy": "policies start from the rules",
+    "tuning_seconds": "policies start from the rules",
     "reward_unit": "rewards are counted in profit",
     "acceptance_episodes": "no policy is tested before it is kept",
 }

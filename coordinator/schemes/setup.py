@@ -65,16 +65,19 @@ def starting_levels(
     settings: Settings,
     tuned: NDArray[np.float64] | None = None,
     note: Callable[[str], None] = quiet,
+    compiling: Callable[[str], None] = quiet,
 ) -> NDArray[np.float64] | None:
     """Base-stock levels that policies start from, [N, K] units; None: the benchmark's.
 
-    `tuned` are the levels that tuning finds, if they are known; `note` is told what compiling for it took.
+    `tuned` are the levels that tuning finds, if they are known; `note` and `compiling` are told as by tuning.
     """
     if firm.customers or settings.base_policy != "tuned":
         return None
     if tuned is not None:
         return tuned
-    return tuned_base_stock(firm, device=settings.device, eager=not settings.compiled, note=note).levels
+    seconds, eager = settings.tuning_seconds, not settings.compiled
+    found = tuned_base_stock(firm, seconds=seconds, device=settings.device, eager=eager, note=note, compiling=compiling)
+    return found.levels
 
 
 def scaling_of(firm: Firm, settings: Settings) -> Scaling:

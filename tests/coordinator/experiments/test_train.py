@@ -4,12 +4,14 @@ import json
 
 import pytest
 
+from coordinator import api
 from coordinator.cli import run
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
 from departments.play import tuning
 from departments.play.tuning import tuned_base_stock
+from departments.rules.ordering import baseline_levels
 from environment import load_firm
 
 SMALL = """
@@ -45,8 +47,8 @@ def test_the_command_line_stands_above_the_file_and_everything_is_kept(tmp_path,
 
 
 def test_the_comparison_takes_the_tuned_levels_that_the_run_began_with(tmp_path, monkeypatch):
-    searched, real = [], tuning.tune_levels
-    monkeypatch.setattr(tuning, "tune_levels", lambda *a, **k: searched.append(1) or real(*a, **k))
+    searched, real = [], tuning._search
+    monkeypatch.setattr(tuning, "_search", lambda *a, **k: searched.append(1) or real(*a, **k))
     (tmp_path / "small.yaml").write_text(TURNS)
     arguments = ["train", "a1", "--config", str(tmp_path / "small.yaml"), "--backend", "local", "--episodes", "1024"]
     assert run([*arguments, "--run", str(tmp_path / "run"), "--json"]) == 0
@@ -55,6 +57,22 @@ def test_the_comparison_takes_the_tuned_levels_that_the_run_began_with(tmp_path,
     firm = load_firm("a1")
     fresh = evaluate(firm, {"tuned": tuned_base_stock(firm)}, episodes=1024, seed=0)
     assert told["cost"] == pytest.approx(fresh.to_json()["policies"]["tuned"]["cost"], rel=1e-6)
+
+
+def test_tuning_has_a_budget_of_its_own_which_does_not_weaken_the_comparison(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(tuning, "_TELL", 0.0)
+    (tmp_path / "small.yaml").write_text(TURNS)
+    how = {"config": tmp_path / "small.yaml", "backend": "local", "budget": "4000", "episodes": 512}
+    done = api.train("a1", **how, values=["tuning_seconds=1e-6"], run=tmp_path / "run", progress=True)
+    firm, told = load_firm("a1"), " ".join(capfd.readouterr().err.split())
+    assert "tuning base-stock levels: its time was up before the end of the search of a1" in told
+    assert (RunFolder(done.folder).base_levels() == baseline_levels(firm).round()).all()
+    row = done.result["policies"]["tuned base-stock"]["cost"]["mean"]
+    result = evaluate(firm, ["decomposition-aggregation", "tuned-base-stock"], episodes=512, seed=0).to_json()[
+        "policies"
+    ]
+    start, end = (result[rule]["cost"]["mean"] for rule in ("decomposition-aggregation", "tuned-base-stock"))
+    assert row < (start + end) / 2
 
 
 def test_policy_ppo_and_critic_of_the_file_count_for_firms_with_customers(tmp_path, capfd):
