@@ -46,12 +46,13 @@ def simulate(
     periods: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Episode:
     """One episode, period by period; what is not given is drawn from the firm's laws.
 
     Args:
         firm: which.
-        policy: the rule that orders; decomposition-aggregation by default.
+        policy: what orders; by default a good rule that is had at once, `Episode.default` says which and why.
         orders: csv file, as all that follow: period, stock_point, (product,) quantity.
         demand: the same.
         lead_times: period, from, to, (product,) periods.
@@ -60,6 +61,7 @@ def simulate(
         periods: how many; as the files, or the firm's evaluation, by default.
         seed: of what is drawn.
         out: csv file for the states.
+        progress: of a search for levels, as of `train`.
     """
     from coordinator.evaluation.simulate import GivenFiles
     from coordinator.evaluation.simulate import simulate as simulate_episode
@@ -68,7 +70,8 @@ def simulate(
     named = {"orders": orders, "demand": demand, "lead_times": lead_times, "suppliers": suppliers, "initial": initial}
     files = GivenFiles(**{kind: Path(file) for kind, file in named.items() if file is not None})
     written = None if out is None else Path(out)
-    return simulate_episode(load_firm(firm), files, policy=policy, periods=periods, seed=seed, out=written)
+    how: dict[str, Any] = {"policy": policy, "periods": periods, "seed": seed, "out": written}
+    return simulate_episode(load_firm(firm), files, **how, note=_teller(progress))
 
 
 def evaluate(
@@ -79,6 +82,7 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     compiled: Callable[[str], None] | None = None,
+    progress: bool | None = None,
 ) -> Evaluation:
     """Compare policies on the same fresh episodes: means with standard errors, paired differences, service and stock.
 
@@ -89,13 +93,15 @@ def evaluate(
         seed: of the episodes.
         device: where tensors live, cpu or cuda.
         compiled: let rules act in a world that the machine's C++ compiler makes, and say here what it took.
+        progress: of a search for levels, as of `train`.
     """
     from coordinator.evaluation.evaluate import evaluate as compare
     from environment import load_firm
 
     loaded = load_firm(firm)
     with _settled(device):
-        return compare(loaded, policies, episodes=episodes, seed=seed, device=device, compiled=compiled)
+        how: dict[str, Any] = {"episodes": episodes, "seed": seed, "device": device}
+        return compare(loaded, policies, **how, compiled=compiled, note=_teller(progress))
 
 
 def train(
@@ -211,6 +217,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 
 def _watched(progress: bool | None) -> bool:
     return (sys.stderr.isatty() or "ipykernel" in sys.modules) if progress is None else progress
+
+
+def _teller(progress: bool | None) -> Callable[[str], None]:
+    """Whom to tell how far something is: stderr, or nobody."""
+    return (lambda line: print(line, file=sys.stderr)) if _watched(progress) else lambda _: None
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def _given(header: str) -> Any:  # noqa: ANN401
 def simulate(
     firm: FirmName,
     out: Annotated[Path, option("CSV", "Where the states go.")],
-    policy: Annotated[str | None, option("RULE|RUN|CSV", "Who decides (default: decomposition-aggregation).")] = None,
+    policy: Annotated[str | None, option("RULE|RUN|CSV", "Who decides (default: a good rule; it says which).")] = None,
     orders: Annotated[Path | None, _given("period,stock_point,quantity")] = None,
     demand: Annotated[Path | None, _given("period,stock_point,quantity")] = None,
     lead_times: Annotated[Path | None, _given("period,from,to,periods")] = None,
@@ -68,6 +68,8 @@ def simulate(
     (demand: those that face customers; suppliers: those with several suppliers and something to order).
     """
     done = api.simulate(**locals())
+    if done.default:
+        say(f"ordered by {done.default}")
     say(f"{out}: cost of all periods {done.cost:.10g}")
 
 

@@ -18,7 +18,9 @@ from coordinator.evaluation.evaluate import load_policy_or_rule
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
 from departments.decisions import Decision, Memory, Policy
+from departments.play.default_rule import default_rule
 from departments.play.stepping import play
+from departments.play.tuning import quiet
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
 from environment.episode_files import DEMAND, INITIAL, LEAD_TIMES, MAX_QUANTITY, ORDERS, SUPPLIERS, EpisodeFile, Key
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-DEFAULT_POLICY = "decomposition-aggregation"
 COLUMNS = (
     *("on_hand", "in_transit", "inventory_position", "backlog"),
     *("sales", "lost_sales", "order_quantity", "demand", "cost"),
@@ -76,6 +77,7 @@ class Episode(Shown):
 
     firm: Firm
     columns: Mapping[str, Array]  # [T, N, K] each, as in the states file
+    default: str = ""  # if nobody named who orders: which rule did, and why
 
     @property
     def cost(self) -> float:
@@ -104,8 +106,9 @@ def simulate(
     periods: int | None = None,
     seed: int = 0,
     out: Path | None = None,
+    note: Callable[[str], None] = quiet,
 ) -> Episode:
-    """Run one episode, and write its states if `out` says where.
+    """Run one episode, and write its states if `out` says where; `note` is told how far a search for levels is.
 
     Raises:
         ValueError: one line that names the file, the row and the cure; nothing has been written then.
@@ -116,12 +119,18 @@ def simulate(
         raise ValueError("--policy and --orders both decide the orders: give one of them")
     given = read_given(firm, files, periods)
     world = world_of(firm, given)
-    orders = given.orders
-    decides = load_policy_or_rule(policy or DEFAULT_POLICY, world) if orders is None else _AsGiven(orders)
-    episode = Episode(firm, run(world, decides, chance_of(world, given, seed), given))
+    decides, why = _who_decides(world, given, policy, note)
+    episode = Episode(firm, run(world, decides, chance_of(world, given, seed), given), why)
     if out is not None:
         write_states(out, episode)
     return episode
+
+
+def _who_decides(world: World, given: Given, policy: str | None, note: Callable[[str], None]) -> tuple[Policy, str]:
+    """What orders, and if nobody named it, which rule it is and why."""
+    if given.orders is not None:
+        return _AsGiven(given.orders), ""
+    return (load_policy_or_rule(policy, world, note=note), "") if policy else default_rule(world.firm, note)
 
 
 def check_out(out: Path, read: list[Path]) -> None:

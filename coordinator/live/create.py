@@ -10,6 +10,7 @@ HOME/NAME/live.json          where it runs
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.simulated import Simulated
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.files import PRIVATE, write_atomically
+from departments.play.default_rule import default_rule
+from departments.play.tuning import quiet
 from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import Firm, World, load_firm
@@ -60,20 +63,34 @@ def source_of(text: str, policies: str | None) -> tuple[Firm, str | None]:
     return load_firm(text), policies
 
 
-def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings: dict[str, Any]) -> None:
+def found(
+    folder: Path,
+    firm: Firm,
+    policies: str | None,
+    *,
+    seed: int,
+    settings: dict[str, Any],
+    report: Callable[[str], None] = quiet,
+) -> None:
     """Write the folder of a new firm.
 
     Args:
         folder: HOME/NAME.
         firm: a checked firm.
-        policies: RUN, RULE or levels that all departments begin with; None: the benchmark.
+        policies: RUN, RULE or levels that all departments begin with; None: the benchmark where customers choose, else
+            what `default_rule` says.
         seed: of the simulated world.
         settings: how it is run; the book keeps them.
+        report: told how far a search for levels is, and which rule departments begin with where nobody named one.
 
     Raises:
         ValueError: one line; a policy cannot be followed, and nothing has been written.
     """
-    makes = PolicyBundles(firm)
+    makes, why = PolicyBundles(firm, report), "the beginning"
+    if policies is None and not firm.customers:
+        rule, reason = default_rule(firm, report)
+        policies, why = makes.know(rule), f"{why}: {reason}"
+        report(f"departments begin by {reason}")
     names = departments_of(firm)
     benchmarks = {name: makes.benchmark(name).numbered(1) for name in names}
     begun = {name: makes.policy(name, policies).numbered(1) if policies else benchmarks[name] for name in names}
@@ -83,7 +100,7 @@ def found(folder: Path, firm: Firm, policies: str | None, *, seed: int, settings
     start, moment = world.start(), world.begin()
     for name in names:
         keep_bundle(folder / "benchmark", benchmarks[name], {"why": "stands in"})
-        keep_bundle(folder / "policies", begun[name], {"why": "the beginning", "policy": policies, "seed": seed})
+        keep_bundle(folder / "policies", begun[name], {"why": why, "policy": policies, "seed": seed})
     write_atomically(folder / "firm.yaml", text, PRIVATE)
     memories = {name: NumpyPolicy(bundle).start() for name, bundle in begun.items()}
     standins = {name: NumpyPolicy(bundle).start() for name, bundle in benchmarks.items()}

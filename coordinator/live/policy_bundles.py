@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from coordinator.schemes.registry import scheme_of
 from coordinator.schemes.setup import policies_of, scaling_of
 from departments import extensions
 from departments.named_policies import parse_policy
+from departments.play.tuning import quiet
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
@@ -54,13 +55,18 @@ def departments_of(firm: Firm) -> tuple[str, ...]:
 class PolicyBundles:
     """Makes the briefs of one firm's departments."""
 
-    def __init__(self, firm: Firm) -> None:
-        """Prepare for a checked firm."""
-        self.firm, self.fingerprint = firm, fingerprint(firm)
+    def __init__(self, firm: Firm, note: Callable[[str], None] = quiet) -> None:
+        """Prepare for a checked firm; `note` is told how far a search for levels is."""
+        self.firm, self.fingerprint, self._note = firm, fingerprint(firm), note
         self.levels = baseline_levels(firm)
         self.world = World(firm, self.levels)
         self.observer = Observer(self.world, self.levels)
         self._rules: dict[str, object] = {}  # by their text; some search for levels a while
+
+    def know(self, rule: BaseStock) -> str:
+        """Take a rule that was made before as what its name, which is returned, stands for."""
+        self._rules[rule.name] = rule
+        return rule.name
 
     def benchmark(self, department: str) -> PolicyBundle:
         """The rule that stands in for a department: base-stock, or the coordinated rules where customers choose."""
@@ -93,7 +99,7 @@ class PolicyBundles:
             ValueError: one line; unknown rule, or one that does not decide what this department decides.
         """
         if text not in self._rules:
-            self._rules[text] = parse_policy(text, self.firm)
+            self._rules[text] = parse_policy(text, self.firm, self._note)
         rule = self._rules[text]
         if isinstance(rule, Pair):
             if department == RECOMMENDATION:

@@ -192,7 +192,7 @@ def _found(folder: Path, asked: Opening, report: Callable[[str], None]) -> None:
     firm, policies = source_of(str(asked.source), asked.policies)
     feed = None if asked.feed is None else str(asked.feed.resolve())
     settings = {"feed": feed, "extensions": extensions.names_for_others()}
-    found(folder, firm, policies, seed=asked.seed, settings=settings)
+    found(folder, firm, policies, seed=asked.seed, settings=settings, report=report)
     report(f"founded {name} in {folder}")
 
 

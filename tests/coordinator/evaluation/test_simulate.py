@@ -257,6 +257,17 @@ def test_a_run_decides_as_the_rule_that_it_starts_as(tmp_path):
     assert by_run.order_quantity.nunique() > 2
 
 
+def test_who_orders_where_nobody_named_a_policy_is_said_with_the_reason(tmp_path, capfd):
+    (tmp_path / "pair.yaml").write_text(pair().to_yaml())
+    by_default, named = (simulate(pair(), GivenFiles(), policy=p, seed=4) for p in (None, "decomposition-aggregation"))
+    assert by_default.states.equals(named.states)
+    assert named.default == ""
+    assert run(["simulate", str(tmp_path / "pair.yaml"), "--seed", "4", "--out", str(tmp_path / "o.csv")]) == 0
+    said = "ordered by decomposition-aggregation, the default where unmet demand is backordered"
+    assert said in capfd.readouterr().err.splitlines()
+    assert by_default.default == said.removeprefix("ordered by ")
+
+
 def test_rules_that_recommend_move_demand_in_a_firm_with_customers():
     rules = ("none", "forecast-base-stock", "margin-greedy")
     nothing, alone, shown = (simulate(market(), GivenFiles(), policy=rule, seed=4).states for rule in rules)

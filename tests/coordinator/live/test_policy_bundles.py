@@ -3,10 +3,14 @@ import os
 import numpy as np
 import pytest
 
+from coordinator.live.create import found
 from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.runs.folder import RunFolder
+from coordinator.runs.policy_source import kept_versions
+from departments.play.default_rule import default_rule
 from departments.policies.policy import RECOMMENDATION
-from tests.coordinator.live.test_operation import begun
+from tests.coordinator.live.test_operation import begun, resumed
+from tests.departments.play.test_default_rule import lost
 from tests.small_firms import fresh, pair, world_of
 from tests.small_markets import market
 from tests.small_runs import settings
@@ -48,6 +52,21 @@ def test_a_firm_begins_on_named_levels(levels, tmp_path):
         ("warehouse", "shop"), "today"
     )
     assert operation.now.bundles["warehouse"].arrays["level"] == [23]
+
+
+@pytest.mark.parametrize(("firm", "label"), [(lost(), "tuned-base-stock"), (pair(), "decomposition-aggregation")])
+def test_where_nobody_names_a_policy_a_firm_begins_by_a_good_rule_and_says_why(firm, label, tmp_path):
+    told = []
+    found(tmp_path / "f", firm, None, seed=5, settings={}, report=told.append)
+    reason = default_rule(firm).why
+    assert told[-1] == f"departments begin by {reason}"
+    kept = kept_versions(tmp_path / "f")
+    assert {row["came_by"]["why"] for row in kept} == {f"the beginning: {reason}"}
+    operation = resumed(tmp_path / "f")
+    assert {bundle.label for bundle in operation.now.bundles.values()} == {label}
+    operation.tick()
+    again = resumed(tmp_path / "f")  # goes on by its book, whatever would be chosen today
+    assert [b.arrays["level"].tolist() for b in again.now.bundles.values()] == default_rule(firm).rule.levels.tolist()
 
 
 def test_levels_recommend_nothing_and_what_is_said_to_be_written_instead_works(tmp_path):
