@@ -140,7 +140,7 @@ class Likelihood {
     for (int64_t s = 0; s < count; s++) {
       const float *did = action + sample[s] * (head_.orders + places_), *own = output + s * wide;
       float *value = (float *)&value_[s / kLanes * outputs_] + s % kLanes;
-      float *chosen = (float *)&chosen_[s / kLanes * places_] + s % kLanes;
+      float *chosen = (float *)(chosen_.data() + s / kLanes * places_) + s % kLanes;
       for (int64_t k = 0; k < head_.orders; k++) value[k * kLanes] = (did[k] - own[k]) * scale_[k];
       if (!places_) continue;
       const float *score = head_.scores < 0 ? nullptr : seen + s * seen_wide + head_.scores - head_.orders;

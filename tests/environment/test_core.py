@@ -20,10 +20,13 @@ COMPILER = next(filter(None, map(shutil.which, COMPILERS)), None)
 FORMAT = shutil.which("clang-format")
 SOURCES = [*sorted(compiled.CORE.glob("*.cpp")), *sorted(native.CORE.glob("*.cpp"))]
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
-FIRMS_PLAYED = """
+SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+FIRMS_PLAYED = f"""
 import torch
 from environment import compiled
-compiled.FLAGS = (*compiled.FLAGS, "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+compiled.FLAGS = (*compiled.FLAGS, *{SANITIZED})
+"""
+FIRMS_PLAYED += """
 from hypothesis import given, settings, strategies as st
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.policies.policy import PolicyConfig
@@ -46,19 +49,46 @@ def play(firm, shop, seed):
     core.descend(everyone, world.reset(37), chance)
 
 play()
-print("played")
+print("done")
+"""
+NETWORKS_USED = f"""
+import itertools, torch
+from departments.learning.ppo import PPOConfig, Slice, update
+from departments.numerics import native
+from departments.numerics.adam import Adam
+from departments.numerics.heads import Head
+from departments.numerics.memory import MemoryNetwork
+from tests.small_firms import learner
+native._FLAGS = (*native._FLAGS, *{SANITIZED})
+"""
+NETWORKS_USED += """
+heads = Head(3), Head(0, 2, 3), Head(2, 3, 4, 2)
+memories = ("none", 0, 1), ("stack", 3, 1), ("gru", 5, 4), ("gru", 32, 2)
+for head, (kind, size, length) in itertools.product(heads, memories):
+    network = MemoryNetwork(7 + head.outputs, kind, size, (9, 17), head.outputs, head.orders)
+    spec = learner(network, head, torch.ones(head.segments, head.products, 1), True, True, ppo=PPOConfig(minibatch=90))
+    flat, memory = torch.randn(network.count) * 0.1, torch.zeros(spec.remembered, 67)
+    noise = head.noise(1, 67, torch.Generator())[0]
+    move = spec.deciding(flat)(torch.randn(network.observed, 67), memory, noise)
+    recorded, memory = torch.randn(8, network.recorded, 67), memory.expand(8 // length, -1, -1)
+    samples = Slice(recorded, move.action.expand(8, -1, -1), torch.zeros(8, 67) - 3, memory)
+    update(flat, Adam.like(flat), spec, samples, torch.randn(8, 67), learning_rate=1e-3, generator=torch.Generator())
+print("done")
 """
 
 
+DECLARED = [*((compiled.CORE, name, real) for name in ("Firm", "Call") for real in ("float", "double"))]
+DECLARED += [(native.CORE, name, "float") for name in ("Head", "Acting", "Turn", "Fit", "Valued")]
+
+
 @needs_compiler
-@pytest.mark.parametrize("real", ["float", "double"])
-@pytest.mark.parametrize("name", ["Firm", "Call"])
-def test_a_structure_lies_in_memory_as_cpp_lays_it_out(tmp_path, name, real):
-    declared = Declared((compiled.CORE / "call.hpp").read_text(), name, real=real).type
+@pytest.mark.parametrize(("core", "name", "real"), DECLARED)
+def test_a_structure_lies_in_memory_as_cpp_lays_it_out(tmp_path, core, name, real):
+    declared = Declared((core / "call.hpp").read_text(), name, real=real).type
     fields = [field for field, _ in declared._fields_]
     places = ", ".join([f"sizeof({name})", *(f"__builtin_offsetof({name}, {field})" for field in fields)])
     source = tmp_path / "places.cpp"
-    source.write_text(f'#include "{compiled.CORE}/call.hpp"\nextern "C" const int64_t places[] = {{{places}}};\n')
+    source.write_text(f'#include "{core}/call.hpp"\nextern "C" const int64_t places[] = {{{places}}};\n')
     library = compile_cached(source, (f"-DREAL={real}",))
     found = (ctypes.c_int64 * (len(fields) + 1)).in_dll(library, "places")
     assert list(found) == [ctypes.sizeof(declared), *(getattr(declared, field).offset for field in fields)]
@@ -96,12 +126,11 @@ def test_the_format_is_that_of_the_house():
 
 
 @needs_compiler
-def test_sanitizers_find_nothing_while_random_firms_are_played(tmp_path):
+@pytest.mark.parametrize("code", [FIRMS_PLAYED, NETWORKS_USED], ids=["firms", "networks"])
+def test_sanitizers_find_nothing(tmp_path, code):
     found = subprocess.run([COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     if not Path(found).is_absolute():
         pytest.skip("no address sanitizer")
     calm = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": found, "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", FIRMS_PLAYED], cwd=ROOT, env=os.environ | calm, capture_output=True, text=True
-    )
-    assert done.stdout.endswith("played\n"), done.stderr[-3000:]
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | calm, capture_output=True, text=True)
+    assert done.stdout.endswith("done\n"), done.stderr[-3000:]
