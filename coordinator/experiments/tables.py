@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from coordinator.experiments.trial import RULES, Finished
 from coordinator.schemes.registry import reference_of
@@ -27,6 +28,7 @@ CAPTION = (
     "of training, on one core."
 )
 Row = dict[str, Any]
+NAN = float("nan")
 SAVING = "saving % over "  # columns of results.csv; of profit it is what is gained
 
 
@@ -63,7 +65,7 @@ def mean_and_half(values: Sequence[float] | NDArray[np.float64]) -> tuple[float,
 
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
-        return float(sample.mean()), float("nan")
+        return float(sample.mean()), NAN
     return float(sample.mean()), float(stdtrit(len(sample) - 1, 0.975) * sample.std(ddof=1) / np.sqrt(len(sample)))
 
 
@@ -86,7 +88,7 @@ def saving(values: NDArray[np.float64], base: NDArray[np.float64], unit: str) ->
     """
     scale = abs(float(base.mean()))
     if scale == 0:
-        return float("nan"), float("nan")
+        return NAN, NAN
     won = base - values if unit == "cost" else values - base
     share = won.mean() / base.mean()
     spread = (won - share * base).std(ddof=1) / np.sqrt(len(base))
@@ -101,7 +103,8 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
         first: the scheme to which every trial's difference is taken, seed by seed.
     """
     done = sorted(trials, key=lambda trial: (trial.about["seed"] is not None, trial.about["seed"] or 0))
-    rules = {name: costs for trial in done if trial.about["scheme"] == RULES for name, costs in trial.episodes.items()}
+    played = [trial for trial in done if trial.about["scheme"] == RULES]
+    rules = {name: trial.episodes[name] for trial in played for name in trial.about["policies"]}
     firsts = {trial.about["seed"]: trial.episodes[first] for trial in done if trial.about["scheme"] == first}
     rows = []
     for trial in done:
@@ -132,7 +135,6 @@ def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
     """The table of one firm from its rows: rules, then schemes in the order given; differences to the reference."""
     base = reference_of(schemes)
     by_seed = {row["seed"]: row["result"] for row in rows if row["policy"] == base}
-    base_mean = float(np.mean(list(by_seed.values()))) if by_seed else float("nan")
     lines = []
     for policy in dict.fromkeys([*(row["policy"] for row in rows if row["scheme"] == RULES), *schemes]):
         own = [row for row in rows if row["policy"] == policy]
@@ -140,30 +142,27 @@ def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
             continue
         is_rule = own[0]["scheme"] == RULES
         mean, half = mean_and_half([row["result"] for row in own])
+        pairs = [(row["result"], by_seed[row["seed"]]) for row in own if row["seed"] in by_seed]
         if is_rule:
-            half = 1.959964 * own[0]["se"]
-            against = [own[0]["result"] - result for result in by_seed.values()]
-        else:
-            against = [row["result"] - by_seed[row["seed"]] for row in own if row["seed"] in by_seed]
-        difference, spread = mean_and_half(against) if against else (float("nan"), float("nan"))
-        lines.append(
-            Line(
-                firm=own[0]["firm"],
-                unit=own[0]["unit"],
-                policy=policy,
-                trials=len(own),
-                mean=mean,
-                half=half,
-                base=base,
-                difference=difference,
-                difference_half=spread,
-                base_mean=base_mean,
-                fill_rate=_mean(own, "fill_rate"),
-                order_variability=_mean(own, "order_variability"),
-                seconds=None if is_rule else _mean(own, "seconds"),
-                samples_per_second=None if is_rule else _mean(own, "samples_per_second"),
-            )
+            half, pairs = 1.959964 * own[0]["se"], [(own[0]["result"], result) for result in by_seed.values()]
+        difference, spread = mean_and_half([result - other for result, other in pairs]) if pairs else (NAN, NAN)
+        line = Line(
+            firm=own[0]["firm"],
+            unit=own[0]["unit"],
+            policy=policy,
+            trials=len(own),
+            mean=mean,
+            half=half,
+            base=base,
+            difference=difference,
+            difference_half=spread,
+            base_mean=float(np.mean(list(by_seed.values()))) if by_seed else NAN,
+            fill_rate=_mean(own, "fill_rate"),
+            order_variability=_mean(own, "order_variability"),
+            seconds=None if is_rule else _mean(own, "seconds"),
+            samples_per_second=None if is_rule else _mean(own, "samples_per_second"),
         )
+        lines.append(line)
     return lines
 
 
@@ -212,25 +211,23 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
-def _headings(line: Line) -> list[str]:
-    return [heading.format(unit=line.unit, base=line.base) for heading in HEADINGS]
-
-
-def _better(line: Line) -> str:
-    return f"{line.unit} an episode, {'higher' if line.unit == 'profit' else 'lower'} is better"
+def _tables(tables: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, str, list[str], Sequence[Line]]]:
+    """The firms that have lines: what is better, and the headings."""
+    for firm, lines in tables.items():
+        if lines:
+            unit, base = lines[0].unit, lines[0].base
+            better = f"{unit} an episode, {'higher' if unit == 'profit' else 'lower'} is better"
+            yield firm, better, [heading.format(unit=unit, base=base) for heading in HEADINGS], lines
 
 
 def for_terminal(tables: Mapping[str, Sequence[Line]], episodes: int) -> RenderableType:
     """One table per firm."""
     drawn: list[RenderableType] = []
-    for firm, lines in tables.items():
-        if not lines:
-            continue
-        table = Table(title=f"{firm}: {_better(lines[0])}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for i, heading in enumerate(_headings(lines[0])):
-            table.add_column(heading, justify="right" if i else "left", overflow="fold")
-        for i, line in enumerate(lines):
-            last_rule = line.seconds is None and i + 1 < len(lines) and lines[i + 1].seconds is not None
+    for firm, better, (first, *others), lines in _tables(tables):
+        columns = [Column(first, overflow="fold"), *(Column(name, justify="right", overflow="fold") for name in others)]
+        table = Table(*columns, title=f"{firm}: {better}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for line, following in zip_longest(lines, lines[1:]):
+            last_rule = line.seconds is None and following is not None and following.seconds is not None
             table.add_row(*_cells(line), end_section=last_rule)
         drawn.append(table)
     return Group(*drawn, CAPTION.format(episodes=episodes)) if drawn else "nothing is finished yet"
@@ -238,12 +235,9 @@ def for_terminal(tables: Mapping[str, Sequence[Line]], episodes: int) -> Rendera
 
 def as_markdown(tables: Mapping[str, Sequence[Line]], episodes: int) -> str:
     """The same for the docs."""
-    parts = []
-    for firm, lines in tables.items():
-        if not lines:
-            continue
-        marks = ["---", *["---:"] * (len(HEADINGS) - 1)]
-        table = [_headings(lines[0]), marks, *(_cells(line) for line in lines)]
-        written = "\n".join("| " + " | ".join(cells) + " |" for cells in table)
-        parts.append(f"**{firm}**: {_better(lines[0])}\n\n{written}\n")
+    parts, marks = [], ["---", *["---:"] * (len(HEADINGS) - 1)]
+    for firm, better, headings, lines in _tables(tables):
+        rows = [headings, marks, *(_cells(line) for line in lines)]
+        written = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+        parts.append(f"**{firm}**: {better}\n\n{written}\n")
     return "\n".join([*parts, CAPTION.format(episodes=episodes) + "\n"])

@@ -11,6 +11,7 @@ from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from coordinator.live.running_firm import RunningFirm
@@ -29,7 +30,6 @@ Zip = Annotated[bytes, Body(media_type="application/zip", description="A run fol
 CommandId = Annotated[str, PathParameter(pattern=bodies.ID, description="Of the command to be withdrawn.")]
 UploadName = Annotated[str, Query(pattern=f"^{NAME}$", description="For people, such as the run's.")]
 _PAGE = Path(__file__).parent / "page"
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _WAIT = 10.0  # s that a command may take before its answer is `pending`
 _CANARY_WAIT = 3.0  # s; a canary takes its periods
 _REFUSALS = {
@@ -73,11 +73,15 @@ def office(firm: RunningFirm, token: str, hosts: frozenset[str] | None) -> FastA
     app.add_exception_handler(ValueError, lambda _, error: _error(409, str(error)))
     app.add_exception_handler(RuntimeError, lambda _, error: _error(503, str(error)))
     shown = HTTPBearer(auto_error=False, description="Of `office.token` in the firm's folder; the guard looks at it.")
-    app.include_router(_firm(firm), prefix="/api", responses=_LOOK)
-    app.include_router(_records(firm), prefix="/api", responses=_LOOK)
+    app.include_router(_looks(firm), prefix="/api", responses=_LOOK)
     app.include_router(_commands(firm), prefix="/api", responses=_COMMAND | _UNDER_WAY, dependencies=[Depends(shown)])
     app.include_router(_deliveries(firm), prefix="/api", responses=_COMMAND, dependencies=[Depends(shown)])
-    app.include_router(_page())
+    app.mount("/page", StaticFiles(directory=_PAGE))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return FileResponse(_PAGE / "office.html", media_type="text/html")
+
     written = app.openapi
     app.openapi = lambda: _with_head(written())  # type: ignore[method-assign]
     return app
@@ -98,7 +102,7 @@ def _known(firm: RunningFirm, department: str) -> str:
     return department
 
 
-def _firm(firm: RunningFirm) -> APIRouter:
+def _looks(firm: RunningFirm) -> APIRouter:
     router = APIRouter(tags=["look"])
     network = network_of(firm.folder, firm.layout)
 
@@ -126,12 +130,6 @@ def _firm(firm: RunningFirm) -> APIRouter:
     def department(department: str) -> Response:
         """Figures of one department."""
         return _answer(firm.metrics()["departments"][_known(firm, department)])
-
-    return router
-
-
-def _records(firm: RunningFirm) -> APIRouter:
-    router = APIRouter(tags=["look"])
 
     @router.get("/departments/{department}/policies", response_model=list[Json])
     def policies(department: str) -> Response:
@@ -221,23 +219,6 @@ def _deliveries(firm: RunningFirm) -> APIRouter:
         """Hand over one period's observations, to a firm that is fed."""
         with one_at_a_time:  # a period's two files are of one delivery
             return _answer(firm.deliver(body.period, body.observations, body.traffic))
-
-    return router
-
-
-def _page() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-    files = {path.name: path for path in _PAGE.iterdir() if path.suffix in _TYPES}
-
-    @router.get("/")
-    def page() -> Response:
-        return FileResponse(_PAGE / "office.html", media_type="text/html")
-
-    @router.get("/page/{name}")
-    def asset(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404, "there is no such file")
-        return FileResponse(files[name], media_type=_TYPES[files[name].suffix])
 
     return router
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import os
 import secrets
 from pathlib import Path
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coordinator.monitoring.hosts import answers_to
@@ -122,7 +122,7 @@ class Guard:
         except RefusedError as error:
             refused = error
         if refused is not None:
-            await _refuse(answer, refused)
+            await _refuse(scope, receive, answer, refused)
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -133,7 +133,8 @@ class Guard:
             await self._app(scope, replay, answer)
         except Exception as error:  # whatever it was, its answer has our headers and its reason
             if not answer.begun:
-                await _refuse(answer, RefusedError(500, f"the office has failed: {' '.join(repr(error).split())}"))
+                failed = RefusedError(500, f"the office has failed: {' '.join(repr(error).split())}")
+                await _refuse(scope, receive, answer, failed)
 
     def _refusal(self, scope: Scope) -> RefusedError | None:
         given = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -164,11 +165,6 @@ async def _body(receive: Receive, most: int, *, keep: bool) -> bytes:
     return bytes(body)
 
 
-async def _refuse(send: Send, refused: RefusedError) -> None:
-    body = json.dumps({"error": str(refused)}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers.append((b"connection", b"close"))
-    if refused.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedError) -> None:
+    headers = {"connection": "close"} | ({"www-authenticate": "Bearer"} if refused.status == 401 else {})
+    await JSONResponse({"error": str(refused)}, refused.status, headers)(scope, receive, send)

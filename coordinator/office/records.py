@@ -28,20 +28,10 @@ def network_of(folder: Path, layout: FirmLayout) -> Json:
     edges = [{"lead_time": 1, **edge} for edge in written.get("supply", [])]
     supplied = {edge["to"] for edge in edges}
     edges += [{"from": "outside", "to": name, "lead_time": 1} for name in layout.points if name not in supplied]
-    return {
-        "firm": layout.firm,
-        "departments": layout.departments,
-        "points": layout.points,
-        "products": layout.products,
-        "customer_facing": layout.customer_facing,
-        "segments": layout.segments,
-        "recommends": layout.recommends,
-        "earns": layout.earns,
-        "max_order": {
-            name: layout.by_product(most) for name, most in zip(layout.points, layout.max_order, strict=True)
-        },
-        "edges": [{"from": edge["from"], "to": edge["to"], "lead_time": edge["lead_time"]} for edge in edges],
-    }
+    told = ("firm", "departments", "points", "products", "customer_facing", "segments", "recommends", "earns")
+    most = {name: layout.by_product(units) for name, units in zip(layout.points, layout.max_order, strict=True)}
+    shown = [{key: edge[key] for key in ("from", "to", "lead_time")} for edge in edges]
+    return {key: getattr(layout, key) for key in told} | {"max_order": most, "edges": shown}
 
 
 def policies_of(folder: Path, department: str, products: list[str]) -> list[Json]:

@@ -31,6 +31,7 @@ _MOST_TEXT = 2**18  # bytes of a json or yaml
 _VERSION = r"(0|[1-9][0-9]{0,8})"
 _DEPARTMENT = r"[a-z0-9][a-z0-9-]{0,99}"  # as a firm file's names
 _WANTED = re.compile(rf"firm\.yaml|(settings|current|base)\.json|policies/{_DEPARTMENT}/{_VERSION}\.(json|safetensors)")
+_TOP = re.compile(r"(?:[^/\\]{1,100}/){0,8}firm\.yaml")
 _LEFT_OUT = re.compile(r"[a-z-]+\.(csv|png|html|parquet)|result\.json|checkpoint\.safetensors|plan\.json")
 _MOST_DEEP = 20  # a firm file needs eight
 _OPENS = (
@@ -115,7 +116,7 @@ def _entries(packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     found = [entry for entry in packed.infolist() if not entry.is_dir()]
     if len(found) > MOST_FILES:
         raise ValueError(f"the upload may hold at most {MOST_FILES} files, got {len(found)}")
-    top = next((e.filename.removesuffix("firm.yaml") for e in found if _is_top(e.filename)), None)
+    top = next((e.filename.removesuffix("firm.yaml") for e in found if _TOP.fullmatch(e.filename)), None)
     if top is None:
         raise ValueError("the upload must be a run folder: it has no firm.yaml")
     wanted: dict[str, zipfile.ZipInfo] = {}
@@ -134,10 +135,6 @@ def _entries(packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if unpacked > MOST_UNPACKED:
         raise ValueError(f"the upload may unpack to at most {MOST_UNPACKED} bytes, got {unpacked}")
     return wanted
-
-
-def _is_top(name: str) -> bool:
-    return re.fullmatch(r"(?:[^/\\]{1,100}/){0,8}firm\.yaml", name) is not None
 
 
 def _check_entry(path: str, entry: zipfile.ZipInfo) -> None:
