@@ -90,29 +90,68 @@ class Played(NamedTuple):
 
 @dataclass(frozen=True)
 class NetworkControl:
-    """Networks that decide on features, [G] of them as `Observer` counts them, and what each of J outputs decides."""
+    """Networks that decide on features, [G] of them as `Observer` counts them, and what their J outputs decide.
 
-    level: Tensor  # [N, K, 1] units; what is wished is level - position before the outputs come to it
+    Behind the features they may see what rules say: wished orders in units of `spread`, and of each segment the scores
+    of offers, less the last one's. The first outputs are orders; then come, segment by segment, the products that are
+    shown in each slot, numbers from K on being none.
+    """
+
+    rule: OrderRule  # what is wished before outputs come to it
+    spread: Tensor | None  # [N, K] units; None: what rules say is not seen
+    offers: BestOffer | None  # whose scores are seen; none is shown by itself
+    score_unit: float  # money a customer
     centre: Tensor  # [G, 1], and
     factor: Tensor  # [G, 1]: features are (units - centre) factor
+    phase: Tensor  # [T + 1, P] of seasons, the last features
     arrivals: int  # periods of arrival among the features
-    cut: bool  # features are cut off at -1 and 1
-    noise: Tensor  # [T, J, E] added to the outputs
-    place: Tensor  # [J] row of N K that an output decides
-    unit: Tensor  # [J] units
-    residual: Tensor  # [J] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
-    actors: int  # address of the networks, and
-    act: int  # of the function that lets them act: (actors, features [G][16], outputs [J][16])
-    back: int  # and of the one that takes gradients back: (actors, features, by outputs [J][16], by features [G][16])
+    cut: int  # how many features, from the first one on, are cut off at -1 and 1
+    noise: Tensor | None  # [T, Z, E] as the networks take it
+    place: Tensor  # [orders] row of N K that an output decides
+    unit: Tensor  # [orders] units
+    residual: Tensor  # [orders] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
+    outputs: int  # J
+    shown: int  # products for each segment; 0: what is shown is not theirs
+    deciders: int  # D networks
+    remembered: int  # M rows of their memories
+    chunk: int  # memory is recorded every so many periods
+    actors: int  # address of the networks, and of the functions that `call.hpp` declares
+    begin: int
+    decide: int
+    remember: int
+    act: int
+    back: int
+
+    def fields(self) -> dict[str, Any]:
+        """As `Call` has them, but for the rule."""
+        scored = {} if self.offers is None else self.offers.fields() | {"offered": None}
+        sizes = {"features": len(self.centre), "phases": self.phase.shape[1], "ordering": len(self.place)}
+        noises = 0 if self.noise is None else self.noise.shape[1]
+        own = {name: value for name, value in vars(self).items() if name not in ("rule", "offers")}
+        return own | scored | sizes | {"noises": noises}
+
+
+class Brought(NamedTuple):
+    """What T periods brought, as far as departments are paid by it; all but the cost only where customers choose."""
+
+    cost: Tensor  # [T, N, E] money per stock point
+    on_hand: Tensor  # [T, N, K, E] units after each period
+    held: (
+        Tensor  # [T + 1, N, K, E] units on hand and on their way to each point, before the first period and after each
+    )
+    unserved: Tensor  # [T, C, K, E] units of external backlog, or lost
+    demand: Tensor  # [T, C, K, E] units that external customers asked for
 
 
 class Recording(NamedTuple):
     """What `look` recorded."""
 
-    state: State
-    features: Tensor  # [T + 1, G, E]
-    actions: Tensor  # [T, J, E] outputs with their noise
-    cost: Tensor  # [T, N, E] money per stock point
+    features: Tensor  # [T + 1, G and what else was asked for, E]
+    hints: Tensor  # [T, H, E] what rules said
+    actions: Tensor  # [T, J, E] outputs with their noise, and places that were chosen
+    log_prob: Tensor  # [T, D, E] of choices
+    memory: Tensor  # [T / chunk, M, E] before every chunk of periods
+    brought: Brought
 
 
 class CompiledWorld:
@@ -137,7 +176,7 @@ class CompiledWorld:
     def play(
         self,
         state: State,
-        decide: OrderRule | Tensor,
+        decide: OrderRule | NetworkControl | Tensor,
         chance: Exogenous,
         recommend: BestOffer | Tensor | None = None,
         *,
@@ -148,7 +187,7 @@ class CompiledWorld:
 
         Args:
             state: after event 2 of the period before the first; it stays as it is.
-            decide: rules, or orders [T, N, K, E] within [0, max_order] in whole units.
+            decide: rules, networks, or orders [T, N, K, E] within [0, max_order] in whole units.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T, whose cost and measures count.
@@ -156,7 +195,7 @@ class CompiledWorld:
         """
         sizes = [self.world.points] * len(MEASURES) + [len(self.world.network.customer_facing)] * len(SERVICE)
         sums = torch.zeros(sum(sizes), dtype=torch.float64) if measured else None
-        who = {"orders": decide.contiguous()} if isinstance(decide, Tensor) else self._rule(decide)
+        who = self._who(decide)
         if isinstance(recommend, Tensor):
             who["exposure"] = recommend.contiguous()
         elif recommend is not None:
@@ -166,14 +205,53 @@ class CompiledWorld:
             return played
         return played._replace(measures=dict(zip((*MEASURES, *SERVICE), torch.split(sums, sizes), strict=True)))
 
-    def look(self, state: State, decide: NetworkControl, chance: Exogenous) -> Recording:
-        """Run the periods of `chance` with networks that decide, and record what they saw and did."""
+    def look(
+        self,
+        state: State,
+        decide: NetworkControl,
+        chance: Exogenous,
+        recommend: Tensor | None = None,
+        *,
+        beside: int = 0,
+    ) -> Recording:
+        """Run the periods of `chance` with networks that decide, and record what they saw and did.
+
+        `beside` so many rows are left behind the features for others to fill; `recommend` is as in `play`.
+        """
+        world, new = self.world, state.on_hand.new_empty
         periods, copies = len(chance.demand), chance.demand.shape[-1]
-        features = state.on_hand.new_empty(periods + 1, len(decide.centre), copies)
-        cost, actions = state.on_hand.new_empty(periods, self.world.points, copies), torch.empty_like(decide.noise)
-        recorded = {"seen": features, "did": actions, "spent": cost}
-        played = self._run(self._play, state, chance, **_networks(decide), **recorded)
-        return Recording(played.state, features, actions, cost)
+        rows, outside = (world.points, world.products, copies), (len(chance.demand[0]), world.products, copies)
+        hints = 0 if decide.spread is None else world.points * world.products
+        hints += 0 if decide.offers is None else decide.offers.bought.shape[:2].numel()
+        paid = periods if world.choice is not None else 0
+        recorded = Recording(
+            new(periods + 1, len(decide.centre) + beside, copies),
+            new(periods, hints, copies),
+            new(periods, decide.outputs, copies),
+            new(periods, decide.deciders, copies),
+            new(-(-periods // decide.chunk), decide.remembered, copies),
+            Brought(
+                new(periods, world.points, copies),
+                new(paid, *rows),
+                new(paid + 1, *rows),
+                new(paid, *outside),
+                new(paid, *outside),
+            ),
+        )
+        features, hinted, did, log_prob, memory, brought = recorded
+        fields: dict[str, Any] = {
+            "seen": features,
+            "hinted": hinted,
+            "did": did,
+            "log_prob": log_prob,
+            "memory": memory,
+        }
+        fields |= {"spent": brought.cost, "seen_rows": features.shape[1]}
+        if paid:
+            fields |= {"on_hand_after": brought.on_hand, "held": brought.held}
+            fields |= {"unserved": brought.unserved, "demanded": brought.demand}
+        self._run(self._play, state, chance, **self._who(decide), **fields, exposure=recommend)
+        return recorded
 
     def descend(self, state: State, decide: NetworkControl, chance: Exogenous, bound: float) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
@@ -189,7 +267,7 @@ class CompiledWorld:
         """
         share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
         play = library("taped", self.world.dtype)
-        return self._run(play, state, chance, **_networks(decide), bound=bound, share=share)
+        return self._run(play, state, chance, **self._who(decide), bound=bound, share=share)
 
     def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
@@ -209,9 +287,17 @@ class CompiledWorld:
         play(ctypes.byref(call))
         return Played(held, cost, None)
 
-    def _rule(self, rule: OrderRule) -> dict[str, Any]:
-        if isinstance(rule, ForecastUpTo):
-            return dict(vars(rule))
+    def _who(self, decides: OrderRule | NetworkControl | Tensor) -> dict[str, Any]:
+        """The fields of `Call` that say who decides orders."""
+        if isinstance(decides, Tensor):
+            return {"orders": decides.contiguous()}
+        if isinstance(decides, NetworkControl):
+            return self._who(decides.rule) | decides.fields() | {"told": self.world.choice is not None}
+        if isinstance(decides, ForecastUpTo):
+            return dict(vars(decides))
+        return self._order_up_to(decides)
+
+    def _order_up_to(self, rule: OrderUpTo) -> dict[str, Any]:
 
         def own(amount: Tensor | None) -> Tensor | None:
             return None if amount is None else amount.to(self.world.dtype).contiguous()
@@ -226,11 +312,6 @@ class CompiledWorld:
         starts = torch.searchsorted(row, torch.arange(len(weights) + 1)).to(torch.int32)
         compared = (point * products + product.repeat(self.world.points)[row]).to(torch.int32)
         return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
-
-
-def _networks(decide: NetworkControl) -> dict[str, Any]:
-    """The fields of `Call` that say what networks see and decide."""
-    return {**vars(decide), "rules": 1, "features": len(decide.centre), "outputs": len(decide.place)}
 
 
 def _arrays(world: World) -> dict[str, Tensor | int | None]:

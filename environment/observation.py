@@ -57,7 +57,7 @@ class Observer:
         flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
         self.level = self._column(base_stock_level)  # [N * K, 1] units
-        self.bounded = False  # features are cut off at -1 and 1
+        self.cut = 0  # so many features, from the first one on, are cut off at -1 and 1
         self.arrivals = min(world.slots, _ARRIVALS)  # periods of arrival that are told apart
         self.positions = world.points * products
         asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
@@ -65,7 +65,7 @@ class Observer:
         self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))
         sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
-        self._of_state = sum(sizes.values())
+        of_state = sum(sizes.values())
         if world.choice is not None:
             segments = len(world.choice.names)
             sizes |= dict.fromkeys(("asked", "handed", "in_transit"), self.positions)
@@ -74,22 +74,26 @@ class Observer:
         self._blocks = {what: range(end - size, end) for (what, size), end in zip(sizes.items(), ends, strict=True)}
         self.size = sum(sizes.values())  # all features
         per_position = self._column(1.0 / flow)
-        self.centre = per_position.new_zeros(self._of_state, 1)  # of what the state tells, units
-        self.factor = torch.cat((*[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked])))
+        told = per_position.new_ones(self.size - of_state, 1)
+        if world.choice is not None:
+            scaled = torch.cat((*[per_position] * 3, 1.0 / world.choice.traffic))
+            told[: len(scaled)] = scaled
+        self.centre = per_position.new_zeros(self.size, 1)
+        own = *[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked])
+        self.factor = torch.cat((*own, told))  # [G, 1]: features are (units - centre) factor
         self.centre[: self.positions] = self.level
         if scaling == "bounds":
             max_order = world.firm.amounts("max_order")
             low, high = -2.0 * max_order, base_stock_level + max_order
             self.centre[: self.positions] = self._column((low + high) / 2.0)
-            self.factor = torch.cat(
-                (
-                    self._column(2.0 / (high - low)),
-                    self._column(1.0 / high),
-                    *[self._column(1.0 / max_order)] * self.arrivals,
-                    self._column(-1.0 / low[asked]),
-                )
+            own = (
+                self._column(2.0 / (high - low)),
+                self._column(1.0 / high),
+                *[self._column(1.0 / max_order)] * self.arrivals,
+                self._column(-1.0 / low[asked]),
             )
-            self.bounded = True
+            self.factor = torch.cat((*own, told))
+            self.cut = of_state
         elif scaling == "standard":
             self._standardise()
 
@@ -118,26 +122,19 @@ class Observer:
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
-        return self._cut((position - self.centre[: self.positions]) * self.factor[: self.positions])
-
-    def _cut(self, features: Tensor) -> Tensor:
-        return features.clamp(-1.0, 1.0) if self.bounded else features
+        features = (position - self.centre[: self.positions]) * self.factor[: self.positions]
+        return features.clamp(-1.0, 1.0) if self.cut else features
 
     def units(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
         seen = self._of_state_units(state)
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period, False)))
+        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period)))
 
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
-        scales = torch.cat((self.centre, self.factor, torch.full_like(self.centre, 1.0 if self.bounded else 1e30)), 1)
-        if self.world.choice is None:
-            return scales.T
-        segments = self.world.choice.traffic
-        plain = segments.new_ones(len(self._blocks["exposure"]) + len(self._blocks["season"]), 1)
-        factor = torch.cat((*[1.0 / self.spread] * 3, 1.0 / segments, plain))
-        told = torch.cat((torch.zeros_like(factor), factor, torch.full_like(factor, 1e30)), 1)
-        return torch.cat((scales, told)).T
+        limit = torch.full_like(self.centre, 1e30)
+        limit[: self.cut] = 1.0
+        return torch.cat((self.centre, self.factor, limit), 1).T
 
     @property
     def lines(self) -> range:
@@ -157,8 +154,10 @@ class Observer:
             feedback: of the step that led there; None before the first. Only firms with customers need it.
             period: t, for the season.
         """
-        seen = self._cut(self._of_state_units(state).sub_(self.centre).mul_(self.factor))
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period)))
+        seen = self.units(state, feedback, period).sub_(self.centre).mul_(self.factor)
+        if self.cut:
+            seen[: self.cut].clamp_(-1.0, 1.0)
+        return seen
 
     def _of_state_units(self, state: State) -> Tensor:
         """What the state tells, [., E] units."""
@@ -176,17 +175,20 @@ class Observer:
         )
         return torch.cat(units)
 
-    def _told(self, state: State, feedback: Feedback | None, period: int, scaled: bool = True) -> tuple[Tensor, ...]:
-        """What only a firm with customers has to see."""
-        world, copies = self.world, state.on_hand.shape[-1]
-        feedback, choice = world.no_feedback(copies) if feedback is None else feedback, world.chosen()
+    def phases(self, period: int) -> Tensor:
+        """Sine and cosine of every season in a period, [P]."""
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
-        units = (feedback.asked, feedback.handed, world.in_transit(state))
+        return self.centre.new_tensor(phases)
+
+    def _told(self, state: State, feedback: Feedback | None, period: int) -> tuple[Tensor, ...]:
+        """What only a firm with customers has to see."""
+        copies = state.on_hand.shape[-1]
+        feedback = self.world.no_feedback(copies) if feedback is None else feedback
         return (
-            *(value.view(self.positions, copies) / (self.spread if scaled else 1.0) for value in units),
-            feedback.traffic / (choice.traffic if scaled else 1.0),
+            *(value.view(-1, copies) for value in (feedback.asked, feedback.handed, self.world.in_transit(state))),
+            feedback.traffic,
             feedback.exposure.reshape(-1, copies),
-            state.on_hand.new_tensor(phases).view(-1, 1).expand(-1, copies),
+            self.phases(period).view(-1, 1).expand(-1, copies),
         )
 
     def labels(self) -> list[str]:

@@ -317,9 +317,11 @@ class World:
 
     def salvage(self, state: State) -> Tensor | None:
         """Value of stock on hand or in transit to each point when an episode ends, [N, E] money; None: no value."""
-        if self._salvage_value is None:
-            return None
-        return (self._salvage_value * (state.on_hand + self.in_transit(state))).sum(1)
+        return self.salvage_of(state.on_hand + self.in_transit(state))
+
+    def salvage_of(self, held: Tensor) -> Tensor | None:
+        """The same of units held, [N, K, E]."""
+        return None if self._salvage_value is None else (self._salvage_value * held).sum(1)
 
     def in_transit(self, state: State) -> Tensor:
         """Units on their way to each stock point, [N, K, E]."""

@@ -37,12 +37,16 @@ class Head:
         """Length of an action: orders, then the chosen place of each slot, segment by segment."""
         return self.orders + self.segments * self.slots
 
+    @property
+    def noises(self) -> int:
+        """Length of what is added in a period where it explores."""
+        return self.orders + self.segments * (self.products + self.slots)
+
     def noise(
         self, periods: int, copies: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices."""
-        size = (periods, self.orders + self.segments * (self.products + self.slots), copies)
-        noise = torch.empty(size, device=generator.device, dtype=dtype)
+        noise = torch.empty(periods, self.noises, copies, device=generator.device, dtype=dtype)
         if self.orders:
             noise[:, : self.orders].normal_(generator=generator)
         if self.segments:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from departments.decisions import Policy
-from departments.play.episode import Episodes, run_costs, run_episodes
+from departments.play.episode import Episodes, first_cost, less_salvage, run_costs, run_episodes
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock
 from departments.rules.recommendation import Pair
@@ -67,11 +67,8 @@ class CompiledEpisodes:
         start = world.reset(chance.demand.shape[-1] * candidates)
         counted = self._first_counted()
         played = self._compiled.play(start, orders, chance, offers, counted_from=counted, measured=measured)
-        cost = played.cost
-        if world.firm.periods.warm_up == 0:
-            cost = world.holding(start).to(cost.dtype) + cost
-        salvage = world.salvage(played.state)
-        return (cost if salvage is None else cost - salvage), played.measures or {}
+        cost = first_cost(world, start, torch.float64) + played.cost
+        return less_salvage(world, played.state, cost), played.measures or {}
 
 
 def compiled_rules(

@@ -6,20 +6,37 @@ rounds them otherwise, which now and then sets an order apart by a unit. Gradien
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from departments.learning.ppo import Slice
+from departments.numerics.actions import SCORE
 from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import Actors, actors
+from departments.play.episode import first_cost, less_salvage
 from departments.play.gradients import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
-from environment import CompiledWorld, Exogenous, NotCompiledError, State, World
-from environment.compiled import NetworkControl, Recording
+from departments.rules.forecast import ForecastBaseStock
+from departments.rules.recommendation import DEFAULT_WEIGHT, best_offer, single_offers
+from environment import (
+    BestOffer,
+    CompiledWorld,
+    Exogenous,
+    ForecastUpTo,
+    NotCompiledError,
+    OrderUpTo,
+    State,
+    World,
+)
+from environment.compiled import Brought, NetworkControl
 from environment.observation import Observer
+from heuristics.recommendation import Offers
 
 
 class CompiledRollouts:
@@ -34,31 +51,48 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
+        self._rules = functools.cache(self._say)
         actors()
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""
-        return self._world.choice is None and all(self._spec(snapshot).native for snapshot in snapshots)
+        return all(self._spec(snapshot).native for snapshot in snapshots)
 
     def _spec(self, snapshot: Snapshot) -> DepartmentSpec:
         return DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
 
     def record(
-        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous
-    ) -> tuple[Recording, dict[str, Tensor]]:
+        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous, chunk: int, beside: int = 0
+    ) -> tuple[Tensor, Brought, dict[str, Slice]]:
         """The periods of `chance`, from where episodes start.
 
         Args:
             snapshots: of all departments.
-            noise: [T, K, E] of those that explore.
+            noise: [T, noise, E] of those that explore.
             chance: periods and copies.
+            chunk: memories are wanted every so many periods.
+            beside: rows left behind the features.
 
         Returns:
-            What was seen, and the actions [T, K, E] of those that explore.
+            Features [T + 1, G + beside, E], what departments are paid by, and of those that explore what they saw and
+            did; log probabilities are those of choices alone.
         """
-        looking, where, _ = self._looking(snapshots, noise, chance)
-        seen = self._compiled.look(self._world.reset(chance.demand.shape[-1]), looking, chance)
-        return seen, {name: seen.actions[:, where[name]] for name in noise}
+        team = self._team(snapshots, noise, chance, chunk=chunk)
+        recording = self._compiled.look(
+            self._world.reset(chance.demand.shape[-1]), team.control, chance, team.shown, beside=beside
+        )
+        features, hints, did, log_prob, memory, brought = recording
+        slices, size = dict[str, Slice](), self._observer.size
+        for number, member in enumerate(team.members):
+            if member.spec.name in noise:
+                rows = torch.tensor(member.rows)
+                seen = features[:-1, rows[rows < size]]
+                if member.spec.hints:
+                    seen = torch.cat((seen, hints[:, rows[rows >= size] - size]), 1)
+                seen = _stacked(seen, member.spec.recorded // len(rows))
+                own = did[:, member.actions], log_prob[:, number], memory[:, member.memory]
+                slices[member.spec.name] = Slice(seen, *own)
+        return features, brought, slices
 
     def descend(
         self,
@@ -69,61 +103,133 @@ class CompiledRollouts:
         others: Sequence[Snapshot] = (),
     ) -> Descent:
         """See `departments.play.gradients.descend`, whose gradients these are up to rounding."""
-        looking, _, together = self._looking([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
+        team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
-        played = self._compiled.descend(start, looking, chance, bound)
+        played = self._compiled.descend(start, team.control, chance, bound)
         return Descent(
-            together.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
+            team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
         )
 
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
         """See `departments.play.episode.run_costs`: [N, E] money, in double precision."""
-        world = self._world
-        looking, _, _ = self._looking(snapshots, {}, chance)
-        seen = self._compiled.look(world.reset(chance.demand.shape[-1]), looking, chance)
-        warm_up = world.firm.periods.warm_up
-        cost = seen.cost[max(warm_up - 1, 0) :].sum(0, dtype=torch.float64)
-        if warm_up == 0:
-            cost += world.holding(world.reset(chance.demand.shape[-1]))
-        salvage = world.salvage(seen.state)
-        return cost if salvage is None else cost - salvage
+        world, team = self._world, self._team(snapshots, {}, chance)
+        start, counted = world.reset(chance.demand.shape[-1]), max(world.firm.periods.warm_up - 1, 0)
+        played = self._compiled.play(start, team.control, chance, team.shown, counted_from=counted)
+        return less_salvage(world, played.state, first_cost(world, start, torch.float64) + played.cost)
 
-    def _looking(
-        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous, learn: Sequence[str] = ()
-    ) -> tuple[NetworkControl, dict[str, slice], Actors]:
-        """Who decides, which actions are whose, and the networks; if some learn, gradients go back through all."""
-        world, observer = self._world, self._observer
-        periods, copies = len(chance.demand), chance.demand.shape[-1]
-        together, place, unit, residual, added = actors(), list[int](), list[Tensor](), list[bool](), list[Tensor]()
-        where: dict[str, slice] = {}
-        for snapshot in snapshots:
-            name, spec = snapshot.department, self._spec(snapshot)
-            network, matters = spec.network, name in noise or name in learn
-            if not isinstance(network, MemoryNetwork) or (not matters and spec.is_rule(snapshot)):
+    def _team(
+        self,
+        snapshots: Sequence[Snapshot],
+        noise: Mapping[str, Tensor],
+        chance: Exogenous,
+        learn: Sequence[str] = (),
+        chunk: int = 1,
+    ) -> _Team:
+        """Who decides, which rows are whose, and the networks; if some learn, gradients go back through all.
+
+        Whoever recommends comes last.
+        """
+        world, observer, together = self._world, self._observer, actors()
+        periods, copies, segments = len(chance.demand), chance.demand.shape[-1], 0
+        if world.choice is not None:
+            segments = len(world.choice.names)
+        specs = [self._spec(snapshot) for snapshot in snapshots]
+        closed_loop, recommender = any(spec.closed_loop for spec in specs), None
+        members, place, unit, residual = list[_Member](), list[int](), list[Tensor](), list[bool]()
+        added = list[Tensor]()
+        did = remembered = 0
+        for spec, snapshot in sorted(zip(specs, snapshots, strict=True), key=lambda pair: pair[0].recommends):
+            name, network, head = spec.name, spec.network, spec.head
+            matters = name in noise or name in learn or not spec.is_rule(snapshot)
+            if not isinstance(network, MemoryNetwork) or not matters:
                 continue
-            together.add(network, spec.meaning, torch.tensor(snapshot.parameters), spec.rows, bool(learn))
-            first = spec.points[0] * world.products
-            own = range(first, first + network.outputs)
-            where[name] = slice(len(place), len(place) + len(own))
-            place += own
-            added.append(noise.get(name, torch.zeros(periods, len(own), copies)))
+            own = [point * world.products + k for point in spec.points for k in range(world.products)]
+            rows = [*spec.rows]
+            if spec.hints:
+                rows += [observer.size + row for row in own]
+                rows += [observer.size + observer.positions + i for i in range(spec.hints - len(own))]
+            together.add(network, spec.meaning, torch.tensor(snapshot.parameters), rows, bool(learn))
+            after = did + head.actions, remembered + spec.remembered
+            members.append(_Member(spec, rows, slice(did, after[0]), slice(remembered, after[1])))
+            did, remembered = after
+            added.append(noise.get(name, torch.zeros(periods, head.noises, copies)) if noise else torch.empty(0))
             keeps = snapshot.config.form == "residual"
             reach = observer.spread if keeps else world.max_order / 2.0
-            unit.append(reach.reshape(-1)[own.start : own.stop])
+            place += own
+            unit.append(reach.reshape(-1)[own])
             residual += [keeps] * len(own)
-        looking = NetworkControl(
-            level=observer.level.view(world.points, world.products, 1),
+            recommender = spec if spec.recommends else recommender
+        rules = self._rules(periods, recommender is None or recommender.aware)
+        hinted = any(member.spec.hints for member in members)
+        shown = None
+        if closed_loop and recommender is None:
+            shown = torch.zeros(periods, segments, world.products, copies)
+        control = NetworkControl(
+            rule=(rules.forecast if closed_loop else None)
+            or OrderUpTo(observer.level.view(world.points, world.products, 1)),
+            spread=observer.spread if hinted else None,
+            offers=rules.offers if recommender is not None and recommender.hints else None,
+            score_unit=SCORE,
             centre=observer.centre,
             factor=observer.factor,
+            phase=rules.phase,
             arrivals=observer.arrivals,
-            cut=observer.bounded,
-            noise=torch.cat(added, 1) if added else torch.zeros(periods, 0, copies),
+            cut=observer.cut,
+            noise=torch.cat(added, 1) if noise else None,
             place=torch.tensor(place, dtype=torch.int64),
             unit=torch.cat(unit) if unit else torch.zeros(0),
             residual=torch.tensor(residual, dtype=torch.int64),
+            outputs=did,
+            shown=0 if recommender is None else recommender.head.slots,
+            deciders=len(members),
+            remembered=remembered,
+            chunk=chunk,
             actors=together.place,
+            begin=together.begin,
+            decide=together.decide,
+            remember=together.memory,
             act=together.act,
             back=together.back,
         )
-        return looking, where, together
+        return _Team(control, shown, members, together)
+
+    def _say(self, periods: int, aware: bool) -> _Rules:
+        world, observer = self._world, self._observer
+        phase = torch.stack([observer.phases(period) for period in range(periods + 1)])
+        if world.choice is None:
+            return _Rules(phase, None, None)
+        offers = best_offer(world, Offers(single_offers(world, DEFAULT_WEIGHT if aware else 0.0)), periods)
+        return _Rules(phase, ForecastBaseStock("forecast-base-stock", world.firm).on(periods), offers)
+
+
+class _Rules(NamedTuple):
+    """What rules and seasons say in each of some periods."""
+
+    phase: Tensor  # [T + 1, P]
+    forecast: ForecastUpTo | None
+    offers: BestOffer | None
+
+
+class _Member(NamedTuple):
+    """A department whose network acts."""
+
+    spec: DepartmentSpec
+    rows: list[int]  # that it sees, of the features and of what rules say behind them
+    actions: slice
+    memory: slice
+
+
+class _Team(NamedTuple):
+    """Departments that act together."""
+
+    control: NetworkControl
+    shown: Tensor | None  # [T, S, K, E] to customers, unless they decide it
+    members: list[_Member]
+    actors: Actors
+
+
+def _stacked(seen: Tensor, periods: int) -> Tensor:
+    """Observations [T, F, E] beside those of the periods before, [T, periods F, E]; zeros before the first."""
+    before = torch.cat((seen.new_zeros(periods - 1, *seen.shape[1:]), seen)) if periods > 1 else seen
+    return torch.cat([before[periods - 1 - age : len(before) - age] for age in range(periods)], 1)

@@ -86,7 +86,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     """
     firm, warm_up = world.firm, world.firm.periods.warm_up
     end = world.reset(chance.demand.shape[-1])
-    cost = _first_cost(world, end, torch.float64)
+    cost = first_cost(world, end, torch.float64)
     tally = _Tally(world)
     backlog = torch.zeros_like(chance.demand[0])
     for step in play(world, policy, chance):
@@ -96,7 +96,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
             tally.count(step, backlog)
         if firm.unmet == "backorder":
             backlog = step.outcome.unserved
-    return tally.episodes(_less_salvage(world, end, cost))
+    return tally.episodes(less_salvage(world, end, cost))
 
 
 @torch.inference_mode()
@@ -104,21 +104,21 @@ def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
     """Cost per stock point and episode, [N, E] money: `run_episodes` without measures, for searches and selection."""
     warm_up = world.firm.periods.warm_up
     end = world.reset(chance.demand.shape[-1])
-    cost = _first_cost(world, end, world.dtype)
+    cost = first_cost(world, end, world.dtype)
     for step in play(world, policy, chance):
         end = step.after
         if step.period + 1 >= warm_up:
             cost += step.outcome.cost
-    return _less_salvage(world, end, cost)
+    return less_salvage(world, end, cost)
 
 
-def _first_cost(world: World, state: State, dtype: torch.dtype) -> Tensor:
+def first_cost(world: World, state: State, dtype: torch.dtype) -> Tensor:
     """Cost of period 0 if it counts, [N, E] money."""
     holding = world.holding(state).to(dtype)
     return holding if world.firm.periods.warm_up == 0 else torch.zeros_like(holding)
 
 
-def _less_salvage(world: World, state: State, cost: Tensor) -> Tensor:
+def less_salvage(world: World, state: State, cost: Tensor) -> Tensor:
     """Cost of an episode that ends in `state`, [N, E] money."""
     salvage = world.salvage(state)
     return cost if salvage is None else cost - salvage

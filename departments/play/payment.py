@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from departments.play.stepping import Step
 from departments.rules.ordering import delivered_cost
-from environment import State, World
+from environment import World
+from environment.compiled import Brought
 
 
 class Payment(Protocol):
     """Pays the departments of a world."""
 
-    def account(self, step: Step, last: bool) -> Tensor:
-        """What payments of a period are reckoned by, [B, E] money; `last` of the episode."""
+    def account(self, brought: Brought) -> Tensor:
+        """What payments of an episode's periods are reckoned by, [T, B, E] money."""
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """Rewards [T, A, E] money of departments by number, from the accounts [T, B, E] of all periods."""
@@ -32,9 +32,9 @@ class CostShares:
         """Take [N + 1, N] what departments pay of the costs of the stock points, the last row the whole firm's."""
         self._weights = torch.as_tensor(weights, device=world.device)
 
-    def account(self, step: Step, last: bool) -> Tensor:
-        """Cost per stock point, [N, E]."""
-        return step.outcome.cost
+    def account(self, brought: Brought) -> Tensor:
+        """Cost per stock point, [T, N, E]."""
+        return brought.cost
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """By the weights."""
@@ -56,18 +56,15 @@ class Profit:
         value = torch.as_tensor(delivered_cost(world.firm), device=world.device, dtype=world.dtype)
         self._unit_value = value.unsqueeze(-1)  # [N, K, 1] what a unit has cost when it reaches each point
 
-    def stock_value(self, state: State) -> Tensor:
-        """Stock on hand and under way at cost, [E] money."""
-        return (self._unit_value * (state.on_hand + self._world.in_transit(state))).sum((0, 1))
+    def stock_value(self, held: Tensor) -> Tensor:
+        """Stock on hand and under way [.., N, K, E] at cost, [.., E] money."""
+        return (self._unit_value * held).sum((-3, -2))
 
-    def account(self, step: Step, last: bool) -> Tensor:
-        """Profit, [1, E]; the stock is written down after the last period."""
-        profit = -step.outcome.cost.sum(0) - self.stock_value(step.before)
-        if not last:
-            profit = profit + self.stock_value(step.after)
-        elif (salvage := self._world.salvage(step.after)) is not None:
-            profit = profit + salvage.sum(0)
-        return profit.unsqueeze(0)
+    def account(self, brought: Brought) -> Tensor:
+        """Profit, [T, 1, E]; the stock is written down after the last period."""
+        value, salvage = self.stock_value(brought.held), self._world.salvage_of(brought.held[-1])
+        after = torch.cat((value[1:-1], torch.zeros_like(value[:1]) if salvage is None else salvage.sum(0)[None]))
+        return (-brought.cost.sum(1) - value[:-1] + after).unsqueeze(1)
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """The same for all."""
@@ -94,12 +91,13 @@ class OwnIndicators:
         value = torch.as_tensor(delivered_cost(firm), device=world.device, dtype=world.dtype).unsqueeze(-1)
         self._missed = (column("backorder_cost") + (column("price") - value).clamp_min(0.0))[facing]
 
-    def account(self, step: Step, last: bool) -> Tensor:
-        """What each replenisher is paid, then the revenue, [N + 1, E]."""
-        own = (self._holding * step.after.on_hand).sum(1)
-        own = self._world.incidence.facing.add_to(own, (self._missed * step.outcome.unserved).sum(1))
-        revenue = (self._price * step.outcome.demand).sum((0, 1))
-        return torch.stack([*(-(weights @ own) for weights in self._weights), revenue])
+    def account(self, brought: Brought) -> Tensor:
+        """What each replenisher is paid, then the revenue, [T, N + 1, E]."""
+        own = (self._holding * brought.on_hand).sum(2).transpose(0, 1).contiguous()  # [N, T, E]
+        own = self._world.incidence.facing.add_to(own, (self._missed * brought.unserved).sum(2).transpose(0, 1))
+        paid = -(self._weights @ own.flatten(1)).view(own.shape)
+        revenue = (self._price * brought.demand).sum((1, 2))
+        return torch.cat((paid.transpose(0, 1), revenue.unsqueeze(1)), 1)
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """Each its own."""

@@ -16,6 +16,7 @@ from departments.policies.firm_policy import Ask, FirmPolicy
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
 from environment import Exogenous, Feedback, State, World
+from environment.compiled import Brought
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 
@@ -41,9 +42,9 @@ def critic_features(observer: Observer, departments: Sequence[DepartmentSpec]) -
     return int(observer.size) + (len(observer.world.chosen().names) + 1 if closed_loop else 0)
 
 
-def cost_of(step: Step, last: bool) -> Tensor:
-    """Cost per stock point, [N, E] money."""
-    return step.outcome.cost
+def cost_of(brought: Brought) -> Tensor:
+    """Cost per stock point, [T, N, E] money."""
+    return brought.cost
 
 
 @torch.inference_mode()
@@ -52,7 +53,7 @@ def rollout(
     observer: Observer,
     snapshots: Sequence[Snapshot],
     learning: Sequence[str],
-    account: Callable[[Step, bool], Tensor] = cost_of,
+    account: Callable[[Brought], Tensor] = cost_of,
     *,
     copies: int,
     seed: Sequence[int],
@@ -67,7 +68,7 @@ def rollout(
         observer: of that world.
         snapshots: of all departments.
         learning: the departments that explore and are recorded; the others act on their mean.
-        account: what of a step, which may be the last one, is kept to pay departments by, [B, E].
+        account: what of an episode is kept to pay departments by, [T, B, E].
         copies: E.
         seed: names this rollout's random streams; the result depends on nothing else.
         ask: asks departments that act for themselves; by default the snapshots act.
@@ -81,20 +82,41 @@ def rollout(
     noise = {name: added for name, (added, _) in drawn.items()}
     chance = world.draw(periods, copies, torch_stream(world.device, Stream.TRAINING, *seed))
     if compiled is not None and ask is None and compiled.fits(snapshots):
-        seen, did = compiled.record(snapshots, noise, chance)
-        rows = {name: torch.tensor(specs[name].rows, device=world.device) for name in learning}
-        empty = seen.features.new_empty(periods // chunk_length(periods), 0, copies)
-        slices = [Slice(seen.features[:-1, rows[name]], did[name], drawn[name][1], empty) for name in learning]
-        return Rollout(slices, seen.cost, seen.features)
+        beside = critic_features(observer, list(specs.values())) - observer.size
+        features, brought, seen = compiled.record(snapshots, noise, chance, chunk_length(periods), beside)
+        _add_hidden(features[:, observer.size :], chance)
+        slices = [seen[name]._replace(log_prob=seen[name].log_prob + drawn[name][1]) for name in learning]
+        return Rollout(slices, account(brought), features)
     policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask, eager=eager)
     recording = _Recording(policy, observer, list(specs.values()), noise, chance)
     for name, (_, log_prob) in drawn.items():
         recording.slices[name].log_prob.copy_(log_prob)
-    accounts = []
-    for step in play(world, recording, chance):
-        accounts.append(account(step, step.period == periods - 1))
-    recording.close(step)
-    return Rollout([recording.slices[name] for name in learning], torch.stack(accounts), recording.features)
+    steps = list(play(world, recording, chance))
+    recording.close(steps[-1])
+    slices = [recording.slices[name] for name in learning]
+    return Rollout(slices, account(brought_by(world, steps)), recording.features)
+
+
+def brought_by(world: World, steps: Sequence[Step]) -> Brought:
+    """What some periods brought, one after the other."""
+    states = [steps[0].before, *(step.after for step in steps)]
+    held = torch.stack([state.on_hand + world.in_transit(state) for state in states])
+    after, outcomes = torch.stack([state.on_hand for state in states[1:]]), [step.outcome for step in steps]
+    cost, unserved, demand = (
+        torch.stack([getattr(outcome, name) for outcome in outcomes]) for name in ("cost", "unserved", "demand")
+    )
+    return Brought(cost, after, held, unserved, demand)
+
+
+def _add_hidden(hidden: Tensor, chance: Exogenous) -> None:
+    """What only the critic sees: the regimes of traffic, and the time left in chunks; [T + 1, S + 1, E] or no rows."""
+    if not hidden.shape[1]:
+        return
+    periods = len(hidden) - 1
+    left = (periods - torch.arange(periods + 1.0, device=hidden.device)).clamp(max=_CHUNK) / _CHUNK
+    hidden[:-1, :-1] = 0.0 if chance.regime is None else chance.regime
+    hidden[-1, :-1] = 0.0
+    hidden[:, -1] = left[:, None]
 
 
 class _Recording:
@@ -113,12 +135,7 @@ class _Recording:
         self._policy, self._observer, self._noise = policy, observer, noise
         self._length = chunk_length(periods)
         self.features = new(periods + 1, critic_features(observer, departments), copies)
-        hidden = self.features[:, observer.size :]
-        if hidden.shape[1]:
-            left = (periods - torch.arange(periods + 1.0, device=hidden.device)).clamp(max=_CHUNK) / _CHUNK
-            hidden[:-1, :-1] = 0.0 if chance.regime is None else chance.regime
-            hidden[-1, :-1] = 0.0
-            hidden[:, -1] = left[:, None]
+        _add_hidden(self.features[:, observer.size :], chance)
         self.slices = {
             department.name: Slice(
                 new(periods, department.recorded, copies),

@@ -25,8 +25,12 @@ struct Firm {
   const real *standing;                     // [S K] exposure where nobody decides
 };
 
-typedef void Act(void *actors, const real *seen, real *did);                         // [features], [outputs] vectors
-typedef void Back(void *actors, const real *seen, const real *by_did, real *by_seen);  // gradients
+// What networks are asked by the address they lie at; all arrays are of vectors, a number for each copy.
+typedef void Begin(void *actors);  // an episode: they remember nothing
+typedef void Decide(void *actors, const real *seen, const real *noise, real *did, real *log_prob);  // noise: or none
+typedef void Remember(void *actors, real *memory);  // all their memories, one after the other
+typedef void Act(void *actors, const real *seen, real *out);  // outputs, where they are differentiated
+typedef void Back(void *actors, const real *seen, const real *by_out, real *by_seen);  // gradients
 
 struct Call {
   const Firm *firm;
@@ -52,18 +56,33 @@ struct Call {
   const double *offered, *bought;                       // [S][offers][K]; see `heuristics.recommendation.Offers`
   const double *margin, *stake;                         // [N K], and [T][N K] price times the demand expected
   double scarcity;                                      // weight of the shadow price
-  int64_t features, arrivals, outputs, cut;             // of networks that decide; whether features are cut off at 1
+  int64_t features, arrivals, cut;                      // of networks that decide; the first are cut off at 1
   const real *centre, *factor;                          // [features] which are (units - centre) factor
-  const real *noise;                                    // [T][outputs][E]
+  const real *phase;                                    // [T + 1][phases] of seasons, the last features
+  int64_t phases, told;                                 // told: whether they hear of customers
+  const real *spread;                                   // [N K] units of what is wished, which they see too, or none;
+  double score_unit;                                    // and behind that scores of offers less the last one's, in this
+  const real *noise;                                    // [T][noises][E], or none
+  int64_t outputs, noises, deciders, remembered;        // rows of what they do, of noise, networks, rows of memory
   const int64_t *place, *residual;                      // [outputs] row decided; whether added to the wish
   const real *unit;                                     // [outputs] units
-  real *seen, *did, *spent;                             // recorded: [T + 1][features][E], [T][outputs][E], [T][N][E]
+  int64_t ordering, shown;                              // outputs that are orders; then products for each segment
+  int64_t seen_rows, chunk;                             // rows of `seen`; memory is recorded every so many periods
+  real *seen, *hinted, *did, *log_prob, *memory;        // recorded: [T + 1][seen_rows][E], [T] of rules, of the others
+  real *spent, *on_hand_after, *held;                   // [T][N][E] money, [T][N K][E], [T + 1][N K][E] and under way
+  real *unserved, *demanded;                            // [T][C K][E]
   void *actors;
+  Begin *begin;
+  Decide *decide;
+  Remember *remember;
   Act *act;
   Back *back;
   double bound, share;                                  // of a unit's worth; of a period and copy in the mean cost
 };
 
-inline void decide(const Call &call, const std::vector<Reals<1>> &see, std::vector<Reals<1>> &did) {
-  call.act(call.actors, (const real *)see.data(), (real *)did.data());
+// What networks do, and how probable their choices were.
+inline void decide(const Call &call, const std::vector<Reals<1>> &see, const std::vector<Reals<1>> &noise,
+                   std::vector<Reals<1>> &did, std::vector<Reals<1>> &log_prob) {
+  const real *added = call.noise ? (const real *)noise.data() : nullptr;
+  call.decide(call.actors, (const real *)see.data(), added, (real *)did.data(), (real *)log_prob.data());
 }

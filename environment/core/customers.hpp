@@ -91,6 +91,14 @@ class Customers {
     }
   }
 
+  // What every offer is expected to earn beside the last one, in units; [S offers].
+  void scores(double unit, Reals<N> *to) const {
+    for (long s = 0; s < firm_.segments; s++) {
+      const Wide none = score(s, call_.offers - 1);
+      for (long c = 0; c < call_.offers; c++) *to++ = narrow((score(s, c) - none) / all<Wide>(unit));
+    }
+  }
+
   // What an offer is expected to earn, money a customer.
   Wide score(long segment, long offer) const {
     const double *bought = call_.bought + (segment * call_.offers + offer) * firm_.products;

@@ -34,13 +34,17 @@ class Copies {
         ring_(firm_.slots * firm_.edges),
         backlog_(lines_ - firm_.inside),
         unserved_(lines_ - firm_.inside),
-        seen_(call.features),
+        seen_(call.features + (call.spread ? rows_ + firm_.segments * call.offers : 0)),
         did_(call.outputs),
+        noise_(call.noise ? call.noises : 0),
+        log_prob_(call.deciders),
+        memory_(call.remembered),
         level_(call.level || call.forecast ? rows_ : 0),
         reorder_point_(call.reorder_point ? rows_ : 0),
         exposure_(firm_.segments * firm_.products),
         available_(call.offers ? rows_ : 0),
-        asked_(call.sums || call.forecast ? rows_ : 0),
+        asked_(call.sums || call.forecast || tells() ? rows_ : 0),
+        handed_(tells() ? rows_ : 0),
         forecast_(call.forecast ? rows_ : 0),
         cost_(firm_.points),
         tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0) {}
@@ -56,6 +60,8 @@ class Copies {
       receive();
       fulfil();
       dispatch(t);
+      if constexpr (kActs)
+        if (call_.held) bring(t);
       if (t < call_.counted) continue;
       account(t);
       if constexpr (!kTaped)
@@ -87,6 +93,9 @@ class Copies {
     levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
     for (size_t i = 0; i < exposure_.size(); i++) exposure_[i] = all(firm_.standing[i]);
     for (size_t i = 0; i < forecast_.size(); i++) forecast_[i] = ::all<Wide>(call_.forecast[i]);
+    for (long p = 0; p < rows_ && call_.held; p++)
+      keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
+    if (call_.begin) call_.begin(call_.actors);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
   }
 
@@ -123,7 +132,7 @@ class Copies {
       for (long i = 0; i < rows_; i++) order_[i] = at(call_.orders, t * rows_ + i);
       return;
     }
-    const bool looks = kActs && call_.act;
+    const bool looks = kActs && call_.actors;
     if (looks) look(t);
     if constexpr (!kTaped) forecast(t);
     for (long i = 0; i < rows_; i++) {
@@ -131,7 +140,7 @@ class Copies {
       if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
     }
     if constexpr (kActs)
-      if (looks) decide(call_, seen_, did_), heed(t);
+      if (looks) consult(t);
     for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
   }
 
@@ -153,38 +162,91 @@ class Copies {
     return sum;
   }
 
-  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed.
+  // Whether there are customers to hear of.
+  bool tells() const { return call_.told; }
+
+  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed; with customers what
+  // was asked and handed over, what is under way, traffic, exposure, seasons.
   void look(long t) {
     long g = 0;
     for (const V &units : position_) seen_[g++] = units;
     for (const V &units : on_hand_) seen_[g++] = units;
     for (long ahead = 0; ahead < call_.arrivals; ahead++)
-      for (long p = 0; p < rows_; p++) {
-        const long last = ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1;
-        V units{};
-        for (long slot = ahead; slot < last; slot++)
-          for (long i = firm_.in_start[p]; i < firm_.in_start[p + 1]; i++) units += arriving(slot)[firm_.in_edge[i]];
-        seen_[g++] = units;
-      }
+      for (long p = 0; p < rows_; p++)
+        seen_[g++] = under_way(p, ahead, ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1);
     for (const V &units : owed_) seen_[g++] = units;
+    if (tells()) {
+      for (const V &units : asked_) seen_[g++] = t ? units : V();
+      for (const V &units : handed_) seen_[g++] = t ? units : V();
+      for (long p = 0; p < rows_; p++) seen_[g++] = under_way(p, 0, firm_.slots);
+      for (long s = 0; s < firm_.segments; s++)
+        seen_[g++] = t ? drawn(call_.traffic, (t - 1) * firm_.segments + s) : Given{};
+      for (const Given &shown : exposure_) seen_[g++] = t ? shown : Given{};
+      for (long i = 0; i < call_.phases; i++) seen_[g++] = all(call_.phase[t * call_.phases + i]);
+    }
     for (g = 0; g < call_.features; g++) {
       seen_[g] = (seen_[g] - V(all(call_.centre[g]))) * all(call_.factor[g]);
-      if (call_.cut) seen_[g] = within(seen_[g], -1, 1);
-      if (call_.seen) keep(call_.seen, t * call_.features + g, seen_[g]);
+      if (g < call_.cut) seen_[g] = within(seen_[g], -1, 1);
+      if (call_.seen) keep(call_.seen, t * call_.seen_rows + g, seen_[g]);
     }
   }
 
-  // What the networks' outputs say to what is wished.
-  void heed(long t) {
-    for (long j = 0; j < call_.outputs; j++) {
-      if (call_.did) {
-        did_[j] += V(at(call_.noise, t * call_.outputs + j));
-        keep(call_.did, t * call_.outputs + j, did_[j]);
-      }
+  // What arrives at a point from one slot of the pipeline to before another.
+  V under_way(long row, long first, long last) {
+    V units{};
+    for (long slot = first; slot < last; slot++)
+      for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) units += arriving(slot)[firm_.in_edge[i]];
+    return units;
+  }
+
+  // The networks decide on what is seen and on what the rules say; what comes of it is wished and shown.
+  void consult(long t) {
+    if constexpr (!kTaped)
+      if (call_.spread) hint(t);
+    if (call_.memory && t % call_.chunk == 0) {
+      call_.remember(call_.actors, (real *)memory_.data());
+      record(call_.memory, t / call_.chunk, memory_);
+    }
+    for (size_t i = 0; i < noise_.size(); i++) noise_[i] = at(call_.noise, t * call_.noises + i);
+    decide(call_, seen_, noise_, did_, log_prob_);
+    if (call_.did) record(call_.did, t, did_), record(call_.log_prob, t, log_prob_);
+    for (long j = 0; j < call_.ordering; j++) {
       const Given unit = all(call_.unit[j]);
       V &wish = wish_[call_.place[j]];
       wish = call_.residual[j] ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
     }
+    if constexpr (!kTaped)
+      for (long i = 0; i < (long)exposure_.size() && call_.shown; i++) {
+        const long first = call_.ordering + i / firm_.products * call_.shown;
+        exposure_[i] = {};
+        for (long slot = first; slot < first + call_.shown; slot++)
+          exposure_[i] = pick(did_[slot] == all(i % firm_.products), all(1), exposure_[i]);
+      }
+  }
+
+  // Orders that the rules wish, and scores of offers, behind the features.
+  void hint(long t) {
+    V *hints = &seen_[call_.features];
+    for (long i = 0; i < rows_; i++) hints[i] = wish_[i] / all(call_.spread[i]);
+    if (call_.offers) {
+      make_available();
+      customers_.appraise(t, available_), customers_.scores(call_.score_unit, hints + rows_);
+    }
+    const long count = (long)seen_.size() - call_.features;
+    for (long h = 0; h < count && call_.hinted; h++) keep(call_.hinted, t * count + h, hints[h]);
+  }
+
+  template <class W>
+  void record(real *field, long t, const std::vector<W> &rows) const {
+    for (size_t i = 0; i < rows.size(); i++) keep(field, t * rows.size() + i, rows[i]);
+  }
+
+  // What departments are paid by beside money.
+  void bring(long t) {
+    record(call_.on_hand_after, t, on_hand_), record(call_.unserved, t, unserved_);
+    for (long p = 0; p < rows_; p++) keep(call_.held, (t + 1) * rows_ + p, on_hand_[p] + under_way(p, 0, firm_.slots));
+    for (long l = firm_.inside; l < lines_; l++)
+      keep(call_.demanded, t * (lines_ - firm_.inside) + l - firm_.inside, wanted_[l]);
   }
 
   // Event 4, too: what is recommended to customers.
@@ -192,14 +254,11 @@ class Copies {
     for (size_t i = 0; i < exposure_.size() && call_.exposure; i++)
       exposure_[i] = at(call_.exposure, t * exposure_.size() + i);
     if constexpr (!kTaped)
-      if (call_.offers) make_available(), customers_.recommend(t, available_, exposure_);
+      if (call_.offered) make_available(), customers_.recommend(t, available_, exposure_);
   }
 
   void make_available() {
-    for (long p = 0; p < rows_; p++) {
-      available_[p] = on_hand_[p];
-      for (long i = firm_.in_start[p]; i < firm_.in_start[p + 1]; i++) available_[p] += arriving(0)[firm_.in_edge[i]];
-    }
+    for (long p = 0; p < rows_; p++) available_[p] = on_hand_[p] + under_way(p, 0, 1);
   }
 
   // Orders reach suppliers and external demand is drawn: what is wanted on each line, and what leaves from outside.
@@ -247,6 +306,7 @@ class Copies {
         if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
         owed_[l] = left;
       }
+      if (!handed_.empty()) handed_[lines.seller] = on_hand_[lines.seller] - stock;
       on_hand_[lines.seller] = stock;
     }
     for (long l = firm_.inside; l < lines_ && firm_.lost; l++) position_[firm_.seller[l]] += owed_[l], owed_[l] = V();
@@ -360,10 +420,12 @@ class Copies {
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> backlog_, unserved_;                               // [C K]
   std::vector<V> seen_, did_;
+  std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;
   std::vector<Given> exposure_;  // [S K]
   std::vector<V> available_;     // [N K] on hand or next to arrive, for offers
   std::vector<V> asked_;         // [N K] of each point, or nothing where nobody wants to know
+  std::vector<V> handed_;        // [N K] likewise
   std::vector<Wide> forecast_;   // [N K] units a period of season 1
   std::vector<Wide> cost_, tally_;
 };

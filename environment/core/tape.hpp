@@ -155,4 +155,7 @@ inline void Tape::decide(const std::vector<Taped> &see, std::vector<Taped> &did)
   note(kDecided, -1, -1, start);
   for (size_t j = 0; j < did.size(); j++) did[j] = {Value{{raw[j]}}, note(kGiven, -1, -1)};
 }
-inline void decide(const Call &, const std::vector<Taped> &see, std::vector<Taped> &did) { tape->decide(see, did); }
+inline void decide(const Call &, const std::vector<Taped> &see, const std::vector<Value> &, std::vector<Taped> &did,
+                   std::vector<Value> &) {
+  tape->decide(see, did);
+}

@@ -11,7 +11,7 @@ from departments.play.episode import run_costs
 from departments.play.rollout import rollout
 from departments.play.stepping import play
 from departments.policies.firm_policy import FirmPolicy
-from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.policy import FIRM, RECOMMENDATION, PolicyConfig
 from departments.policies.spec import DepartmentSpec, point_of
 from departments.rules.ordering import baseline_levels
 from environment import NotCompiledError, World, load_firm
@@ -19,6 +19,7 @@ from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 from environment.toolchain import COMPILERS
 from tests.small_firms import fresh, stirred, tree, world_of
+from tests.small_markets import Company, market
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -115,6 +116,48 @@ def test_evaluations_cost_what_they_cost_period_by_period(firm):
     close = np.isclose(found, eager, rtol=1e-5)  # but for orders that lie in the middle between two units
     assert close.mean() >= 0.97
     np.testing.assert_allclose(found.mean(), eager.mean(), rtol=1e-4)
+
+
+MARKETS = {
+    "all see": {},
+    "one does everything": {"joint": True},
+    "silos": {"siloed": True, "memory": "none"},
+    "no rule": {"form": "plain"},
+    "pairs are shown": {"memory": "stack", "firm": market(slots=2)},
+    "backlog": {"firm": market(unmet="backorder")},
+}
+
+
+@pytest.mark.parametrize("case", MARKETS)
+def test_firms_with_customers_are_rolled_out_as_period_by_period(case):
+    company = Company(**{"memory": "gru"} | MARKETS[case])
+    compiled, snapshots = CompiledRollouts(company.world, company.observer), list(company.snapshots.values())
+    assert compiled.fits(snapshots)
+    for learning in (company.names, company.names[-1:]):
+        stage = company.world, company.observer, snapshots, learning, company.payment.account
+        both = [rollout(*stage, copies=37, seed=(4, 1), compiled=way) for way in (compiled, None)]
+        for found, expected in zip(
+            *([r.features, r.account, *sum(map(tuple, r.slices), ())] for r in both), strict=True
+        ):
+            assert torch.equal(found, expected)
+    chance = company.world.draw(24, 100, company.world.generator(3))
+    expected = run_costs(company.world, company.policy(), chance)
+    torch.testing.assert_close(compiled.costs(snapshots, chance).float(), expected, rtol=1e-6, atol=1e-2)
+
+
+def test_departments_of_a_firm_with_customers_may_be_missing_or_blind_to_stock_or_know_nothing_of_customers():
+    company = Company("gru")
+    world, observer, everyone = company.world, company.observer, company.snapshots
+    config = PolicyConfig(observation="customers", hidden=(8,))
+    blind = stirred(DepartmentSpec.of(world, observer, RECOMMENDATION, config).first_snapshot(), 5)
+    simple = [stirred(one, 1) for one in fresh(world, observer, PolicyConfig(hidden=(8,), observation="pipeline"))]
+    compiled = CompiledRollouts(world, observer)
+    for snapshots in ([everyone["east"]], [everyone["west"], blind], [blind], simple):
+        learning = [snapshots[-1].department]
+        stage = world, observer, snapshots, learning
+        both = [rollout(*stage, copies=17, seed=(4, 1), compiled=way) for way in (compiled, None)]
+        for found, expected in zip(*([r.features, r.account, *r.slices[0]] for r in both), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_tanh_and_double_precision_are_left_to_the_other_way():
