@@ -28,10 +28,14 @@ compiled.FLAGS = (*compiled.FLAGS, *{SANITIZED})
 """
 FIRMS_PLAYED += """
 from hypothesis import given, settings, strategies as st
+from departments.named_policies import parse_policy
+from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
 from tests.random_firms import firms, run
 from tests.small_firms import fresh, stirred, world_of
+from tests.small_markets import Company, market
 
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
 @given(firms(), firms(customers=True), st.integers(0, 100))
@@ -45,10 +49,15 @@ def play(firm, shop, seed):
     level = observer.level.view(world.points, -1, 1)
     core._compiled.play(world.reset(37), compiled.OrderUpTo(level, level - 1), chance)
     everyone = [stirred(one, 1, 0.2) for one in fresh(world, observer, PolicyConfig(hidden=(5,)))]
-    core.record(everyone, {}, chance)
+    core.record(everyone, {}, chance, 5)
     core.descend(everyone, world.reset(37), chance)
 
 play()
+company = Company("gru", firm=market(slots=2))
+core, world = CompiledRollouts(company.world, company.observer), company.world
+rollout(world, company.observer, list(company.snapshots.values()), company.names, copies=11, seed=(1,), compiled=core)
+aware = parse_policy("inventory-aware", world.firm)
+CompiledEpisodes(world, print).episodes(aware, world.draw(9, 70, world.generator(1)))
 print("done")
 """
 NETWORKS_USED = f"""
