@@ -1,3 +1,4 @@
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -6,6 +7,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)  # the tensors are small; on shared cores several threads were 15 times slower
+os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 lets its workers starve beside the tests of other processes
 
 
 class OneRayAtATime(LoadScopeScheduling):
