@@ -103,14 +103,17 @@ def _build(kind: str, folder: Path) -> Any:  # noqa: ANN401
 def create(firm: Path, namespace: str, departments: list[str], options: Mapping[str, Any]) -> list[Any]:
     """Make all actors of a firm, detached, and return what says that each is ready.
 
-    The coordinator, and what it must reach quickly, stay on this node, where the folder is; departments are spread.
+    The coordinator, and what it must reach quickly, stay on this node, where the folder is; departments take
+    the nodes in turn.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from coordinator.live.tick_process import TickProcess
+    from coordinator.workers.ray_session import node_by_node
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    node = ray.get_runtime_context().get_node_id()
+    here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
     common = {
         "namespace": namespace,
         "lifetime": "detached",
@@ -121,11 +124,12 @@ def create(firm: Path, namespace: str, departments: list[str], options: Mapping[
         "enable_task_events": False,  # a quarter of what a call takes; the book has more to tell
     }
 
-    def make(kind: Any, name: str, where: Any, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401
-        options = common | {"name": name, "scheduling_strategy": where} | more
+    def make(kind: Any, name: str, where: dict[str, Any], *arguments: Any, **more: Any) -> Any:  # noqa: ANN401
+        options = common | {"name": name} | where | more
         return ray.remote(kind).options(**options).remote(*arguments)
 
-    made = [make(DepartmentActor, f"department-{name}", "SPREAD") for name in departments]
+    places = zip(departments, node_by_node(), strict=False)
+    made = [make(DepartmentActor, f"department-{name}", place) for name, place in places]
     made += [make(PlainActor, kind, here, kind, str(firm)) for kind in ("monitor", "environment", "critic")]
     made += [make(TickProcess, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
     return made

@@ -87,6 +87,7 @@ def _opened(
     namespace, options = namespace_of(folder.name), asked.options()
     write_home(folder, address, keeper, options)
     ray, started = connect(namespace, address, own=keeper is not None)
+    write_home(folder, ray.get_runtime_context().gcs_address, keeper, options)  # `auto` may be another Ray tomorrow
     if taken(namespace):
         raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
     firm = RunningFirm(folder.name, folder, ray, started)

@@ -11,9 +11,10 @@ from typing import Any
 
 from coordinator.workers.group import Worker, WorkerFactories, WorkerLostError
 from coordinator.workers.process import settle
-from coordinator.workers.ray_session import connect
+from coordinator.workers.ray_session import connect, node_by_node, unreachable
 
 _PATIENCE = 30.0  # s without a worker that becomes ready, until the user is told
+_SILENCE = 10.0  # s without a result, until a look at which nodes can be reached
 
 
 class _Host:
@@ -88,7 +89,8 @@ class RayGroup:
         """Start or join Ray, create all actors at once and wait until they are ready."""
         report("starting Ray" if address is None else f"joining Ray at {address}")
         ray, self._started = connect(namespace, address)
-        self._ray, self._namespace, self.restarts = ray, namespace, 0
+        self._ray, self._namespace, self._report, self.restarts = ray, namespace, report, 0
+        self._nodes = node_by_node()
         names = list(factories.departments)
         groups = [names[i : i + departments_per_process] for i in range(0, len(names), departments_per_process)]
         self._hosts: dict[str, Any] = {}
@@ -127,6 +129,7 @@ class RayGroup:
             max_restarts=-1,
             max_task_retries=0,
             enable_task_events=False,  # they take a quarter of what a call takes
+            **({} if gpus else next(self._nodes)),
         )
         self._hosts[name] = actor.remote(builds)
         return name
@@ -142,12 +145,23 @@ class RayGroup:
     def get(self, references: Any) -> Any:  # noqa: ANN401
         """Values; a death anywhere on the way is a `WorkerLostError`."""
         try:
-            return self._ray.get(references)
+            return self._awaited(references)
         except self._ray.exceptions.RayError as error:
             reason = self._reason(error)
             if reason is None:
                 raise
             raise WorkerLostError(reason) from error
+
+    def _awaited(self, references: Any) -> Any:  # noqa: ANN401
+        """Values; says which nodes are out of reach while they do not come."""
+        while True:
+            try:
+                return self._ray.get(references, timeout=_SILENCE)
+            except self._ray.exceptions.GetTimeoutError:
+                if silent := ", ".join(unreachable()):
+                    self._report(
+                        f"{silent} cannot be reached; waiting until it can, or until Ray starts its workers elsewhere"
+                    )
 
     def _reason(self, error: BaseException | None) -> str | None:
         """What a failed call says about a death on its way, if that is why it failed."""
@@ -162,7 +176,7 @@ class RayGroup:
         """Wait for every actor; `ready` may be retried by Ray, since it changes nothing."""
         waiting = {name: host.ready.options(max_task_retries=-1).remote() for name, host in self._hosts.items()}
         for name, reference in waiting.items():
-            pid = self._ray.get(reference)
+            pid = self._awaited(reference)
             self.restarts += pid != self._pids[name]
             self._pids[name] = pid
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from departments import extensions
 
 # What Ray would print in between, on stdout: how many processes it has, and deaths, which we tell ourselves.
 _NO_NEWS = "^(?!.*(memory|disk|space))"
+_ANYWHERE = [{"label_selector": dict[str, str]()}]
 _CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # the name says less than it does: it holds on Linux too
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -66,6 +68,17 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None, 
     return ray, True
 
 
+def node_by_node() -> Iterator[dict[str, Any]]:
+    """Options that put actors onto the nodes in turn; Ray throws dice for whatever asks for no core.
+
+    Where the node of an actor is lost, any other will do.
+    """
+    nodes = _nodes()
+    computing = [node for node in nodes if node["Resources"].get("CPU")] or nodes
+    names = sorted(node["NodeID"] for node in computing)
+    return cycle({"label_selector": {"ray.io/node-id": name}, "fallback_strategy": _ANYWHERE} for name in names)
+
+
 def must_have_gpus(wanted: float, option: str) -> None:
     """Refuse GPUs that this machine does not have; Ray would wait for them without a word.
 
@@ -113,12 +126,32 @@ def broken() -> bool:
     return node is None or bool(node.dead_processes())
 
 
+def _nodes() -> list[dict[str, Any]]:
+    """What Ray says of each node that it counts on."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def unreachable() -> list[str]:
+    """Addresses of the nodes that Ray counts on and that cannot be reached; after a while it gives them up itself."""
+    places = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in _nodes()]
+    return [host for host, port in places if _refusal(host, port, 1.0) is not None]
+
+
 def _knock(address: str) -> None:
     """Refuse an address where nobody listens; Ray would take minutes to say so."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return  # a name such as auto
+    if (error := _refusal(host.strip("[]"), int(port), 10.0)) is not None:
+        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}")
+
+
+def _refusal(host: str, port: int, seconds: float) -> Exception | None:
+    """Why nobody answers there in so many seconds; None: somebody does."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host, port), timeout=seconds).close()
     except (OSError, OverflowError) as error:
-        raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None
+        return error
+    return None

@@ -1,0 +1,157 @@
+"""A cluster for real: what docs/cluster.md says, on three machines that are namespaces."""
+
+import hashlib
+import json
+import shutil
+import time
+
+import pytest
+
+from coordinator.live.replay import replay
+from tests.cluster.cluster import FIRMWIDE, HOME, until
+from tests.coordinator.monitoring.tools import needs_prometheus
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+TRAINING = "train a1 --budget 4000 --episodes 64"
+
+
+def policies(run):
+    """Digests of all that a run has learned."""
+    files = (run / "policies").rglob("*.safetensors")
+    return {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_a_run_is_spread_over_all_machines_and_ends_as_on_one_to_the_bit(cluster):
+    job = cluster.job("a1-seed-0", f"{FIRMWIDE} {TRAINING} --address auto --environments 3 --run ~/runs/a1")
+    cluster.run("firmwide", *TRAINING.split(), "--backend", "local", "--run", "here")
+    cluster.ended(job)
+    cluster.say("trained, on three machines and on one")
+    cluster.run("ray", "rsync-down", "cluster.yaml", "~/runs/", "runs")
+    learned = policies(cluster.desk.home / "runs" / "a1")
+    assert learned
+    assert learned == policies(cluster.desk.home / "here")
+    actors = json.loads(cluster.on(cluster.head, "ray", "list", "actors", "--format=json", "--limit=100"))
+    nodes = cluster.nodes()
+    places = {a["name"]: nodes[a["node_id"]] for a in actors if a["name"].startswith(("department", "environment"))}
+    assert len(places) == 7
+    for kind in ("department", "environment"):
+        assert {place for name, place in places.items() if name.startswith(kind)} == set(cluster.machines)
+    again = cluster.ended(cluster.job("a1-seed-0", "false"), well=False)
+    assert "a1-seed-0" in again
+
+
+@pytest.fixture(scope="module")
+def shop(cluster):
+    """A firm that runs there, and its exporter."""
+    cluster.execute(f"{FIRMWIDE} live a1 --name shop --address auto --tick 200ms")
+    place = json.loads((cluster.machines[cluster.head].home / "runs/live/shop/live.json").read_text())
+    assert place["address"] == f"{cluster.head}:6379"
+    cluster.job("monitor-shop", f"{FIRMWIDE} monitor shop --host {cluster.head}")
+    firm = Shop(cluster)
+    until(lambda: firm.told("firm_ticks_total"))
+    cluster.say("a firm runs")
+    return firm
+
+
+class Shop:
+    """The firm, as its exporter tells of it."""
+
+    def __init__(self, cluster):
+        self._cluster, self.url = cluster, f"http://{cluster.head}:9464"
+
+    def told(self, name):
+        """A metric: by department, if it has that label."""
+        found = {}
+        for line in self._cluster.fetch(f"{self.url}/metrics").splitlines():
+            if line.startswith(f"firmwide_{name}{{"):
+                labels, value = line.rsplit(" ", 1)
+                found[labels.partition('department="')[2].partition('"')[0]] = float(value)
+        return found.get("", found)
+
+    def places(self):
+        """The machine of each department."""
+        nodes = self._cluster.nodes()
+        figures = json.loads(self._cluster.on(self._cluster.head, "firmwide", "status", "shop", "--json"))
+        return {name: nodes[row["node"]] for name, row in figures["departments"].items()}
+
+
+def test_a_policy_is_swapped_while_the_firm_runs_and_a_canary_is_judged(cluster, shop):
+    done = cluster.execute(f"{FIRMWIDE} swap shop warehouse --policy ~/runs/a1 --why learned")
+    assert "warehouse follows version 2" in done
+    worse = f"{FIRMWIDE} swap shop retailer-2 --policy base-stock:retailer-2=0 --canary 10 --tolerance 99"
+    assert "the canary" in cluster.execute(worse, well=False)
+    assert shop.told("department_swaps_total") == {"warehouse": 1, "retailer-1": 0, "retailer-2": 0, "retailer-3": 0}
+    cluster.say("one policy was swapped, one canary refused")
+
+
+@needs_prometheus
+def test_prometheus_finds_the_exporter_and_ray_by_service_discovery(cluster, shop):
+    cluster.run("firmwide", "monitor", "--files", "monitoring")
+    settings = cluster.desk.home / "monitoring" / "prometheus.yml"
+    written = settings.read_text()
+    for before, after in (
+        ("  # - job", "  - job"),
+        ("  #   ", "    "),
+        ("HOST:9464", f"{cluster.head}:9464"),
+        ("10s", "1s"),
+    ):
+        assert before in written
+        written = written.replace(before, after)
+    settings.write_text(written)
+    cluster.begin("prometheus", "--config.file=prometheus.yml", folder="/home/operator/monitoring")
+
+    def found():
+        told = cluster.fetch("http://127.0.0.1:9090/api/v1/targets?state=active")
+        active = json.loads(told)["data"]["activeTargets"] if told.startswith("{") else []
+        return {
+            (target["labels"]["job"], target["labels"]["instance"]) for target in active if target["health"] == "up"
+        }
+
+    until(lambda: ("firmwide-elsewhere", f"{cluster.head}:9464") in found())
+    until(lambda: {place.partition(":")[0] for job, place in found() if job == "ray"} == set(cluster.machines))
+    query = "http://127.0.0.1:9090/api/v1/query?query=firmwide_firm_ticks_total"
+    assert float(json.loads(cluster.fetch(query))["data"]["result"][0]["value"][1]) > 0
+    cluster.say("Prometheus has found the exporter, and Ray on all nodes")
+
+
+def test_a_machine_that_is_out_of_reach_for_five_seconds_costs_decisions_and_nothing_else(cluster, shop):
+    places = shop.places()
+    assert set(places.values()) == set(cluster.machines)
+    lost = cluster.workers[0]
+    away = {name for name, place in places.items() if place == lost}
+    cluster.site.link(lost, "down")
+    until(lambda: {name for name, up in shop.told("department_up").items() if not up} == away)
+    at = shop.told("firm_ticks_total")
+    time.sleep(5)  # it is the time that is tested
+    assert shop.told("firm_ticks_total") > at, "the firm goes on"
+    cluster.site.link(lost, "up")
+    until(lambda: all(shop.told("department_up").values()))
+    fallbacks = shop.told("department_fallbacks_total")
+    assert all(fallbacks[name] for name in away)
+    assert sum(shop.told("department_restarts_total").values()) == 0
+    cluster.say(f"a machine was out of reach for 5 s: {fallbacks} decisions by the benchmark's rule")
+
+
+def test_what_is_ended_is_the_cluster_and_nothing_else_of_its_machines(cluster, shop, tmp_path):
+    assert "stopped after" in cluster.execute(f"{FIRMWIDE} stop shop")
+    kept = shutil.copytree(cluster.machines[cluster.head].home / "runs/live/shop", tmp_path / "shop")
+    assert replay(kept)["faults"] == []
+    cluster.on(cluster.head, "firmwide", "live", "toy", "--name", "own", "--tick", "200ms")
+    cluster.say("the firm has stopped, and one with a Ray of its own runs on the head")
+    cluster.desk.end(cluster.dashboard)
+    for address in cluster.machines:
+        cluster.run("ssh", "-o", "StrictHostKeyChecking=no", f"{HOME.name}@{address}", "firmwide/cluster-stop.sh")
+    cluster.run("ray", "down", "-y", "cluster.yaml")
+    cluster.say("the cluster has ended")
+    assert json.loads(cluster.on(cluster.head, "firmwide", "status", "own", "--json"))["state"] == "running"
+    cluster.on(cluster.head, "firmwide", "stop", "own")
+    assert [until_gone(machine) for machine in cluster.machines.values()] == [[], [], []]
+    cluster.say("nothing is left")
+
+
+def until_gone(machine):
+    """What still runs on a machine after some seconds."""
+    end = time.monotonic() + 20
+    while (left := machine.processes()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return left
