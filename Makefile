@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 EXACT := $(PIP) --constraint constraints.txt
 
-.PHONY: run test bench peers results clean
+.PHONY: run test cluster bench peers results clean
 
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
@@ -22,7 +22,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto -m 'not cluster' $(ARGS)
+
+# The shipped cluster.yaml on machines made of namespaces; see docs/cluster.md.
+cluster: $(VENV)/installed-dev
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -268,10 +268,12 @@ class RunningFirm:
             return _again(ask, errors.ActorUnavailableError)
         except (errors.ActorDiedError, errors.GetTimeoutError) as error:
             raise self._gone(name, error) from None
+        except errors.ActorUnschedulableError:
+            raise self._gone(name, "its machine is lost") from None
         except errors.RayTaskError as error:
             raise getattr(error, "cause", None) or error from None
 
-    def _gone(self, name: str, error: Exception) -> RuntimeError:
+    def _gone(self, name: str, error: Exception | str) -> RuntimeError:
         reason = str(error).splitlines()[0]
         return RuntimeError(
             f"the {name} of firm {self.name!r} is gone ({reason}); end the rest with "

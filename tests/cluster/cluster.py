@@ -17,9 +17,12 @@ _PROGRAM = """#!/bin/sh
 PYTHONPATH=~/firmwide exec {} "$@"
 """
 _FETCH = """
-import sys, urllib.error, urllib.request
+import os, sys, urllib.error, urllib.request
+asked = urllib.request.Request(sys.argv[1])
+if sys.argv[2:]:
+    asked.add_header("Authorization", "Bearer " + open(os.path.expanduser(sys.argv[2])).read().strip())
 try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
+    print(urllib.request.urlopen(asked, timeout=5).read().decode())
 except urllib.error.HTTPError as error:
     print(error.code)
 except OSError:
@@ -102,21 +105,36 @@ class Cluster:
 
     def on(self, address, *command):
         """What a command on one of the machines said on stdout."""
-        environment = {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(HOME / "firmwide")}
-        process = self.machines[address].start(*command, env=environment, stdout=subprocess.PIPE, text=True)
-        said, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, f"{command} ended with {process.returncode}"
+        status, said, complained = self._on(address, *command)
+        assert status == 0, f"{command} ended with {status}: {complained}"
         return said
 
-    def fetch(self, url):
-        """What the desk gets from an address: a text, the number of an error, or nothing."""
-        process = self.desk.start(sys.executable, "-S", "-c", _FETCH, url, stdout=subprocess.PIPE, text=True)
+    def refused(self, address, *command):
+        """What a command on one of the machines complained of; nothing if it was carried out."""
+        status, _, complained = self._on(address, *command)
+        return complained if status else ""
+
+    def _on(self, address, *command):
+        environment = {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(HOME / "firmwide")}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = self.machines[address].start(*command, env=environment, **pipes)
+        said, complained = process.communicate(timeout=240)
+        return process.returncode, said, complained
+
+    def fetch(self, url, *token, by=None):
+        """What the desk, or a machine, gets from an address: a text, the number of an error, or nothing."""
+        begin = (by or self.desk).start
+        process = begin(sys.executable, "-S", "-c", _FETCH, url, *token, stdout=subprocess.PIPE, text=True)
         return process.communicate(timeout=30)[0]
+
+    def listed(self, what):
+        """All `nodes` or `actors` that Ray knows, as the dashboard has them for who has the token."""
+        told = self.fetch(f"{JOBS}/api/v0/{what}?limit=1000&detail=1", "~/.ray/auth_token", by=self.machines[self.head])
+        return json.loads(told)["data"]["result"]["result"] if told.startswith("{") else []
 
     def nodes(self):
         """Address of every node that Ray counts on, by its name."""
-        found = json.loads(self.on(self.head, "ray", "list", "nodes", "--format=json", "--limit=100"))
-        return {node["node_id"]: node["node_ip"] for node in found if node["state"] == "ALIVE"}
+        return {node["node_id"]: node["node_ip"] for node in self.listed("nodes") if node["state"] == "ALIVE"}
 
     def close(self):
         """End everything, and give what is left."""
@@ -124,3 +142,25 @@ class Cluster:
         for command in self._commands:
             command.wait(30)
         return left
+
+
+class Shop:
+    """The firm, as its exporter tells of it."""
+
+    def __init__(self, cluster):
+        self._cluster, self.url = cluster, f"http://{cluster.head}:9464"
+
+    def told(self, name):
+        """A metric: by department, if it has that label."""
+        found = {}
+        for line in self._cluster.fetch(f"{self.url}/metrics").splitlines():
+            if line.startswith(f"firmwide_{name}{{"):
+                labels, value = line.rsplit(" ", 1)
+                found[labels.partition('department="')[2].partition('"')[0]] = float(value)
+        return found.get("", found)
+
+    def places(self):
+        """The machine of each department."""
+        nodes = self._cluster.nodes()
+        figures = json.loads(self._cluster.on(self._cluster.head, "firmwide", "status", "shop", "--json"))
+        return {name: nodes[row["node"]] for name, row in figures["departments"].items()}

@@ -13,7 +13,7 @@ for i in "${!kept[@]}"; do eval "exec $((20 + i))<'${kept[i]}'"; done
 users=$(cat /etc/passwd)
 for folder in /tmp /run /home /dev/shm; do mount -t tmpfs -o mode=1777 tmpfs "$folder"; done
 for i in "${!kept[@]}"; do
-  [ -e "${kept[i]}" ] || { mkdir -p "${kept[i]}" && mount --bind "/proc/self/fd/$((20 + i))" "${kept[i]}"; }
+  [ -e "${kept[i]}" ] || { mkdir -p "${kept[i]}" && mount --no-canonicalize --bind "/proc/self/fd/$((20 + i))" "${kept[i]}"; }
   eval "exec $((20 + i))<&-"
 done
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HOME = Path("/home/firmwide")  # of a machine's user
@@ -42,14 +43,14 @@ def missing():
 class Machine:
     """One of them, from outside."""
 
-    def __init__(self, name, address, user, router="", key="", enter=()):
+    def __init__(self, name, address, user, shared, router="", key="", enter=()):
         self.name, self.address, self.user = name, address, user
         environment = os.environ | {
             "ROUTER": router,
             "KEY": key,
             "SSH_ENVIRONMENT": " ".join(f"{key}={value}" for key, value in _BY_SSH.items()),
         }
-        command = [*enter, *_UNSHARE, "bash", str(_SCRIPT), name, address, user, *_KEPT]
+        command = [*enter, *_UNSHARE, "bash", str(_SCRIPT), name, address, user, *_KEPT, str(shared)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=environment, **pipes)
         self.hear("here" if router else "ready")
@@ -82,17 +83,20 @@ class Machine:
 
 
 class Site:
-    """A desk and the machines that its network reaches; all of it ends with `close`, or with this process."""
+    """A desk, the machines that its network reaches, and a folder that all of them share.
+
+    All of it ends with `close`, or with this process.
+    """
 
     def __init__(self, addresses):
-        self.machines = {}
-        self.desk = Machine("desk", _DESK, "operator")
+        self.machines, self.shared = {}, Path(tempfile.mkdtemp(prefix="firmwide-shared-"))
+        self.desk = Machine("desk", _DESK, "operator", self.shared)
         try:
             self._on_the_desk("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/home/operator/.ssh/id_ed25519")
             public = (self.desk.home / ".ssh" / "id_ed25519.pub").read_text().strip()
             for address in addresses:
                 name = f"m{address.rpartition('.')[2]}"
-                self.machines[address] = Machine(name, address, HOME.name, _DESK, public, self.desk.enter)
+                self.machines[address] = Machine(name, address, HOME.name, self.shared, _DESK, public, self.desk.enter)
             for machine in self.machines.values():
                 self._plug(machine)
         except BaseException:
@@ -121,6 +125,7 @@ class Site:
         networks = {_network(machine.first) for machine in made}
         for machine in made:  # the desk's input ends, so its first process, and with it all that were started there
             machine.process.communicate(timeout=30)
+        shutil.rmtree(self.shared)
         return [pid for pid in Path("/proc").glob("[0-9]*") if _network(pid.name) in networks]
 
 
