@@ -115,12 +115,12 @@ class Firm:
         return figures.get("state"), figures.get("reason")
 
 
-def until(true, seconds=30.0):
+def until(true, seconds=30.0, pause=0.01):
     """Wait until something is true."""
     end, waiting = time.monotonic() + seconds, threading.Event()
     while not true():
         assert time.monotonic() < end, "it does not come true"
-        waiting.wait(0.01)
+        waiting.wait(pause)
 
 
 @contextlib.contextmanager

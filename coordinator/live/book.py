@@ -124,6 +124,11 @@ class Book:
         self._epoch = found[0][0] if found else -1
         return self.now()
 
+    def tick(self) -> int:
+        """The next tick."""
+        with self._sound():
+            return int(self._read("select tick from now")[0][0])
+
     def now(self) -> tuple[int, Arrays, dict[str, Any]]:
         """The next tick, the arrays and the record of the last commit."""
         with self._sound():

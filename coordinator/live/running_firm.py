@@ -99,7 +99,7 @@ class RunningFirm:
 
     def stream(self, since: int | None = None) -> Iterator[dict[str, Any]]:
         """Ticks as they come, from `since` (default: the next one) until the firm stops."""
-        at = self._book.now()[0] if since is None else since
+        at = self._book.tick() if since is None else since
         waiting = threading.Event()
         while running_at(self.folder) is not None:
             found = self.ticks(at)
@@ -118,7 +118,7 @@ class RunningFirm:
 
     def committed(self) -> int:
         """How many ticks are committed, from the book."""
-        return self._book.now()[0]
+        return self._book.tick()
 
     def processes(self) -> dict[str, int]:
         """Process id of each actor, by its name (departments: department-NAME)."""

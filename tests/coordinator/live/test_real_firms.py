@@ -1,7 +1,6 @@
 """A firm with a Ray of its own, and what is thrown at its processes: one for all of it, as a start takes seconds."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from coordinator.live import RunningFirm, start
 from coordinator.live.home import leave, processes_of, running_at, write_home
 from coordinator.live.replay import replay
 from coordinator.live.start import Opening, open_firm
+from tests.live_faults import scratch_of
 from tests.live_firms import until
 
 COMMAND = [sys.executable, "-c", "from coordinator.cli import main; main()"]
@@ -38,11 +38,6 @@ def firmwide(*arguments, **more):
 def ended(process, within=LONG):
     said, complained = process.communicate(timeout=within)
     return process.returncode, said, complained.decode(errors="replace")
-
-
-def scratch_of(folder):
-    found = re.search(r'"scratch": "([^"]+)"', (folder / "keeper.json").read_text())
-    return Path(found[1])
 
 
 def listening(pids):
