@@ -20,11 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import yaml
 
-from coordinator.live import RunningFirm
+from coordinator.live import RunningFirm, running_firm
 from coordinator.live.book import Book
 from coordinator.live.feed_files import ARRIVALS, observation_columns
 from coordinator.live.home import MARK, processes_of, running_at
@@ -44,6 +45,7 @@ LONG = 300.0  # s that anything may take on a machine that is busy
 ROOM = 512  # MiB of a file system that is filled
 PATIENCE = 5.0  # s with a process that is alive and silent, where processes are stopped
 LEAST_ORDER = 3  # units of an override
+STAYS = {"benchmark", "book.sqlite", "firm.yaml", "keeper.log", "live.lock", "policies"}  # of a firm that was stopped
 
 
 def a_run(folder: Path, firm: str) -> RunFolder:
@@ -289,7 +291,7 @@ def _stop(trial: Trial) -> str:
     elif state == "failed":
         with contextlib.closing(Book(trial.folder / "book.sqlite")) as other:
             until(lambda: _took_over(other))  # as by another coordinator
-        trial.says("failed", "taken over")
+        trial.says("failed", "another coordinator")
         _stopped(trial)
     else:
         _stopped(trial)
@@ -374,16 +376,27 @@ def _ours(home: Path) -> set[int]:
     return found
 
 
-def run_faults(source: str, ticks: int, faults: int, seed: int, home: Path, mode: str = "kill") -> dict[str, object]:
+def run_faults(
+    source: str,
+    ticks: int,
+    faults: int,
+    seed: int,
+    home: Path,
+    mode: str = "kill",
+    say: Callable[[str], object] = lambda _: None,
+) -> dict[str, object]:
     """Let a firm run for so many ticks under faults, and look at its book afterwards."""
-    with small_disk(home / "disk") if mode in ("disk", "all") else contextlib.nullcontext(home) as place:
-        found = _faults(source, ticks, faults, seed, place, mode)
+    disk = small_disk(home / "disk") if mode in ("disk", "all") else contextlib.nullcontext(home)
+    with mock.patch.object(running_firm, "_WAIT", LONG), disk as place:
+        found = _faults(source, ticks, faults, seed, place, mode, say)
         found["left_running"] = len(_ours(place))
         found["left_in_the_folder"] = sorted(path.name for path in (place / "faults").iterdir())
     return found
 
 
-def _faults(source: str, ticks: int, faults: int, seed: int, home: Path, mode: str) -> dict[str, object]:
+def _faults(
+    source: str, ticks: int, faults: int, seed: int, home: Path, mode: str, say: Callable[[str], object]
+) -> dict[str, object]:
     thrown: Counter[str] = Counter()
     trial = Trial(source, seed, home, {"patience": PATIENCE} if mode in ("stuck", "all") else {})
     longest, began = 0.0, time.monotonic()
@@ -391,13 +404,19 @@ def _faults(source: str, ticks: int, faults: int, seed: int, home: Path, mode: s
         for number in range(faults):
             until(lambda number=number: trial.ticks() >= ticks * number // faults, LONG)  # type: ignore[misc]
             trial.number, started = number, time.monotonic()
-            thrown[FAULTS[trial.rng.choice(MODES[mode])](trial)] += 1
-            longest = max(longest, time.monotonic() - started)
+            what = FAULTS[trial.rng.choice(MODES[mode])](trial)
+            thrown[what] += 1
+            longest = max(longest, took := time.monotonic() - started)
+            say(f"{time.monotonic() - began:7.1f} s  tick {trial.ticks()}  {number + 1}. {what}: {took:.1f} s")
         until(lambda: trial.ticks() >= ticks, LONG)
         with trial.firm() as firm:
-            firm.halt(who="faults")  # it hears from everybody once more
+            firm.processes()  # whoever has died is there again,
+            firm.halt(who="faults")  # which hears from everybody once more
             figures, events = firm.metrics(), firm.events(0, 1_000_000)
             firm.stop()
+    except BaseException:
+        say((trial.folder / "keeper.log").read_text()[-4000:])
+        raise
     finally:
         trial.book.close()
         if processes_of(trial.folder):

@@ -48,6 +48,7 @@ def started_keeper(folder: Path) -> Iterator[tuple[str, int]]:
 
 def _spawn(module: str, folder: Path, starter: int, *more: str) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), MARK: str(folder)}
+    environment["SPT_NOENV"] = "1"  # else Ray's workers and agents write their titles over it, and so over the mark
     if more:
         del environment[MARK]  # a starter is no part of what it starts
     written = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -3,7 +3,7 @@ import pytest
 from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.storage.files import read_sealed, write_sealed
 from environment import load_firm
-from tests.live_faults import a_run, malformed, run_faults
+from tests.live_faults import STAYS, a_run, malformed, run_faults
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,6 @@ def test_under_faults_no_tick_is_lost_or_doubled_and_the_book_is_true(tmp_path):
     assert found["restarts"] == found["restarts_audited"]
     assert found["fallbacks"] == found["fallbacks_audited"]
     assert not found["unpickled"]
+    assert found["left_running"] == 0
+    assert found["left_in_tmp"] == []
+    assert set(found["left_in_the_folder"]) <= STAYS
