@@ -82,6 +82,7 @@ def _opened(
     """Make the actors on a Ray, and wait until the ticks run."""
     from coordinator.live.actors import create
     from coordinator.live.process_info import gone, namespace_of, taken
+    from coordinator.workers.process import interruptible
     from coordinator.workers.ray_session import connect
 
     namespace, options = namespace_of(folder.name), asked.options()
@@ -92,13 +93,14 @@ def _opened(
         raise ValueError(f"a firm named {folder.name!r} runs on that Ray already; give this one another --name")
     firm = RunningFirm(folder.name, folder, ray, started)
     try:
-        made = create(folder.resolve(), namespace, firm.departments, facts["settings"] | options)
-        waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
-        while waiting:
-            (done,), waiting = ray.wait(waiting, num_returns=1)
-            if (reason := gone(done)) is not None:
-                raise RuntimeError(f"firm {folder.name!r} does not start: {reason}")
-            report(f"{len(made) - len(waiting)} of {len(made)} actors are ready")
+        with interruptible():
+            made = create(folder.resolve(), namespace, firm.departments, facts["settings"] | options)
+            waiting: list[Any] = [actor.ready.options(max_task_retries=-1).remote() for actor in made]
+            while waiting:
+                (done,), waiting = ray.wait(waiting, num_returns=1)
+                if (reason := gone(done)) is not None:
+                    raise RuntimeError(f"firm {folder.name!r} does not start: {reason}")
+                report(f"{len(made) - len(waiting)} of {len(made)} actors are ready")
     except BaseException:
         firm.dismiss()
         raise

@@ -1,9 +1,14 @@
-"""How a process that computes on small tensors is set up: one thread, and memory that is kept once it was touched."""
+"""How a process is set up: a thread for small tensors, memory that is kept once it was touched, interrupts that end."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # of glibc's mallopt
 
@@ -30,3 +35,28 @@ def keep_memory() -> None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_TOP_PAD, 64 * 2**20)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """End with the interrupt that came meanwhile, also where whoever was at work dropped it.
+
+    What is raised in a callback or while an object is cleared away goes nowhere, and libraries in C have many of them.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # somebody else has taken it upon themselves
+        return
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came.is_set():
+        raise KeyboardInterrupt

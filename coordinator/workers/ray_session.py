@@ -11,6 +11,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from coordinator.workers.process import interruptible
 from departments import extensions
 
 # What Ray would print in between, on stdout: how many processes it has, and deaths, which we tell ourselves.
@@ -54,13 +55,14 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None, 
         environment = where.setdefault("runtime_env", {"env_vars": {}})
         environment["env_vars"][extensions.INHERITED] = os.pathsep.join(names)
         environment["worker_process_setup_hook"] = "departments.extensions.load_inherited"
-    import ray
+    with interruptible():
+        import ray
 
     if ray.is_initialized():
         return ray, False
     _keep_token_private()
     try:
-        with _at_loopback(own or address is None):
+        with _at_loopback(own or address is None), interruptible():
             ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **where)
     except ConnectionError as error:
         raise ValueError(f"--address must name a running Ray cluster, got {address!r}: {error}") from None

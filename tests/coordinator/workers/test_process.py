@@ -1,9 +1,13 @@
+import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from coordinator.workers.process import interruptible
 
 _CODE = """
 import sys
@@ -36,3 +40,22 @@ def test_a_settled_process_computes_on_one_thread_and_keeps_the_memory_that_it_t
     assert threads == 1
     assert handed_back < 5
     assert _handed_back_and_threads("plain")[0] > 80, "what this guards against"
+
+
+class _Dropped:
+    """Interrupts this process where Python drops what is raised."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_is_dropped_on_the_way_counts():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _Dropped()  # and nothing is raised here
+        with pytest.raises(KeyboardInterrupt), interruptible(), interruptible():
+            _Dropped()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
