@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -197,17 +198,27 @@ class ActorClients:
         asked: Any = environment.call_written.remote(method, message)
 
         def answer() -> Any:  # noqa: ANN401
-            value = self._value(asked, self.patience("environment"))
+            value = self._awaited("environment", asked, self.patience("environment"))
             while isinstance(value, Exception):
                 self._must_be_death("environment", value)
-                back = self._value(environment.ready.options(max_task_retries=-1).remote())
+                back = self._awaited("environment", environment.ready.options(max_task_retries=-1).remote(), math.inf)
                 if isinstance(back, self._ray.exceptions.ActorDiedError):
                     raise LostError(f"the environment cannot be had: {last_line(back)}")
-                value = self._value(environment.call_written.remote(method, message), self.patience("environment"))
+                again = environment.call_written.remote(method, message)
+                value = self._awaited("environment", again, self.patience("environment"))
             place, result = read(value)
             return self.heard("environment", (ProcessInfo(*place), result))
 
         return answer
+
+    def _awaited(self, name: str, reference: Any, within: float) -> Any:  # noqa: ANN401
+        """A value, or an error; who watches over the ticks is told what they wait for, and lets them."""
+        until = time.monotonic() + within
+        while (left := until - time.monotonic()) > 0:
+            if self._ray.wait([reference], timeout=min(left, self._patience))[0]:
+                break
+            self._others["monitor"].call.remote("say", "waiting", f"the {name} does not answer yet")
+        return self._value(reference, 0)
 
     def ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
         """A reference to the answer of critic or monitor."""

@@ -1,8 +1,11 @@
 import os
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 
+from coordinator.live.home import processes_of
 from coordinator.live.replay import replay
 from coordinator.live.restarts import Restarts
 from coordinator.live.start import Opening, open_firm
@@ -54,3 +57,31 @@ def test_whoever_dies_again_before_anybody_notices_and_with_the_coordinator_stan
         finally:
             firm.dismiss()
     assert replay(tmp_path / "deaths")["faults"] == []
+
+
+def called(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ticks_that_wait_for_the_environment_say_so_and_are_let_wait(tmp_path):
+    with open_firm(Opening("toy", "patient", tmp_path, tick=0.0, patience=1.0)) as firm:
+        before = firm.processes()
+        (raylet,) = (p for p in processes_of(firm.folder) if b"raylet/raylet" in called(p))
+        os.kill(raylet, signal.SIGSTOP)  # it starts nobody
+        try:
+            os.kill(before["environment"], signal.SIGKILL)
+            until(lambda: firm.metrics()["reason"] == "the environment does not answer yet")
+            threading.Event().wait(5)  # longer than ticks may stand still in silence
+            os.kill(raylet, signal.SIGCONT)
+            at = firm.committed()
+            until(lambda: firm.committed() > at + 3)
+            assert firm.processes()["coordinator"] == before["coordinator"]
+            assert firm.metrics()["state"] == "running"
+        finally:
+            os.kill(raylet, signal.SIGCONT)
+            firm.dismiss()
