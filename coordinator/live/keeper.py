@@ -24,12 +24,17 @@ _START = 120.0  # s that a Ray may take to start
 _LOOK = 0.5  # s between two looks whether Ray lives
 
 
+class SlowError(RuntimeError):
+    """Ray did not come up in the time that it gives itself, as on a machine that is busy; it may the next time."""
+
+
 @contextlib.contextmanager
 def started_keeper(folder: Path) -> Iterator[tuple[str, int]]:
     """Start a Ray that stays if the block ends well; its address and its keeper's process id.
 
     Raises:
-        RuntimeError: it does not come up.
+        SlowError: it does not come up.
+        RuntimeError: it was ended meanwhile.
     """
     folder = folder.resolve()
     (folder / "keeper.json").unlink(missing_ok=True)
@@ -66,12 +71,14 @@ def _spawn(module: str, folder: Path, starter: int, *more: str) -> int:
 
 
 def _address(folder: Path, keeper: int) -> str:
-    until, waiting = time.monotonic() + _START, threading.Event()
-    while time.monotonic() < until and os.waitpid(keeper, os.WNOHANG) == (0, 0):
+    until, waiting, ended = time.monotonic() + _START, threading.Event(), (0, 0)
+    while time.monotonic() < until and (ended := os.waitpid(keeper, os.WNOHANG)) == (0, 0):
         with contextlib.suppress(FileNotFoundError, KeyError):
             return str(json.loads((folder / "keeper.json").read_text())["address"])
         waiting.wait(0.05)
-    raise RuntimeError(f"Ray did not start; see {folder / 'keeper.log'}")
+    if os.WIFSIGNALED(ended[1]):
+        raise RuntimeError(f"firm {folder.name!r} was stopped while its Ray started")
+    raise SlowError(f"Ray did not start; see {folder / 'keeper.log'}")
 
 
 def keep(folder: Path) -> None:

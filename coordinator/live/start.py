@@ -12,7 +12,7 @@ from typing import Any
 
 from coordinator.live.book import Book, Event
 from coordinator.live.home import leave, running_at, starting, write_home
-from coordinator.live.keeper import started_keeper
+from coordinator.live.keeper import SlowError, started_keeper
 from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import shortened
 from coordinator.live.policies import keep_bundle, read_bundle, versions
@@ -21,6 +21,7 @@ from departments import extensions
 from environment import load_firm
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_TRIES = 5  # of a start that nobody waits for
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,17 @@ def _found(folder: Path, asked: Opening, report: Callable[[str], None]) -> None:
 
 
 def begin_again(folder: Path, options: dict[str, Any]) -> None:
-    """Put a firm whose Ray was broken back into operation, as it was run before; for its keeper."""
-    open_firm(Opening(None, folder.name, folder.parent, **options), print).close()
+    """Put a firm whose Ray was broken back into operation, as it was run before; for its keeper.
+
+    Nobody is there who would try again where Ray is too slow to start.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return open_firm(Opening(None, folder.name, folder.parent, **options), print).close()
+        except SlowError as error:
+            if not left:
+                raise
+            print(f"{error}; it is tried again")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import yaml
 
 from coordinator.live import RunningFirm, start
 from coordinator.live.home import leave, processes_of, running_at, write_home
+from coordinator.live.keeper import SlowError
 from coordinator.live.replay import replay
 from coordinator.live.start import Opening, open_firm
 from tests.live_faults import scratch_of
@@ -149,6 +150,23 @@ def test_a_firm_that_has_stopped_or_failed_gives_way_to_a_start_and_no_other(sta
         with pytest.raises(ValueError, match="firm 'shop' runs already"):
             start._must_not_run(folder)
         assert done == []
+
+
+@pytest.mark.parametrize(("failures", "well"), [(4, True), (5, False)])
+def test_a_start_that_nobody_waits_for_is_tried_again_where_ray_is_slow(failures, well, folder, monkeypatch):
+    """Ray gives itself half a minute, which is nothing to wait for here."""
+    tried = []
+
+    def opened(asked, _):
+        tried.append(asked.name)
+        if len(tried) <= failures:
+            raise SlowError("Ray did not start")
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(start, "open_firm", opened)
+    with nullcontext() if well else pytest.raises(SlowError):
+        start.begin_again(folder, {})
+    assert tried == ["shop"] * 5
 
 
 @pytest.mark.parametrize("name", ["", "../x", "x" * 42, "Ä"])
