@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def _address(folder: Path, keeper: int) -> str:
 
 
 def keep(folder: Path) -> None:
-    """Start Ray and stay until told to end, until the starter is gone too soon, or until Ray is broken."""
+    """Start Ray and stay until told to end, until starter or folder are gone, or until Ray is broken."""
     from coordinator.workers.ray_session import broken, connect
 
     over = threading.Event()
@@ -98,13 +99,14 @@ def keep(folder: Path) -> None:
         ray, _ = connect("firmwide-keeper", None, scratch=f"{scratch}/r", own=True)
         about["address"] = ray.get_runtime_context().gcs_address
         write_atomically(folder / "keeper.json", json.dumps(about) + "\n")
-        while not over.wait(_LOOK):
+        while not over.wait(_LOOK) and folder.is_dir():
             if broken():
                 place = running_at(folder)  # None: it is being stopped, or does not run yet
                 options = (place or {}).get("options")
                 break
     finally:
         leave(folder)
+        shutil.rmtree(scratch, ignore_errors=True)  # also where nothing in the folder tells of it any more
     if options is not None:
         _spawn("coordinator.live.start", folder, os.open(os.devnull, os.O_RDONLY), json.dumps(options))
 

@@ -104,7 +104,11 @@ def test_a_firm_of_a_hundred_products_outlives_its_environment_and_its_ray_and_a
     status, _, complained = ended(starter)
     assert (status, "Traceback" in complained) == (130, False), complained
     _nothing_is_left(folder)
-    assert replay(folder)["faults"] == []
+    assert ended(firmwide("live", *there))[0] == 0
+    scratch, moved = scratch_of(folder), tmp_path / "moved"
+    folder.rename(moved)
+    until(lambda: not processes_of(folder) and not scratch.exists(), LONG)  # a firm ends with its folder
+    assert replay(moved)["faults"] == []
 
 
 def _starts_again(process, folder):
