@@ -45,6 +45,7 @@ LONG = 300.0  # s that anything may take on a machine that is busy
 ROOM = 512  # MiB of a file system that is filled
 PATIENCE = 5.0  # s with a process that is alive and silent, where processes are stopped
 LEAST_ORDER = 3  # units of an override
+OF_RAY = ("kill raylet", "kill gcs")
 STAYS = {"benchmark", "book.sqlite", "firm.yaml", "keeper.log", "live.lock", "policies"}  # of a firm that was stopped
 
 
@@ -410,8 +411,10 @@ def _faults(
             say(f"{time.monotonic() - began:7.1f} s  tick {trial.ticks()}  {number + 1}. {what}: {took:.1f} s")
         until(lambda: trial.ticks() >= ticks, LONG)
         with trial.firm() as firm:
-            firm.processes()  # whoever has died is there again,
-            firm.halt(who="faults")  # which hears from everybody once more
+            dead = sum(n for what, n in thrown.items() if what.startswith("kill ") and what not in OF_RAY)
+            with contextlib.suppress(AssertionError):  # the figures tell, if not
+                until(lambda: firm.metrics()["restarts"] >= dead, LONG, 0.1)
+            firm.halt(who="faults")  # it hears from everybody once more
             figures, events = firm.metrics(), firm.events(0, 1_000_000)
             firm.stop()
     except BaseException:

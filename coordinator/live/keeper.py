@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,4 +119,11 @@ def _with_its_starter(over: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    status = 1
+    try:
+        keep(Path(sys.argv[1]))
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(status)  # as it leaves by the door, Ray makes the folder of its session anew

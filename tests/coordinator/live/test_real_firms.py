@@ -104,6 +104,7 @@ def test_a_firm_of_a_hundred_products_outlives_its_environment_and_its_ray_and_a
     status, _, complained = ended(starter)
     assert (status, "Traceback" in complained) == (130, False), complained
     _nothing_is_left(folder)
+    assert not scratch.exists(), "nor made anew by the keeper as it left"
     assert ended(firmwide("live", *there))[0] == 0
     scratch, moved = scratch_of(folder), tmp_path / "moved"
     folder.rename(moved)
