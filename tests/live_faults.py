@@ -27,7 +27,8 @@ import yaml
 
 from coordinator.live import RunningFirm, running_firm
 from coordinator.live.book import Book
-from coordinator.live.feed_files import ARRIVALS, observation_columns
+from coordinator.live.fed import Fed
+from coordinator.live.feed_files import observation_columns
 from coordinator.live.home import MARK, processes_of, running_at
 from coordinator.live.layout import FirmLayout
 from coordinator.live.replay import replay
@@ -37,7 +38,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.setup import setup_of
 from departments.policies.policy import Snapshot
-from environment import World, load_firm
+from environment import load_firm
 from tests.live_firms import until, zeros
 
 COMMAND = [sys.executable, "-W", "ignore", "-c", "from coordinator.cli import main; main()"]
@@ -459,7 +460,8 @@ def run_fed(source: str, ticks: int, seed: int, home: Path) -> dict[str, object]
     open_firm(opening).close()
     book = Book(home / "faults" / "book.sqlite", reads=True)
     layout = FirmLayout.of(book.facts()["frame"])
-    text = zeros(layout, observation_columns(min(World(load_firm(source)).slots, ARRIVALS)))
+    fed = Fed((home / "faults" / "firm.yaml").read_text(), seed, layout, str(feed))
+    text = zeros(layout, observation_columns(fed.arrivals))
     try:
         for period in range(ticks):
             (feed / "in").mkdir(exist_ok=True)
