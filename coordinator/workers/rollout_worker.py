@@ -178,14 +178,17 @@ class RolloutWorker:
         """
         snapshots = self._snapshots | {snapshot.department: snapshot for snapshot in candidates}
         everyone = list(snapshots.values())
-        policy = FirmPolicy(self._world, self._observer, everyone, eager=self._eager)
         compiled = self._compiled_for(everyone)
+        if compiled is not None:
+            cost_in = partial(compiled.costs, everyone)
+        else:
+            policy = FirmPolicy(self._world, self._observer, everyone, eager=self._eager)
+            cost_in = partial(run_costs, self._world, policy)
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:
             copies = min(SHARD, episodes - shard * SHARD)
             chance = self._world.draw(periods, copies, torch_stream(self._world.device, stream, seed, shard))
-            cost = run_costs(self._world, policy, chance) if compiled is None else compiled.costs(everyone, chance)
-            parts.append(as_array(cost.sum(0).to(torch.float32)))
+            parts.append(as_array(cost_in(chance).sum(0).to(torch.float32)))
         return np.concatenate(parts)
 
 
