@@ -28,7 +28,7 @@ class Crowd(NamedTuple):
     """Who comes, of many periods."""
 
     traffic: Tensor  # [T, S, E] customers
-    customers: Tensor  # [T, J, S, E] int16, uniform; J is the largest traffic, and who is beyond the traffic never buys
+    customers: Tensor  # [T, J, S, E] int16, uniform; J is the largest traffic, and who is beyond it does not come
     regime: Tensor  # [T, S, E] hidden z
 
 
@@ -95,18 +95,12 @@ class Choice:
         return Crowd(traffic, self._customers(traffic, generator), path)
 
     def _customers(self, traffic: Tensor, generator: Generator) -> Tensor:
-        """The number of each potential customer, [T, J, S, E]: one period at a time, which stays in the cache."""
-        most = max(int(traffic.max()), 1)
-        size = (most, *traffic.shape[1:])
+        """The number of each potential customer, [T, J, S, E]; every period begins a word."""
+        size = (max(int(traffic.max()), 1), *traffic.shape[1:])
         lanes = math.prod(size)
         words = torch.empty(len(traffic), -(-lanes // 4), dtype=torch.int64, device=traffic.device)
-        customers = words.view(torch.int16)[:, :lanes].view(-1, *size)
-        counted = torch.int16 if most < TABLE_SIZE // 2 else torch.int32
-        place = torch.arange(most, device=traffic.device, dtype=counted)[:, None, None]
-        for t, came in enumerate(traffic.to(counted)):
-            words[t].random_(torch.iinfo(torch.int64).min, None, generator=generator)
-            customers[t].masked_fill_(place >= came, _NEVER)
-        return customers
+        words.random_(torch.iinfo(torch.int64).min, None, generator=generator)
+        return words.view(torch.int16)[:, :lanes].view(-1, *size)
 
     def feasible(self, exposure: Tensor) -> Tensor:
         """Exposure as the world accepts it: in [0, 1], 0 where not sold, scaled down to the slots; [S, K, E]."""
@@ -121,22 +115,27 @@ class Choice:
     def _weight(self, exposure: Tensor) -> Tensor:
         return torch.exp(self.preference + self.uplift * exposure.double())
 
-    def purchases(self, exposure: Tensor, customers: Tensor) -> Tensor:
+    def purchases(self, exposure: Tensor, customers: Tensor, traffic: Tensor) -> Tensor:
         """Units that each segment asks for, [S, K, E].
 
         Args:
             exposure: [S, K, E] or [S, K, 1], feasible.
             customers: [J, S, E] of one period.
+            traffic: [S, E] how many of them come.
         """
+        most = len(customers)
+        counted = torch.int16 if most < TABLE_SIZE // 2 else torch.int32
+        place = torch.arange(most, device=traffic.device, dtype=counted)[:, None, None]
+        customers = customers.masked_fill(place >= traffic.to(counted), _NEVER)
         upper = self._weight(exposure).cumsum(1)
         upper = (upper / (1.0 + upper[:, -1:])).mul_(TABLE_SIZE).round_().clamp_max_(TABLE_SIZE - 1)
         edge = upper.sub_(TABLE_SIZE // 2).to(torch.int16)
-        counts = torch.int8 if len(customers) < 128 else torch.int32
+        counts = torch.int8 if most < 128 else torch.int32
         below = [torch.lt(customers, edge[:, k]).view(torch.int8).sum(0, dtype=counts) for k in range(edge.shape[1])]
         bought = torch.stack(below, 1).to(self.standing.dtype)
         return torch.cat((bought[:, :1], bought[:, 1:] - bought[:, :-1]), 1)
 
-    def demand(self, exposure: Tensor | None, customers: Tensor) -> Tensor:
+    def demand(self, exposure: Tensor | None, customers: Tensor, traffic: Tensor) -> Tensor:
         """Units asked for at each customer-facing point, [C, K, E]. None: the segments' own exposure."""
-        bought = self.purchases(self.standing if exposure is None else exposure, customers)
+        bought = self.purchases(self.standing if exposure is None else exposure, customers, traffic)
         return (self._gather @ bought.view(len(bought), -1)).view(-1, *bought.shape[1:])

@@ -205,9 +205,9 @@ class World:
             chance: one period of `draw`.
             exposure: [S, K, E], feasible (see `Choice.feasible`); None: the firm file's, which by default is none.
         """
-        if self.choice is None or chance.customers is None:
+        if self.choice is None or chance.customers is None or chance.traffic is None:
             return chance.demand
-        return chance.demand + self.choice.demand(exposure, chance.customers)
+        return chance.demand + self.choice.demand(exposure, chance.customers, chance.traffic)
 
     def step(
         self, state: State, order: Tensor, chance: Exogenous, exposure: Tensor | None = None

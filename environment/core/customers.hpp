@@ -146,10 +146,12 @@ class Customers {
   void count_below(long t, long segment, long first, long count) {
     const long apart = firm_.segments * call_.drawn;
     const real *traffic = call_.traffic + (t * firm_.segments + segment) * call_.drawn + first;
-    const real most = *std::max_element(traffic, traffic + count);  // nobody of the others came
+    const real most = *std::max_element(traffic, traffic + count);
+    const auto came = load<Parts<S, N>>(traffic, count);
     const int16_t *number = call_.customers + (t * call_.crowd * firm_.segments + segment) * call_.drawn + first;
-    for (long j = 0; j < most; j++, number += apart) {
-      const auto customer = load<Parts<S, N>>(number, count);
+    for (int16_t j = 0; j < most; j++, number += apart) {
+      auto customer = load<Parts<S, N>>(number, count);
+      EACH customer.part[i] = came.part[i] > j ? customer.part[i] : S{} + INT16_MAX;  // who does not come, buys nothing
       for (long k = 0; k < firm_.products; k++) EACH below_[k].part[i] -= customer.part[i] < upper_edge_[k].part[i];
     }
   }

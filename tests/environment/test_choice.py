@@ -78,7 +78,7 @@ def test_the_world_with_customers_is_the_slow_one_in_which_each_customer_chooses
 def test_customers_are_conserved(firm, seed):
     world, _, exposures, chance = play(firm, 3, seed)
     for t in range(len(exposures)):
-        bought = world.choice.purchases(exposures[t], chance.customers[t])
+        bought = world.choice.purchases(exposures[t], chance.customers[t], chance.traffic[t])
         assert bought.min() >= 0
         assert not bought[~world.choice.sold.expand_as(bought)].any()
         assert bool((bought.sum(1) <= chance.traffic[t]).all())
@@ -115,8 +115,8 @@ def test_permuting_the_copies_permutes_what_customers_buy(firm, seed):
     world, _, exposures, chance = play(firm, 4, seed)
     order = [2, 0, 3, 1]
     for t in range(len(exposures)):
-        straight = world.choice.demand(exposures[t], chance.customers[t])
-        shuffled = world.choice.demand(exposures[t][..., order], chance.customers[t][..., order])
+        straight = world.choice.demand(exposures[t], chance.customers[t], chance.traffic[t])
+        shuffled = world.choice.demand(*(of[t][..., order] for of in (exposures, chance.customers, chance.traffic)))
         assert torch.equal(straight[..., order], shuffled)
 
 
@@ -129,8 +129,8 @@ def test_pushing_a_product_never_loses_it_a_customer_and_sends_nobody_away(firm,
     pushed = nothing.clone()
     pushed[:, product] = 1.0
     for t in range(len(chance.customers)):
-        without = world.choice.purchases(nothing, chance.customers[t])
-        bought = world.choice.purchases(pushed * world.choice.sold, chance.customers[t])
+        without = world.choice.purchases(nothing, chance.customers[t], chance.traffic[t])
+        bought = world.choice.purchases(pushed * world.choice.sold, chance.customers[t], chance.traffic[t])
         assert bool((bought[:, product] >= without[:, product]).all())
         assert bool((bought.sum(1) >= without.sum(1)).all())
 
@@ -139,7 +139,7 @@ def test_what_is_shown_changes_neither_who_comes_nor_any_other_chance():
     firm = load_firm("firm")
     world = World(firm, np.zeros((4, 3)))
     first, again = (world.draw(20, 8, world.generator(3)) for _ in range(2))
-    world.choice.demand(torch.ones(6, 3, 8) / 3, first.customers[0])
+    world.choice.demand(torch.ones(6, 3, 8) / 3, first.customers[0], first.traffic[0])
     for a, b in zip(first, again, strict=True):
         assert (a is None and b is None) or torch.equal(a, b)
 
@@ -149,7 +149,9 @@ def test_customers_choose_with_the_frequencies_of_the_multinomial_logit(exposure
     world = World(load_firm("closing-loop"), np.zeros((1, 3)))
     chance = world.draw(100, 400, world.generator(5))
     shown = torch.tensor(exposure).view(1, 3, 1).expand(2, 3, 400)
-    counts = sum(world.choice.purchases(shown, chance.customers[t]).sum(-1) for t in range(100)).numpy()
+    counts = sum(
+        world.choice.purchases(shown, chance.customers[t], chance.traffic[t]).sum(-1) for t in range(100)
+    ).numpy()
     traffic = chance.traffic.sum((0, 2)).numpy()
     utility = np.exp(np.array([[0.2, -0.2, -0.4], [-0.4, 0.2, 0.0]]) + 1.5 * np.array(exposure))
     probability = utility / (1 + utility.sum(1, keepdims=True))
@@ -220,6 +222,6 @@ def test_customers_choose_the_same_on_an_accelerator():
     chance = here.draw(10, 32, here.generator(9))
     exposure = here.choice.feasible(torch.rand(6, 3, 32, generator=here.generator(10)))
     for t in range(10):
-        moved = there.choice.demand(exposure.cuda(), chance.customers[t].cuda()).cpu()
-        assert (moved - here.choice.demand(exposure, chance.customers[t])).abs().max() <= 1
+        moved = there.choice.demand(exposure.cuda(), chance.customers[t].cuda(), chance.traffic[t].cuda()).cpu()
+        assert (moved - here.choice.demand(exposure, chance.customers[t], chance.traffic[t])).abs().max() <= 1
     assert there.draw(10, 32, there.generator(9)).traffic.mean().item() == pytest.approx(8.3, rel=0.2)
