@@ -102,7 +102,13 @@ class CompiledRollouts:
         unit_bound: float = math.inf,
         others: Sequence[Snapshot] = (),
     ) -> Descent:
-        """See `departments.play.gradients.descend`, whose gradients these are up to rounding."""
+        """See `departments.play.gradients.descend`, whose gradients these are up to rounding.
+
+        Raises:
+            ValueError: a department follows demand or remembers, which is not differentiated here.
+        """
+        if loops := [s.department for s in (*snapshots, *others) if self._spec(s).closed_loop]:
+            raise ValueError(f"{', '.join(loops)}: gradients come through departments that add to base-stock levels")
         team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)

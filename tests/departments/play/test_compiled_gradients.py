@@ -16,6 +16,7 @@ from environment import load_firm
 from environment.toolchain import COMPILERS
 from tests.random_firms import firms
 from tests.small_firms import fresh, stirred, tree, world_of
+from tests.small_markets import market
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -73,6 +74,18 @@ def test_networks_of_any_depth(hidden):
 @given(firms(), st.integers(0, 10_000), st.sampled_from(["downstream", "pipeline"]))
 def test_random_firms_with_all_they_may_pay_for_and_wait_for(firm, seed, observation):
     same(*staged(firm, hidden=(9,), observation=observation), copies=21, seed=seed)
+
+
+def test_customers_who_choose_are_part_of_the_firm():
+    same(*staged(market(), hidden=(9,), observation="pipeline"), copies=21)
+
+
+def test_gradients_do_not_come_through_departments_that_follow_demand():
+    world, observer, snapshots = staged(market(), observation="replenishment")
+    with pytest.raises(
+        ValueError, match="depot, east, west: gradients come through departments that add to base-stock"
+    ):
+        CompiledRollouts(world, observer).descend(snapshots, world.reset(5), world.draw(3, 5, world.generator(1)))
 
 
 def test_what_a_unit_may_be_worth_is_bounded_where_it_is_ordered():
