@@ -1,8 +1,8 @@
 // What Python hands over. `environment/boundary.py` reads these declarations: one type a line, names after it.
 //
-// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), S segments
-// of customers who choose, E copies.
-// A row is an item and a product, products last: row i of a field is numbers i E .. (i + 1) E - 1.
+// N stock points, K products, Ed edges, L lines of demand (the internal edges, then the customers of C points), S
+// segments of customers who choose, E copies. A row is an item and a product, products last: row i of a field is
+// numbers i E .. (i + 1) E - 1.
 #pragma once
 #include "lanes.hpp"
 
@@ -28,56 +28,56 @@ struct Firm {
 // What networks are asked by the address they lie at; all arrays are of vectors, a number for each copy.
 typedef void Begin(void *actors);  // an episode: they remember nothing
 typedef void Decide(void *actors, const real *seen, const real *noise, real *did, real *log_prob);  // noise: or none
-typedef void Remember(void *actors, real *memory);  // all their memories, one after the other
+typedef void Remember(void *actors, real *memory);            // all their memories, one after the other
 typedef void Act(void *actors, const real *seen, real *out);  // outputs, where they are differentiated
 typedef void Back(void *actors, const real *seen, const real *by_out, real *by_seen);  // gradients
 
 struct Call {
   const Firm *firm;
-  int64_t copies, periods, counted;                     // E, T, the first whose cost and measures count
-  int64_t drawn;                                        // copies of chance: copy e meets that of copy e mod drawn
+  int64_t copies, periods, counted;                      // E, T, the first whose cost and measures count
+  int64_t drawn;                                         // copies of chance: copy e meets that of copy e mod drawn
   real *on_hand, *pipeline, *owed, *inventory_position;  // the state, which goes on
-  const real *demand, *cost_factor;                     // chance; none: nothing is random there
+  const real *demand, *cost_factor;                      // chance; none: nothing is random there
   const int16_t *supplier, *lead_time;
-  int64_t crowd;                                        // J customers at most, and
-  const int16_t *customers;                             // [T][J][S][E] what decides each one's choice
-  const real *traffic;                                  // [T][S][E] how many of them come
-  const real *exposure;                                 // [T][S K][E] feasible, or none: the standing one
-  double *cost, *sums;                                  // [N][E] and measures, none: nobody asks
-  const real *orders;                                   // [T][N K][E], or
-  int64_t rules;                                        // copy e follows that of number e rules / E:
-  const real *level, *reorder_point;                    // [N K][rules] what is ordered up to, and from where on
-  const int32_t *weight_start, *weight_row;             // [N K + 1] positions that each level is compared with, or none
+  int64_t crowd;                             // J customers at most, and
+  const int16_t *customers;                  // [T][J][S][E] what decides each one's choice
+  const real *traffic;                       // [T][S][E] how many of them come
+  const real *exposure;                      // [T][S K][E] feasible, or none: the standing one
+  double *cost, *sums;                       // [N][E] and measures, none: nobody asks
+  const real *orders;                        // [T][N K][E], or
+  int64_t rules;                             // copy e follows that of number e rules / E:
+  const real *level, *reorder_point;         // [N K][rules] what is ordered up to, and from where on
+  const int32_t *weight_start, *weight_row;  // [N K + 1] positions that each level is compared with, or none
   const real *weight;
-  const double *forecast;                               // [N K] where levels follow what is asked: the first forecast,
-  const double *safety, *factor_before, *covered;       // [N K], [T][N], [T][N K]; see `heuristics.forecast`
+  const double *forecast;                          // [N K] where levels follow what is asked: the first forecast,
+  const double *safety, *factor_before, *covered;  // [N K], [T][N], [T][N K]; see `heuristics.forecast`
   double smoothing;
-  int64_t offers;                                       // to each segment, of which the best is shown; 0: none is
-  const double *offered, *bought;                       // [S][offers][K]; see `heuristics.recommendation.Offers`
-  const double *margin, *stake;                         // [N K], and [T][N K] price times the demand expected
-  double scarcity;                                      // weight of the shadow price
-  int64_t features, arrivals, cut;                      // of networks that decide; the first are cut off at 1
-  const real *centre, *factor;                          // [features] which are (units - centre) factor
-  const real *phase;                                    // [T + 1][phases] of seasons, the last features
-  int64_t phases, told;                                 // told: whether they hear of customers
-  const real *spread;                                   // [N K] units of what is wished, which they see too, or none;
-  double score_unit;                                    // and behind that scores of offers less the last one's, in this
-  const real *noise;                                    // [T][noises][E], or none
-  int64_t outputs, noises, deciders, remembered;        // rows of what they do, of noise, networks, rows of memory
-  const int64_t *place, *residual;                      // [outputs] row decided; whether added to the wish
-  const real *unit;                                     // [outputs] units
-  int64_t ordering, shown;                              // outputs that are orders; then products for each segment
-  int64_t seen_rows, chunk;                             // rows of `seen`; memory is recorded every so many periods
-  real *seen, *hinted, *did, *log_prob, *memory;        // recorded: [T + 1][seen_rows][E], [T] of rules, of the others
-  real *spent, *on_hand_after, *held;                   // [T][N][E] money, [T][N K][E], [T + 1][N K][E] and under way
-  real *unserved, *demanded;                            // [T][C K][E]
+  int64_t offers;                                 // to each segment, of which the best is shown; 0: none is
+  const double *offered, *bought;                 // [S][offers][K]; see `heuristics.recommendation.Offers`
+  const double *margin, *stake;                   // [N K], and [T][N K] price times the demand expected
+  double scarcity;                                // weight of the shadow price
+  int64_t features, arrivals, cut;                // of networks that decide; the first are cut off at 1
+  const real *centre, *factor;                    // [features] which are (units - centre) factor
+  const real *phase;                              // [T + 1][phases] of seasons, the last features
+  int64_t phases, told;                           // told: whether they hear of customers
+  const real *spread;                             // [N K] units of what is wished, which they see too, or none;
+  double score_unit;                              // and behind that scores of offers less the last one's, in this
+  const real *noise;                              // [T][noises][E], or none
+  int64_t outputs, noises, deciders, remembered;  // rows of what they do, of noise, networks, rows of memory
+  const int64_t *place, *residual;                // [outputs] row decided; whether added to the wish
+  const real *unit;                               // [outputs] units
+  int64_t ordering, shown;                        // outputs that are orders; then products for each segment
+  int64_t seen_rows, chunk;                       // rows of `seen`; memory is recorded every so many periods
+  real *seen, *hinted, *did, *log_prob, *memory;  // recorded: [T + 1][seen_rows][E], [T] of rules, of the others
+  real *spent, *on_hand_after, *held;             // [T][N][E] money, [T][N K][E], [T + 1][N K][E] and under way
+  real *unserved, *demanded;                      // [T][C K][E]
   void *actors;
   Begin *begin;
   Decide *decide;
   Remember *remember;
   Act *act;
   Back *back;
-  double bound, share;                                  // of a unit's worth; of a period and copy in the mean cost
+  double bound, share;  // of a unit's worth; of a period and copy in the mean cost
 };
 
 // What networks do, and how probable their choices were.

@@ -10,10 +10,10 @@ typedef int16_t S __attribute__((vector_size(kLanes * sizeof(int16_t))));
 template <long N>
 inline Parts<D, N> exponential(Parts<D, N> x) {
   typedef int64_t W __attribute__((vector_size(sizeof(D))));
-  constexpr double kShift = 0x1.8p52, kTerms[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
-                                                  1.0 / 362880,     1.0 / 40320,     1.0 / 5040,     1.0 / 720,
-                                                  1.0 / 120,        1.0 / 24,        1.0 / 6,        0.5,
-                                                  1.0,              1.0};
+  constexpr double kShift = 0x1.8p52;
+  constexpr double kTerms[] = {
+      1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+      1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
   EACH {
     const D shifted = x.part[i] * 0x1.71547652b82fep0 + kShift, power = shifted - kShift;
     const D left = (x.part[i] - power * 0x1.62e42fefa38p-1) - power * 0x1.ef35793c7673p-45;  // ln 2 in two parts

@@ -26,12 +26,12 @@ template <long N>
 using Truths = Parts<M, N>;
 
 #define EACH _Pragma("GCC unroll 4") for (long i = 0; i < N; i++)
-#define ELEMENTWISE(Result, op)                                      \
-  template <class T, long N>                                         \
+#define ELEMENTWISE(Result, op)                                       \
+  template <class T, long N>                                          \
   inline Parts<Result, N> operator op(Parts<T, N> a, Parts<T, N> b) { \
-    Parts<Result, N> result;                                         \
-    EACH result.part[i] = a.part[i] op b.part[i];                    \
-    return result;                                                   \
+    Parts<Result, N> result;                                          \
+    EACH result.part[i] = a.part[i] op b.part[i];                     \
+    return result;                                                    \
   }
 ELEMENTWISE(T, +)
 ELEMENTWISE(T, -)

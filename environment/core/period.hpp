@@ -1,7 +1,7 @@
 // The events of a period, one function each in the order of docs/model.md, for a vector of copies.
 //
-// `environment.World` does the same with tensors, and here it is done to the bit: units are whole, money is added in the
-// same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
+// `environment.World` does the same with tensors, and here it is done to the bit: units are whole, money is added in
+// the same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
 #pragma once
 #include "call.hpp"
 #include "customers.hpp"
@@ -10,7 +10,7 @@
 template <class V>
 class Copies {
   static constexpr bool kTaped = !std::is_trivial_v<V>, kActs = V::kCopies == kLanes;  // networks act on one vector
-  typedef std::conditional_t<kTaped, Reals<1>, V> Given;  // what is not differentiated
+  typedef std::conditional_t<kTaped, Reals<1>, V> Given;                               // what is not differentiated
   typedef Truths<V::kCopies / kLanes> Truth;
   typedef Parts<D, V::kCopies / kLanes> Wide;
 
@@ -93,8 +93,7 @@ class Copies {
     levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
     for (size_t i = 0; i < exposure_.size(); i++) exposure_[i] = all(firm_.standing[i]);
     for (size_t i = 0; i < forecast_.size(); i++) forecast_[i] = ::all<Wide>(call_.forecast[i]);
-    for (long p = 0; p < rows_ && call_.held; p++)
-      keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
+    for (long p = 0; p < rows_ && call_.held; p++) keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
     if (call_.begin) call_.begin(call_.actors);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
   }
@@ -165,8 +164,8 @@ class Copies {
   // Whether there are customers to hear of.
   bool tells() const { return call_.told; }
 
-  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed; with customers what
-  // was asked and handed over, what is under way, traffic, exposure, seasons.
+  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed; with customers
+  // what was asked and handed over, what is under way, traffic, exposure, seasons.
   void look(long t) {
     long g = 0;
     for (const V &units : position_) seen_[g++] = units;
@@ -414,8 +413,8 @@ class Copies {
   const Firm &firm_;
   Customers<V::kCopies / kLanes> customers_;
   const long rows_, lines_;                            // of points and of lines, by product
-  long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0; // the copies; the slot of the ring that arrives next
-  std::vector<V> on_hand_, position_, order_, wish_;                // [N K]
+  long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0;  // the copies; the slot of the ring that arrives next
+  std::vector<V> on_hand_, position_, order_, wish_;   // [N K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> backlog_, unserved_;                               // [C K]

@@ -1,9 +1,9 @@
 // Values that remember what they were made of, so that the gradient of the cost can be found.
 //
-// Source: reverse accumulation, as in Griewank & Walther (2008), Evaluating derivatives, ch. 3. A vector of copies has a
-// tape of all periods. Where two branches meet the gradient is that of `environment.events` in PyTorch: what is served is
-// what is wanted where stock suffices exactly, what is cut off passes at the bound, rounding passes straight through, and
-// who is served first is a ramp in the difference of positions.
+// Source: reverse accumulation, as in Griewank & Walther (2008), Evaluating derivatives, ch. 3. A vector of copies has
+// a tape of all periods. Where two branches meet the gradient is that of `environment.events` in PyTorch: what is
+// served is what is wanted where stock suffices exactly, what is cut off passes at the bound, rounding passes straight
+// through, and who is served first is a ramp in the difference of positions.
 #pragma once
 #include "call.hpp"
 #include "lanes.hpp"
