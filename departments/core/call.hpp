@@ -35,7 +35,7 @@ struct Fit {
   int64_t units;          // of a gated memory that ends the inputs, or 0
   int64_t parameters_count;
   float *parameters, *first, *second, *steps;  // flat vector, Adam's moments and its count
-  const float *observation, *memory;           // [periods][sequences][inputs - units], [sequences][units] before them
+  const float *observation, *memory;           // [sequences][periods][inputs - units], [sequences][units] before them
   const int64_t *order;                        // [epochs][sequences], shuffled
   int64_t sequences, periods, parts, epochs;
   double learning_rate, max_grad_norm, eps;

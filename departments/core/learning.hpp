@@ -11,7 +11,7 @@ struct Taken {
 
 class Walk {
  public:
-  // `others`: what is taken of a sample beside its observation, [periods][sequences][width].
+  // `others`: what is taken of a sample beside its observation, [sequences][periods][width].
   Walk(const Fit &fit, std::vector<Taken> others)
       : fit_(fit),
         taken_(std::move(others)),
@@ -63,7 +63,7 @@ class Walk {
   void pass(const int64_t *index, int64_t count, int64_t next, Each each, int64_t size) {
     const int64_t wide = network.input_width(), samples = count * fit_.periods;
     for (int64_t t = 0; t < fit_.periods; t++)
-      for (int64_t s = 0; s < count; s++) sample_[t * count + s] = t * fit_.sequences + index[s];
+      for (int64_t s = 0; s < count; s++) sample_[t * count + s] = index[s] * fit_.periods + t;
     for (int64_t s = 0; s < samples; s++)
       std::memcpy(network.input() + s * wide, fit_.observation + sample_[s] * seen_, seen_ * sizeof(float));
     if (fit_.periods == 1) fetch(index + count, next);

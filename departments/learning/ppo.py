@@ -132,21 +132,26 @@ def update(
     """
     length, shapes = len(advantage) // len(batch.memory) if learner.gated else 1, learner.shapes
     observation, action = sequences(batch.observation, length), sequences(batch.action, length)
-    # [T, E] -> [L, B]
+    # [T, E] -> [B, L]
     old_log_prob, advantage = (sequences(part.unsqueeze(1), length).squeeze(-1) for part in (batch.log_prob, advantage))
-    memory = sequences(batch.memory, 1)[0] if learner.gated else observation.new_zeros(observation.shape[1], 0)
+    memory = sequences(batch.memory, 1)[:, 0] if learner.gated else observation.new_zeros(len(observation), 0)
     loops = learner.loops(parameters)
     if loops is not None:
         samples = observation, memory, action, old_log_prob, normalised(advantage)
         return _improve_compiled(loops, optimiser, learner, samples, learning_rate, generator)
-    old_log_prob, advantage = old_log_prob.T, advantage.T  # [B, L]
     if shapes is not None:
-        old_log_prob, advantage = old_log_prob[:, 0], advantage[:, 0]
-        evaluate = _gaussian(passes_of(shapes, parameters, learner.activation), parameters, observation[0], action[0])
+        observation, action, old_log_prob, advantage = (
+            observation[:, 0],
+            action[:, 0],
+            old_log_prob[:, 0],
+            advantage[:, 0],
+        )
+        evaluate = _gaussian(passes_of(shapes, parameters, learner.activation), parameters, observation, action)
     else:
 
         def of_sequences(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-            log_prob, entropy = learner.log_prob(flat, observation[:, index], memory[index], action[:, index])
+            seen, did = observation[index].transpose(0, 1), action[index].transpose(0, 1)
+            log_prob, entropy = learner.log_prob(flat, seen, memory[index], did)
             return log_prob.T, entropy
 
         evaluate = taped(parameters, of_sequences)
@@ -163,13 +168,13 @@ def update(
 
 
 def sequences(value: Tensor, length: int) -> Tensor:
-    """[T, F, E] -> [L, T / L * E, F]: chunks of L periods side by side, periods first; of samples if L is 1.
+    """[T, F, E] -> [T / L * E, L, F]: chunks of L periods; samples if L is 1.
 
     This and `samples_first` are where world order becomes learner order.
     """
     periods, features, copies = value.shape
-    chunks = value.reshape(periods // length, length, features, copies).permute(1, 0, 3, 2)
-    return chunks.reshape(length, periods // length * copies, features)
+    chunks = value.reshape(periods // length, length, features, copies).permute(0, 3, 1, 2)
+    return chunks.reshape(periods // length * copies, length, features)
 
 
 def _gaussian(network: Passes, parameters: Tensor, observation: Tensor, action: Tensor) -> Evaluate:
@@ -207,7 +212,7 @@ def _improve_compiled(
 ) -> UpdateStats:
     """`improve` by compiled loops, on the same shuffles; see `Loops.improve_policy` for the samples."""
     observation, memory, *data = samples
-    (length, count), config = observation.shape[:2], learner.ppo
+    (count, length), config = observation.shape[:2], learner.ppo
     order, parts = shuffled(count, sequences_of(config.minibatch, length), config.epochs, generator)
     rates = learning_rate, config.max_grad_norm
     bounds = config.clip_ratio, config.entropy_coef, config.target_kl

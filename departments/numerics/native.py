@@ -259,12 +259,12 @@ class Loops:
         Args:
             optimiser: its Adam state, changed in place.
             head: what outputs mean.
-            observation: [L, B, recorded] of B sequences of L periods; L is 1 unless the memory is gated.
+            observation: [B, L, recorded] of B sequences of L periods; L is 1 unless the memory is gated.
             memory: [B, remembered] of a gated memory, before each sequence.
             order: [epochs, B] shuffled indices.
             parts: minibatches of an epoch.
-            data: actions [L, B, actions], log probabilities [L, B] under the policy that acted, normalised advantages
-                [L, B].
+            data: actions [B, L, actions], log probabilities [B, L] under the policy that acted, normalised advantages
+                [B, L].
             rates: learning rate and largest norm of a gradient.
             bounds: clip ratio, entropy coefficient, largest KL divergence.
 
@@ -301,7 +301,7 @@ class Loops:
         held = [part.contiguous() for part in (observation, order, target, torch.tensor(streams), *(limits or ()))]
         places = [part.data_ptr() for part in held[2:]] + [None] * (0 if limits else 2)
         told = torch.zeros(3, dtype=torch.float64)
-        fit = self._fit(optimiser, held[0].unsqueeze(0), held[1], parts, rates)
+        fit = self._fit(optimiser, held[0].unsqueeze(1), held[1], parts, rates)
         self._library.fit_values(
             ctypes.byref(fit), places[0], len(streams), places[1], coefficient, *places[2:], told.data_ptr()
         )
@@ -322,7 +322,7 @@ class Loops:
             **self._network,
             **{"units": self._units, "memory": memory, "observation": observation, "order": order},
             **{"parameters_count": len(self._parameters), "first": optimiser.first, "second": optimiser.second},
-            **{"steps": optimiser.steps, "sequences": sequences, "periods": len(observation)},
+            **{"steps": optimiser.steps, "sequences": sequences, "periods": observation.shape[1]},
             **{"parts": parts, "epochs": epochs, "learning_rate": rates[0], "max_grad_norm": rates[1], "eps": _EPS},
         )
 

@@ -38,18 +38,22 @@ def department(memory, head, masked=False, rule=False, seed=0, **ppo):
     return spec, torch.randn(network.count, generator=generator) * 0.4, generator
 
 
+def periods_first(value, length):
+    return sequences(value, length).transpose(0, 1)
+
+
 def rollout(spec, flat, generator, length, apart=0.1):
     """What it may have seen and done, by a policy that is a little apart from it; and advantages."""
     new = {"generator": generator}
     observation = torch.randn(PERIODS, spec.recorded, COPIES, **new)
     memory = torch.randn(PERIODS // length, spec.remembered, COPIES, **new).tanh()
-    kept = sequences(observation, length), sequences(memory, 1)[0]
+    kept = periods_first(observation, length), sequences(memory, 1)[:, 0]
     output = spec.with_rule(spec.network.sequence_outputs(flat, *kept), kept[0])
     noise = spec.head.noise(length, output.shape[1], torch.Generator().manual_seed(5))
     acted = [spec.head.act(o.T, spec.mask, n)[0] for o, n in zip(output, noise, strict=True)]  # [actions, B] by period
     action = torch.stack(acted, 1).view(spec.head.actions, length, PERIODS // length, COPIES)
     action = action.permute(2, 1, 0, 3).reshape(PERIODS, spec.head.actions, COPIES)
-    log_prob, _ = spec.log_prob(flat, *kept, sequences(action, length))
+    log_prob, _ = spec.log_prob(flat, *kept, periods_first(action, length))
     log_prob = log_prob.view(length, PERIODS // length, COPIES).transpose(0, 1).reshape(PERIODS, COPIES)
     log_prob = log_prob + apart * torch.randn(PERIODS, COPIES, **new)
     return Slice(observation, action, log_prob, memory), torch.randn(PERIODS, COPIES, **new)
@@ -73,9 +77,11 @@ def test_the_gradient_is_that_of_autograd_in_double_precision(memory, length, he
     _, optimiser, stats = updated(spec, flat, samples, advantage)
 
     leaf = flat.double().requires_grad_()
-    observation, action = (sequences(part.double(), length) for part in samples[:2])
-    log_prob, entropy = spec.log_prob(leaf, observation, sequences(samples.memory.double(), 1)[0], action)
-    old, gain = (sequences(part.double().unsqueeze(1), length).squeeze(-1) for part in (samples.log_prob, advantage))
+    observation, action = (periods_first(part.double(), length) for part in samples[:2])
+    log_prob, entropy = spec.log_prob(leaf, observation, sequences(samples.memory.double(), 1)[:, 0], action)
+    old, gain = (
+        periods_first(part.double().unsqueeze(1), length).squeeze(-1) for part in (samples.log_prob, advantage)
+    )
     gain = (gain - gain.mean()) / gain.std()
     ratio = (log_prob - old).exp()
     surrogate = torch.minimum(ratio * gain, ratio.clamp(0.8, 1.2) * gain).mean()

@@ -29,12 +29,12 @@ def advantage_of(played, number, seed=0):
     return torch.tensor(np.random.default_rng(seed + number).normal(size=played.slices[number].log_prob.shape)).float()
 
 
-def test_sequences_lay_chunks_side_by_side_with_periods_first():
+def test_sequences_are_chunks_of_one_copy_each():
     value = torch.arange(12 * 2 * 3).view(12, 2, 3)
     found = sequences(value, 4)
-    assert found.shape == (4, 9, 2)
+    assert found.shape == (9, 4, 2)
     for chunk, copy, t, feature in itertools.product(range(3), range(3), range(4), range(2)):
-        assert found[t, chunk * 3 + copy, feature] == value[chunk * 4 + t, feature, copy]
+        assert found[chunk * 3 + copy, t, feature] == value[chunk * 4 + t, feature, copy]
 
 
 @pytest.mark.parametrize("slots", [1, 2])

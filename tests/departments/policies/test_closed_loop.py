@@ -26,8 +26,8 @@ def played(company, learning=None, copies=6, seed=(1, 2)):
 def recomputed_log_prob(flat, role, batch):
     """Log probabilities [T, E] of recorded actions under parameters, chunk by chunk."""
     length = len(batch.observation) // len(batch.memory) if role.gated else 1
-    seen = [sequences(part, length) for part in (batch.observation, batch.action)]
-    memory = sequences(batch.memory, 1)[0] if role.gated else flat.new_zeros(seen[0].shape[1], 0)
+    seen = [sequences(part, length).transpose(0, 1) for part in (batch.observation, batch.action)]
+    memory = sequences(batch.memory, 1)[:, 0] if role.gated else flat.new_zeros(seen[0].shape[1], 0)
     log_prob, _ = role.log_prob(flat, seen[0], memory, seen[1])
     return log_prob.view(length, -1, batch.observation.shape[-1]).transpose(0, 1).flatten(0, 1)
 
