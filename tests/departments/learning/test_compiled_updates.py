@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from departments.department import Department
 from departments.learning.ppo import PPOConfig, Slice, sequences, update
 from departments.numerics.adam import Adam
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
+from departments.play.rollout import rollout as play
 from environment.toolchain import COMPILERS
+from tests import small_markets
 from tests.small_firms import learner
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
@@ -107,3 +110,24 @@ def test_an_update_is_that_of_autograd(memory, length, head, changes):
     torch.testing.assert_close(one[1].second, other[1].second, rtol=1e-3, atol=1e-7)
     assert one[1].steps == other[1].steps
     torch.testing.assert_close(one[2], other[2], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", small_markets.MEMORIES)
+def test_departments_that_learn_in_cpp_and_in_pytorch_come_to_the_same_policies(memory):
+    company = small_markets.Company(memory)
+    played = play(
+        company.world, company.observer, list(company.snapshots.values()), company.names, company.payment.account,
+        copies=16, seed=(4,),
+    )  # fmt: skip
+    for number, (spec, batch) in enumerate(zip(company.specs, played.slices, strict=True)):
+        advantage = torch.randn(batch.log_prob.shape, generator=torch.Generator().manual_seed(number))
+        learned = []
+        for compiled in (True, False):
+            department = Department(replace(spec, ppo=PPOConfig(minibatch=64, target_kl=10), compiled=compiled))
+            department.adopt(company.snapshots[spec.name])
+            for turn in range(3):
+                snapshot, _, _ = department.learn((1, turn), (*(part.numpy() for part in (*batch, advantage)),))
+            learned.append(torch.tensor(snapshot.parameters))
+        one, other = learned
+        moved = other - company.flat(spec.name)
+        assert (one - other).norm() < 0.01 * moved.norm()
