@@ -123,9 +123,9 @@ def update(
 ) -> UpdateStats:
     """Several epochs of minibatch PPO on the flat `parameters`, in place.
 
-    Perceptrons from an observation to orders learn in C++ or by hand, other networks by autograd. A gated memory starts
-    every chunk from the state it had in the rollout, an episode from zero; gradients run through a chunk. Everything
-    else learns from single periods.
+    In C++ where the network has loops there, else by hand if it is a perceptron to orders, or by autograd. A gated
+    memory starts every chunk from the state it had in the rollout, an episode from zero; gradients run through a chunk.
+    Everything else learns from single periods.
 
     The parameters must not require gradients; `advantage` is [T, E] of any scale: it is normalised over the batch. The
     generator shuffles samples or chunks.

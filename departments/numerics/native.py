@@ -1,7 +1,8 @@
-"""Learning loops of perceptrons in C++ (`departments/core`): whole updates in one call, a tile of samples at a time.
+"""Networks that learn and act in C++ (`departments/core`): whole updates in one call, a tile of samples at a time.
 
-They do what `departments.learning.ppo` and the critic do with `passes`, minibatch by minibatch on the same shuffles;
-sums are rounded in another order. A machine without a compiler, another device and other networks are left to those.
+They do what `departments.learning.ppo` and the critic do by hand or by autograd, minibatch by minibatch on the same
+shuffles; sums are rounded in another order. A machine without a compiler, another device and other networks are left to
+those.
 """
 
 from __future__ import annotations
