@@ -21,6 +21,7 @@ from pathlib import Path
 
 from coordinator.live.home import MARK, leave, running_at
 from coordinator.storage.files import write_atomically
+from coordinator.workers.process import interruptible
 
 _START = 120.0  # s that a Ray may take to start
 _LOOK = 0.5  # s between two looks whether Ray lives
@@ -42,8 +43,9 @@ def started_keeper(folder: Path) -> Iterator[tuple[str, int]]:
     (folder / "keeper.json").unlink(missing_ok=True)
     ours, told = os.pipe()  # closed by our death too
     try:
-        keeper = _spawn("coordinator.live.keeper", folder, ours)
-        yield _address(folder, keeper), keeper
+        with interruptible():
+            keeper = _spawn("coordinator.live.keeper", folder, ours)
+            yield _address(folder, keeper), keeper
         os.write(told, b"stay")
     except BaseException:
         leave(folder)  # at once; the keeper would end by itself, too
