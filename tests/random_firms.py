@@ -14,9 +14,9 @@ WIDTH = 65_536  # what chances are multiples of one part of
 
 
 @st.composite
-def clienteles(draw, products):
-    """Segments of customers who choose; not every product is for everybody."""
-    segments = {}
+def clienteles(draw, products, slots=1):
+    """Segments of customers who choose, with at least so many slots; not every product is for everybody."""
+    segments, slots = {}, draw(st.integers(slots, len(products)))
     for j in range(draw(st.integers(1, 2))):
         sold = draw(st.lists(st.sampled_from(products), min_size=1, unique=True))
         segments[f"segment-{j}"] = {
@@ -25,9 +25,8 @@ def clienteles(draw, products):
             "volatility": draw(st.sampled_from([0, 0.3])),
             "preference": {product: draw(st.floats(-2, 2)) for product in sold},
             "uplift": draw(st.sampled_from([0, 1.5])),
-            "exposure": {sold[0]: draw(st.sampled_from([0, 0.5]))},
+            "exposure": {sold[0]: draw(st.sampled_from([0, 0.5])) if slots else 0},
         }
-    slots = draw(st.integers(1, len(products)))
     return {"segments": segments, "slots": slots, "season": {"amplitude": 0.3, "period": 7}}
 
 

@@ -95,9 +95,15 @@ class Actors:
         """Without any; see `actors`."""
         self._library = library
         self.place: int = library.actors_new()
+        called = (
+            library.actors_act,
+            library.actors_back,
+            library.actors_begin,
+            library.actors_decide,
+            library.actors_memory,
+        )
         self.act, self.back, self.begin, self.decide, self.memory = (
-            ctypes.cast(getattr(library, f"actors_{name}"), ctypes.c_void_p).value or 0
-            for name in ("act", "back", "begin", "decide", "memory")
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in called
         )
         self._counts: list[int] = []  # parameters of each
         weakref.finalize(self, library.actors_free, self.place)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from environment import World, load_firm, parse_firm
-from tests.random_firms import follow, slow_purchases, slow_replay
+from tests.random_firms import clienteles, follow, slow_purchases, slow_replay
 
 SEEDS = st.integers(0, 10_000)
 
@@ -23,18 +23,7 @@ def firms(draw):
         if i and draw(st.booleans()):
             points[f"store-{i}"]["demand"] = {"law": "uniform", "low": 0, "high": 9}
             continue
-        segments = {}
-        for j in range(draw(st.integers(1, 2))):
-            sold = draw(st.lists(st.sampled_from(products), min_size=1, unique=True))
-            segments[f"segment-{j}"] = {
-                "traffic": draw(st.sampled_from([0.5, 6, 40])),
-                "persistence": 0.8,
-                "volatility": draw(st.sampled_from([0, 0.3])),
-                "preference": {product: draw(st.floats(-2, 2)) for product in sold},
-                "uplift": draw(st.sampled_from([0, 1.5])),
-            }
-        slots = draw(st.integers(0, len(products)))
-        customers[f"store-{i}"] = {"segments": segments, "slots": slots, "season": {"amplitude": 0.3, "period": 7}}
+        customers[f"store-{i}"] = draw(clienteles(products, slots=0))
     law = {"law": "uniform", "low": 1, "high": 3}
     return parse_firm(
         {
