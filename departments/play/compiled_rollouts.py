@@ -137,40 +137,26 @@ class CompiledRollouts:
         Whoever recommends comes last.
         """
         world, observer, together = self._world, self._observer, actors()
-        periods, copies, segments = len(chance.demand), chance.demand.shape[-1], 0
-        if world.choice is not None:
-            segments = len(world.choice.names)
-        specs = [self._spec(snapshot) for snapshot in snapshots]
-        closed_loop, recommender = any(spec.closed_loop for spec in specs), None
-        members, place, unit, residual = list[_Member](), list[int](), list[Tensor](), list[bool]()
-        added = list[Tensor]()
-        did = remembered = 0
-        for spec, snapshot in sorted(zip(specs, snapshots, strict=True), key=lambda pair: pair[0].recommends):
-            name, network, head = spec.name, spec.network, spec.head
-            matters = name in noise or name in learn or not spec.is_rule(snapshot)
-            if not isinstance(network, MemoryNetwork) or not matters:
-                continue
-            own = [point * world.products + k for point in spec.points for k in range(world.products)]
-            rows = [*spec.rows]
-            if spec.hints:
-                rows += [observer.size + row for row in own]
-                rows += [observer.size + observer.positions + i for i in range(spec.hints - len(own))]
-            together.add(network, spec.meaning, torch.tensor(snapshot.parameters), rows, bool(learn))
-            after = did + head.actions, remembered + spec.remembered
-            members.append(_Member(spec, rows, slice(did, after[0]), slice(remembered, after[1])))
-            did, remembered = after
-            added.append(noise.get(name, torch.zeros(periods, head.noises, copies)) if noise else torch.empty(0))
-            keeps = snapshot.config.form == "residual"
-            reach = observer.spread if keeps else world.max_order / 2.0
-            place += own
-            unit.append(reach.reshape(-1)[own])
-            residual += [keeps] * len(own)
-            recommender = spec if spec.recommends else recommender
+        periods, copies = len(chance.demand), chance.demand.shape[-1]
+        pairs = [(self._spec(snapshot), snapshot) for snapshot in snapshots]
+        members = list[_Member]()
+        for spec, snapshot in sorted(pairs, key=lambda pair: pair[0].recommends):
+            matters = spec.name in noise or spec.name in learn or not spec.is_rule(snapshot)
+            if isinstance(spec.network, MemoryNetwork) and matters:
+                last = members[-1] if members else None
+                members.append(self._member(spec, snapshot.config.form == "residual", last))
+                parameters = torch.tensor(snapshot.parameters)
+                together.add(spec.network, spec.meaning, parameters, members[-1].rows, bool(learn))
+        added = [
+            noise.get(member.spec.name, torch.zeros(periods, member.spec.head.noises, copies)) for member in members
+        ]
+        units = [member.unit for member in members]
+        closed_loop = any(spec.closed_loop for spec, _ in pairs)
+        recommender = next((member.spec for member in members if member.spec.recommends), None)
         rules = self._rules(periods, recommender is None or recommender.aware)
-        hinted = any(member.spec.hints for member in members)
-        shown = None
+        hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:
-            shown = torch.zeros(periods, segments, world.products, copies)
+            shown = torch.zeros(periods, len(world.chosen().names), world.products, copies)
         control = NetworkControl(
             rule=(rules.forecast if closed_loop else None)
             or OrderUpTo(observer.level.view(world.points, world.products, 1)),
@@ -183,13 +169,13 @@ class CompiledRollouts:
             arrivals=observer.arrivals,
             cut=observer.cut,
             noise=torch.cat(added, 1) if noise else None,
-            place=torch.tensor(place, dtype=torch.int64),
-            unit=torch.cat(unit) if unit else torch.zeros(0),
-            residual=torch.tensor(residual, dtype=torch.int64),
-            outputs=did,
+            place=torch.tensor([row for member in members for row in member.decided], dtype=torch.int64),
+            unit=torch.cat(units) if units else torch.zeros(0),
+            residual=torch.tensor([member.residual for member in members for _ in member.decided], dtype=torch.int64),
+            outputs=members[-1].actions.stop if members else 0,
             shown=0 if recommender is None else recommender.head.slots,
             deciders=len(members),
-            remembered=remembered,
+            remembered=members[-1].memory.stop if members else 0,
             chunk=chunk,
             actors=together.place,
             begin=together.begin,
@@ -199,6 +185,19 @@ class CompiledRollouts:
             back=together.back,
         )
         return _Team(control, shown, members, together)
+
+    def _member(self, spec: DepartmentSpec, residual: bool, last: _Member | None) -> _Member:
+        """A department that joins those up to the last one."""
+        world, observer = self._world, self._observer
+        own = [point * world.products + k for point in spec.points for k in range(world.products)]
+        rows = [*spec.rows]
+        if spec.hints:
+            rows += [observer.size + row for row in own]
+            rows += [observer.size + observer.positions + i for i in range(spec.hints - len(own))]
+        did, remembered = (last.actions.stop, last.memory.stop) if last else (0, 0)
+        places = slice(did, did + spec.head.actions), slice(remembered, remembered + spec.remembered)
+        reach = observer.spread if residual else world.max_order / 2.0
+        return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
 
     def _say(self, periods: int, aware: bool) -> _Rules:
         world, observer = self._world, self._observer
@@ -224,6 +223,9 @@ class _Member(NamedTuple):
     rows: list[int]  # that it sees, of the features and of what rules say behind them
     actions: slice
     memory: slice
+    decided: list[int]  # positions that it orders for
+    unit: Tensor  # [orders] units
+    residual: bool  # whether its orders are added to the rule's
 
 
 class _Team(NamedTuple):
