@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias, get_args
@@ -300,18 +301,21 @@ def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
     import pandas as pd  # slow to import, and only histories need it
 
     try:
-        table = pd.read_csv(path, dtype=str)
+        # the header is a row like the others: pandas would rename what is named twice, and shift rows that are longer
+        table = pd.read_csv(path, dtype=str, header=None)
     except OSError:
         raise ValueError(f".file must be an existing csv file, got {str(path)!r}") from None
     except ValueError as error:
-        raise ValueError(f".file {str(path)!r} is not a csv file with a header: {error}") from None
-    table.columns = [str(name).strip() for name in table.columns]
-    if column not in table.columns:
-        known = ", ".join(table.columns[:8]) + ", ..." * (len(table.columns) > 8)
+        ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        told = f"line {ragged[2]} has {ragged[3]} cells between commas, the header {ragged[1]}" if ragged else error
+        raise ValueError(f".file {str(path)!r} is not a csv file with a header: {told}") from None
+    names = [str(name).strip() for name in table.iloc[0]]
+    if column not in names:
+        known = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
         raise ValueError(f".column must be one of the columns of {path.name} ({known}), got {column!r}")
-    if list(table.columns).count(column) > 1:
+    if names.count(column) > 1:
         raise ValueError(f".column {column!r} stands in the header of {path.name} twice: rename one of them")
-    cells = table[column].str.strip()
+    cells = table.iloc[1:, names.index(column)].str.strip()
     sales = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
     cures = [either(str(cell)) for cell in cells]
     bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0) | (np.array(cures, dtype=object) != ""))
