@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)  # the tensors are small; on shared cores several threads were 15 times slower
 os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 lets its workers starve beside the tests of other processes
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class OneRayAtATime(LoadScopeScheduling):
