@@ -3,14 +3,16 @@
 A feature row is one number per copy. Positions come first, one row per stock point and product; then what only the
 `pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
 each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
-in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season.
+in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
+clock, how many periods are left until the episode ends.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from environment.world import World
 ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
 Scaling = Literal["standard", "benchmark", "bounds"]
 _ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
+_CLOCK = (5.0, 20.0)  # periods before the end at which the hands of the clock begin to move
 _SAMPLE = (256, 60, 20)  # copies, periods and warm-up of the simulation that scaling `standard` measures
 _LEAST_SPREAD = 0.05  # of a standardised feature, mean demands: what hardly moves is not blown up
 
@@ -43,6 +46,7 @@ class Observer:
     traffic, its last exposure, and the season; not the orders. `customers`, of a recommendation department that is
     blind to stock: the last traffic, its last exposure, and the season. Units are divided by the mean demand through
     the point without recommendation, traffic by the segment's own; exposure is as it is, a season is sine and cosine.
+    The clock, `clock_rows`, is 1 until few periods are left and then falls to 0; in operation nothing ends.
     """
 
     def __init__(self, world: World, base_stock_level: NDArray[np.float64], scaling: Scaling = "benchmark") -> None:
@@ -63,6 +67,7 @@ class Observer:
         asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
+        self._ends: int | None = None
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))
         sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
         of_state = sum(sizes.values())
@@ -70,6 +75,7 @@ class Observer:
             segments = len(world.choice.names)
             sizes |= dict.fromkeys(("asked", "handed", "in_transit"), self.positions)
             sizes |= {"traffic": segments, "exposure": segments * products, "season": 2 * len(self._frequencies)}
+            sizes["clock"] = len(_CLOCK)
         ends = accumulate(sizes.values())
         self._blocks = {what: range(end - size, end) for (what, size), end in zip(sizes.items(), ends, strict=True)}
         self.size = sum(sizes.values())  # all features
@@ -175,10 +181,17 @@ class Observer:
         )
         return torch.cat(units)
 
+    def until(self, period: int) -> Self:
+        """The same, in episodes of which that period is the first that nobody decides on."""
+        other = copy.copy(self)
+        other._ends = period
+        return other
+
     def phases(self, period: int) -> Tensor:
-        """Sine and cosine of every season in a period, [P]."""
+        """What time tells: sine and cosine of every season in a period, then the hands of the clock, [P]."""
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
-        return self.centre.new_tensor(phases)
+        left = math.inf if self._ends is None else max(self._ends - period, 0)
+        return self.centre.new_tensor([*phases, *(min(left / reach, 1.0) for reach in _CLOCK)])
 
     def _told(self, state: State, feedback: Feedback | None, period: int) -> tuple[Tensor, ...]:
         """What only a firm with customers has to see."""
@@ -195,7 +208,7 @@ class Observer:
         """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
 
         WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` (place: SUPPLIER>POINT); with
-        customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`, `sine` and `cosine`.
+        customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`, `sine`, `cosine` and `clock`.
         """
         world, firm = self.world, self.world.firm
         products = [f"/{product}" if len(firm.products) > 1 else "" for product in firm.products]
@@ -213,7 +226,8 @@ class Observer:
         labels += [f"traffic/{segment}" for segment in segments]
         labels += [f"exposure/{segment}/{product}" for segment in segments for product in firm.products]
         periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
-        return labels + [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
+        labels += [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
+        return labels + [f"clock/{reach:g}" for reach in _CLOCK]
 
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
         """Which feature rows the department of a stock point sees, its own position first.
@@ -230,7 +244,7 @@ class Observer:
             return [row for what in (*stock, "traffic", "exposure", "season") for row in self._blocks[what]]
         if kind == "pipeline":
             own = [point * products + k for k in range(products) if point < self.world.points]
-            return own + [row for row in range(self.size) if row not in own]
+            return own + [row for row in range(self.size) if row not in own + self.clock_rows]
         if kind == "own":
             points = [point]
         elif kind == "downstream":
@@ -238,6 +252,11 @@ class Observer:
         else:
             points = sorted(range(self.world.points), key=point.__ne__)
         return [other * products + k for other in points for k in range(products)]
+
+    @property
+    def clock_rows(self) -> list[int]:
+        """The feature rows that tell how many periods are left; none in a firm without customers."""
+        return list(self._blocks.get("clock", ()))
 
     def node_rows(self, point: int) -> list[int]:
         """The feature rows of the state that belong to a stock point: position, on hand, arrivals, what it owes."""

@@ -76,7 +76,7 @@ class FirmCore:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
         levels = baseline_levels(self.firm)
         self.world, self.copies = World(self.firm, levels), copies
-        self.observer = Observer(self.world, levels, scaling)
+        self.observer = Observer(self.world, levels, scaling).until(self.periods)
         self.orders = self.world.points * self.world.products  # numbers of an action that are orders
         self.exposures = 0 if self.world.choice is None else len(self.world.choice.names) * self.world.products
         self.period = self.periods  # no episode has begun

@@ -67,7 +67,7 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
         ValueError: a policy is missing or damaged, or training has not begun.
     """
     observer = Observer(world, run.base_levels(), scaling_of(run.firm(), run.settings()))
-    return FirmPolicy(world, observer, list(firm_policies(run).values()))
+    return FirmPolicy(world, observer.until(world.firm.periods.evaluate - 1), list(firm_policies(run).values()))
 
 
 def baseline_policies(

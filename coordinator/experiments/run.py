@@ -183,6 +183,8 @@ class DepartmentPolicy:
         if kind in ("sine", "cosine"):
             turn = np.sin if kind == "sine" else np.cos
             return float(turn(2.0 * np.pi * period / float(place)))
+        if kind == "clock":
+            return 1.0  # nothing ends
         if kind == "inventory_position" and kind not in given and "on_hand" in given:
             parts = {"on_hand": 1.0, "on_order": 1.0, "backorders": -1.0}
             return sum(sign * self._part(part, place, given) for part, sign in parts.items() if part in given)

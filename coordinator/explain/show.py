@@ -52,7 +52,7 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
         raise RuntimeError(f"{str(path)!r} holds no departments")
     observer = Observer(world, levels, scaling_of(firm, settings))
     first = [policy_of(run, member.name, 0) for member in policy.members]
-    start = FirmPolicy(world, observer, first)
+    start = FirmPolicy(world, observer.until(firm.periods.evaluate - 1), first)
     found = explain(world, policy, policy.members, start=start, states=states, seed=seed)
     return replace(found, pictures=draw(found, path))
 

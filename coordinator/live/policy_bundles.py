@@ -184,6 +184,7 @@ class PolicyBundles:
             "form": config.form,
             "hidden": list(config.hidden),
             "activation": config.activation,
+            "clock": config.clock,
             "memory": config.memory,
             "memory_size": config.memory_size if config.memory != "none" else 0,
         }

@@ -29,6 +29,7 @@ from environment.fields import Checked
 # What schemes without customers have in common: what they do not use, and what the version before called otherwise.
 NO_CUSTOMERS = {
     "policy.graph": "the scheme says where attention is",
+    "policy.clock": "episodes are cut off, not ended, where there are no customers",
     "policy.memory": "departments remember where there are customers",
     "policy.memory_size": "departments remember where there are customers",
     "law": "timescales are of firms with customers",

@@ -182,7 +182,8 @@ class RolloutWorker:
         if compiled is not None:
             cost_in = partial(compiled.costs, everyone)
         else:
-            policy = FirmPolicy(self._world, self._observer, everyone, eager=self._eager)
+            observer = self._observer.until(self._world.firm.periods.evaluate - 1)
+            policy = FirmPolicy(self._world, observer, everyone, eager=self._eager)
             cost_in = partial(run_costs, self._world, policy)
         periods, parts = self._world.firm.periods.evaluate - 1, []
         for shard in shards:

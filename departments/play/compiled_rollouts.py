@@ -201,7 +201,7 @@ class CompiledRollouts:
 
     def _say(self, periods: int, aware: bool) -> _Rules:
         world, observer = self._world, self._observer
-        phase = torch.stack([observer.phases(period) for period in range(periods + 1)])
+        phase = torch.stack([observer.until(periods).phases(period) for period in range(periods + 1)])
         if world.choice is None:
             return _Rules(phase, None, None)
         offers = best_offer(world, Offers(single_offers(world, DEFAULT_WEIGHT if aware else 0.0)), periods)

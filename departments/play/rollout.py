@@ -37,9 +37,9 @@ def chunk_length(periods: int) -> int:
 
 
 def critic_features(observer: Observer, departments: Sequence[DepartmentSpec]) -> int:
-    """How much the critic sees: all features; in a closed loop the hidden traffic regimes, and the time left, too."""
+    """How much the critic sees: all features; in a closed loop the hidden traffic regimes, too."""
     closed_loop = any(department.closed_loop for department in departments)
-    return int(observer.size) + (len(observer.world.chosen().names) + 1 if closed_loop else 0)
+    return int(observer.size) + (len(observer.world.chosen().names) if closed_loop else 0)
 
 
 def cost_of(brought: Brought) -> Tensor:
@@ -87,6 +87,7 @@ def rollout(
         _add_hidden(features[:, observer.size :], chance)
         slices = [seen[name]._replace(log_prob=seen[name].log_prob + drawn[name][1]) for name in learning]
         return Rollout(slices, account(brought), features)
+    observer = observer.until(periods)
     policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask, eager=eager)
     recording = _Recording(policy, observer, list(specs.values()), noise, chance)
     for name, (_, log_prob) in drawn.items():
@@ -109,14 +110,11 @@ def brought_by(world: World, steps: Sequence[Step]) -> Brought:
 
 
 def _add_hidden(hidden: Tensor, chance: Exogenous) -> None:
-    """What only the critic sees: the regimes of traffic, and the time left in chunks; [T + 1, S + 1, E] or no rows."""
+    """What only the critic sees: the regimes of traffic, [T + 1, S, E] or no rows."""
     if not hidden.shape[1]:
         return
-    periods = len(hidden) - 1
-    left = (periods - torch.arange(periods + 1.0, device=hidden.device)).clamp(max=_CHUNK) / _CHUNK
-    hidden[:-1, :-1] = 0.0 if chance.regime is None else chance.regime
-    hidden[-1, :-1] = 0.0
-    hidden[:, -1] = left[:, None]
+    hidden[:-1] = 0.0 if chance.regime is None else chance.regime
+    hidden[-1] = 0.0
 
 
 class _Recording:

@@ -32,6 +32,7 @@ class PolicyConfig(Checked):
     initial_std: float = Field(default=0.3, gt=0)  # of exploration, action units
     graph: GraphConfig | None = None  # graph attention before `hidden`; of a policy for the whole firm only
     memory: MemoryKind = "none"  # of firms with customers
+    clock: bool = False  # of firms with customers: whether it sees how many periods are left until the episode ends
     memory_size: int = Field(default=32, ge=1, le=1024)  # gru: units; stack: periods side by side
 
 

@@ -76,9 +76,11 @@ class DepartmentSpec:
             points = () if recommends else (number,)
         closed_loop = joint or policy.observation in _CLOSED_LOOP
         if joint and policy.observation == "everything":
-            rows = list(range(observer.size))
+            rows = [row for row in range(observer.size) if row not in observer.clock_rows]
         else:
             rows = observer.rows(policy.observation, number if points else 0)
+        if policy.clock and closed_loop:
+            rows += observer.clock_rows
         head, mask = Head(len(points) * products), None
         if joint or recommends:
             choice = world.chosen()
