@@ -14,6 +14,7 @@ from departments.decisions import Policy
 from departments.rules import local
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy
+from departments.rules.optimum import Tabulated, optimum
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights, reorder_rule
 from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
@@ -131,6 +132,12 @@ def _tuned(firm: Firm, *_: str, note: Note) -> BaseStock:
     return tuned_base_stock(firm, note=note)
 
 
+def _optimum(firm: Firm, text: str, given: str) -> BaseStock | Tabulated:
+    if not re.fullmatch(r"[1-9][0-9]?", given or "1", re.ASCII):
+        raise ValueError(f"policy {text!r}: the parts of a slot after ':' must be from 1 to 99, got {given!r}")
+    return optimum(firm, text, steps=int(given or 1), clock=not text.startswith("optimum-blind"))
+
+
 def _smoothed(firm: Firm, text: str, given: str) -> ForecastBaseStock:
     return ForecastBaseStock(text, firm, _number(text, given, 1.0) if ":" in text else DEFAULT_SMOOTHING)
 
@@ -171,6 +178,8 @@ ORDERS = {
     "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
+    "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS], into which a slot is divided"),
+    "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock"),
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }
 RECOMMENDATIONS = {

@@ -20,16 +20,16 @@ structure of lost-sales inventory models, Operations Research 56(4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from itertools import accumulate, repeat
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heuristics.mass import Mass, convolve, mean, quantile
+from heuristics.mass import Mass, mean, quantile, total
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -87,7 +87,7 @@ class Point:
         return sum(len(own) + orders for own in self.axes[:k])
 
     def state(self, stock: ArrayLike, pipeline: Sequence[ArrayLike]) -> State:
-        """Place of a state in a table: `stock` [K] units less backlog, `pipeline` [K][L] what arrives next, .., last."""
+        """Place of a state in a table: `stock` [K] units less backlog, `pipeline` [K][L] arriving next, .., last."""
         place: list[int] = []
         for k, (units, own) in enumerate(zip(np.asarray(stock).tolist(), pipeline, strict=True)):
             first, *later = np.asarray(own).astype(int).tolist()
@@ -142,13 +142,14 @@ class Programme:
         self.point, products = point, range(len(point.axes))
         self._orders = tuple(most + 1 for most in point.max_order)
         self._paid = reduce(
-            np.add.outer, [cost * np.arange(n) for cost, n in zip(np.asarray(point.unit_cost), self._orders, strict=True)]
+            np.add.outer,
+            [cost * np.arange(n) for cost, n in zip(np.asarray(point.unit_cost), self._orders, strict=True)],
         ).ravel()
         self._reached = [[_transition(point.levels(k), of[k], point.lost) for k in products] for of in laws]
         self._earned = [reduce(np.add, (self._sales(k, of[k]) for k in products)) for of in laws]
 
     def _sales(self, k: int, law: Mass) -> Array:
-        """Income less the costs of stock and shortage of one product, over the states; a unit that waits is paid now."""
+        """Income less costs of stock and shortage of one product, over the states; a unit that waits is paid now."""
         point, level = self.point, self.point.levels(k)
         left = np.maximum(level[:, None] - np.arange(law.size), 0) @ law
         short = mean(law) - level + left
@@ -168,24 +169,25 @@ class Programme:
             value = np.moveaxis(value, last, range(-len(last), 0)).reshape(*self.point.shape, -1)
             yield value + earned[..., None] - self._paid
 
-    def best(self, after: Array) -> tuple[Array, Decisions]:
-        """The largest value of each state, [*shape], and how it is reached."""
-        value, order, exposure = np.full(self.point.shape, -np.inf), None, np.zeros(self.point.shape, dtype=np.int16)
-        for number, worth in enumerate(self.actions(after)):
-            most = worth.max(-1)
-            first = (worth >= most[..., None] - _TIE).argmax(-1)
+    def best(self, worth: Iterable[Array]) -> tuple[Array, Decisions]:
+        """The largest value of each state, [*shape], of `actions`, and how it is reached."""
+        value, exposure = np.full(self.point.shape, -np.inf), np.zeros(self.point.shape, dtype=np.int16)
+        order = np.zeros(self.point.shape, dtype=np.int64)
+        for number, of_orders in enumerate(worth):
+            most = of_orders.max(-1)
+            first = (of_orders >= most[..., None] - _TIE).argmax(-1)
             better = most > value + _TIE
             value = np.where(better, most, value)
-            order = first if order is None else np.where(better, first, order)
+            order = np.where(better, first, order)
             exposure[better] = number
         units = np.array(np.unravel_index(order, self._orders), dtype=np.int16)
         return value, Decisions(units, exposure)
 
-    def under(self, after: Array, decisions: Decisions) -> Array:
-        """What each state is worth if these decisions are taken now, [*shape]."""
+    def under(self, worth: Iterable[Array], decisions: Decisions) -> Array:
+        """Of `actions` what these decisions are worth, [*shape]."""
         order, value = self._order(decisions)[..., None], np.zeros(self.point.shape)
-        for number, worth in enumerate(self.actions(after)):
-            taken = np.take_along_axis(worth, order, -1)[..., 0]
+        for number, of_orders in enumerate(worth):
+            taken = np.take_along_axis(of_orders, order, -1)[..., 0]
             value = np.where(decisions.exposure == number, taken, value)
         return value
 
@@ -206,7 +208,7 @@ class Programme:
         return found.reshape(chance.shape)
 
     def _order(self, decisions: Decisions) -> Indices:
-        return np.ravel_multi_index(tuple(decisions.order.astype(np.int64)), self._orders)
+        return np.asarray(np.ravel_multi_index(tuple(decisions.order.astype(np.int64)), self._orders))
 
 
 def best_in_episode(programmes: Sequence[Programme], start: State) -> Optimum:
@@ -219,7 +221,7 @@ def best_in_episode(programmes: Sequence[Programme], start: State) -> Optimum:
     point, decided = programmes[0].point, []
     after, value = point.end(), np.empty(0)
     for programme in reversed(programmes):
-        value, decisions = programme.best(after)
+        value, decisions = programme.best(programme.actions(after))
         decided.append(decisions)
         after = value.ravel()[point.onward]
     orders, exposures = zip(*reversed(decided), strict=True)
@@ -236,7 +238,7 @@ def best_in_long_run(programme: Programme, tolerance: float = 1e-7) -> Optimum:
     """
     value = np.zeros(programme.point.shape)
     for _ in range(_MOST_SWEEPS):
-        better, decisions = programme.best(value.ravel()[programme.point.onward])
+        better, decisions = programme.best(programme.actions(value.ravel()[programme.point.onward]))
         rise = better - value
         if rise.max() - rise.min() < tolerance:
             return Optimum(float(rise.max() + rise.min()) / 2, decisions)
@@ -248,9 +250,89 @@ def value_of(programmes: Sequence[Programme], decisions: Sequence[Decisions], st
     """What decisions [T] earn in an episode; arguments as in `best_in_episode`."""
     after, point, value = programmes[0].point.end(), programmes[0].point, np.empty(0)
     for programme, decided in zip(reversed(programmes), reversed(decisions), strict=True):
-        value = programme.under(after, decided)
+        value = programme.under(programme.actions(after), decided)
         after = value.ravel()[point.onward]
     return float(value[start])
+
+
+def order_bounds(demand: Mass, lead_time: int, ratio: float) -> tuple[int, int]:
+    """Units beyond which a single order, and stock and pipeline with it, need not go where sales are lost.
+
+    A unit that is ordered now instead of one period later is worth more only if it would be missed in the period of its
+    arrival: by an order q with at most P(D > q), by a position v with at most P(D_1 + .. + D_{L+1} > v). So neither
+    needs to exceed the ratio's quantile of one and of L + 1 periods' demand. It holds where an order may be larger by a
+    unit, and every unit costs the same.
+
+    Args:
+        demand: of a period; the largest, if it can be moved.
+        lead_time: L.
+        ratio: what a missed unit loses over the sum of that and of what a unit too many costs.
+
+    Source: Zipkin (2008), On the structure of lost-sales inventory models, section 3.
+    """
+    return quantile(demand, ratio), quantile(total([demand] * (lead_time + 1)), ratio)
+
+
+def touched(programmes: Sequence[Programme], decisions: Sequence[Decisions], start: State) -> float:
+    """The largest chance, of all periods, that some product's stock is at the upper end of the grid."""
+    point, most = programmes[0].point, 0.0
+    ends = np.zeros(point.shape, dtype=bool)
+    for k in range(len(point.axes)):
+        np.moveaxis(ends, point.axis(k), 0)[-1] = True
+    chance = np.zeros(point.shape)
+    chance[start] = 1.0
+    for programme, decided in zip(programmes, decisions, strict=True):
+        chance = programme.spread(chance, decided)
+        most = max(most, float(chance[ends].sum()))
+    return most
+
+
+def best_blind(programmes: Sequence[Programme], start: State) -> Optimum:
+    """A good policy of an episode that looks at the state alone, not at the clock: one order and exposure a state.
+
+    Starts at the decisions of that period of the optimum that earn most if they are taken always. Then in every state
+    the action is taken that would be best on average over the periods in which episodes are there, as long as all of it
+    (or else the half, quarter, .. of the states where most is to be gained) earns more. It ends where no state's change
+    pays: a local optimum among the policies without a clock (none is proved to be the best; ours).
+
+    Args:
+        programmes: as in `best_in_episode`.
+        start: the same.
+    """
+    optimum, periods = best_in_episode(programmes, start), len(programmes)
+    by_period = {value_of(programmes, [own] * periods, start): own for own in map(optimum.decisions.at, range(periods))}
+    value = max(by_period)
+    decisions = by_period[value]
+    for _ in range(_MOST_ROUNDS):
+        gain, wanted = _regrets(programmes, decisions, start)
+        order = np.argsort(-gain, axis=None)[: np.count_nonzero(gain > _TIE)]
+        while len(order):
+            changed = np.zeros(gain.shape, dtype=bool)
+            changed.flat[order] = True
+            orders = np.where(changed, wanted.order, decisions.order)
+            tried = Decisions(orders, np.where(changed, wanted.exposure, decisions.exposure))
+            if (earned := value_of(programmes, [tried] * periods, start)) > value + _TIE:
+                value, decisions = earned, tried
+                break
+            order = order[: len(order) // 2]
+        else:
+            break
+    return Optimum(value, decisions)
+
+
+def _regrets(programmes: Sequence[Programme], decisions: Decisions, start: State) -> tuple[Array, Decisions]:
+    """What the best single change in each state would earn more over an episode, [*shape], and that change."""
+    point = programmes[0].point
+    chance = np.zeros(point.shape)
+    chance[start] = 1.0
+    chances = list(accumulate(programmes[:-1], lambda now, programme: programme.spread(now, decisions), initial=chance))
+    after, total = point.end(), np.zeros(1)
+    for programme, now in zip(reversed(programmes), reversed(chances), strict=True):
+        worth = np.array(list(programme.actions(after)))  # [A, *shape, orders]
+        total = total + now[..., None] * worth
+        after = programme.under(worth, decisions).ravel()[point.onward]
+    most, wanted = programmes[0].best(total)
+    return most - programmes[0].under(total, decisions), wanted
 
 
 def _along(values: Array, axis: int, axes: int) -> Array:

@@ -131,4 +131,6 @@ def evaluate(
     for chance in shards(world, episodes, seed):
         for name, policy in policies.items():
             parts[name].append(play(policy, chance))
-    return Evaluation(firm, episodes, {name: Episodes.joined(found) for name, found in parts.items()})
+    known = {name: getattr(policy, "expected_cost", None) for name, policy in policies.items()}
+    expected = {name: float(cost) for name, cost in known.items() if cost is not None}
+    return Evaluation(firm, episodes, {name: Episodes.joined(found) for name, found in parts.items()}, expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Evaluation(Shown):
     firm: Firm
     episodes: int
     results: dict[str, Episodes]
+    expected: dict[str, float] = field(default_factory=dict)  # money an episode costs, of policies that know it exactly
 
     def __rich__(self) -> RenderableType:
         """A table of all policies, with what each saves over the first."""
@@ -63,6 +64,7 @@ class Evaluation(Shown):
                 "on_hand": float(episodes.on_hand.sum()),
                 "backlog" if self.firm.unmet == "backorder" else "lost_sales": float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
+                **({"expected": sign * self.expected[name]} if name in self.expected else {}),
                 "versus": {base: {"difference": sign * less, "se": spread} for base, (less, spread) in paired.items()},
             }
         warnings = warnings_of(self.firm)
@@ -106,7 +108,12 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
             saving, percent = f"{saved:+z,.1f} ± {error:.1f}", f"{100.0 * saved / reference:+z.2f}"
         result = "{mean:z,.1f} ± {se:.1f}".format(**own[word])
         table.add_row(name, result, saving, percent, f"{own['fill_rate']:.4f}", f"{own['on_hand']:,.1f}")
-    return Group(table, _points(found["policies"]), *drawn_warnings(found["warnings"]))
+    exact = [
+        f"{name}: exactly {own['expected']:z,.2f} an episode, of which {own[word]['mean']:z,.2f} is a sample"
+        for name, own in found["policies"].items()
+        if "expected" in own
+    ]
+    return Group(table, *exact, _points(found["policies"]), *drawn_warnings(found["warnings"]))
 
 
 def _points(policies: dict[str, Any]) -> Table:

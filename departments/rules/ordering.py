@@ -30,6 +30,7 @@ class BaseStock(OrdersAlone):
     levels: Levels  # [N, K] units
     weights: Levels | None = None  # [N, N] of all points' positions, which are compared; None: each its own
     reorder_points: Levels | None = None  # [N, K] units, at or below which is ordered; None: in every period
+    expected_cost: float | None = None  # money an episode, as evaluations count it, where it is known exactly
 
     @property
     def always_local(self) -> bool:
