@@ -36,6 +36,7 @@ class NamedRule(NamedTuple):
     help: str  # one line
     without: str = ""  # what may not stand behind the ':'
     searches: bool = False  # `make` takes a while and a function `note` that is told how far it is
+    alone: bool = False  # it decides everything, and stands beside no other rule
 
 
 def parse_policy(text: str, firm: Firm, note: Note = _quiet) -> Policy:
@@ -59,6 +60,8 @@ def parse_policy(text: str, firm: Firm, note: Note = _quiet) -> Policy:
         raise ValueError(f"policy: after '+' stands a replenishment rule such as {_FORECAST}, got {text!r}")
     if not firm.customers:
         raise ValueError(f"policy {text!r} needs a firm with customers who choose, and {firm.name} has none")
+    if (whole := second.partition(":")[0]) in ORDERS and ORDERS[whole].alone:
+        raise ValueError(f"policy {text!r}: {whole} recommends by itself; write {second} alone")
     return Pair(text, _made(RECOMMENDATIONS, first, firm), parse_rule(second or _FORECAST, firm, note))
 
 
@@ -178,8 +181,8 @@ ORDERS = {
     "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
-    "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS], into which a slot is divided"),
-    "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock"),
+    "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS], into which a slot is divided", alone=True),
+    "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock", alone=True),
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }
 RECOMMENDATIONS = {

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from departments.named_policies import parse_policy
+from departments.play.episode import run_costs
+from departments.rules.optimum import grid_exposures, optimum
+from departments.rules.ordering import BaseStock, baseline_levels
+from environment import World, load_firm, parse_firm
+from tests.known_optima import halves, lost_sales, tiny, waiting
+from tests.small_markets import market
+
+SERIAL = {  # three points in a line, lead times that differ
+    "name": "line",
+    "periods": {"evaluate": 60, "warm_up": 20},
+    "stock_points": {
+        "plant": {"holding_cost": 0.4, "max_order": 60, "unit_cost": 2},
+        "depot": {"holding_cost": 0.6, "max_order": 60},
+        "shop": {
+            "holding_cost": 1,
+            "backorder_cost": 19,
+            "max_order": 60,
+            "price": 5,
+            "demand": {"law": "poisson", "mean": 5},
+        },
+    },
+    "supply": [
+        {"from": "outside", "to": "plant", "lead_time": 1},
+        {"from": "plant", "to": "depot", "lead_time": 2},
+        {"from": "depot", "to": "shop", "lead_time": 1},
+    ],
+}
+
+
+def played(firm, policy, copies=2048, seed=5):
+    """Mean cost of episodes and its standard error."""
+    world = World(firm, baseline_levels(firm))
+    chance = world.draw(firm.periods.evaluate - 1, copies, world.generator(seed))
+    cost = run_costs(world, policy, chance).sum(0).double().numpy()
+    return cost.mean(), cost.std(ddof=1) / np.sqrt(copies)
+
+
+def seasonal():
+    return tiny(
+        customers={
+            "shop": {
+                "season": {"amplitude": 0.5, "period": 6},
+                "segments": {
+                    "old": {"traffic": 3, "preference": {"p1": 0.2}, "uplift": 1},
+                    "young": {"traffic": 4, "preference": {"p1": 0.2, "p2": -0.2}, "uplift": 2},
+                },
+            }
+        },
+        periods={"train": 8, "evaluate": 9, "warm_up": 0},
+    )
+
+
+def two_products():
+    """Nobody chooses; the products have lead times of their own."""
+    law = {"a": {"law": "poisson", "mean": 3}, "b": {"law": "uniform", "low": 0, "high": 4}}
+    shop = {"holding_cost": {"a": 1, "b": 2}, "backorder_cost": {"a": 4, "b": 9}, "max_order": 30, "demand": law}
+    supply = {"from": "outside", "to": "shop", "lead_time": {"a": 1, "b": 3}, "initial_pipeline": 2}
+    periods = {"evaluate": 80, "warm_up": 30}
+    firm = {"name": "two", "unmet": "lost", "periods": periods, "products": ["a", "b"]}
+    return parse_firm(firm | {"stock_points": {"shop": shop}, "supply": [supply]})
+
+
+def waits():
+    """Unmet demand waits, in an episode that ends, and two products stand in one slot."""
+    return tiny({"backorder_cost": 3}, unmet="backorder", periods={"train": 10, "evaluate": 11, "warm_up": 0})
+
+
+@pytest.mark.parametrize(
+    ("firm", "name"),
+    [
+        (tiny(), "optimum"),
+        (tiny(), "optimum-blind"),
+        (halves(), "optimum:2"),
+        (waiting(), "optimum"),
+        (waits(), "optimum"),
+        (seasonal(), "optimum"),
+        (two_products(), "optimum"),
+        (lost_sales(9, 2), "optimum"),
+        (parse_firm(SERIAL), "optimum"),
+    ],
+    ids=["tiny", "blind", "halves", "waiting", "waits", "seasonal", "two", "lost", "line"],
+)
+def test_episodes_bring_what_the_optimum_says(firm, name):
+    policy = parse_policy(name, firm)
+    mean, error = played(firm, policy)
+    assert mean == pytest.approx(policy.expected_cost, abs=3 * error)
+    assert error < 0.02 * abs(policy.expected_cost)
+
+
+def test_the_known_optima_are_found():
+    assert -optimum(tiny()).expected_cost == pytest.approx(682.5, abs=0.05)  # found independently, see the firm
+    assert -optimum(tiny(), clock=False).expected_cost == pytest.approx(656.75, abs=0.01)
+    assert optimum(load_firm("s1")).expected_cost == pytest.approx(968.4, abs=0.05)
+    assert optimum(lost_sales(4, 4)).expected_cost / 100 == pytest.approx(4.73, abs=0.005)
+
+
+def test_half_a_slot_can_be_best():
+    whole, half, quarter = (-optimum(halves(), steps=steps).expected_cost for steps in (1, 2, 4))
+    assert whole * 1.05 < half < quarter
+
+
+def test_a_line_is_led_by_echelon_levels_that_no_neighbour_beats():
+    policy = optimum(parse_firm(SERIAL))
+    assert isinstance(policy, BaseStock)
+    best, _ = played(parse_firm(SERIAL), policy)
+    for step in np.vstack((np.eye(3), -np.eye(3))):
+        other = BaseStock("other", policy.levels + 2 * step[:, None], policy.weights)
+        assert played(parse_firm(SERIAL), other)[0] > best - 1e-6
+
+
+def test_exposures_fill_the_slots_in_steps():
+    assert grid_exposures(np.array([True, True]), 1, 1).tolist() == [[0, 0], [0, 1], [1, 0]]
+    assert grid_exposures(np.array([True, False]), 1, 4).tolist() == [[0, 0], [0.25, 0], [0.5, 0], [0.75, 0], [1, 0]]
+    assert len(grid_exposures(np.array([True, True, True]), 2, 2)) == 23  # of 27, without 1 1 1, and 1 1 1/2 thrice
+
+
+def changed(**changes):
+    return parse_firm(SERIAL | changes)
+
+
+@pytest.mark.parametrize(
+    ("firm", "name", "reason"),
+    [
+        (load_firm("a1"), "optimum", "no line of stock points"),
+        (load_firm("s3"), "optimum", "a lead time is random"),
+        (load_firm("b1"), "optimum", "several suppliers"),
+        (changed(unmet="lost"), "optimum", "serial ones need backorders and a warm-up"),
+        (changed(periods={"evaluate": 20, "warm_up": 0}), "optimum", "serial ones need a warm-up"),
+        (tiny({"fixed_order_cost": 1}), "optimum", "a fixed cost"),
+        (tiny({"salvage_value": 7}), "optimum", "worth more when an episode ends than it costs"),
+        (tiny(periods={"train": 9, "evaluate": 40, "warm_up": 9}), "optimum", "salvage value, and a warm-up"),
+        (tiny(segment={"volatility": 0.1}), "optimum", "hidden regime"),
+        (tiny({"max_order": 400}, {"traffic": 500}), "optimum", r"programme would take .* numbers a period"),
+        (tiny(), "optimum:0", "from 1 to 99, got '0'"),
+        (tiny(), "none+optimum", "optimum recommends by itself; write optimum alone"),
+        (market(), "optimum", "a lead time is random"),
+    ],
+)
+def test_why_there_is_no_optimum_is_told_in_a_line(firm, name, reason):
+    with pytest.raises(ValueError, match=reason) as refusal:
+        parse_policy(name, firm)
+    assert "\n" not in str(refusal.value)
