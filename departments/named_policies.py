@@ -181,7 +181,7 @@ ORDERS = {
     "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
-    "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS], into which a slot is divided", alone=True),
+    "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS of a slot]", alone=True),
     "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock", alone=True),
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }

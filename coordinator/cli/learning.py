@@ -142,3 +142,17 @@ def explain(
     settle()
     found = explain_run(run, states=states, seed=seed)
     return show_json(found.to_json()) if as_json else show(findings_table(found))
+
+
+def theory(
+    out: Annotated[Path, option("DIR", "Where the pictures go.")] = Path("runs/theory"),
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """What the paper proves, on instances with known answers: two timescales and one, and who sees what. Pictures."""
+    from coordinator.explain.theory import run_theory
+    from coordinator.workers.process import settle
+
+    settle()
+    found = run_theory(out, seed)
+    return show_json(found.to_json()) if as_json else show(found)

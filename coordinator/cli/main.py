@@ -15,7 +15,7 @@ import typer
 
 from coordinator.cli.firms import check, evaluate, scenarios, simulate
 from coordinator.cli.interventions import cancel, override, pause, resume, rollback, swap, versions
-from coordinator.cli.learning import benchmark, explain, report, train
+from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, status, stop
 from coordinator.cli.options import CommandOfSchemes
 from coordinator.cli.serving import monitor, office
@@ -23,7 +23,7 @@ from coordinator.cli.show import complain
 from coordinator.version import program_version
 
 COMMANDS = (
-    *(scenarios, check, simulate, evaluate, explain, train, benchmark, report),
+    *(scenarios, check, simulate, evaluate, explain, theory, train, benchmark, report),
     *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),
 )
