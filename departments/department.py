@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from departments.learning.imitation import imitate
 from departments.learning.pathwise import PathwiseConfig, take_step
 from departments.learning.ppo import Slice, UpdateStats, update
 from departments.numerics.adam import Adam
@@ -74,6 +75,17 @@ class Department:
         self.version += 1
         self._networks = None
         return self.snapshot(), self.state(), stats
+
+    def imitate(self, seed: Sequence[int], *parts: tuple[NDArray[np.float32], ...]) -> tuple[Snapshot, Arrays]:
+        """Fit version 0 to demonstrations, see `imitation.imitate`; the new version 0, and the state to go on from.
+
+        `parts` are observations [T, F, E] and what the network should have said, [T, outputs, E], one per shard.
+        """
+        spec = self.spec
+        seen, said = (torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True))
+        imitate(self._parameters, spec, seen, said, torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number))
+        self._networks = None
+        return self.snapshot(), self.state()
 
     def descend(
         self, config: PathwiseConfig, progress: float, *gradients: NDArray[np.float32]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from environment.streams import Stream
 
 Array = NDArray[np.float32]
 _TRIES = 8
+_ACQUAINTED = 3  # rollouts from which the critic learns before anybody else does, where policies start good
 _WORLD = "world/"  # a shard's state, among the learners' states in a checkpoint
 Result = TypeVar("Result")
 
@@ -117,6 +119,14 @@ class Training:
         states = self._safely(step)
         self._states |= {snapshot.department: state for snapshot, state in zip(snapshots, states, strict=True)}
         self.publish(*snapshots)
+
+    def imitate(self, learning: Sequence[str], seed: Sequence[int]) -> None:
+        """Fit departments to the rules' decisions, and the critic to what these are worth; publish version 0 anew."""
+        fitted = self._safely(lambda: self._imitate(list(learning), seed)) if learning else {}
+        self._states |= {name: state for name, (_, state) in fitted.items()}
+        self.publish(*(snapshot for snapshot, _ in fitted.values()))
+        for number in range(_ACQUAINTED):
+            self._critic = self._safely(partial(self._acquainted, (*seed, number)))
 
     def iterate(
         self, learning: Sequence[str], seed: Sequence[int], following: Sequence[int] | None = None
@@ -236,6 +246,26 @@ class Training:
             others = [name for name in learning if name not in results]
             workers.get([workers.departments[name].call("restore", states[name]) for name in others])
         return Iteration(snapshots, stats, critic_stats), states, critic_state, ahead
+
+    def _imitate(self, learning: list[str], seed: Sequence[int]) -> dict[str, tuple[Snapshot, Arrays]]:
+        workers = self.workers
+        parts = [
+            worker.call("demonstrate", learning, *shard[:2], returns=len(learning))
+            for worker, shard in self._shards(seed)
+        ]
+        fits = {
+            name: workers.departments[name].call("imitate", tuple(seed), *(part[i] for part in parts), returns=2)
+            for i, name in enumerate(learning)
+        }
+        return dict(zip(fits, map(tuple, map(workers.get, fits.values())), strict=True))
+
+    def _acquainted(self, seed: Sequence[int]) -> Arrays:
+        """The critic's state after it learned from a rollout by which nobody else does."""
+        learning, critic = list(self.streams), self.workers.critic
+        parts = self._rollouts(learning, seed, values_of(self._calibrated(learning, seed)))
+        streams = [self.streams[name] for name in learning]
+        state: Arrays = self.workers.get(critic.call("learn", streams, *(part[-1] for part in parts), returns=3)[1])
+        return state
 
     def _rollouts(
         self,

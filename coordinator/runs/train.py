@@ -136,8 +136,6 @@ def _taught(
     run: RunFolder, plan: TrainingSetup, training: Training, watcher: Watcher, kept: Checkpoint | None
 ) -> list[Snapshot]:
     """Let the scheme teach from the start, or from a checkpoint."""
-    for snapshot in training.published.values() if kept is None else ():
-        run.save_snapshot(snapshot, {"why": "where training starts"})
     record: Mapping[str, Any] = kept[1] if kept else {"diary": {"iteration": 0}}
     engine, other = went_on(record.get("engine", {}), record["diary"]["iteration"], engine_of(plan, training))
     if other:
@@ -145,6 +143,8 @@ def _taught(
     diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
     runner = scheme_of(training.settings.scheme).runner
     scheme = runner.begin(plan.network, training) if kept is None else diary.resume(plan.network, *kept)
+    for snapshot in training.published.values() if kept is None else ():
+        run.save_snapshot(snapshot, {"why": "where training starts"})
     diary.follow(scheme)
     if not diary.iteration:
         seconds = training.settings.seconds

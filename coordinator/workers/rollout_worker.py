@@ -17,6 +17,7 @@ from torch import Tensor
 from coordinator.critic.value_function import ValueFunction, Values
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.demonstration import demonstrations
 from departments.play.episode import SHARD, run_costs
 from departments.play.gradients import descend
 from departments.play.payment import Payment
@@ -140,6 +141,12 @@ class RolloutWorker:
         result = rollout(*stage, copies=copies, seed=seed, ask=ask, compiled=compiled, eager=self._eager)
         numbers = [point_of(name, world.firm.names) for name in learning]
         return result.slices, result.features, self._payment.reward(numbers, result.account)
+
+    def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
+        """What the rules decide in one training episode per copy, a lesson for each learning department."""
+        stage = self._world, self._observer, list(self._snapshots.values()), learning
+        lessons = demonstrations(*stage, copies=copies, seed=seed, compiled=self._compiled, eager=self._eager)
+        return [tuple(map(as_array, lesson)) for lesson in lessons]
 
     def start(self, copies: int) -> list[Array]:
         """A state in which a stretch of `descend` can begin."""

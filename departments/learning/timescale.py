@@ -29,4 +29,4 @@ class StepLaw(Checked):
 
 
 FAST = StepLaw(initial=1e-3, decay=0.7)
-SLOW = StepLaw(initial=1e-4, decay=0.99)
+SLOW = StepLaw(initial=5e-4, decay=0.99)

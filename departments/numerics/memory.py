@@ -57,6 +57,11 @@ class MemoryNetwork:
         return [self.recorded + (self.size if self.kind == "gru" else 0), *self.hidden, self.outputs]
 
     @property
+    def perceptron(self) -> slice:
+        """Where its layers lie in the flat vector: behind the gates, before the log standard deviations."""
+        return slice(sum(map(math.prod, self._gates)), self.count - self.log_stds)
+
+    @property
     def _layers(self) -> ArrayShapes:
         return layer_shapes(self.widths)
 
@@ -89,6 +94,15 @@ class MemoryNetwork:
     def acting(self, flat: AnyArray) -> ActingNetwork:
         """Ready to act with these parameters."""
         return ActingNetwork(self, flat)
+
+    def below(self, flat: AnyArray, observation: AnyArray) -> AnyArray:
+        """What the perceptron is given along episodes of observations [T, F, E], [T, inputs, E]."""
+        acting, module = self.acting(flat), array_module(observation)
+        memory, given = acting.start(observation.shape[-1]), []
+        for seen in observation:
+            _, recorded, memory = acting(seen, memory)
+            given.append(module.concatenate((recorded, memory)) if self.kind == "gru" else recorded)
+        return module.stack(given)
 
     def sequence_outputs(self, flat: AnyArray, observation: AnyArray, memory: AnyArray) -> AnyArray:
         """Outputs [L, B, outputs] along sequences of observations [L, B, recorded], for learning; tensors only.

@@ -229,7 +229,9 @@ def test_an_order_is_the_rule_s_and_the_network_s_output_in_units_of_mean_demand
 def test_one_joint_department_decides_everything_with_one_log_probability():
     company = Company("gru", joint=True)
     (role,) = company.specs
-    assert (role.head.orders, role.head.segments, len(role.rows)) == (9, 3, company.observer.size)
+    assert (role.head.orders, role.head.segments, len(role.rows)) == (9, 3, company.observer.size - 2), (
+        "but for the clock"
+    )
     (batch,) = played(company).slices
     assert batch.action.shape == (24, 12, 6)
     expected, _ = step_by_step(role, company.flat("joint"), batch)
@@ -250,8 +252,9 @@ def test_what_the_critic_sees_is_the_features_the_hidden_traffic_and_the_time_le
     company = Company()
     seen = played(company)
     assert seen.features.shape == (25, critic_features(company.observer, company.specs), 6)
-    assert seen.features[:24, -1, 0].tolist() == pytest.approx([min(24 - t, 20) / 20 for t in range(24)])
-    regime = seen.features[:24, company.observer.size : -1]
+    left = company.observer.clock_rows[-1]
+    assert seen.features[:24, left, 0].tolist() == pytest.approx([min(24 - t, 20) / 20 for t in range(24)])
+    regime = seen.features[:24, company.observer.size :]
     assert regime[:, 0].std() > 0  # the one segment whose traffic has a regime
     assert not regime[:, 1:].any()
     assert not seen.features[24, company.observer.size :].any()

@@ -1,0 +1,62 @@
+"""What the rules decide where plain departments look: lessons for a start at the rules that is not tied to them.
+
+A residual policy adds to its rule for ever; what the rule makes invisible, such as wishes far below nothing, it must
+first learn to undo. A plain one that was fitted to the rule's decisions begins where the rule is, and is free (ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from departments.numerics.actions import SHARPNESS
+from departments.play.compiled_rollouts import CompiledRollouts
+from departments.play.rollout import rollout
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
+from environment import World
+from environment.observation import Observer
+
+_LOGIT = 8.0  # beyond which a recommendation is as good as certain
+
+Lesson = tuple[Tensor, Tensor]  # [T, F, E] what a department saw, [T, outputs, E] what its network should have said
+
+
+@torch.inference_mode()
+def demonstrations(
+    world: World,
+    observer: Observer,
+    snapshots: Sequence[Snapshot],
+    learning: Sequence[str],
+    *,
+    copies: int,
+    seed: Sequence[int],
+    compiled: CompiledRollouts | None = None,
+    eager: bool = False,
+) -> list[Lesson]:
+    """Episodes in which all departments follow their rules, and explore: by department of `learning`, all plain.
+
+    Arguments are those of `rollout`.
+    """
+    specs = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
+    rules = {"form": "residual", "memory": "none"}
+    teachers = [
+        DepartmentSpec.of(world, observer, name, spec.policy.model_copy(update=rules)).first_snapshot()
+        for name, spec in specs.items()
+    ]
+    stage = world, observer, teachers, list(specs)
+    played = rollout(*stage, copies=copies, seed=seed, compiled=compiled, eager=eager)
+    seen = dict(zip(specs, (part.observation for part in played.slices), strict=True))
+    return [_lesson(world, observer, specs[name], seen[name]) for name in learning]
+
+
+def _lesson(world: World, observer: Observer, spec: DepartmentSpec, seen: Tensor) -> Lesson:
+    """Of observations [T, F + hints, E] of the residual policy of the same department."""
+    own, hints = seen[:, : len(spec.rows)], seen[:, len(spec.rows) :]
+    rows = [point * world.products + k for point in spec.points for k in range(world.products)]
+    most = world.max_order.reshape(-1, 1)[rows]
+    wish = (hints[:, : len(rows)] * observer.spread[rows]).clamp_min(0.0).minimum(most)
+    logits = (hints[:, len(rows) :] * SHARPNESS).clamp(-_LOGIT, _LOGIT)
+    return own, torch.cat((wish / (most / 2.0) - 1.0, logits), 1)
