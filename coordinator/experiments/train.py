@@ -131,8 +131,8 @@ def compare_with_baselines(
     policies = baseline_policies(firm, settings.device, note, tuned, compiling)
     policies |= {Path(other).name: load_policy_or_rule(str(other), world) for other in beside}
     policies[settings.scheme] = trained_policy(run, world)
-    seed = settings.seed
-    return evaluate(firm, policies, episodes=episodes, seed=seed, device=settings.device)
+    seed, played = settings.seed, quiet if settings.compiled else None
+    return evaluate(firm, policies, episodes=episodes, seed=seed, device=settings.device, compiled=played)
 
 
 def _settings(request: TrainRequest, firm: Firm) -> Settings:

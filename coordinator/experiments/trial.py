@@ -28,6 +28,7 @@ from coordinator.runs.watcher import Watcher, Watchers
 from coordinator.schemes.registry import scheme_of
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
+from departments.play.tuning import quiet
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import Firm, World
 
@@ -111,7 +112,8 @@ def _played(trial: Trial, begun: float, watcher: Watcher) -> tuple[dict[str, Any
         if isinstance(tuned := policies.get("tuned base-stock"), BaseStock):
             write_levels(trial.folder / _TUNED, firm, tuned.levels)
         trained = time.monotonic()
-    played = evaluate(firm, policies, episodes=trial.episodes, seed=trial.chance, device=device)
+    compiled = None if settings and not settings.compiled else quiet
+    played = evaluate(firm, policies, episodes=trial.episodes, seed=trial.chance, device=device, compiled=compiled)
     sign = -1.0 if firm.earns else 1.0
     episodes = {name: sign * result.cost.astype(np.float64) for name, result in played.results.items()}
     about = {

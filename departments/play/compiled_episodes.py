@@ -1,14 +1,17 @@
-"""Evaluation episodes by rules in the compiled world; whatever cannot be compiled is played by the eager one."""
+"""Evaluation episodes in the compiled world, by rules and by networks; the eager one plays what cannot be compiled."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from departments.decisions import Policy
+from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import Episodes, first_cost, less_salvage, run_costs, run_episodes
+from departments.policies.firm_policy import FirmPolicy
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock
 from departments.rules.recommendation import Pair
@@ -22,6 +25,7 @@ class CompiledEpisodes:
         """Prepare `world`; `note` gets a line for each reason not to compile."""
         self._eager, self._note, self._refused = world, note, False
         self._compiled: CompiledWorld | None = None
+        self._acting = functools.cache(functools.partial(CompiledRollouts, world))
         try:
             self._compiled = CompiledWorld(world)
         except NotCompiledError as reason:
@@ -56,6 +60,10 @@ class CompiledEpisodes:
         """Cost per stock point and episode, and sums of measures; None: it cannot be compiled."""
         if self._compiled is None:
             return None
+        if isinstance(policy, FirmPolicy) and policy.frozen is not None:
+            rollouts = self._acting(policy.observer)
+            if rollouts.fits(policy.frozen):
+                return rollouts.played(policy.frozen, chance, measured=measured)
         rules = compiled_rules(policy, self._eager, len(chance.demand))
         if rules is None:
             if not self._refused:

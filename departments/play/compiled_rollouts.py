@@ -119,10 +119,17 @@ class CompiledRollouts:
 
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
         """See `departments.play.episode.run_costs`: [N, E] money, in double precision."""
+        return self.played(snapshots, chance)[0]
+
+    def played(
+        self, snapshots: Sequence[Snapshot], chance: Exogenous, *, measured: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same, and sums of measures if they are wanted."""
         world, team = self._world, self._team(snapshots, {}, chance)
         start, counted = world.reset(chance.demand.shape[-1]), max(world.firm.periods.warm_up - 1, 0)
-        played = self._compiled.play(start, team.control, chance, team.shown, counted_from=counted)
-        return less_salvage(world, played.state, first_cost(world, start, torch.float64) + played.cost)
+        played = self._compiled.play(start, team.control, chance, team.shown, counted_from=counted, measured=measured)
+        cost = less_salvage(world, played.state, first_cost(world, start, torch.float64) + played.cost)
+        return cost, played.measures or {}
 
     def _team(
         self,

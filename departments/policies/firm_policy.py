@@ -79,10 +79,11 @@ class FirmPolicy:
         act in PyTorch even where they could in C++.
         """
         parameters = parameters or {}
+        self.frozen = None if parameters or ask or eager else list(snapshots)  # what may act in C++ as well
         spec_of = partial(DepartmentSpec.of, world, observer, compiled=not eager)
         members = {snapshot.department: spec_of(snapshot.department, snapshot.config) for snapshot in snapshots}
         self.members = sorted(members.values(), key=lambda member: member.number)
-        self._observer, shape = observer, (world.points, world.products, 1)
+        self.observer, shape = observer, (world.points, world.products, 1)
         self._level, self._spread = observer.level.view(shape), observer.spread.view(shape)
         closed_loop = any(member.closed_loop for member in self.members)
         self._rule = ForecastBaseStock("forecast-base-stock", world.firm) if closed_loop else None
@@ -116,7 +117,7 @@ class FirmPolicy:
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """Decisions without exploration."""
-        look = self._observer
+        look = self.observer
         features = look.all_features(state, feedback, period) if self._all else look.features(state)
         return self.act(world, state, feedback, features, period, memory, {})[0]
 
@@ -154,7 +155,7 @@ class FirmPolicy:
         self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor]:
         """Wished orders [N, K, E], and the chance that each product is drawn for the first slot, [S, K, E]."""
-        features = self._observer.all_features(state, feedback, period)
+        features = self.observer.all_features(state, feedback, period)
         (order, shown, _), acts = self.act(world, state, feedback, features, period, memory, {})
         for member in self.members:
             if member.recommends and (output := acts[member.name].output) is not None:
