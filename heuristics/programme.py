@@ -121,10 +121,11 @@ class Decisions(NamedTuple):
 
     order: NDArray[np.int16]  # [.., K, *shape] units
     exposure: NDArray[np.int16]  # [.., *shape] which of the A
+    answer: NDArray[np.int16]  # [.., A, K, *shape] units, the best order if that exposure is shown
 
     def at(self, period: int) -> Decisions:
         """Those of one period of many."""
-        return Decisions(self.order[period], self.exposure[period])
+        return Decisions(*(table[period] for table in self))
 
 
 class Optimum(NamedTuple):
@@ -172,7 +173,7 @@ class Programme:
     def best(self, worth: Iterable[Array]) -> tuple[Array, Decisions]:
         """The largest value of each state, [*shape], of `actions`, and how it is reached."""
         value, exposure = np.full(self.point.shape, -np.inf), np.zeros(self.point.shape, dtype=np.int16)
-        order = np.zeros(self.point.shape, dtype=np.int64)
+        order, answers = np.zeros(self.point.shape, dtype=np.int64), []
         for number, of_orders in enumerate(worth):
             most = of_orders.max(-1)
             first = (of_orders >= most[..., None] - _TIE).argmax(-1)
@@ -180,8 +181,12 @@ class Programme:
             value = np.where(better, most, value)
             order = np.where(better, first, order)
             exposure[better] = number
-        units = np.array(np.unravel_index(order, self._orders), dtype=np.int16)
-        return value, Decisions(units, exposure)
+            answers.append(self._units(first))
+        return value, Decisions(self._units(order), exposure, np.array(answers))
+
+    def _units(self, order: Indices) -> NDArray[np.int16]:
+        """Of flat places of orders what they are by product, [K, *shape]."""
+        return np.array(np.unravel_index(order, self._orders), dtype=np.int16)
 
     def under(self, worth: Iterable[Array], decisions: Decisions) -> Array:
         """Of `actions` what these decisions are worth, [*shape]."""
@@ -224,8 +229,7 @@ def best_in_episode(programmes: Sequence[Programme], start: State) -> Optimum:
         value, decisions = programme.best(programme.actions(after))
         decided.append(decisions)
         after = value.ravel()[point.onward]
-    orders, exposures = zip(*reversed(decided), strict=True)
-    return Optimum(float(value[start]), Decisions(np.array(orders), np.array(exposures)))
+    return Optimum(float(value[start]), Decisions(*map(np.array, zip(*reversed(decided), strict=True))))
 
 
 def best_in_long_run(programme: Programme, tolerance: float = 1e-7) -> Optimum:
@@ -308,8 +312,7 @@ def best_blind(programmes: Sequence[Programme], start: State) -> Optimum:
         while len(order):
             changed = np.zeros(gain.shape, dtype=bool)
             changed.flat[order] = True
-            chosen = [np.where(changed, new, old) for new, old in zip(wanted, decisions, strict=True)]
-            tried = Decisions(*chosen)
+            tried = Decisions(*(np.where(changed, *both) for both in zip(wanted, decisions, strict=True)))
             if (earned := value_of(programmes, [tried] * periods, start)) > value + _TIE:
                 value, decisions = earned, tried
                 break

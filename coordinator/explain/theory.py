@@ -96,8 +96,7 @@ class Theory(Shown):
         lines = [
             f"{STEPS:,} steps, {_RUNS} runs. The paper's: two and more timescales converge, the fast one tracks x*(y);",
             "the figures 3 (paths) and 4 (structures). Borkar's (1997): steps with infinite sums, finite sums of",
-            "squares and b/a to 0 suffice. Konda and Tsitsiklis' (2004): distances fall by half of one's own step's",
-            "exponent.",
+            "squares and b/a to 0 suffice. Konda and Tsitsiklis' (2004): distances fall by half of a step's exponent.",
             "Ours: the instances, the laws, and how the figures are read.",
             *(f"picture: {path}" for path in self.pictures),
         ]

@@ -40,6 +40,7 @@ class _Part:
     point: Point
     order: Tensor  # [T or 1, products, states] int16
     exposure: Tensor  # [T or 1, states] int16
+    answer: Tensor  # [T or 1, A, products, states] int16, the best order to each exposure
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,8 @@ class Tabulated:
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """Orders, and exposures where customers choose."""
         order, shown = torch.zeros_like(state.on_hand), None
-        level = state.on_hand[0] - state.owed[0]
         for part in self.parts:
-            place = self._place(part, level, state.pipeline[:, 0])
-            now = min(period, len(part.exposure) - 1)
+            place, now = self._place(part, state), min(period, len(part.exposure) - 1)
             order[0, list(part.products)] = part.order.to(order.device)[now][:, place].to(order.dtype)
             if self.exposures is not None:
                 chosen = part.exposure.to(order.device)[now][place].long()
@@ -71,9 +70,21 @@ class Tabulated:
         order, shown, _ = self.decide(world, state, feedback, period, memory)
         return order, torch.zeros_like(feedback.exposure) if shown is None else shown
 
+    def answered(self, state: State, exposure: Tensor, period: int) -> Tensor:
+        """The best orders [N, K, E] where this is shown [S, K, E]: of all that the programme knows, what is nearest."""
+        order = torch.zeros_like(state.on_hand)
+        known = torch.zeros(1, *exposure.shape[:2]) if self.exposures is None else self.exposures
+        apart = (known.to(exposure)[..., None] - exposure).abs().sum((1, 2))  # [A, E]
+        for part in self.parts:
+            place, now = self._place(part, state), min(period, len(part.answer) - 1)
+            answer = part.answer.to(order.device)[now].permute(1, 0, 2)[:, apart.argmin(0), place]
+            order[0, list(part.products)] = answer.to(order.dtype)
+        return order
+
     @staticmethod
-    def _place(part: _Part, level: Tensor, pipeline: Tensor) -> Tensor:
+    def _place(part: _Part, state: State) -> Tensor:
         """Where states stand in a flat table, [E]; beyond the grid, at its edge."""
+        level, pipeline = state.on_hand[0] - state.owed[0], state.pipeline[:, 0]
         place, point = torch.zeros(level.shape[-1], dtype=torch.int64, device=level.device), part.point
         for own, k in enumerate(part.products):
             values = [level[k] + pipeline[0, k] - point.low[own], *pipeline[1 : point.lead_time[own], k]]
@@ -161,11 +172,10 @@ class _Single:
         products, cost, parts = range(len(self._firm.products)), 0.0, []
         for together in [tuple(products)] if self._firm.customers else [(k,) for k in products]:
             point, found = self._solved(together)
-            orders, exposures = found.decisions
-            if exposures.ndim == len(point.shape):
-                orders, exposures = orders[None], exposures[None]
-            flat = orders.reshape(*orders.shape[:2], -1), exposures.reshape(len(exposures), -1)
-            parts.append(_Part(together, point, *map(torch.from_numpy, flat)))
+            axes = len(point.shape)
+            tables = found.decisions if found.decisions.exposure.ndim > axes else (own[None] for own in found.decisions)
+            flat = (torch.from_numpy(table.reshape(*table.shape[: table.ndim - axes], -1)) for table in tables)
+            parts.append(_Part(together, point, *flat))
             cost -= found.value * (self._firm.periods.evaluate - self._firm.periods.warm_up if self._long_run else 1)
         if not self._long_run:  # the period before the first decision counts, too
             cost += float(self._firm.amounts("holding_cost")[0] @ self._stock)

@@ -95,7 +95,8 @@ def test_without_a_clock_the_best_of_all_tables_is_found():
     nothing = np.zeros(point.shape, dtype=np.int16)
 
     def earned(table):
-        return value_of(programmes, [Decisions(np.array([table], dtype=np.int16), nothing)] * periods, start)
+        order = np.array([table], dtype=np.int16)
+        return value_of(programmes, [Decisions(order, nothing, order[None])] * periods, start)
 
     found = best_blind(programmes, start)
     assert found.value == pytest.approx(max(map(earned, product(range(3), repeat=7))), abs=1e-9)
