@@ -98,6 +98,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Exact:
+    """The optimum of a firm beside what departments decide in the same states."""
+
+    policy: Tendency
+    profit: float  # expected money an episode
+    findings: list[Finding]  # of the optimum
+    apart: dict[str, float]  # by product, mean distance of the departments' orders from its own, units
+    agrees: float  # mean chance that what it shows, or nothing where that is best, is what departments show
+
+    def to_json(self) -> dict[str, Any]:
+        """As `explain --json` prints it."""
+        return {
+            "profit": self.profit,
+            "directions": _counted(self.findings),
+            "findings": [finding.to_json() for finding in self.findings],
+            "order_distance": self.apart,
+            "shows_the_same": self.agrees,
+        }
+
+
+@dataclass(frozen=True)
 class Explanation:
     """All findings on a policy, and the states they come from."""
 
@@ -107,28 +128,34 @@ class Explanation:
     seen: list[Moment]
     findings: list[Finding]
     pictures: tuple[Path, ...] = ()
+    exact: Exact | str = ""  # or why there is no optimum
 
     @property
     def summary(self) -> dict[str, tuple[int, int]]:
         """For each direction how many of its findings hold, and how many there are."""
-        return {
-            direction: (sum(f.verdict == "holds" for f in own), len(own))
-            for direction in CLAIMS
-            if (own := [f for f in self.findings if f.direction == direction])
-        }
+        return counted(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `explain --json` prints."""
         return {
             "firm": self.world.firm.name,
             "states": sum(moment.state.on_hand.shape[-1] for moment in self.seen),
-            "directions": {
-                direction: {"claim": CLAIMS[direction], "holds": holds, "of": count}
-                for direction, (holds, count) in self.summary.items()
-            },
+            "directions": _counted(self.findings),
             "findings": [finding.to_json() for finding in self.findings],
+            "optimum": {"none": self.exact} if isinstance(self.exact, str) else self.exact.to_json(),
             "pictures": [str(path) for path in self.pictures],
         }
+
+
+def counted(findings: Sequence[Finding]) -> dict[str, tuple[int, int]]:
+    """For each direction how many of its findings hold, and how many there are."""
+    own = {direction: [f.verdict == "holds" for f in findings if f.direction == direction] for direction in CLAIMS}
+    return {direction: (sum(holds), len(holds)) for direction, holds in own.items() if holds}
+
+
+def _counted(findings: Sequence[Finding]) -> dict[str, dict[str, Any]]:
+    found = counted(findings).items()
+    return {direction: {"claim": CLAIMS[direction], "holds": holds, "of": of} for direction, (holds, of) in found}
 
 
 def explain(
@@ -151,9 +178,9 @@ def explain(
         seed: of the episodes.
     """
     seen = moments(world, policy, states=states, seed=seed)
-    findings = _findings(_Probe(world, policy, seen), members)
+    findings = findings_of(world, policy, members, seen)
     if start is not None:
-        before = _findings(_Probe(world, start, seen), members)
+        before = findings_of(world, start, members, seen)
         findings = [replace(now, start=then.change) for now, then in zip(findings, before, strict=True)]
     return Explanation(world, members, policy, seen, findings)
 
@@ -170,8 +197,15 @@ def segments_of(world: World, point: int, product: int) -> NDArray[np.bool_]:
     return np.asarray(((choice.facing == place) & choice.sold[:, product, 0]).cpu().numpy())
 
 
-def _findings(probe: _Probe, members: Sequence[DepartmentSpec]) -> list[Finding]:
-    findings = []
+def findings_of(
+    world: World,
+    policy: Tendency,
+    members: Sequence[DepartmentSpec],
+    seen: list[Moment],
+    hearing: Tendency | None = None,
+) -> list[Finding]:
+    """All directions of a policy in these states; `hearing`: what is asked of recommendations, if it is another one."""
+    probe, findings = _Probe(world, policy, seen, hearing or policy), []
     for member in members:
         if member.recommends:
             findings += probe.recommendation(member.name)
@@ -183,8 +217,9 @@ def _findings(probe: _Probe, members: Sequence[DepartmentSpec]) -> list[Finding]
 class _Probe:
     """Changes one thing after the other."""
 
-    def __init__(self, world: World, policy: Tendency, seen: list[Moment]) -> None:
+    def __init__(self, world: World, policy: Tendency, seen: list[Moment], hearing: Tendency) -> None:
         self._world, self._decided = world, partial(decided, world, policy, seen)
+        self._hearing = partial(decided, world, hearing, seen)
         self._order, self._shown = self._decided()
         self._step = np.maximum(world.network.mean_flow().round(), 1.0)  # [N, K] units: what a period asks for
         self._kinds: dict[str, Kind] = {"stock": more_stock, "pipeline": partial(more_incoming, world)}
@@ -223,7 +258,7 @@ class _Probe:
         for point, product in self._sold:
             if point in points and (others := self._others(point, product)):
                 with_it, without = (
-                    self._decided(pushed(self._world, point, product, share))[0] for share in (1.0, 0.0)
+                    self._hearing(pushed(self._world, point, product, share))[0] for share in (1.0, 0.0)
                 )
                 change = (with_it - without)[point]  # [K, B]
                 own[self._name(point, product)] = change[product]

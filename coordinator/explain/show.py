@@ -13,7 +13,17 @@ from rich.table import Column, Table
 
 from coordinator.evaluation.evaluate import trained_policy
 from coordinator.explain.curves import Panel, agent_panels, theory_panels
-from coordinator.explain.propositions import CLAIMS, STATES, Explanation, decided, explain, segments_of
+from coordinator.explain.exact import exact_of, picture
+from coordinator.explain.propositions import (
+    CLAIMS,
+    STATES,
+    Exact,
+    Explanation,
+    counted,
+    decided,
+    explain,
+    segments_of,
+)
 from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import scheme_of, specs
@@ -32,7 +42,7 @@ _SPAN = 4.0  # of the regions: RME and RMP from 1 / 4 to 4
 
 
 def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanation:
-    """Measure a run's departments and leave explain.png and regions.png in its folder.
+    """Measure a run's departments and leave explain.png, regions.png and perhaps optimum.png in its folder.
 
     Raises:
         ValueError: no run, a run of another kind of scheme, or one without trained policies.
@@ -54,12 +64,17 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     first = [policy_of(run, member.name, 0) for member in policy.members]
     start = FirmPolicy(world, observer.until(firm.periods.evaluate - 1), first)
     found = explain(world, policy, policy.members, start=start, states=states, seed=seed)
+    found = replace(found, exact=exact_of(world, policy, policy.members, found.seen))
     return replace(found, pictures=draw(found, path))
 
 
 def draw(explanation: Explanation, folder: Path) -> tuple[Path, ...]:
-    """The curves beside theory's, and the recommendation regions."""
+    """The curves beside theory's, the recommendation regions, and decisions beside the optimum's where there is one."""
     drawn = {"explain.png": _curves(explanation), "regions.png": _regions(explanation)}
+    if isinstance(explanation.exact, Exact):
+        drawn["optimum.png"] = picture(
+            explanation.world, explanation.policy, explanation.exact.policy, explanation.seen
+        )
     return tuple(write_picture(folder / name, figure) for name, figure in drawn.items())
 
 
@@ -67,12 +82,16 @@ def findings_table(explanation: Explanation) -> RenderableType:
     """Each finding on a line, then how many hold."""
     shown = sum(moment.state.on_hand.shape[-1] for moment in explanation.seen)
     title = f"{explanation.world.firm.name}: mean change of each decision over {shown} states, with 95% interval"
-    numbers = (Column(heading, justify="right") for heading in ("change ± 95%", "at the start"))
+    exact = explanation.exact if isinstance(explanation.exact, Exact) else None
+    headings = ("change ± 95%", "at the start", *["the optimum's"][: exact is not None])
+    numbers = (Column(heading, justify="right") for heading in headings)
     table = Table(
         "", "department", "decision", "over", "theory", *numbers, "verdict", title=title, title_justify="left"
     )
     digits = {"recommendation": 4, "order": 3}
-    for finding in sorted(explanation.findings, key=lambda finding: list(CLAIMS).index(finding.direction)):
+    best = exact.findings if exact else explanation.findings
+    both = zip(explanation.findings, best, strict=True)
+    for finding, ideal in sorted(both, key=lambda pair: list(CLAIMS).index(pair[0].direction)):
         places = digits[finding.decision]
         table.add_row(
             finding.direction,
@@ -82,6 +101,7 @@ def findings_table(explanation: Explanation) -> RenderableType:
             "rises" if finding.expected > 0 else "falls",
             f"{finding.change:+.{places}f} ± {finding.half:.{places}f}",
             "" if finding.start is None else f"{finding.start:+.{places}f}",
+            *[f"{ideal.change:+.{places}f}"][: exact is not None],
             finding.verdict,
         )
     lines = [
@@ -93,6 +113,15 @@ def findings_table(explanation: Explanation) -> RenderableType:
         "compares the last demand as it would be with the product pushed and with none (our reading).",
         "At the start: the same for the rules or the empty networks that training started from.",
     ]
+    if exact:
+        told = ", ".join(f"{direction} {holds} of {of}" for direction, (holds, of) in counted(exact.findings).items())
+        apart = ", ".join(f"{units:.2f} ({product})" for product, units in exact.apart.items())
+        lines += [
+            f"The optimum earns {exact.profit:,.2f} an episode; of its own directions hold {told}.",
+            f"Departments order {apart} units more or less, and show what it shows with chance {exact.agrees:.2f}.",
+        ]
+    elif explanation.exact:
+        lines.append(str(explanation.exact))
     lines += [f"picture: {path}" for path in explanation.pictures]
     return Group(table, *lines)
 
