@@ -41,7 +41,10 @@ def tiny(shop: dict[str, object] | None = None, segment: dict[str, object] | Non
 
 
 def halves() -> Firm:
-    """Small orders and customers who follow what is shown: to show both products half as much is best, by 6%."""
+    """Small orders, and customers who follow what is shown: halves of a slot are worth 6%.
+
+    Profit an episode by wholes, halves and quarters of a slot 582.41, 616.95, 623.43; without a clock 555.53, 596.31.
+    """
     return tiny(
         {"max_order": 3, "holding_cost": 1, "unit_cost": {"p1": 6, "p2": 5.4}},
         {"traffic": 8, "preference": -0.5, "uplift": 3},
@@ -50,7 +53,7 @@ def halves() -> Firm:
 
 
 def waiting() -> Firm:
-    """One product, lead time 2, lost sales and an end: nobody chooses."""
+    """One product, lead time 2, lost sales and an end, nobody chooses: 247.74 an episode, 231.29 without a clock."""
     shop = {"holding_cost": 0.5, "backorder_cost": 2, "max_order": 9, "price": 5, "unit_cost": 3, "salvage_value": 1}
     return parse_firm(
         {
