@@ -138,6 +138,8 @@ def _tuned(firm: Firm, *_: str, note: Note) -> BaseStock:
 def _optimum(firm: Firm, text: str, given: str) -> BaseStock | Tabulated:
     if not re.fullmatch(r"[1-9][0-9]?", given or "1", re.ASCII):
         raise ValueError(f"policy {text!r}: the parts of a slot after ':' must be from 1 to 99, got {given!r}")
+    if given and not firm.customers:
+        raise ValueError(f"policy {text!r} divides a slot, and {firm.name} has no customers who are shown anything")
     return optimum(firm, text, steps=int(given or 1), clock=not text.startswith("optimum-blind"))
 
 

@@ -27,6 +27,7 @@ from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy, local_arrays
+from departments.rules.optimum import Tabulated
 from departments.rules.ordering import BaseStock, baseline_levels
 from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair, single_offers
 from departments.serving.numpy_policy import (
@@ -101,6 +102,8 @@ class PolicyBundles:
         if text not in self._rules:
             self._rules[text] = parse_policy(text, self.firm, self._note)
         rule = self._rules[text]
+        if isinstance(rule, Tabulated):
+            raise ValueError(f"policy {text!r} decides for all departments at once, and none can follow it alone")
         if isinstance(rule, Pair):
             if department == RECOMMENDATION:
                 return self._recommending(text, rule.recommender)

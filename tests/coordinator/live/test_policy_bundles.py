@@ -9,8 +9,10 @@ from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_source import kept_versions
 from departments.play.default_rule import default_rule
 from departments.policies.policy import RECOMMENDATION
+from environment import load_firm
 from tests.coordinator.live.test_operation import begun, resumed
 from tests.departments.play.test_default_rule import lost
+from tests.known_optima import tiny
 from tests.small_firms import fresh, pair, world_of
 from tests.small_markets import market
 from tests.small_runs import settings
@@ -96,3 +98,11 @@ def test_a_file_that_holds_no_levels_is_refused_in_one_line(make, said, tmp_path
     with pytest.raises(ValueError, match=said) as refused:
         PolicyBundles(pair()).policy("shop", f"today={file}")
     assert "\n" not in str(refused.value)
+
+
+def test_an_optimum_is_followed_where_it_is_a_rule_of_each_point():
+    line = PolicyBundles(load_firm("s1"))
+    assert [float(line.rule(name, "optimum").arrays["level"][0]) for name in line.firm.names] == [70, 59, 47, 34]
+    for department in ("shop", "recommendation"):
+        with pytest.raises(ValueError, match="decides for all departments at once"):
+            PolicyBundles(tiny()).rule(department, "optimum")

@@ -69,10 +69,18 @@ def waits():
     return tiny({"backorder_cost": 3}, unmet="backorder", periods={"train": 10, "evaluate": 11, "warm_up": 0})
 
 
+def goes_on(unmet):
+    """Customers who choose, in the long run."""
+    shop, periods = {"salvage_value": 0, "max_order": 12}, {"train": 30, "evaluate": 70, "warm_up": 20}
+    return tiny(shop, unmet=unmet, periods=periods)
+
+
 @pytest.mark.parametrize(
     ("firm", "name"),
     [
         (tiny(), "optimum"),
+        (goes_on("lost"), "optimum"),
+        (goes_on("backorder"), "optimum"),
         (tiny(), "optimum-blind"),
         (halves(), "optimum:2"),
         (waiting(), "optimum"),
@@ -82,7 +90,19 @@ def waits():
         (lost_sales(9, 2), "optimum"),
         (parse_firm(SERIAL), "optimum"),
     ],
-    ids=["tiny", "blind", "halves", "waiting", "waits", "seasonal", "two", "lost", "line"],
+    ids=[
+        "tiny",
+        "lost-long-run",
+        "waits-long-run",
+        "blind",
+        "halves",
+        "waiting",
+        "waits",
+        "seasonal",
+        "two",
+        "lost",
+        "line",
+    ],
 )
 def test_episodes_bring_what_the_optimum_says(firm, name):
     policy = parse_policy(name, firm)
@@ -136,6 +156,7 @@ def changed(**changes):
         (tiny(segment={"volatility": 0.1}), "optimum", "hidden regime"),
         (tiny({"max_order": 400}, {"traffic": 500}), "optimum", r"programme would take .* numbers a period"),
         (tiny(), "optimum:0", "from 1 to 99, got '0'"),
+        (lost_sales(4, 1), "optimum:2", "divides a slot, and lost-4-1 has no customers"),
         (tiny(), "none+optimum", "optimum recommends by itself; write optimum alone"),
         (market(), "optimum", "a lead time is random"),
     ],
