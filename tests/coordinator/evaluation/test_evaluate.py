@@ -9,6 +9,7 @@ from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
 from departments.policies.firm_policy import FirmPolicy
 from environment import parse_firm
+from tests.known_optima import lost_sales, tiny
 from tests.small_firms import fresh, pair, stirred, tree, world_of
 from tests.small_runs import settings
 
@@ -115,3 +116,13 @@ def test_without_stock_turns_are_unknown_instead_of_huge():
 def test_a_policy_may_have_a_name():
     result = evaluate(pair(), ["today=base-stock:shop=14", "base-stock:shop=14"], episodes=20)
     assert result.difference("today", "base-stock:shop=14") == (0.0, 0.0)
+
+
+def test_what_an_optimum_earns_exactly_stands_beside_what_it_earned():
+    result = evaluate(tiny(), ["optimum", "mine=optimum", "none"], episodes=64)
+    told = result.to_json()["policies"]
+    assert told["optimum"]["expected"] == told["mine"]["expected"] == pytest.approx(682.5, abs=0.05)
+    assert "expected" not in told["none"]
+    assert "optimum: exactly 682.50 an episode" in repr(result)
+    cost = evaluate(lost_sales(4, 1), ["optimum"], episodes=8).to_json()["policies"]["optimum"]["expected"]
+    assert cost == pytest.approx(404, abs=0.5)  # 100 periods of the published 4.04
