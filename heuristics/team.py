@@ -68,7 +68,7 @@ class Team:
         for name, sees in (("sequential", True), ("factorised", False)):
             tried = [self._answered(name, flat, push, sees) for push in pushes]
             found.append(max(tried, key=lambda structure: structure.profit))
-        return [*found, self._siloed(flat)]
+        return [*found, self._in_silos(flat)]
 
     def _answered(self, name: str, flat: Array, push: NDArray[np.int64], sees: bool) -> Structure:
         """Orders that answer a way to push best: to each product shown, or (not `sees`) to all that may be shown."""
@@ -80,12 +80,12 @@ class Team:
                 order[group] = worth[group].mean(0).argmax(-1)
         return self._structure(name, flat, np.repeat(push[:, None], 2, 1), order)
 
-    def _siloed(self, flat: Array) -> Structure:
+    def _in_silos(self, flat: Array) -> Structure:
         """Income alone decides what is shown, as if stock were no matter; orders answer the mean of both pushes."""
         wanted = [[self.price[k] * self.effect[0 if liked == k else 1] for k in range(2)] for liked in range(2)]
         push = np.argmax(wanted, axis=1)
         expected = flat.mean((0, 2)).argmax(-1)  # [Z] as if either product were shown to either customers
-        return self._structure("siloed", flat, np.repeat(push[:, None], 2, 1), np.repeat(expected[None], 2, 0))
+        return self._structure("in silos", flat, np.repeat(push[:, None], 2, 1), np.repeat(expected[None], 2, 0))
 
     def _structure(self, name: str, flat: Array, shown: NDArray[np.int64], order: NDArray[np.int64]) -> Structure:
         liked, there = np.indices((2, 2))

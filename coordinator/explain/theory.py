@@ -248,7 +248,7 @@ def _structures(theory: Theory) -> Figure:
         "joint": "one department sees both",
         "sequential": "orders see what is shown",
         "factorised": "each sees its own, both earn one profit",
-        "siloed": "each sees its own, each its own indicator",
+        "in silos": "each sees its own, each its own indicator",
     }
     figure = Figure(figsize=(13.5, 3.9), layout="constrained")
     figure.suptitle(

@@ -67,6 +67,8 @@ def kept_settings(given: Given) -> Settings:
         ValueError: one line; a value is wrong, or the scheme is unknown here.
     """
     spec = scheme_of(given.get("scheme", ""))
+    if "start" in spec.settings.model_fields:  # a run before there was another start knew nothing at first
+        given = {"start": "nothing", **given}
     return checked(spec.settings, _sorted_out(spec, given)[0])
 
 

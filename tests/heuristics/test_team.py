@@ -46,7 +46,7 @@ def test_structures_are_the_best_of_all_that_they_may_decide():
         "factorised": max(answered(push, False) for push in CASES),
     }
     found = {structure.name: structure.profit for structure in TEAM.structures()}
-    assert list(found) == ["joint", "sequential", "factorised", "siloed"]
+    assert list(found) == ["joint", "sequential", "factorised", "in silos"]
     for name, profit in expected.items():
         assert found[name] == pytest.approx(profit, abs=1e-9), name
     for structure in TEAM.structures():

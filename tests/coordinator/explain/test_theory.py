@@ -41,7 +41,7 @@ def test_where_indicators_differ_only_the_fast_price_lets_the_push_come_to_rest(
 def test_it_is_told_in_tables_json_and_pictures(found):
     told = json.loads(json.dumps(found.to_json()))
     assert len(told["timescales"]) == 7
-    assert list(told["structures"]) == ["joint", "sequential", "factorised", "siloed"]
+    assert list(told["structures"]) == ["joint", "sequential", "factorised", "in silos"]
     assert [path.name for path in found.pictures] == [
         "theory-paths.png",
         "theory-tracking.png",
