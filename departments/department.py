@@ -118,21 +118,35 @@ class Department:
         spec = self.spec
         if spec.closed_loop:
             raise ValueError("execution by message is for firms without customers; use snapshot")
-        self._networks = self._compiled_network() if compiled else self._own_network
-        self._noise = spec.exploration(self._parameters, periods, copies, seed)[0] if explores else None
+        in_core = self._cloned_network if spec.clones > 1 else self._compiled_network
+        self._networks = in_core() if compiled else self._own_network
+        noise = spec.exploration(self._parameters, periods, copies, seed)[0] if explores else None
+        self._noise = None if noise is None else noise.view(periods, -1, copies)
         self._period = 0
 
     def _own_network(self, seen: torch.Tensor) -> torch.Tensor:
         """Actions [K, E] from one padded observation [width, E]: as one of many that are evaluated together."""
         spec = self.spec
         shapes, parameters = spec.shapes, self._parameters
-        if isinstance(shapes, Shapes):
+        if spec.clones > 1:
+            self._networks = self._cloned_network()
+        elif isinstance(shapes, Shapes):
             networks = StackedNetworks([parameters], [shapes], spec.activation, width=len(seen), device=spec.device)
             self._networks = lambda seen: networks(seen.unsqueeze(0))[0]
         else:
             acting = spec.acting(parameters)
             self._networks = lambda seen: acting(seen, seen[:0])[0]
         return self._networks(seen)
+
+    def _cloned_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The same of a network that decides product by product, in C++ where it can."""
+        spec, decide = self.spec, self.spec.deciding(self._parameters)
+
+        def act(seen: torch.Tensor) -> torch.Tensor:
+            columns = spec.columns(seen[: len(spec.rows)])
+            return decide(columns, columns[:0], None).action.view(-1, seen.shape[-1])
+
+        return act
 
     def _compiled_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The same, rounded as in the compiled world."""

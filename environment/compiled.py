@@ -134,7 +134,7 @@ class NetworkControl:
 class Brought(NamedTuple):
     """What T periods brought, as far as departments are paid by it; all but the cost only where customers choose."""
 
-    cost: Tensor  # [T, N, E] money per stock point
+    cost: Tensor  # [T, N, K, E] money per stock point and product
     on_hand: Tensor  # [T, N, K, E] units after each period
     held: (
         Tensor  # [T + 1, N, K, E] units on hand and on their way to each point, before the first period and after each
@@ -231,7 +231,7 @@ class CompiledWorld:
             new(periods, decide.deciders, copies),
             new(-(-periods // decide.chunk), decide.remembered, copies),
             Brought(
-                new(periods, world.points, copies),
+                new(periods, *rows),
                 new(paid, *rows),
                 new(paid + 1, *rows),
                 new(paid, *outside),

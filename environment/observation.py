@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import cached_property
 from itertools import accumulate
 from typing import Literal, Self
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from environment.state import Feedback, State
 from environment.streams import Stream, torch_stream
+from environment.traits import traits_of
 from environment.world import World
 
 ObservationSet = Literal["own", "downstream", "everything", "pipeline", "replenishment", "recommendation", "customers"]
@@ -186,6 +188,18 @@ class Observer:
         other = copy.copy(self)
         other._ends = period
         return other
+
+    @cached_property
+    def traits(self) -> Tensor:
+        """What does not change about the products of each point, [N, 8, K]; see `traits_of`."""
+        return torch.as_tensor(traits_of(self.world.firm), device=self.world.device, dtype=self.world.dtype)
+
+    def for_each_product(self, rows: list[int]) -> list[int]:
+        """The rows of a department again, feature by feature one for each product: what is of none stands K times."""
+        if self.world.choice is None:
+            return rows
+        of_none = {*self._blocks["traffic"], *self._blocks["season"], *self.clock_rows}
+        return [row for row in rows for _ in range(self.world.products if row in of_none else 1)]
 
     def phases(self, period: int) -> Tensor:
         """What time tells: sine and cosine of every season in a period, then the hands of the clock, [P]."""

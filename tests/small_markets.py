@@ -79,10 +79,12 @@ def market(slots=1, train=24, salvage=1.5, **changes):
 class Company:
     """The market with a department for each decision and policies that do something."""
 
-    def __init__(self, memory="none", *, joint=False, siloed=False, form="residual", firm=None, stir=0.2, **options):
+    def __init__(
+        self, memory="none", *, joint=False, siloed=False, form="residual", firm=None, stir=0.2, over="joint", **options
+    ):
         self.world, self.observer = world_of(firm or market(), **options)
         size = {"none": 1, "stack": 3, "gru": 5}[memory]
-        policy = {"memory": memory, "memory_size": size, "hidden": (8,), "form": form}
+        policy = {"memory": memory, "memory_size": size, "hidden": (8,), "form": form, "over_products": over}
         kinds = dict.fromkeys(self.world.firm.names, "replenishment") | {RECOMMENDATION: "recommendation"}
         if joint:
             kinds = {JOINT: "everything"}

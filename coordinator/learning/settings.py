@@ -31,7 +31,7 @@ class Settings(Checked):
     scheme: str
     seed: int = Field(default=0, ge=0)
     scaling: Scaling | None = None  # of observations; None: standard, or benchmark where there are customers
-    policy: PolicyConfig = PolicyConfig()
+    policy: PolicyConfig = PolicyConfig(over_products="auto")
     ppo: PPOConfig = PPOConfig()
     critic: CriticConfig = CriticConfig()
     base_policy: Literal["tuned", "benchmark", "random"] = "tuned"  # levels of base-stock, or a random network

@@ -176,7 +176,8 @@ class PolicyBundles:
             spec = DepartmentSpec.of(world, observer, department, policies_of(firm, settings)[department])
             found = self._loop_brief(spec, snapshot, observer, label)
         else:
-            found = self._network_brief(snapshot, observer, base, label)
+            spec = DepartmentSpec.of(world, observer, department, snapshot.config)
+            found = self._network_brief(spec, snapshot, observer, base, label)
         NumpyPolicy(found)  # refuses what does not fit
         return found
 
@@ -198,17 +199,21 @@ class PolicyBundles:
         return spread if config.form == "residual" else self.firm.amounts("max_order")[point] / 2.0
 
     @staticmethod
-    def _scaling(observer: Observer, rows: list[int]) -> Arrays:
-        return {"rows": np.array(rows), "scales": observer.scales()[:, rows].double().numpy()}
+    def _scaling(observer: Observer, spec: DepartmentSpec) -> Arrays:
+        rows = list(spec.rows)
+        traits = {} if spec.traits is None else {"traits": spec.traits.double().numpy()}
+        return {"rows": np.array(rows), "scales": observer.scales()[:, rows].double().numpy(), **traits}
 
-    def _network_brief(self, snapshot: Snapshot, observer: Observer, base: Array, label: str) -> PolicyBundle:
-        point, config = self.firm.names.index(snapshot.department), snapshot.config
+    def _network_brief(
+        self, spec: DepartmentSpec, snapshot: Snapshot, observer: Observer, base: Array, label: str
+    ) -> PolicyBundle:
+        (point,), config = spec.points, snapshot.config
         without_memory = config.model_copy(update={"memory": "none"})  # these schemes have none, whatever is set
         arrays = {
             "level": base[point],
             "unit": self._unit(config, observer, point),
             "parameters": snapshot.parameters,
-            **self._scaling(observer, observer.rows(config.observation, point)),
+            **self._scaling(observer, spec),
         }
         return PolicyBundle(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
 
@@ -218,7 +223,7 @@ class PolicyBundles:
         if spec.recommends:
             seen = self._stock_rows(rows) if spec.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
             scored = self._offers(single_offers(self.world, DEFAULT_WEIGHT if spec.aware else 0.0))
-            arrays = parameters | self._scaling(observer, rows) | seen | scored
+            arrays = parameters | self._scaling(observer, spec) | seen | scored
             return PolicyBundle(self._about(spec.name, LOOP_OFFERS, label, **about, slots=spec.head.slots), arrays)
         (point,), products = spec.points, len(self.firm.products)
         asked = [rows.index(observer.told_at("asked") + point * products + k) for k in range(products)]
@@ -227,7 +232,7 @@ class PolicyBundles:
             "spread": observer.spread.view(-1, products)[point].double().numpy(),
             "unit": self._unit(spec.policy, observer, point),
             **ForecastBaseStock("forecast-base-stock", self.firm).arrays(point),
-            **self._scaling(observer, rows),
+            **self._scaling(observer, spec),
         }
         return PolicyBundle(self._about(spec.name, LOOP_NETWORK, label, **about), arrays | parameters)
 

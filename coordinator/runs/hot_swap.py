@@ -182,7 +182,13 @@ class HotSwap:
         observer = Observer(World(firm, baseline_levels(firm)), base)
         unit = observer.spread.view(len(firm.names), -1)[point]
         layers, _ = shapes.split(parameters)
-        layers[-1][1].copy_(torch.as_tensor(rule.levels[point] - base[point]) / unit)
+        more = (torch.as_tensor(rule.levels[point] - base[point]) / unit).view(-1, spec.clones)
+        if not torch.allclose(more, more[:, :1]):
+            raise ValueError(
+                f"--policy {text!r}: {name} of this run decides all products by one network, which cannot start from "
+                "these levels: only from those that differ from its own by equal periods of demand"
+            )
+        layers[-1][1].copy_(more[:, 0])
         return Snapshot(name, 0, first.config, parameters.numpy())
 
     def _examine(self, candidate: Snapshot, request: Request) -> None:

@@ -67,8 +67,12 @@ def kept_settings(given: Given) -> Settings:
         ValueError: one line; a value is wrong, or the scheme is unknown here.
     """
     spec = scheme_of(given.get("scheme", ""))
-    if "start" in spec.settings.model_fields:  # a run before there was another start knew nothing at first
+    # What runs before there was a choice did: they knew nothing at first, saw no clock, and decided all products jointly.
+    if "start" in spec.settings.model_fields:
         given = {"start": "nothing", **given}
+    if isinstance(policy := given.get("policy"), Mapping):
+        before = {"over_products": "joint"} | ({"clock": False} if spec.needs_customers else {})
+        given = {**given, "policy": {**before, **policy}}
     return checked(spec.settings, _sorted_out(spec, given)[0])
 
 

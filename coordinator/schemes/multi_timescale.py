@@ -47,7 +47,7 @@ class ClosedLoopRun(Settings):
     never sees what the rule makes invisible; docs/closed-loop.md has the figures.
     """
 
-    policy: PolicyConfig = PolicyConfig(initial_std=0.6, clock=True)
+    policy: PolicyConfig = PolicyConfig(initial_std=0.6, clock=True, over_products="auto")
     start: Literal["rules", "nothing"] = "rules"  # plain policies are first fitted to the rules, or know nothing
     ppo: PPOConfig = PPOConfig(minibatch=4096)
     critic: CriticConfig = CriticConfig(gamma=0.9, gae_lambda=0.9, minibatch=4096)

@@ -144,9 +144,10 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
     alone = scheme.own_indicators or not scheme.needs_customers
     streams = {name: number if alone else 0 for number, name in enumerate(specs)}
     attends = scheme.attention or settings.critic.graph is not None
+    by_product = any(spec.clones > 1 for spec in specs.values()) and not firm.customers and not attends
     values = functools.partial(
         ValueFunction,
-        critic_features(observer, list(specs.values())),
+        critic_features(observer, list(specs.values()), by_product),
         max(streams.values()) + 1,
         settings.critic,
         settings.device,
@@ -155,26 +156,28 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         time_through=network.time_through(),
         compiled=settings.compiled,
     )
-    payment = _payment(firm, settings, scheme, levels)
+    payment = _payment(firm, settings, scheme, levels, by_product)
     factories = WorkerFactories(
         departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),
-        environment=functools.partial(RolloutWorker, firm, levels, base, scaling, payment, values, *where),
+        environment=functools.partial(RolloutWorker, firm, levels, base, scaling, payment, values, *where, by_product),
     )
     return TrainingSetup(firm, network, specs, factories, owner, streams)
 
 
 def _payment(
-    firm: Firm, settings: Settings, scheme: SchemeSpec, levels: NDArray[np.float64]
+    firm: Firm, settings: Settings, scheme: SchemeSpec, levels: NDArray[np.float64], by_product: bool
 ) -> Callable[[World], Payment]:
-    """Who is paid by what."""
+    """Who is paid by what, for all products together or, in firms without customers, `by_product`."""
     weights = scheme.weights(Network.of(firm))
     if scheme.needs_customers:
         return functools.partial(OwnIndicators, weights) if scheme.own_indicators else Profit
     # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
     unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)
     everything = np.ones((1, len(firm.names)), dtype=np.float32)  # what the one department of a whole firm pays
-    return functools.partial(CostShares, np.concatenate((weights, everything)) / np.float32(unit))
+    return functools.partial(
+        CostShares, np.concatenate((weights, everything)) / np.float32(unit), by_product=by_product
+    )
 
 
 def _randomised(snapshot: Snapshot, seed: int) -> Snapshot:

@@ -21,7 +21,7 @@ from departments.play.demonstration import demonstrations
 from departments.play.episode import SHARD, run_costs
 from departments.play.gradients import descend
 from departments.play.payment import Payment
-from departments.play.rollout import rollout
+from departments.play.rollout import rollout, seen_by_product
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import Snapshot
 from departments.policies.spec import point_of
@@ -46,6 +46,7 @@ class RolloutWorker:
         values: Callable[[], ValueFunction],
         device: str = "cpu",
         compiled: bool = True,
+        by_product: bool = False,
     ) -> None:
         """Build the world; without snapshots.
 
@@ -58,13 +59,15 @@ class RolloutWorker:
             values: makes the critic's value function.
             device: where the world lives.
             compiled: whether rollouts happen in the compiled world where that can be.
+            by_product: whether payments and values are of each product by itself: copies and products stand beside
+                each other then, K E of them, the first product's copies first.
         """
         self._values = values()
         self._snapshots: dict[str, Snapshot] = {}
         self._world = World(firm, levels, device=device)
         self._observer = Observer(self._world, base, scaling)
         self._payment = payment(self._world)
-        self._eager = not compiled
+        self._eager, self._by_product = not compiled, by_product
         self._compiled, self._reason = None, "the settings say so (compiled: false)"
         try:
             self._compiled = CompiledRollouts(self._world, self._observer) if compiled else None
@@ -117,7 +120,7 @@ class RolloutWorker:
         slices, features, reward = self._play(learning, copies, seed, message)
         self._values.take(values)
         advantages, lesson = self._values.advantages(streams, features, reward)
-        parts = [(*part, advantage) for part, advantage in zip(slices, advantages, strict=True)]
+        parts = [(*part, _shared_out(own, part, copies)) for part, own in zip(slices, advantages, strict=True)]
         return [tuple(map(as_array, part)) for part in (*parts, lesson)]
 
     def rewards(
@@ -140,7 +143,10 @@ class RolloutWorker:
         stage = world, self._observer, snapshots, learning, self._payment.account
         result = rollout(*stage, copies=copies, seed=seed, ask=ask, compiled=compiled, eager=self._eager)
         numbers = [point_of(name, world.firm.names) for name in learning]
-        return result.slices, result.features, self._payment.reward(numbers, result.account)
+        features = result.features
+        if self._by_product:
+            features = seen_by_product(self._observer, features)
+        return result.slices, features, self._payment.reward(numbers, result.account)
 
     def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
         """What the rules decide in one training episode per copy, a lesson for each learning department."""
@@ -198,6 +204,14 @@ class RolloutWorker:
             chance = self._world.draw(periods, copies, torch_stream(self._world.device, stream, seed, shard))
             parts.append(as_array(cost_in(chance).sum(0).to(torch.float32)))
         return np.concatenate(parts)
+
+
+def _shared_out(advantage: Tensor, part: Slice, copies: int) -> Tensor:
+    """Advantages [T, C] in as many columns as a department has: of all its products together, or of each by itself."""
+    given, columns = advantage.shape[-1], part.log_prob.shape[-1]
+    if given > columns:
+        return advantage.view(len(advantage), -1, copies).sum(1)
+    return advantage.repeat(1, columns // given)
 
 
 def as_array(value: Tensor) -> Array:

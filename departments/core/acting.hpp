@@ -5,27 +5,34 @@
 #include "perceptron.hpp"
 
 constexpr long kTogether = 16;  // copies of the firm that act at once, as the compiled world has them
-constexpr long kAbreast = 64;   // and where there is no world between two networks
+constexpr long kAbreast = 64;   // and where there is no world between two networks; also those of clones at a time
 
-// A network with its memory and head. It acts on some rows of what there is to see.
+// A network with its memory and head. It acts on some rows of what there is to see. Of its clones each acts for a
+// product of its own, on rows of its own: a row of the network is that of the first clone, then of the next, so that
+// clones are to it what copies are.
 class Actor {
  public:
   explicit Actor(const Acting &acting, long copies = kTogether)
-      : copies_(copies),
+      : each_(copies),
+        clones_(acting.clones),
+        copies_(copies * acting.clones),
+        block_(std::min(copies_, kAbreast)),
+        given_(acting.given),
         size_(acting.units),
         outputs_(outputs_of(*acting.head)),
         observed_((acting.widths[0] - size_) / acting.stacked),
         remembered_(size_ ? size_ : acting.widths[0] - observed_),
         head_(*acting.head),
         mask_(head_.mask, head_.mask + (head_.mask ? head_.segments * head_.products : 0)),
-        input_(acting.widths[0] * copies),
-        output_(outputs_ * copies),
+        traits_(acting.traits, acting.traits + given_ * clones_),
+        input_(acting.widths[0] * copies_),
+        output_(outputs_ * copies_),
         choice_(with_mask()),
         logit_(outputs_ + 1),
         noise_(noise_of(head_)),
         chosen_(actions_of(head_)),
         pull_(2 * (outputs_ + 1)) {
-    for (long i = 0; i < observed_; i++) rows_.push_back(acting.rows ? acting.rows[i] : i);
+    for (long i = 0; i < (observed_ - given_) * clones_; i++) rows_.push_back(acting.rows ? acting.rows[i] : i);
     const float *flat = acting.parameters;
     if (size_) {
       const float *recurrent = flat + 3 * size_ * observed_, *bias = recurrent + 3 * size_ * size_;
@@ -35,7 +42,7 @@ class Actor {
       for (long gate : {2, 0, 1, 5})
         for (long o = 0; o < size_; o++) {
           const float own = bias[gate * size_ + o];
-          start_.insert(start_.end(), copies, gate < 2 ? own + bias[(gate + 3) * size_ + o] : own);
+          start_.insert(start_.end(), copies_, gate < 2 ? own + bias[(gate + 3) * size_ + o] : own);
         }
       gates_.resize(start_.size());
       flat = bias + 6 * size_;
@@ -43,17 +50,17 @@ class Actor {
     for (int64_t i = 0; i + 1 < acting.layers; i++) {
       Layer layer{acting.widths[i], acting.widths[i + 1], {}, {}, {}};
       layer.weight.assign(flat, flat + layer.inputs * layer.outputs), flat += layer.inputs * layer.outputs;
-      for (int64_t o = 0; o < layer.outputs; o++) layer.bias.insert(layer.bias.end(), copies, flat[o]);
-      layer.value.resize(layer.outputs * copies), flat += layer.outputs;
+      for (int64_t o = 0; o < layer.outputs; o++) layer.bias.insert(layer.bias.end(), block_, flat[o]);
+      layer.value.resize(layer.outputs * block_), flat += layer.outputs;
       layers_.push_back(std::move(layer));
     }
   }
 
-  long outputs() const { return outputs_; }
-  long actions() const { return actions_of(head_); }
-  long noise() const { return noise_of(head_); }
+  long outputs() const { return outputs_ * clones_; }
+  long actions() const { return actions_of(head_) * clones_; }
+  long noise() const { return noise_of(head_) * clones_; }
   float *output() { return output_.data(); }  // place for [outputs][copies]
-  long remembered() const { return remembered_; }
+  long remembered() const { return remembered_ * clones_; }
   float *memory() { return &input_[(size_ ? observed_ : 0) * copies_]; }  // [remembered][copies]
   void begin() { std::fill(input_.begin(), input_.end(), 0.0f); }
 
@@ -61,17 +68,19 @@ class Actor {
   // memory goes on.
   void act(const float *seen, long apart, long count, float *out) {
     if (!size_) std::memmove(&input_[observed_ * copies_], input_.data(), remembered_ * copies_ * sizeof(float));
-    for (long i = 0; i < observed_; i++)
-      std::memcpy(&input_[i * copies_], seen + rows_[i] * apart, count * sizeof(float));
+    see(seen, apart, count);
     if (size_) follow();
-    const float *below = input_.data();
-    for (Layer &layer : layers_) {
-      const bool last = &layer == &layers_.back();
-      float *value = last ? out : layer.value.data();
-      const auto pass = last ? product<kPlain> : product<kRelu>;
-      pass(value, copies_, layer.weight.data(), layer.inputs, 1, below, copies_, layer.outputs, copies_, layer.inputs,
-           {layer.bias.data(), copies_, nullptr});
-      below = value;
+    for (long first = 0; first < copies_; first += block_) {
+      const float *below = &input_[first];
+      long wide = copies_;
+      for (Layer &layer : layers_) {
+        const bool last = &layer == &layers_.back();
+        float *value = last ? out + first : layer.value.data();
+        const auto pass = last ? product<kPlain> : product<kRelu>;
+        pass(value, last ? copies_ : block_, layer.weight.data(), layer.inputs, 1, below, wide, layer.outputs,
+             std::min(block_, copies_ - first), layer.inputs, {layer.bias.data(), block_, nullptr});
+        below = value, wide = block_;
+      }
     }
     if (head_.scores < 0) return;
     const float *score = &input_[(head_.scores - head_.orders) * copies_];
@@ -83,7 +92,7 @@ class Actor {
   void decide(const float *out, const float *noise, float *did, float *log_prob) {
     for (long i = 0; i < head_.orders * copies_; i += kLanes)
       store(did + i, noise ? load(out + i) + load(noise + i) : load(out + i));
-    for (long s = 0; s < copies_; s += kLanes) {
+    for (long s = 0; s < each_; s += kLanes) {  // there are no clones where there are choices
       V sum{}, spread;
       for (int64_t segment = 0; segment < head_.segments; segment++) {
         const long logits = head_.products + 1, places = head_.products + head_.slots;
@@ -103,7 +112,7 @@ class Actor {
   void learn(const Acting &acting) {
     network_ = std::make_unique<Network>(acting.widths, acting.layers, true);
     network_->take(acting.parameters), network_->forget();
-    change_.resize(copies_ * network_->input_width());
+    change_.resize(block_ * network_->input_width());
   }
 
   void gradient(float *flat) const { network_->gradient(flat); }
@@ -111,15 +120,22 @@ class Actor {
   // Adds to `by_seen` what `by_out` means for what was seen; goes forward once more instead of remembering it all.
   const float *back(const float *seen, const float *by_out, float *by_seen) {
     const long in = network_->input_width(), wide = network_->output_width();
-    for (long i = 0; i < observed_; i++)
-      for (long s = 0; s < copies_; s++) network_->input()[s * in + i] = seen[rows_[i] * copies_ + s];
-    network_->forward(copies_);
-    for (long o = 0; o < outputs_; o++)
-      for (long s = 0; s < copies_; s++) network_->output_change()[s * wide + o] = by_out[o * copies_ + s];
-    network_->backward(copies_);
-    network_->input_change(change_.data(), 0, in, copies_);
-    for (long i = 0; i < observed_; i++)
-      for (long s = 0; s < copies_; s++) by_seen[rows_[i] * copies_ + s] += change_[s * in + i];
+    see(seen, each_, each_);
+    for (long first = 0; first < copies_; first += block_) {
+      const long some = std::min(block_, copies_ - first);
+      for (long i = 0; i < observed_; i++)
+        for (long s = 0; s < some; s++) network_->input()[s * in + i] = input_[i * copies_ + first + s];
+      network_->forward(some);
+      for (long o = 0; o < outputs_; o++)
+        for (long s = 0; s < some; s++) network_->output_change()[s * wide + o] = by_out[o * copies_ + first + s];
+      network_->backward(some);
+      network_->input_change(change_.data(), 0, in, some);
+      for (long i = 0; i < observed_ - given_; i++)
+        for (long s = 0; s < some; s++) {
+          const long at = first + s;
+          by_seen[rows_[i * clones_ + at / each_] * each_ + at % each_] += change_[s * in + i];
+        }
+    }
     return by_out + outputs_ * copies_;
   }
 
@@ -133,6 +149,14 @@ class Actor {
     Head head = head_;
     if (head.mask) head.mask = mask_.data();
     return head;
+  }
+
+  // What is seen of the first `count` copies, into the input.
+  void see(const float *seen, long apart, long count) {
+    for (size_t i = 0; i < rows_.size(); i++)
+      std::memcpy(&input_[i * each_], seen + rows_[i] * apart, count * sizeof(float));
+    float *given = &input_[rows_.size() * each_];
+    for (const float trait : traits_) given = std::fill_n(given, each_, trait);
   }
 
   // The gated unit, whose state ends the input.
@@ -150,9 +174,10 @@ class Actor {
     }
   }
 
-  long copies_, size_, outputs_, observed_, remembered_;
+  long each_, clones_, copies_, block_;  // copies of the firm; of the network, and of these how many go through at once
+  long given_, size_, outputs_, observed_, remembered_;
   Head head_;
-  std::vector<float> mask_;
+  std::vector<float> mask_, traits_;
   std::vector<int64_t> rows_;
   Floats input_, output_, change_;       // [inputs][copies], [outputs][copies]
   Floats fresh_, kept_, start_, gates_;  // [n r z][observed], [r z q][units], [n r z q][copies] twice

@@ -109,13 +109,22 @@ class Actors:
         weakref.finalize(self, library.actors_free, self.place)
 
     def add(
-        self, network: MemoryNetwork, meaning: Meaning, parameters: Tensor, rows: Sequence[int], learns: bool = False
+        self,
+        network: MemoryNetwork,
+        meaning: Meaning,
+        parameters: Tensor,
+        rows: Sequence[int],
+        learns: bool = False,
+        traits: Tensor | None = None,
     ) -> None:
         """One more, which sees some rows of what there is to see and decides after those that were added before.
 
+        With `traits` [T, clones], the last inputs, it has clones: rows are feature by feature one for each, and so is
+        what they decide and remember.
+
         Gradients go back only where all have been added as ones that learn, and none of them remembers.
         """
-        acting = ctypes.byref(_acting(network, meaning, parameters, torch.tensor(rows)))
+        acting = ctypes.byref(_acting(network, meaning, parameters, torch.tensor(rows), traits))
         self._library.actors_add(self.place, acting)
         if learns:
             self._library.actors_learn(self.place, len(self._counts), acting)
@@ -172,13 +181,18 @@ def decider_of(network: MemoryNetwork, meaning: Meaning, parameters: Tensor) -> 
 
 
 def _acting(
-    network: MemoryNetwork, meaning: Meaning, parameters: Tensor, rows: Tensor | None = None
+    network: MemoryNetwork,
+    meaning: Meaning,
+    parameters: Tensor,
+    rows: Tensor | None = None,
+    traits: Tensor | None = None,
 ) -> ctypes.Structure:
     gated, stacked = network.kind == "gru", network.kind == "stack"
     return _declared("Acting")(
         **{"layers": len(network.widths), "widths": torch.tensor(network.widths), "units": network.size * gated},
         **{"stacked": network.size if stacked else 1, "parameters": parameters.to(torch.float32).contiguous()},
-        **{"rows": rows, "head": meaning.declared},
+        **{"rows": rows, "head": meaning.declared, "traits": None if traits is None else traits.contiguous()},
+        **dict(zip(("given", "clones"), (0, 1) if traits is None else traits.shape, strict=True)),
     )
 
 

@@ -84,14 +84,20 @@ class CompiledRollouts:
         features, hints, did, log_prob, memory, brought = recording
         slices, size = dict[str, Slice](), self._observer.size
         for number, member in enumerate(team.members):
-            if member.spec.name in noise:
-                rows = torch.tensor(member.rows)
+            spec = member.spec
+            if spec.name in noise:
+                rows, columns = torch.tensor(member.rows), spec.clones * features.shape[-1]
                 seen = features[:-1, rows[rows < size]]
-                if member.spec.hints:
+                if spec.hints:
                     seen = torch.cat((seen, hints[:, rows[rows >= size] - size]), 1)
-                seen = _stacked(seen, member.spec.recorded // len(rows))
-                own = did[:, member.actions], log_prob[:, number], memory[:, member.memory]
-                slices[member.spec.name] = Slice(seen, *own)
+                seen = spec.columns(seen)
+                seen = _stacked(seen, spec.recorded // seen.shape[1])
+                own = (
+                    part.reshape(len(part), -1, columns) for part in (did[:, member.actions], memory[:, member.memory])
+                )
+                choices = log_prob[:, number].repeat(1, spec.clones)
+                action, before = own
+                slices[spec.name] = Slice(seen, action, choices, before)
         return features, brought, slices
 
     def descend(
@@ -153,9 +159,12 @@ class CompiledRollouts:
                 last = members[-1] if members else None
                 members.append(self._member(spec, snapshot.config.form == "residual", last))
                 parameters = torch.tensor(snapshot.parameters)
-                together.add(spec.network, spec.meaning, parameters, members[-1].rows, bool(learn))
+                together.add(spec.network, spec.meaning, parameters, members[-1].rows, bool(learn), spec.traits)
         added = [
-            noise.get(member.spec.name, torch.zeros(periods, member.spec.head.noises, copies)) for member in members
+            noise[m.spec.name].view(periods, -1, copies)
+            if m.spec.name in noise
+            else torch.zeros(periods, m.spec.head.noises * m.spec.clones, copies)
+            for m in members
         ]
         units = [member.unit for member in members]
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
@@ -202,7 +211,10 @@ class CompiledRollouts:
             rows += [observer.size + row for row in own]
             rows += [observer.size + observer.positions + i for i in range(spec.hints - len(own))]
         did, remembered = (last.actions.stop, last.memory.stop) if last else (0, 0)
-        places = slice(did, did + spec.head.actions), slice(remembered, remembered + spec.remembered)
+        places = (
+            slice(did, did + spec.head.actions * spec.clones),
+            slice(remembered, remembered + spec.remembered * spec.clones),
+        )
         reach = observer.spread if residual else world.max_order / 2.0
         return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
 

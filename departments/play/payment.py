@@ -28,13 +28,16 @@ class Payment(Protocol):
 class CostShares:
     """Everyone pays some stock points' costs: reward = -weights @ cost."""
 
-    def __init__(self, weights: NDArray[np.float32], world: World) -> None:
-        """Take [N + 1, N] what departments pay of the costs of the stock points, the last row the whole firm's."""
-        self._weights = torch.as_tensor(weights, device=world.device)
+    def __init__(self, weights: NDArray[np.float32], world: World, by_product: bool = False) -> None:
+        """Take [N + 1, N] what departments pay of the costs of the stock points, the last row the whole firm's.
+
+        Of all products together, or `by_product`: then what each copy pays for each product stands beside the others.
+        """
+        self._weights, self._by_product = torch.as_tensor(weights, device=world.device), by_product
 
     def account(self, brought: Brought) -> Tensor:
-        """Cost per stock point, [T, N, E]."""
-        return brought.cost
+        """Cost per stock point, [T, N, E], or by product [T, N, K E]."""
+        return brought.cost.flatten(2) if self._by_product else brought.cost.sum(2)
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """By the weights."""
@@ -64,7 +67,7 @@ class Profit:
         """Profit, [T, 1, E]; the stock is written down after the last period."""
         value, salvage = self.stock_value(brought.held), self._world.salvage_of(brought.held[-1])
         after = torch.cat((value[1:-1], torch.zeros_like(value[:1]) if salvage is None else salvage.sum(0)[None]))
-        return (-brought.cost.sum(1) - value[:-1] + after).unsqueeze(1)
+        return (-brought.cost.sum(2).sum(1) - value[:-1] + after).unsqueeze(1)
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:
         """The same for all."""

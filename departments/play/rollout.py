@@ -36,15 +36,30 @@ def chunk_length(periods: int) -> int:
     return max(length for length in range(1, min(_CHUNK, periods) + 1) if periods % length == 0)
 
 
-def critic_features(observer: Observer, departments: Sequence[DepartmentSpec]) -> int:
-    """How much the critic sees: all features; in a closed loop the hidden traffic regimes, too."""
+def critic_features(observer: Observer, departments: Sequence[DepartmentSpec], by_product: bool = False) -> int:
+    """How much the critic sees: all features; in a closed loop the hidden traffic regimes, too.
+
+    See `seen_by_product` for how much it is of one product.
+    """
+    if by_product:
+        return int(observer.size) // observer.world.products + int(observer.traits[..., 0].numel())
     closed_loop = any(department.closed_loop for department in departments)
     return int(observer.size) + (len(observer.world.chosen().names) if closed_loop else 0)
 
 
+def seen_by_product(observer: Observer, features: Tensor) -> Tensor:
+    """What the critic sees product by product, [T, G, K E], of all features [T, .., E] of a firm without customers.
+
+    Behind the features stand the product's traits at all points.
+    """
+    columns = features.reshape(len(features), -1, observer.world.products * features.shape[-1])
+    traits = observer.traits.flatten(0, 1).repeat_interleave(features.shape[-1], -1)
+    return torch.cat((columns, traits.expand(len(features), -1, -1)), 1)
+
+
 def cost_of(brought: Brought) -> Tensor:
     """Cost per stock point, [T, N, E] money."""
-    return brought.cost
+    return brought.cost.sum(2)
 
 
 @torch.inference_mode()
@@ -95,18 +110,22 @@ def rollout(
     steps = list(play(world, recording, chance))
     recording.close(steps[-1])
     slices = [recording.slices[name] for name in learning]
-    return Rollout(slices, account(brought_by(world, steps)), recording.features)
+    return Rollout(slices, account(brought_by(world, steps, chance)), recording.features)
 
 
-def brought_by(world: World, steps: Sequence[Step]) -> Brought:
-    """What some periods brought, one after the other."""
+def brought_by(world: World, steps: Sequence[Step], chance: Exogenous) -> Brought:
+    """What the periods of some chance brought, one after the other."""
     states = [steps[0].before, *(step.after for step in steps)]
     held = torch.stack([state.on_hand + world.in_transit(state) for state in states])
     after, outcomes = torch.stack([state.on_hand for state in states[1:]]), [step.outcome for step in steps]
-    cost, unserved, demand = (
-        torch.stack([getattr(outcome, name) for outcome in outcomes]) for name in ("cost", "unserved", "demand")
+    unserved, demand = (
+        torch.stack([getattr(outcome, name) for outcome in outcomes]) for name in ("unserved", "demand")
     )
-    return Brought(cost, after, held, unserved, demand)
+    cost = [
+        world.account(step.after.on_hand, step.outcome.sales, step.outcome.unserved, step.order, chance.at(step.period))
+        for step in steps
+    ]
+    return Brought(torch.stack(cost), after, held, unserved, demand)
 
 
 def _add_hidden(hidden: Tensor, chance: Exogenous) -> None:
@@ -136,13 +155,13 @@ class _Recording:
         _add_hidden(self.features[:, observer.size :], chance)
         self.slices = {
             department.name: Slice(
-                new(periods, department.recorded, copies),
-                new(periods, department.head.actions, copies),
-                new(periods, copies),
-                new(periods // self._length, department.remembered, copies),
+                new(periods, department.recorded, columns),
+                new(periods, department.head.actions, columns),
+                new(periods, columns),
+                new(periods // self._length, department.remembered, columns),
             )
             for department in departments
-            if department.name in noise
+            if department.name in noise and (columns := department.clones * copies)
         }
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:

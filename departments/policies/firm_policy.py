@@ -99,7 +99,7 @@ class FirmPolicy:
         for member in self.members:
             name, config, shapes = member.name, member.policy, member.shapes
             if name in always or name in parameters or not member.is_rule(by_name[name]):
-                alone = not isinstance(shapes, Shapes)
+                alone = not isinstance(shapes, Shapes) or member.clones > 1
                 same = (config.hidden, config.form, config.activation, len(member.points))
                 kinds[name if alone else same].append(member)
         self._all = any(m.closed_loop or m.policy.observation == "pipeline" for of in kinds.values() for m in of)
@@ -228,16 +228,16 @@ class _Alone:
             self._place.write(turn.order, move.action[:orders])
 
     def _observation(self, turn: _Turn) -> Tensor:
-        """A department's features, and behind them what its own rule says."""
+        """A department's features, and behind them what its own rule says, in columns."""
         member, own = self._member, turn.features.index_select(0, self._rows)
         if not member.hints:
-            return own
+            return member.columns(own)
         hints = [turn.wished[point] for point in member.points]
         if self._offers is not None:
             stock = available(self._world, turn.state) if member.aware else None
             scores = self._offers.scores(stock, turn.period, own.shape[-1])
             hints.append(((scores - scores[:, -1:]) / SCORE).view(-1, scores.shape[-1]).to(own.dtype))
-        return torch.cat((own, *hints))
+        return member.columns(torch.cat((own, *hints)))
 
 
 class _Asked:
@@ -255,4 +255,5 @@ class _Asked:
         actions = self._ask(seen)
         for member, place in self._members:
             place.write(turn.order, actions[member.name].unsqueeze(0))
-            turn.acts[member.name] = Act(seen[member.name][: len(member.rows)], actions[member.name])
+            own = member.columns(seen[member.name][: len(member.rows)])
+            turn.acts[member.name] = Act(own, actions[member.name].view(-1, own.shape[-1]))

@@ -30,6 +30,9 @@ class PolicyConfig(Checked):
     hidden: tuple[int, ...] = (64, 64)  # units per layer
     activation: Activation = "relu"
     initial_std: float = Field(default=0.3, gt=0)  # of exploration, action units
+    # Of many products, one network sees a product at a time and decides about it, or it sees and decides about all at
+    # once; auto: shared from 8 products on. Recommendations and graph attention are joint.
+    over_products: Literal["shared", "joint", "auto"] = "joint"
     graph: GraphConfig | None = None  # graph attention before `hidden`; of a policy for the whole firm only
     memory: MemoryKind = "none"  # of firms with customers
     clock: bool = False  # of firms with customers: whether it sees how many periods are left until the episode ends

@@ -29,6 +29,7 @@ from environment import World
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 
+_MANY_PRODUCTS = 8  # from so many on a network is shared over products unless something else is said
 _CLOSED_LOOP = ("replenishment", "recommendation", "customers")  # observation sets of firms with customers
 
 
@@ -47,6 +48,8 @@ class DepartmentSpec:
     mask: Tensor | None = None  # [S, K, 1] which products it may recommend
     hints: int = 0  # how much it sees of its rule behind its features: wished orders, then scores of offers
     closed_loop: bool = False  # of a firm with customers, whose feedback it hears
+    clones: int = 1  # products that share its network, which sees and decides each as if it were alone; 1: joint
+    traits: Tensor | None = None  # [T, clones] of each what does not change, the last features that it sees
     seed: int = 0  # of version 0
     ppo: PPOConfig = field(default_factory=PPOConfig)
     law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
@@ -81,7 +84,11 @@ class DepartmentSpec:
             rows = observer.rows(policy.observation, number if points else 0)
         if policy.clock and closed_loop:
             rows += observer.clock_rows
-        head, mask = Head(len(points) * products), None
+        shared = _shares(policy, products) and not (joint or recommends)
+        policy = policy.model_copy(update={"over_products": "shared" if shared else "joint"})
+        clones, traits = (products, observer.traits[list(points)].flatten(0, 1)) if shared else (1, None)
+        rows = observer.for_each_product(rows) if shared else rows
+        head, mask = Head(len(points) * products // clones), None
         if joint or recommends:
             choice = world.chosen()
             slots = {int(slot) for slot in choice.slots.flatten()}
@@ -90,10 +97,23 @@ class DepartmentSpec:
                     f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}"
                 )
             head, mask = Head(len(points) * products, len(choice.names), products, *slots), choice.sold
-        hints = head.outputs if closed_loop and policy.form == "residual" else 0
-        network = _network(observer, policy, points, len(rows) + hints, head, closed_loop)
-        who = (name, number, points, joint or recommends, policy, tuple(rows), head, network, mask, hints, closed_loop)
-        return cls(*who, **learning)
+        hints = head.outputs * clones if closed_loop and policy.form == "residual" else 0
+        inputs = (len(rows) + hints) // clones + (0 if traits is None else len(traits))
+        network = _network(observer, policy, points, inputs, head, closed_loop)
+        who = (name, number, points, joint or recommends, policy, tuple(rows), head, network, mask)
+        return cls(*who, hints, closed_loop, clones, traits, **learning)
+
+    def columns(self, seen: Tensor) -> Tensor:
+        """What its network sees, [.., inputs, clones E], of its rows and hints [.., rows + hints, E].
+
+        Clones stand beside each other as copies do: those of the first product first. So do actions [.., actions,
+        clones E], log probabilities and memories.
+        """
+        if self.traits is None:
+            return seen
+        columns = seen.reshape(*seen.shape[:-2], -1, self.clones * seen.shape[-1])
+        traits = self.traits.repeat_interleave(seen.shape[-1], -1)
+        return torch.cat((columns, traits.expand(*seen.shape[:-2], *traits.shape)), -2)
 
     @property
     def aware(self) -> bool:
@@ -200,12 +220,12 @@ class DepartmentSpec:
     def exploration(self, flat: Tensor, periods: int, copies: int, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Its own exploration, drawn from its own stream.
 
-        What is added to mean orders, and to the logits of choices, [T, noise, E]; and the log density of the former,
-        [T, E].
+        What is added to mean orders, and to the logits of choices, [T, noise, clones E]; and the log density of the
+        former, [T, clones E].
         """
         log_std = self.log_std(flat)
         generator = torch_stream(flat.device, Stream.EXPLORATION, *seed, self.number)
-        noise = self.head.noise(periods, copies, generator, log_std.dtype)
+        noise = self.head.noise(periods, self.clones * copies, generator, log_std.dtype)
         orders = noise[:, : self.head.orders]
         log_prob = gaussian_log_density(orders.mT, log_std)
         orders *= log_std.exp()[:, None]
@@ -233,6 +253,14 @@ class DepartmentSpec:
             return False
         layers, _ = self.shapes.split(torch.tensor(snapshot.parameters))
         return not any(bool(part.any()) for part in layers[-1])
+
+
+def _shares(policy: PolicyConfig, products: int) -> bool:
+    if policy.over_products == "auto":
+        return products >= _MANY_PRODUCTS and policy.graph is None
+    if policy.over_products == "shared" and policy.graph is not None:
+        raise ValueError("policy.graph attends over all products at once; leave policy.over_products out")
+    return policy.over_products == "shared" and products > 1
 
 
 def point_of(department: str, names: Sequence[str]) -> int:

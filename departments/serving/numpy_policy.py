@@ -38,7 +38,8 @@ class PolicyBundle:
     of the firm it is for); for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`; for
     a rule of somebody's own its name `rule`, what is written behind that, `argument`, and the `modules` that know it.
     arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre,
-    factor and limit of each; the others are named where they are used.
+    factor and limit of each, and `traits` [T, K] where one network decides product by product: it sees the rows of one,
+    and those; the others are named where they are used.
     """
 
     about: Mapping[str, Any]
@@ -126,22 +127,31 @@ class _Network:
 
     def __init__(self, bundle: PolicyBundle, outputs: int, log_stds: int, hints: int) -> None:
         about, arrays, rows = bundle.about, bundle.arrays, len(bundle.arrays["rows"])
+        self._traits = arrays.get("traits", np.zeros((0, 1)))
+        given, self._clones = self._traits.shape
         scales, flat = arrays["scales"], arrays["parameters"]
         if scales.shape != (3, rows):
             raise ValueError(f"the policy for {bundle.department} scales {scales.shape}, needs 3, {rows}")
         self._centre, self._factor, self._limit = scales[..., None]
         memory, hidden = (about["memory"], int(about["memory_size"])), tuple(map(int, about["hidden"]))
-        network = MemoryNetwork(rows + hints, *memory, hidden, outputs, log_stds, about["activation"])
+        inputs, outputs, log_stds = (
+            (rows + hints) // self._clones + given,
+            outputs // self._clones,
+            log_stds // self._clones,
+        )
+        network = MemoryNetwork(inputs, *memory, hidden, outputs, log_stds, about["activation"])
         if flat.shape != (network.count,):
             raise ValueError(f"{bundle.department} needs {network.count} parameters, got {flat.size}")
-        self.remembered, self._acting = network.remembered, network.acting(flat.astype(np.float32))
+        self.remembered, self._acting = network.remembered * self._clones, network.acting(flat.astype(np.float32))
 
     def __call__(self, observation: Array, hints: Array, memory: Array) -> tuple[Array, Array]:
         """Outputs, and the memory afterwards."""
         scaled = np.clip((observation - self._centre) * self._factor, -self._limit, self._limit)
-        seen = np.concatenate((scaled, hints)).astype(np.float32)
-        output, _, memory = self._acting(seen, memory.astype(np.float32))
-        return output, memory
+        copies = observation.shape[-1]
+        columns = np.concatenate((scaled, hints)).reshape(-1, self._clones * copies)
+        seen = np.concatenate((columns, self._traits.repeat(copies, 1))).astype(np.float32)
+        output, _, memory = self._acting(seen, memory.astype(np.float32).reshape(-1, seen.shape[1]))
+        return output.reshape(-1, copies), memory.reshape(-1, copies)
 
 
 class _Orders:

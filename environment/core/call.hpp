@@ -69,7 +69,7 @@ struct Call {
   int64_t ordering, shown;                        // outputs that are orders; then products for each segment
   int64_t seen_rows, chunk;                       // rows of `seen`; memory is recorded every so many periods
   real *seen, *hinted, *did, *log_prob, *memory;  // recorded: [T + 1][seen_rows][E], [T] of rules, of the others
-  real *spent, *on_hand_after, *held;             // [T][N][E] money, [T][N K][E], [T + 1][N K][E] and under way
+  real *spent, *on_hand_after, *held;             // [T][N K][E] money, units, [T + 1][N K][E] and under way
   real *unserved, *demanded;                      // [T][C K][E]
   void *actors;
   Begin *begin;

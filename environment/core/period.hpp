@@ -371,9 +371,9 @@ class Copies {
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
         }
         spent += money;
+        if (call_.spent) keep(call_.spent, t * rows_ + i, money);
       }
       cost_[n] += wide(paid(spent));
-      if (call_.spent) keep(call_.spent, t * firm_.points + n, spent);
     }
   }
 

@@ -108,7 +108,7 @@ def test_profit_paid_over_an_episode_is_the_firm_s_less_the_worth_of_the_first_s
     world, policy = company.world, company.policy()
     chance = world.draw(24, 5, world.generator(8))
     first = world.reset(5)
-    total = company.payment.account(brought_by(world, list(play(world, policy, chance)))).sum(0)
+    total = company.payment.account(brought_by(world, list(play(world, policy, chance)), chance)).sum(0)
     profit = -run_costs(world, policy, chance).sum(0) + world.holding(first).sum(0)  # period 0 is before the first step
     cost = np.array([[6.0, 5, 4], [6, 5, 4], [6.25, 5.25, 4.25]])  # of a unit when it reaches depot, east, west
     under_way = np.zeros((3, 3))
@@ -124,11 +124,10 @@ def test_silos_are_paid_revenue_asked_for_and_holding_and_missed_margin_at_their
     world, choice = company.world, company.world.choice
     before, _ = after_some_periods(world)
     order = world.feasible(torch.full((3, 3, 4), 4.0, dtype=torch.float64))
-    after, outcome = world.step(
-        before, order, world.draw(1, 4, world.generator(5)).at(0), choice.standing.expand(-1, -1, 4)
-    )
+    chance = world.draw(1, 4, world.generator(5))
+    after, outcome = world.step(before, order, chance.at(0), choice.standing.expand(-1, -1, 4))
     step = Step(0, before, order, None, None, after, outcome, None)
-    paid = company.payment.reward(range(4), company.payment.account(brought_by(world, [step])))[0]
+    paid = company.payment.reward(range(4), company.payment.account(brought_by(world, [step], chance)))[0]
     holding, price = [0.1, 0.3, 0.5], [10, 9, 8]
     missed = [[1 + 10 - 6, 1 + 9 - 5, 1 + 8 - 4], [1 + 10 - 6.25, 1 + 9 - 5.25, 1 + 8 - 4.25]]  # east, west
     assert outcome.unserved.sum() > 0
