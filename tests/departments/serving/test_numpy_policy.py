@@ -13,6 +13,7 @@ from departments.play.stepping import advance, before_the_first, feasible
 from departments.policies.policy import PolicyConfig
 from departments.serving.numpy_policy import NumpyPolicy
 from environment import load_firm
+from tests.small_firms import tree
 
 PERIODS, COPIES = 12, 5
 FIRM = load_firm("firm")
@@ -76,10 +77,13 @@ def a_run(folder, firm, settings):
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6)),
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, form="plain")),
         ("firm", "siloed", PolicyConfig(hidden=(8,), memory="none")),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6, over_products="shared")),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, over_products="shared")),
+        (tree(products=("tea", "rice")), "imarl", PolicyConfig(hidden=(8,), over_products="shared")),
     ],
 )
 def test_learned_departments_decide_in_numpy_what_they_learned_in_torch(firm, scheme, policy, tmp_path):
-    firm = load_firm(firm)
+    firm = load_firm(firm) if isinstance(firm, str) else firm
     run = a_run(tmp_path / "run", firm, settings_of(scheme=scheme, policy=policy))
     with torch.inference_mode():
         for whole, alone in both_ways(firm, str(run.path), lambda world: trained_policy(run, world)):
