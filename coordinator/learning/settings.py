@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -12,7 +13,7 @@ from coordinator.critic.value_function import CriticConfig
 from departments.extensions import names
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import StepLaw
-from departments.policies.policy import PolicyConfig
+from departments.policies.policy import MANY_PRODUCTS, PolicyConfig
 from environment.fields import Checked
 from environment.observation import Scaling
 
@@ -69,6 +70,17 @@ class Settings(Checked):
         must_be_shared(self.copies, self.shards, "copies")
         return self
 
+    def of_products(self, products: int) -> Self:
+        """The same for a firm of so many products: where they share networks, each is a sample in every period.
+
+        So of copies and episodes that nobody has set there are 8 / K times as many, but whole vectors of copies (ours).
+        """
+        if self.policy.over_products == "joint" or products <= MANY_PRODUCTS:
+            return self
+        vectors = 16 * self.shards
+        units = {"copies": vectors, "selection_episodes": 128, "acceptance_episodes": 128}
+        return self.model_copy(update=fewer(self, units, products))
+
     def rounds(self, iterations: int) -> int:
         """Iterations at most: as many as have `episodes`, or else these."""
         return iterations if self.episodes is None else -(-self.episodes // self.copies)
@@ -92,6 +104,13 @@ def must_be_shared(copies: int, shards: int, name: str) -> None:
     """
     if copies % shards:
         raise ValueError(f"{name} must be a multiple of shards ({shards}), got {copies}")
+
+
+def fewer(counts: BaseModel, units: Mapping[str, int], products: int) -> dict[str, int]:
+    """8 / K times the counts that nobody has set, rounded up to whole units of each."""
+    unset = {name: (getattr(counts, name), unit) for name, unit in units.items() if name not in counts.model_fields_set}
+    share = MANY_PRODUCTS / products
+    return {name: min(count, unit * math.ceil(count * share / unit)) for name, (count, unit) in unset.items()}
 
 
 def _completed(given: Any, rest: Mapping[str, Any]) -> Any:  # noqa: ANN401

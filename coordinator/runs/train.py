@@ -85,7 +85,7 @@ def train(
             f"--execution message is not for {settings.scheme}, whose departments are not asked one by one in "
             "rollouts; use snapshot"
         )
-    run = RunFolder(folder)
+    run, settings = RunFolder(folder), settings.of_products(len(firm.products))
     _must_be_there(firm, settings, wiring)
     if resume:
         run.settings()  # refuses what is no run

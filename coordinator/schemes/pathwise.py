@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from pydantic import model_validator
 
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import Settings, must_be_shared
+from coordinator.learning.settings import Settings, fewer, must_be_shared
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
 from coordinator.schemes.simultaneous import Simultaneous, passed
@@ -35,6 +35,14 @@ class PathwiseRun(Settings):
     def _shards_are_equal(self) -> Self:
         must_be_shared(self.pathwise.copies, self.shards, "pathwise.copies")
         return self
+
+    def of_products(self, products: int) -> Self:
+        """See `Settings.of_products`."""
+        same = super().of_products(products)
+        if same is self:
+            return self
+        teaching = self.pathwise.model_copy(update=fewer(self.pathwise, {"copies": 16 * self.shards}, products))
+        return same.model_copy(update={"pathwise": teaching})
 
 
 @dataclass

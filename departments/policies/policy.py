@@ -15,6 +15,7 @@ from environment.observation import ObservationSet
 
 FIRM = "firm"  # the one department that orders for all stock points
 RECOMMENDATION = "recommendation"  # of a firm with customers, the one that recommends
+MANY_PRODUCTS = 8  # from so many on they share a network unless something else is said
 JOINT = "joint"  # of a firm with customers, one that orders for all stock points and recommends
 
 

@@ -24,12 +24,11 @@ from departments.numerics.heads import Head, gaussian_log_density
 from departments.numerics.memory import ActingNetwork, MemoryNetwork
 from departments.numerics.native import Loops, Meaning, Move, decider_of, loops_of
 from departments.numerics.networks import Activation, Shapes
-from departments.policies.policy import FIRM, JOINT, RECOMMENDATION, PolicyConfig, Snapshot
+from departments.policies.policy import FIRM, JOINT, MANY_PRODUCTS, RECOMMENDATION, PolicyConfig, Snapshot
 from environment import World
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 
-_MANY_PRODUCTS = 8  # from so many on a network is shared over products unless something else is said
 _CLOSED_LOOP = ("replenishment", "recommendation", "customers")  # observation sets of firms with customers
 
 
@@ -257,7 +256,7 @@ class DepartmentSpec:
 
 def _shares(policy: PolicyConfig, products: int) -> bool:
     if policy.over_products == "auto":
-        return products >= _MANY_PRODUCTS and policy.graph is None
+        return products >= MANY_PRODUCTS and policy.graph is None
     if policy.over_products == "shared" and policy.graph is not None:
         raise ValueError("policy.graph attends over all products at once; leave policy.over_products out")
     return policy.over_products == "shared" and products > 1

@@ -74,3 +74,14 @@ def test_built_in_configurations_are_settings_of_every_scheme_without_customers(
     for scheme in ("imarl", "marl", "marl-gnn", "sarl", "sarl-gnn", "pathwise"):
         of_it = part_used(given | {"scheme": scheme}, among=tuple(names()))
         assert settings_of(of_it) != settings_of(scheme=scheme)
+
+
+def test_of_many_products_that_share_networks_fewer_copies_and_episodes_are_asked_for_unless_they_are_said():
+    many = settings_of(scheme="pathwise", pathwise={"window": 9}).of_products(40)
+    assert (many.pathwise.copies, many.pathwise.window, many.selection_episodes) == (64, 9, 512)
+    assert settings_of(scheme="imarl", copies=128, acceptance_episodes=99).of_products(400).copies == 128
+    least = settings_of(scheme="imarl").of_products(10_000)
+    assert (least.copies, least.selection_episodes, least.acceptance_episodes) == (32, 128, 128)
+    assert least.of_products(10_000) == least
+    for same in (settings_of(scheme="imarl"), settings_of(scheme="imarl", policy={"over_products": "joint"})):
+        assert same.of_products(8 if same.policy.over_products == "auto" else 400) is same
