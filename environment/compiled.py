@@ -172,6 +172,7 @@ class CompiledWorld:
         self._play = library("plain", world.dtype)
         self._firm = _declared("Firm", world.dtype)(**_arrays(world))
         self.world = world
+        world.draw_in_core()
 
     def play(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from environment.choice import Choice
+from environment.draws import choose, look_up, prepare
 from environment.events import Incidence, dispatch, feasible, fulfil, route
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_ends, quantile_table
@@ -30,6 +31,7 @@ class LawTable:
         number = {key: place for place, key in enumerate(distinct)}
         place = torch.tensor([number[law.model_dump_json()] for law in laws], device=device)
         self._laws, self._dtype, self._ends = len(laws), dtype, None
+        self.in_core = False  # whether C++ looks up, faster and to the bit the same
         longest = max(map(len, distinct.values()))
         if len(distinct) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(distinct):
             ends = np.full((len(distinct), longest), TABLE_SIZE, dtype=np.int32)
@@ -49,6 +51,8 @@ class LawTable:
             own = lanes.transpose(0, 1).reshape(self._laws, -1).to(torch.int32).bitwise_and_(TABLE_SIZE - 1)
             units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
             return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
+        if self.in_core:
+            return look_up(self._table, self._offset, lanes)
         index = torch.add(self._offset, lanes)
         return self._table.index_select(0, index.view(-1)).view(index.shape)
 
@@ -145,6 +149,17 @@ class World:
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
 
+    def draw_in_core(self) -> None:
+        """Look up what is drawn in C++ from now on, on the processor.
+
+        Raises:
+            NotCompiledError: there is no compiler, or it failed.
+        """
+        prepare()
+        for table in (self._demand_table, self._lead_time_table):
+            if table is not None:
+                table.in_core = True
+
     def generator(self, *seed: int) -> Generator:
         """A generator of the world's device for a stream of its own, named by whole numbers."""
         return seeded_generator(self.device, *seed)
@@ -185,8 +200,11 @@ class World:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
         if self._chooses:
             lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
-            share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
-            supplier = share.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
+            if self._demand_table.in_core:
+                supplier = choose(self._supplier_count.squeeze(-1), lanes)
+            else:
+                share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
+                supplier = share.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
         if self.firm.cost_spread:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
