@@ -71,7 +71,7 @@ class Department:
         stats = update(
             self._parameters, self._optimiser, spec, Slice(*fields), advantage, learning_rate=rate, generator=generator
         )
-        self._episodes += advantage.shape[-1]
+        self._episodes += advantage.shape[-1] // spec.clones
         self.version += 1
         self._networks = None
         return self.snapshot(), self.state(), stats

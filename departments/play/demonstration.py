@@ -53,10 +53,16 @@ def demonstrations(
 
 
 def _lesson(world: World, observer: Observer, spec: DepartmentSpec, seen: Tensor) -> Lesson:
-    """Of observations [T, F + hints, E] of the residual policy of the same department."""
-    own, hints = seen[:, : len(spec.rows)], seen[:, len(spec.rows) :]
+    """Of observations [T, F, E], with hints before the traits, of the residual policy of the same department."""
+    own, traits = len(spec.rows) // spec.clones, 0 if spec.traits is None else len(spec.traits)
+    before, hints, behind = seen.split((own, seen.shape[1] - own - traits, traits), 1)
     rows = [point * world.products + k for point in spec.points for k in range(world.products)]
+    wished, scores = hints.tensor_split([len(rows) // spec.clones], 1)
     most = world.max_order.reshape(-1, 1)[rows]
-    wish = (hints[:, : len(rows)] * observer.spread[rows]).clamp_min(0.0).minimum(most)
-    logits = (hints[:, len(rows) :] * SHARPNESS).clamp(-_LOGIT, _LOGIT)
-    return own, torch.cat((wish / (most / 2.0) - 1.0, logits), 1)
+    wish = (
+        (wished.reshape(len(seen), len(rows), seen.shape[-1] // spec.clones) * observer.spread[rows])
+        .clamp_min(0.0)
+        .minimum(most)
+    )
+    orders, logits = (wish / (most / 2.0) - 1.0).view_as(wished), (scores * SHARPNESS).clamp(-_LOGIT, _LOGIT)
+    return torch.cat((before, behind), 1), torch.cat((orders, logits), 1)

@@ -93,3 +93,14 @@ def test_in_the_core_the_same_is_shown():
     native = demonstrations(*stage, copies=5, seed=(1,), compiled=CompiledRollouts(world, observer))
     for one, other in zip(eager, native, strict=True):
         assert all(map(torch.equal, one, other))
+
+
+def test_who_shares_a_network_over_products_is_shown_the_same_product_by_product():
+    _, ((seen, ordered), offers) = fitted()
+    (shop, _), ((columns, one), also) = fitted(over_products="shared")
+    assert shop.config.over_products == "shared"
+    np.testing.assert_allclose(one.reshape(ordered.shape), ordered, atol=1e-6)
+    np.testing.assert_allclose(also[1], offers[1], atol=1e-6)
+    assert (columns[:, 0].reshape(seen[:, :3].shape) == seen[:, : ordered.shape[1]]).all()
+    spec = DepartmentSpec.of(*closing_loop(), "shop", shop.config)
+    assert columns.shape[1:] == (spec.network.observed, ordered.shape[1] * 64)
