@@ -67,7 +67,7 @@ def kept_settings(given: Given) -> Settings:
         ValueError: one line; a value is wrong, or the scheme is unknown here.
     """
     spec = scheme_of(given.get("scheme", ""))
-    # What runs before there was a choice did: they knew nothing at first, saw no clock, and decided all products jointly.
+    # What runs did before there was a choice: they knew nothing at first, saw no clock, decided products jointly.
     if "start" in spec.settings.model_fields:
         given = {"start": "nothing", **given}
     if isinstance(policy := given.get("policy"), Mapping):

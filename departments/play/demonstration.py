@@ -55,7 +55,7 @@ def demonstrations(
 def _lesson(world: World, observer: Observer, spec: DepartmentSpec, seen: Tensor) -> Lesson:
     """Of observations [T, F, E], with hints before the traits, of the residual policy of the same department."""
     own, traits = len(spec.rows) // spec.clones, 0 if spec.traits is None else len(spec.traits)
-    before, hints, behind = seen.split((own, seen.shape[1] - own - traits, traits), 1)
+    before, hints, behind = torch.split(seen, [own, seen.shape[1] - own - traits, traits], 1)
     rows = [point * world.products + k for point in spec.points for k in range(world.products)]
     wished, scores = hints.tensor_split([len(rows) // spec.clones], 1)
     most = world.max_order.reshape(-1, 1)[rows]
