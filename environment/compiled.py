@@ -112,6 +112,7 @@ class NetworkControl:
     residual: Tensor  # [orders] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
     outputs: int  # J
     shown: int  # products for each segment; 0: what is shown is not theirs
+    alternatives: Tensor | None  # [C, K] exposures that places stand for; None: a product each, and nothing
     deciders: int  # D networks
     remembered: int  # M rows of their memories
     chunk: int  # memory is recorded every so many periods
@@ -126,6 +127,7 @@ class NetworkControl:
         """As `Call` has them, but for the rule."""
         scored = {} if self.offers is None else self.offers.fields() | {"offered": None}
         sizes = {"features": len(self.centre), "phases": self.phase.shape[1], "ordering": len(self.place)}
+        sizes["choices"] = 0 if self.alternatives is None else len(self.alternatives)
         noises = 0 if self.noise is None else self.noise.shape[1]
         own = {name: value for name, value in vars(self).items() if name not in ("rule", "offers")}
         return own | scored | sizes | {"noises": noises}

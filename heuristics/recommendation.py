@@ -9,7 +9,7 @@ Axes: S segments, C offers, K products, copies last. An offer is a set of produc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,3 +97,9 @@ class Offers:
         """The exposures [S, K, E] of the best offers, the first of equally good ones."""
         chosen = [offers[best].T for offers, best in zip(self.offers, scores.argmax(1), strict=True)]
         return array_module(scores).stack(chosen)
+
+
+def grid_exposures(sold: NDArray[np.bool_], slots: int, steps: int) -> Array:
+    """All exposures [C, K] in steps of a slot that fit the slots, of the products that are sold; nothing first."""
+    shares = [range(steps + 1) if own else (0,) for own in sold]
+    return np.array([shown for shown in product(*shares) if sum(shown) <= slots * steps], dtype=float) / steps

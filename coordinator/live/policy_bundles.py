@@ -29,7 +29,7 @@ from departments.rules.forecast import ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy, local_arrays
 from departments.rules.optimum import Tabulated
 from departments.rules.ordering import BaseStock, baseline_levels
-from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair, single_offers
+from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair, learned_offers
 from departments.serving.numpy_policy import (
     FORECAST,
     LOOP_NETWORK,
@@ -189,6 +189,7 @@ class PolicyBundles:
             "hidden": list(config.hidden),
             "activation": config.activation,
             "clock": config.clock,
+            "parts": config.parts,
             "memory": config.memory,
             "memory_size": config.memory_size if config.memory != "none" else 0,
         }
@@ -222,7 +223,7 @@ class PolicyBundles:
         about = self._learned(spec.policy)
         if spec.recommends:
             seen = self._stock_rows(rows) if spec.aware else {"on_hand": np.zeros(0), "first": np.zeros(0)}
-            scored = self._offers(single_offers(self.world, DEFAULT_WEIGHT if spec.aware else 0.0))
+            scored = self._offers(learned_offers(self.world, DEFAULT_WEIGHT * spec.aware, spec.policy.parts))
             arrays = parameters | self._scaling(observer, spec) | seen | scored
             return PolicyBundle(self._about(spec.name, LOOP_OFFERS, label, **about, slots=spec.head.slots), arrays)
         (point,), products = spec.points, len(self.firm.products)

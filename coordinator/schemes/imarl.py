@@ -32,6 +32,7 @@ NO_CUSTOMERS = {
     "policy.clock": "episodes are cut off, not ended, where there are no customers",
     "policy.memory": "departments remember where there are customers",
     "policy.memory_size": "departments remember where there are customers",
+    "policy.parts": "slots are of firms with customers",
     "law": "timescales are of firms with customers",
 }
 EARLIER = {"imarl.base_policy": "base_policy"}

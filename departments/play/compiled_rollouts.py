@@ -23,7 +23,7 @@ from departments.play.gradients import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
-from departments.rules.recommendation import DEFAULT_WEIGHT, best_offer, single_offers
+from departments.rules.recommendation import DEFAULT_WEIGHT, best_offer, learned_offers
 from environment import (
     BestOffer,
     CompiledWorld,
@@ -169,7 +169,8 @@ class CompiledRollouts:
         units = [member.unit for member in members]
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
         recommender = next((member.spec for member in members if member.spec.recommends), None)
-        rules = self._rules(periods, recommender is None or recommender.aware)
+        parts = 1 if recommender is None else recommender.policy.parts
+        rules = self._rules(periods, recommender is None or recommender.aware, parts)
         hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:
             shown = torch.zeros(periods, len(world.chosen().names), world.products, copies)
@@ -190,6 +191,7 @@ class CompiledRollouts:
             residual=torch.tensor([member.residual for member in members for _ in member.decided], dtype=torch.int64),
             outputs=members[-1].actions.stop if members else 0,
             shown=0 if recommender is None else recommender.head.slots,
+            alternatives=None if recommender is None else recommender.alternatives,
             deciders=len(members),
             remembered=members[-1].memory.stop if members else 0,
             chunk=chunk,
@@ -218,12 +220,13 @@ class CompiledRollouts:
         reach = observer.spread if residual else world.max_order / 2.0
         return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
 
-    def _say(self, periods: int, aware: bool) -> _Rules:
+    def _say(self, periods: int, aware: bool, parts: int) -> _Rules:
         world, observer = self._world, self._observer
         phase = torch.stack([observer.until(periods).phases(period) for period in range(periods + 1)])
         if world.choice is None:
             return _Rules(phase, None, None)
-        offers = best_offer(world, Offers(single_offers(world, DEFAULT_WEIGHT if aware else 0.0)), periods)
+        weight = DEFAULT_WEIGHT if aware else 0.0
+        offers = best_offer(world, Offers(learned_offers(world, weight, parts)), periods)
         return _Rules(phase, ForecastBaseStock("forecast-base-stock", world.firm).on(periods), offers)
 
 

@@ -26,7 +26,7 @@ class Tendency(Policy, Protocol):
     def tendency(
         self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor]:
-        """Wished orders [N, K, E] units and the chance that each product is shown in the first slot, [S, K, E]."""
+        """Wished orders [N, K, E] units and what is expected to be shown in the first slot, [S, K, E]."""
 
 
 class Moment(NamedTuple):

@@ -21,7 +21,7 @@ from departments.numerics.networks import Shapes, StackedNetworks
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
-from departments.rules.recommendation import DEFAULT_WEIGHT, available, single_offers
+from departments.rules.recommendation import DEFAULT_WEIGHT, available, learned_offers
 from environment import Feedback, State, World
 from environment.observation import Observer
 from heuristics.recommendation import Offers
@@ -148,18 +148,18 @@ class FirmPolicy:
             part.act(turn)
         for member in self.members:
             if member.recommends:
-                exposure = member.head.exposure(turn.acts[member.name].action)
+                exposure = member.shown(turn.acts[member.name].action)
         return Decision(order, exposure, after or None), turn.acts
 
     def tendency(
         self, world: World, state: State, feedback: Feedback, period: int, memory: Memory
     ) -> tuple[Tensor, Tensor]:
-        """Wished orders [N, K, E], and the chance that each product is drawn for the first slot, [S, K, E]."""
+        """Wished orders [N, K, E], and what is expected to be shown of each product, in the first slot, [S, K, E]."""
         features = self.observer.all_features(state, feedback, period)
         (order, shown, _), acts = self.act(world, state, feedback, features, period, memory, {})
         for member in self.members:
             if member.recommends and (output := acts[member.name].output) is not None:
-                shown = member.head.probability(output.T, member.mask).permute(1, 2, 0)
+                shown = member.chance(output)
         return order, torch.zeros_like(feedback.exposure) if shown is None else shown
 
 
@@ -212,7 +212,9 @@ class _Alone:
     def __init__(self, world: World, observer: Observer, member: DepartmentSpec, flat: Tensor) -> None:
         self._world, self._member, self._place = world, member, _Place(world, observer, [member])
         self._decide, self._rows = member.deciding(flat), torch.tensor(member.rows, device=world.device)
-        self._offers = Offers(single_offers(world, DEFAULT_WEIGHT)) if member.hints and member.recommends else None
+        self._offers = None
+        if member.hints and member.recommends:
+            self._offers = Offers(learned_offers(world, DEFAULT_WEIGHT, member.policy.parts))
 
     def act(self, turn: _Turn) -> None:
         member, observation = self._member, self._observation(turn)

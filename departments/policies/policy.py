@@ -35,6 +35,7 @@ class PolicyConfig(Checked):
     # once; auto: shared from 8 products on. Recommendations and graph attention are joint.
     over_products: Literal["shared", "joint", "auto"] = "joint"
     graph: GraphConfig | None = None  # graph attention before `hidden`; of a policy for the whole firm only
+    parts: int = Field(default=1, ge=1)  # of a slot, among which a recommending department divides it
     memory: MemoryKind = "none"  # of firms with customers
     clock: bool = False  # of firms with customers: whether it sees how many periods are left until the episode ends
     memory_size: int = Field(default=32, ge=1, le=1024)  # gru: units; stack: periods side by side

@@ -25,6 +25,7 @@ from departments.numerics.memory import ActingNetwork, MemoryNetwork
 from departments.numerics.native import Loops, Meaning, Move, decider_of, loops_of
 from departments.numerics.networks import Activation, Shapes
 from departments.policies.policy import FIRM, JOINT, MANY_PRODUCTS, RECOMMENDATION, PolicyConfig, Snapshot
+from departments.rules.recommendation import places
 from environment import World
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
@@ -49,6 +50,7 @@ class DepartmentSpec:
     closed_loop: bool = False  # of a firm with customers, whose feedback it hears
     clones: int = 1  # products that share its network, which sees and decides each as if it were alone; 1: joint
     traits: Tensor | None = None  # [T, clones] of each what does not change, the last features that it sees
+    alternatives: Tensor | None = None  # [C, K] exposures that it chooses among; None: a product each, and nothing
     seed: int = 0  # of version 0
     ppo: PPOConfig = field(default_factory=PPOConfig)
     law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
@@ -87,7 +89,7 @@ class DepartmentSpec:
         policy = policy.model_copy(update={"over_products": "shared" if shared else "joint"})
         clones, traits = (products, observer.traits[list(points)].flatten(0, 1)) if shared else (1, None)
         rows = observer.for_each_product(rows) if shared else rows
-        head, mask = Head(len(points) * products // clones), None
+        head, mask, alternatives = Head(len(points) * products // clones), None, None
         if joint or recommends:
             choice = world.chosen()
             slots = {int(slot) for slot in choice.slots.flatten()}
@@ -96,11 +98,15 @@ class DepartmentSpec:
                     f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}"
                 )
             head, mask = Head(len(points) * products, len(choice.names), products, *slots), choice.sold
+            if policy.parts > 1:
+                alternatives = torch.as_tensor(places(world, policy.parts), device=world.device, dtype=world.dtype)
+                head = Head(head.orders, head.segments, len(alternatives) - 1)
+                mask = ~((alternatives[:-1] > 0.0) & ~choice.sold.mT).any(-1, keepdim=True)
         hints = head.outputs * clones if closed_loop and policy.form == "residual" else 0
         inputs = (len(rows) + hints) // clones + (0 if traits is None else len(traits))
         network = _network(observer, policy, points, inputs, head, closed_loop)
         who = (name, number, points, joint or recommends, policy, tuple(rows), head, network, mask)
-        return cls(*who, hints, closed_loop, clones, traits, **learning)
+        return cls(*who, hints, closed_loop, clones, traits, alternatives, **learning)
 
     def columns(self, seen: Tensor) -> Tensor:
         """What its network sees, [.., inputs, clones E], of its rows and hints [.., rows + hints, E].
@@ -113,6 +119,17 @@ class DepartmentSpec:
         columns = seen.reshape(*seen.shape[:-2], -1, self.clones * seen.shape[-1])
         traits = self.traits.repeat_interleave(seen.shape[-1], -1)
         return torch.cat((columns, traits.expand(*seen.shape[:-2], *traits.shape)), -2)
+
+    def shown(self, action: Tensor) -> Tensor:
+        """The exposures [S, K, E] that an action [actions, E] stands for."""
+        if self.alternatives is None:
+            return self.head.exposure(action)
+        return self.alternatives[action[self.head.orders :].long()].mT
+
+    def chance(self, output: Tensor) -> Tensor:
+        """What its outputs [outputs, E] are expected to show in the first slot, [S, K, E]."""
+        chance = self.head.probability(output.T, self.mask)
+        return (chance if self.alternatives is None else chance @ self.alternatives[:-1]).permute(1, 2, 0)
 
     @property
     def aware(self) -> bool:

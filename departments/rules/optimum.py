@@ -21,6 +21,7 @@ from environment.laws import Mass, cut, poisson_mass
 from heuristics import programme as dynamic
 from heuristics.mass import demand_over, mean, point_mass, quantile, total
 from heuristics.programme import Optimum, Point, Programme
+from heuristics.recommendation import grid_exposures
 from heuristics.serial import clark_scarf
 
 Array = NDArray[np.float64]
@@ -250,9 +251,3 @@ class _Single:
             most.append(max(min(single, high[-1] - low[-1]), int(under_way.max()), 1))
         lead_times = [self._lead_time[k] for k in products]
         return Point(self._firm.unmet == "lost", lead_times, most, low, high, *amounts.values())
-
-
-def grid_exposures(sold: NDArray[np.bool_], slots: int, steps: int) -> Array:
-    """All exposures [C, K] in steps of a slot that fit the slots, of the products that are sold; nothing first."""
-    shares = [range(steps + 1) if own else (0,) for own in sold]
-    return np.array([shown for shown in product(*shares) if sum(shown) <= slots * steps], dtype=float) / steps

@@ -5,6 +5,7 @@ This is where a firm meets `heuristics.recommendation`, which knows only plain a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import delivered_cost
 from environment import BestOffer, Feedback, State, World
-from heuristics.recommendation import Offers, exposure_candidates
+from heuristics.recommendation import Offers, exposure_candidates, grid_exposures
 
 DEFAULT_WEIGHT = 0.25
+_MOST_PLACES = 500
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,26 @@ def best_offer(world: World, offers: Offers, periods: int) -> BestOffer:
     return BestOffer(shown, offers.bought, offers.margin, stake, offers.weight)
 
 
-def single_offers(world: World, weight: float) -> dict[str, Tensor]:
-    """The same where a segment is offered one product, or none (last), for learned policies to add to the scores."""
-    offers = np.vstack((np.eye(world.products), np.zeros((1, world.products))))
+def learned_offers(world: World, weight: float, parts: int = 1) -> dict[str, Tensor]:
+    """The same for the offers that learned policies choose from, see `places`; they may add to the scores."""
+    offers = places(world, parts)
     everyone = np.broadcast_to(offers, (len(world.chosen().names), *offers.shape)).copy()
     return offer_arrays(world, everyone, weight)
+
+
+def places(world: World, parts: int = 1) -> NDArray[np.float64]:
+    """What a learned policy chooses from, [C, K] exposures: each product alone and wholly, and nothing (last).
+
+    With several `parts`, into which every slot is divided, all exposures that these make: one of them fills all slots.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    if parts == 1:
+        return np.vstack((np.eye(world.products), np.zeros((1, world.products))))
+    slots = int(world.chosen().slots.max())
+    if (count := math.comb(world.products + slots * parts, world.products)) > _MOST_PLACES:
+        raise ValueError(
+            f"policy.parts: slots in {parts} parts make {count:,} offers, {_MOST_PLACES} at most; use fewer"
+        )
+    return np.roll(grid_exposures(np.ones(world.products, dtype=bool), slots, parts), -1, 0)

@@ -219,7 +219,8 @@ class _Recommends:
         if bundle.kind in LEARNED:
             segments, choices, _ = self._offers.bought.shape
             self._adds, outputs = about["form"] == "residual", segments * choices
-            self._mask, self._slots = arrays["sold"].astype(bool), int(about["slots"])
+            self._sold, self._slots = arrays["sold"].astype(bool), int(about["slots"])
+            self._parts = int(about.get("parts", 1))  # of a slot
             self.network = _Network(bundle, outputs, 0, self._adds * outputs)
 
     def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
@@ -236,9 +237,16 @@ class _Recommends:
         return self._shown(output.reshape(scores.shape)), memory
 
     def _shown(self, logits: Array) -> Array:
-        """The most probable choices [S, K, E] of logits [S, K + 1, E], `none` last, as many `none`s as slots."""
+        """The exposures [S, K, E] most probably chosen by logits: of products, and `none` as often as there are slots.
+
+        Logits are [S, K + 1, E], or [S, C, E] of all offers where slots are divided, `none` last.
+        """
+        offers = self._offers.offers[:, :-1] > 0.0
+        allowed = ~(offers & ~self._sold[:, None]).any(-1)
+        shown, none = np.where(allowed[:, :, None], logits[:, :-1], -1e9), logits[:, -1:]
+        if self._parts > 1:
+            return np.asarray(self._offers.best(np.concatenate((shown, none), 1)))
         products = logits.shape[1] - 1
-        shown, none = np.where(self._mask[:, :, None], logits[:, :-1], -1e9), logits[:, -1:]
         places = np.concatenate((shown, *[none] * self._slots), 1)
         best = np.argsort(-places, axis=1, kind="stable")[:, : self._slots]  # [S, slots, E]
         return np.asarray((best[:, :, None] == np.arange(products)[None, None, :, None]).any(1), dtype=float)

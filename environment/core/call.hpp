@@ -67,6 +67,8 @@ struct Call {
   const int64_t *place, *residual;                // [outputs] row decided; whether added to the wish
   const real *unit;                               // [outputs] units
   int64_t ordering, shown;                        // outputs that are orders; then products for each segment
+  int64_t choices;                                // what a place stands for, if not a product each
+  const real *alternatives;                       // [choices][K] exposures
   int64_t seen_rows, chunk;                       // rows of `seen`; memory is recorded every so many periods
   real *seen, *hinted, *did, *log_prob, *memory;  // recorded: [T + 1][seen_rows][E], [T] of rules, of the others
   real *spent, *on_hand_after, *held;             // [T][N K][E] money, units, [T + 1][N K][E] and under way

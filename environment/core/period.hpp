@@ -218,8 +218,12 @@ class Copies {
       for (long i = 0; i < (long)exposure_.size() && call_.shown; i++) {
         const long first = call_.ordering + i / firm_.products * call_.shown;
         exposure_[i] = {};
-        for (long slot = first; slot < first + call_.shown; slot++)
-          exposure_[i] = pick(did_[slot] == all(i % firm_.products), all(1), exposure_[i]);
+        const long k = i % firm_.products;
+        for (long slot = first; slot < first + call_.shown; slot++) {
+          if (!call_.choices) exposure_[i] = pick(did_[slot] == all(k), all(1), exposure_[i]);
+          for (long c = 0; c < call_.choices; c++)
+            exposure_[i] = pick(did_[slot] == all(c), all(call_.alternatives[c * firm_.products + k]), exposure_[i]);
+        }
       }
   }
 

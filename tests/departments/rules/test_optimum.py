@@ -3,9 +3,10 @@ import pytest
 
 from departments.named_policies import parse_policy
 from departments.play.episode import run_costs
-from departments.rules.optimum import grid_exposures, optimum
+from departments.rules.optimum import optimum
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World, load_firm, parse_firm
+from heuristics.recommendation import grid_exposures
 from tests.known_optima import halves, lost_sales, tiny, waiting
 from tests.small_markets import market
 

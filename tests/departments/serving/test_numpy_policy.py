@@ -77,6 +77,8 @@ def a_run(folder, firm, settings):
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6)),
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, form="plain")),
         ("firm", "siloed", PolicyConfig(hidden=(8,), memory="none")),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), parts=3)),
+        ("firm", "mtma", PolicyConfig(hidden=(8,), parts=2, form="plain", clock=False)),
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6, over_products="shared")),
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, over_products="shared")),
         (tree(products=("tea", "rice")), "imarl", PolicyConfig(hidden=(8,), over_products="shared")),
