@@ -4,16 +4,21 @@ from rich.console import Console
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.evaluation.table import comparison
+from tests.coordinator.evaluation.test_check import shop
 from tests.small_firms import pair
 
 RULES = ["base-stock:shop=18", "base-stock:shop=14"]
 
 
+def drawn(result):
+    page = io.StringIO()
+    Console(file=page, width=160).print(comparison(result, next(iter(result.results))))
+    return page.getvalue()
+
+
 def test_the_table_tells_the_numbers_of_the_evaluation():
     result = evaluate(pair(), RULES, episodes=200)
-    page = io.StringIO()
-    Console(file=page, width=160).print(comparison(result, RULES[0]))
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in page.getvalue().splitlines() if "│" in line]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in drawn(result).splitlines() if "│" in line]
     first, second = (next(row for row in rows if row[0] == rule) for rule in RULES)
     for row, rule in ((first, RULES[0]), (second, RULES[1])):
         mean, error = result.mean(rule)
@@ -28,3 +33,10 @@ def test_the_table_tells_the_numbers_of_the_evaluation():
     assert shop[5] == f"{episodes.fill_rate[0]:.4f}"
     warehouse = next(row for row in rows if row[0] == "warehouse")
     assert warehouse[5] == "", "a point without customers has no fill rate"
+
+
+def test_costs_that_the_stock_at_the_start_falsifies_are_not_told_without_a_word():
+    short = evaluate(shop({"evaluate": 75, "warm_up": 25}, 40), ["decomposition-aggregation"], episodes=4)
+    assert "warning: the way through the network takes 41 periods" in drawn(short)
+    assert short.to_json()["warnings"]
+    assert "warning" not in drawn(evaluate(pair(), RULES[:1], episodes=4))

@@ -114,3 +114,13 @@ def test_a_built_in_file_is_for_several_schemes_and_each_takes_its_own(tmp_path,
     assert run([*arguments, "--run", str(tmp_path / "run"), "--episodes", "10", "--json"]) == 0
     settings = RunFolder(tmp_path / "run").settings()
     assert (settings.policy.hidden, settings.shards) == ((128, 128), 1)
+
+
+def test_a_firm_that_nobody_buys_from_is_trained_compared_and_told(tmp_path, capfd):
+    shop = "holding_cost: 1, backorder_cost: 9, max_order: 30, demand: 0"
+    (tmp_path / "still.yaml").write_text(f"name: still\nstock_points: {{shop: {{{shop}}}}}")
+    (tmp_path / "small.yaml").write_text(TURNS)
+    arguments = ["train", str(tmp_path / "still.yaml"), "--config", str(tmp_path / "small.yaml"), "--budget", "2000"]
+    assert run([*arguments, "--backend", "local", "--run", str(tmp_path / "run"), "--episodes", "8", "--json"]) == 0
+    measures = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)["policies"]["imarl"]
+    assert (measures["cost"]["mean"], measures["fill_rate"]) == (0.0, 1.0)

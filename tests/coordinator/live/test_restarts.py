@@ -68,7 +68,7 @@ def called(process):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_ticks_that_wait_for_the_environment_say_so_and_are_let_wait(tmp_path):
+def test_ticks_that_wait_for_the_environment_say_so_and_have_failed_where_it_cannot_be_had(tmp_path):
     with open_firm(Opening("toy", "patient", tmp_path, tick=0.0, patience=1.0)) as firm:
         before = firm.processes()
         (raylet,) = (p for p in processes_of(firm.folder) if b"raylet/raylet" in called(p))
@@ -82,6 +82,10 @@ def test_ticks_that_wait_for_the_environment_say_so_and_are_let_wait(tmp_path):
             until(lambda: firm.committed() > at + 3)
             assert firm.processes()["coordinator"] == before["coordinator"]
             assert firm.metrics()["state"] == "running"
+            firm._ray.kill(firm._ray.get_actor("environment"), no_restart=True)  # gone for good
+            until(lambda: firm.metrics()["state"] == "failed")
+            assert "the environment cannot be had: " in firm.metrics()["reason"]
+            assert firm.stop()["message"].startswith("stopped; it had failed (the environment cannot be had")
         finally:
             os.kill(raylet, signal.SIGCONT)
             firm.dismiss()

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from coordinator.live.home import write_home
 from coordinator.live.metrics import figures
 from coordinator.monitoring.firm import FirmCollector
-from coordinator.monitoring.registry import REGISTRY, SAMPLES
+from coordinator.monitoring.registry import REGISTRY, SAMPLES, STATES
 from coordinator.monitoring.run import RunCollector, Tail
 from coordinator.monitoring.server import FirmSource
 from coordinator.runs.folder import EVENTS, METRICS, RunFolder
@@ -35,8 +35,8 @@ def operations(tmp_path_factory):
     return found
 
 
-def told_by(operation, *canaries):
-    about = {"name": "shop", "state": "running", "reason": "", "time": 5.0, "told": 6.0, "interval": 1.0}
+def told_by(operation, *canaries, state="running"):
+    about = {"name": "shop", "state": state, "reason": "", "time": 5.0, "told": 6.0, "interval": 1.0}
     workers = {name: {"up": name != "store-1", "node": "n"} for name in operation.layout.departments}
     return figures(operation, about | {"tick_rate": 2.0, "lag": 0.5}, workers, list(canaries))
 
@@ -90,6 +90,13 @@ def test_a_firms_figures_are_exported_as_they_are(firm, operations):
     points = [row for row in told["departments"].values() if row["kind"] == "replenishment"]
     costs = sum(v for k, v in found.items() if k[0] == "firmwide_department_cost")
     assert costs == pytest.approx(sum(row["cost"] for row in points))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_firm_that_waits_or_has_failed_is_told_from_one_that_runs(state, operations):
+    found = samples(exposed(FirmCollector("shop", lambda: told_by(operations["a1"], state=state), print)))
+    told = {each: found[key("firmwide_firm_state", "shop", each)] for each in STATES}
+    assert told == {each: float(each == state) for each in STATES}
 
 
 def test_a_canary_is_ahead_where_it_earns_more_or_costs_less(operations):

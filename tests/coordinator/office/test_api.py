@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import stat
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from coordinator.cli import run
 from coordinator.storage.files import read_sealed, write_sealed
 from tests.live_faults import a_run, malformed
 
@@ -157,16 +159,19 @@ def test_a_command_is_carried_out_once_and_a_refused_one_says_why(office):
     )
     refused(office.client.post(f"{path}/override", json={"exposure": {"retailer-3/all/unit": 1.0}}), 409, "order")
     refused(office.client.post(f"{path}/override", json=given | {"exposure": {}}), 422, "exposure")
-    refused(office.client.post(f"{path}/swap", json={"policy": "no-such"}), 409, "policy must be")
+    for policy in ("no-such", "a" * 256, "a" * 500, "runs/" + "a" * 300):
+        answer = office.client.post(f"{path}/swap", json={"policy": policy})
+        refused(answer, 409, "--policy" if "/" in policy else "policy must be")
+        assert answer.headers["x-content-type-options"] == "nosniff"
     refused(office.client.post(f"{path}/swap", json={"policy": "uploads/../x"}), 409, "was not uploaded")
     refused(office.client.post(f"{path}/pause", json={"while": 3}), 422, "while")
     refused(office.client.post("/api/observations", json={"period": 0, "observations": ""}), 409, "is simulated")
 
 
 def test_an_uploaded_policy_is_let_in_with_where_it_came_from_and_how_fast_it_learned(office, tmp_path):
-    run = a_run(tmp_path / "run", "a1")
-    (run.path / "metrics.csv").write_text("left out")
-    content = zipped(run.path, "any/folder/")
+    trained = a_run(tmp_path / "run", "a1")
+    (trained.path / "metrics.csv").write_text("left out")
+    content = zipped(trained.path, "any/folder/")
     kept, same = (
         office.client.post("/api/policies", params={"name": "spring"}, content=content).json() for _ in range(2)
     )
@@ -180,7 +185,7 @@ def test_an_uploaded_policy_is_let_in_with_where_it_came_from_and_how_fast_it_le
     assert answer["state"] == "done"
     last = office.looking.get("/api/departments/retailer-2/policies").json()[-1]
     assert last["policy"] == f"{name.removeprefix('uploads/')}@1"
-    assert last["timescale"] == f"learning rate {run.settings().ppo.learning_rate:g}"
+    assert last["timescale"] == f"learning rate {trained.settings().ppo.learning_rate:g}"
     assert last["figures"]["periods"] == 40
     assert office.client.post("/api/departments/retailer-2/rollback", json={}).json()["state"] == "done"
 
@@ -190,15 +195,15 @@ def test_an_uploaded_policy_is_let_in_with_where_it_came_from_and_how_fast_it_le
     [("nan", "finite"), ("shape", "parameters, got"), ("truncated", "damaged"), ("pickle", "is not a policy")],
 )
 def test_a_policy_that_is_none_is_refused_in_one_line_and_leaves_the_old_one(kind, reason, office, tmp_path):
-    run = a_run(tmp_path / "run", "a1")
-    malformed(run, "retailer-1", kind)
-    number = max(int(path.stem) for path in (run.path / "policies" / "retailer-1").glob("*.safetensors"))
+    trained = a_run(tmp_path / "run", "a1")
+    malformed(trained, "retailer-1", kind)
+    number = max(int(path.stem) for path in (trained.path / "policies" / "retailer-1").glob("*.safetensors"))
     if kind == "pickle":  # renamed, and its json made to fit
-        place = run.path / "policies" / "retailer-1" / f"{number}.safetensors"
+        place = trained.path / "policies" / "retailer-1" / f"{number}.safetensors"
         sealed = place.with_suffix(".json")
         write_sealed(sealed, read_sealed(sealed) | {"sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
     before = office.firm.metrics()["departments"]["retailer-1"]["version"]
-    name = office.client.post("/api/policies", content=zipped(run.path)).json()["policy"]
+    name = office.client.post("/api/policies", content=zipped(trained.path)).json()["policy"]
     answer = office.client.post("/api/departments/retailer-1/swap", json={"policy": f"{name}@{number}"})
     refused(answer, 409, reason)
     assert office.firm._book.now()[2]["posts"]["retailer-1"]["version"] == before
@@ -209,9 +214,20 @@ def test_a_policy_of_another_firm_is_refused(office, tmp_path):
     refused(office.client.post("/api/departments/retailer-1/swap", json={"policy": name}), 409, "built otherwise")
 
 
-def test_an_office_that_was_bound_elsewhere_is_refused_in_one_line(office, capsys):
-    from coordinator.cli import run
+def test_what_is_under_way_is_withdrawn_by_the_command_which_lists_what_was_followed(office, capsys):
+    there = ("--home", str(office.firm.folder.parent))
+    asked = office.firm.swap("retailer-3", "decomposition-aggregation", canary=100_000, wait=0.1, command="endless")
+    assert asked["state"] == "pending"
+    assert run(["cancel", "shop", "endless", "--why", "it takes too long", *there]) == 0
+    assert office.firm._book.command("endless").state == "refused"
+    assert run(["cancel", "shop", "endless", *there]) == 2
+    assert "COMMAND must be one that is under way (none is under way), got 'endless'" in capsys.readouterr().err
+    assert run(["versions", "shop", "--json", *there]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert ("retailer-3", 1) in {(row["department"], row["version"]) for row in rows}
 
+
+def test_an_office_that_was_bound_elsewhere_is_refused_in_one_line(office, capsys):
     port = httpx.URL(office.url).port
     home = str(office.firm.folder.parent)
     assert run(["office", "shop", "--port", str(port), "--home", home]) == 2

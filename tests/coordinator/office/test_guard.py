@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from coordinator.office import connections
-from coordinator.office.guard import Guard
+from coordinator.office.guard import Guard, token_of
 from coordinator.office.serve import listening_at, served
 
 
@@ -88,3 +88,21 @@ def test_a_failure_inside_is_told_in_one_line_with_our_headers(door):
     assert answer.status_code == 500
     assert "File name too long" in answer.json()["error"]
     assert answer.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [
+        ("t" * 40, 0o640, "can be read by others: chmod 600 it, or remove it"),
+        ("t" * 31, 0o600, "holds no token: remove it"),
+        ("ä" * 40, 0o600, "holds no token: remove it"),
+    ],
+)
+def test_a_token_that_others_can_read_or_that_is_none_is_refused(content, mode, reason, tmp_path):
+    token, new = token_of(tmp_path)
+    assert (token_of(tmp_path), new) == ((token, False), True)
+    place = tmp_path / "office.token"
+    place.write_text(content)
+    place.chmod(mode)
+    with pytest.raises(ValueError, match=reason):
+        token_of(tmp_path)
