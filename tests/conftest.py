@@ -4,8 +4,11 @@ import signal
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
+
+from coordinator.workers.ray_session import connect
 
 torch.set_num_threads(1)  # the tensors are small; on shared cores several threads were 15 times slower
 os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 lets its workers starve beside the tests of other processes
@@ -28,3 +31,16 @@ def _starts_ray(file: Path):
 
 def pytest_xdist_make_scheduler(config, log):
     return OneRayAtATime(config, log)
+
+
+@pytest.fixture(scope="session")
+def ray():
+    """One local Ray in the process of the tests; those that use it come last, as firms have a Ray of their own each."""
+    module, _ = connect("tests", None)
+    yield module
+    module.shutdown()
+
+
+def pytest_collection_modifyitems(items):
+    last = {item.path for item in items if "ray" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in last)

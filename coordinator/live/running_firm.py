@@ -260,7 +260,7 @@ class RunningFirm:
         def ask() -> Any:  # noqa: ANN401
             try:
                 actor = self._ray.get_actor(name, namespace=self._namespace)
-            except ValueError as error:
+            except (ValueError, errors.RaySystemError) as error:  # the latter: we have left
                 raise self._gone(name, error) from None
             return self._ray.get(getattr(actor, method).options(max_task_retries=-1).remote(*arguments), timeout=_WAIT)
 

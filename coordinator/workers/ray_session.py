@@ -35,11 +35,12 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None, 
         whether it was not connected before.
 
     Raises:
-        ValueError: nothing answers at the address.
+        ValueError: nothing answers at the address, or this process works on another Ray.
     """
     if address is not None:
         _knock(address)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # else whatever is asked after a stop starts a Ray
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what fails after a death is repeated, not looked at
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", _NO_NEWS)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray announces that it will be so
@@ -59,6 +60,11 @@ def connect(namespace: str, address: str | None, *, scratch: str | None = None, 
         import ray
 
     if ray.is_initialized():
+        there = ray.get_runtime_context().gcs_address
+        if own and address not in (None, there):
+            raise ValueError(
+                f"this process works on the Ray at {there}, so it cannot join {address!r}: leave that first"
+            )
         return ray, False
     _keep_token_private()
     try:

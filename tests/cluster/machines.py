@@ -28,6 +28,7 @@ _BY_SSH = {
     "RAY_health_check_timeout_ms": 1000,
     "RAY_health_check_failure_threshold": 8,
     "AUTOSCALER_HEARTBEAT_TIMEOUT_S": 10,
+    "AUTOSCALER_UPDATE_INTERVAL_S": 1,
 }
 
 

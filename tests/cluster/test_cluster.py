@@ -1,6 +1,5 @@
 """A cluster for real: what docs/cluster.md says, on three machines that are namespaces."""
 
-import hashlib
 import json
 import shutil
 import time
@@ -12,41 +11,16 @@ from tests.cluster.cluster import FIRMWIDE, HOME, until
 from tests.coordinator.monitoring.tools import needs_prometheus
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.slow]
-TRAINING = "train a1 --budget 4000 --episodes 64"
-
-
-def policies(run):
-    """Digests of all that a run has learned."""
-    files = (run / "policies").rglob("*.safetensors")
-    return {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def test_a_run_is_spread_over_all_machines_and_ends_as_on_one_to_the_bit(cluster):
-    job = cluster.job("a1-seed-0", f"{FIRMWIDE} {TRAINING} --address auto --environments 3 --run ~/runs/a1")
-    cluster.run("firmwide", *TRAINING.split(), "--backend", "local", "--run", "here")
-    cluster.ended(job)
-    cluster.say("trained, on three machines and on one")
-    cluster.run("ray", "rsync-down", "cluster.yaml", "~/runs/", "runs")
-    learned = policies(cluster.desk.home / "runs" / "a1")
-    assert learned
-    assert learned == policies(cluster.desk.home / "here")
-    actors, nodes = cluster.listed("actors"), cluster.nodes()
-    last = max(actor["job_id"] for actor in actors if actor["class_name"] == "_Host")
-    places = {actor["name"]: nodes[actor["node_id"]] for actor in actors if actor["job_id"] == last}
-    assert len(places) == 8
-    for kind in ("department", "environment"):
-        assert {place for name, place in places.items() if name.startswith(kind)} == set(cluster.machines)
-    again = cluster.ended(cluster.job("a1-seed-0", "false"), well=False)
-    assert "a1-seed-0" in again
 
 
 def test_a_policy_is_swapped_while_the_firm_runs_and_a_canary_is_judged(cluster, shop):
     done = cluster.execute(f"{FIRMWIDE} swap shop warehouse --policy ~/runs/a1 --why learned")
     assert "warehouse follows version 2" in done
     good = f"{FIRMWIDE} swap shop retailer-1 --policy decomposition-aggregation --canary 10 --undecided accept"
-    assert "retailer-1 follows version 2" in cluster.execute(good)
     worse = f"{FIRMWIDE} swap shop retailer-2 --policy base-stock:retailer-2=0 --canary 10 --tolerance 99"
-    assert "the canary" in cluster.execute(worse, well=False)
+    good, worse = (cluster.begin("ray", "exec", "cluster.yaml", command) for command in (good, worse))
+    assert "retailer-1 follows version 2" in cluster.ended(good)
+    assert "the canary" in cluster.ended(worse, well=False)
     assert shop.told("department_swaps_total") == {"warehouse": 1, "retailer-1": 1, "retailer-2": 0, "retailer-3": 0}
     cluster.say("one policy was swapped, one canary let in, one refused")
 
@@ -105,8 +79,9 @@ def test_what_is_ended_is_the_cluster_and_nothing_else_of_its_machines(cluster, 
     cluster.on(cluster.head, "firmwide", "live", "toy", "--name", "own", "--tick", "200ms")
     cluster.say("the firm has stopped, and one with a Ray of its own runs on the head")
     cluster.desk.end(cluster.dashboard)
-    for address in cluster.machines:
-        cluster.run("ssh", "-o", "StrictHostKeyChecking=no", f"{HOME.name}@{address}", "firmwide/cluster-stop.sh")
+    ssh = ("ssh", "-o", "StrictHostKeyChecking=no")
+    for ending in [cluster.begin(*ssh, f"{HOME.name}@{at}", "firmwide/cluster-stop.sh") for at in cluster.machines]:
+        cluster.ended(ending)
     cluster.run("ray", "down", "-y", "cluster.yaml")
     cluster.say("the cluster has ended")
     assert json.loads(cluster.on(cluster.head, "firmwide", "status", "own", "--json"))["state"] == "running"

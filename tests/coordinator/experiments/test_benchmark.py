@@ -22,7 +22,6 @@ from coordinator.runs.folder import METRICS, RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.registry import schemes_for
 from coordinator.storage.policies import load_checkpoint
-from coordinator.workers.ray_session import connect
 from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
 from environment import load_firm
 from environment.grid import GRID
@@ -418,14 +417,6 @@ def test_tasks_here_hand_over_results_and_errors():
     (one, five), (zero, error) = run_tasks_here(lambda x: 5 // x, [1, 0])
     assert (one, five, zero) == (1, 5, 0)
     assert isinstance(error, ZeroDivisionError)
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """One local Ray for all tests of this file."""
-    loaded, _ = connect("tests", None)
-    yield loaded
-    loaded.shutdown()
 
 
 @pytest.mark.ray

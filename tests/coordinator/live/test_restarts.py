@@ -82,10 +82,13 @@ def test_ticks_that_wait_for_the_environment_say_so_and_have_failed_where_it_can
             until(lambda: firm.committed() > at + 3)
             assert firm.processes()["coordinator"] == before["coordinator"]
             assert firm.metrics()["state"] == "running"
-            firm._ray.kill(firm._ray.get_actor("environment"), no_restart=True)  # gone for good
+            firm._ray.kill(firm._ray.get_actor("environment", firm._namespace), no_restart=True)  # gone for good
             until(lambda: firm.metrics()["state"] == "failed")
             assert "the environment cannot be had: " in firm.metrics()["reason"]
             assert firm.stop()["message"].startswith("stopped; it had failed (the environment cannot be had")
+            with pytest.raises(RuntimeError, match="firm 'patient' is gone"):
+                firm.metrics()
+            assert not firm._ray.is_initialized(), "nothing that is asked starts another Ray"
         finally:
             os.kill(raylet, signal.SIGCONT)
             firm.dismiss()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from coordinator.live.home import running_at
 from coordinator.live.start import Opening, open_firm
 from tests.small_firms import tree
 
@@ -34,17 +35,23 @@ def office_of(opening):
             assert not serving.is_alive(), "the office closes with the firm"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def office(tmp_path_factory):
+    """One for all files of this folder, as a start takes longer than most that is asked of it."""
     with office_of(Opening("a1", "shop", tmp_path_factory.mktemp("live"), tick=0.2, deadline=5.0)) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def fed_office(tmp_path_factory):
-    """Of a firm of 20 products that waits for observations."""
+def fed_office(office, tmp_path_factory):
+    """Of a firm of 20 products that waits for observations, on the Ray of the other one."""
     folder = tmp_path_factory.mktemp("fed")
     (folder / "firm.yaml").write_text(tree([f"p{number}" for number in range(20)]).to_yaml())
-    opening = Opening(str(folder / "firm.yaml"), "branch", folder, tick=0.2, deadline=5.0, feed=folder / "feed")
-    with office_of(opening) as found:
+    given = {
+        "tick": 0.2,
+        "deadline": 5.0,
+        "feed": folder / "feed",
+        "address": running_at(office.firm.folder)["address"],
+    }
+    with office_of(Opening(str(folder / "firm.yaml"), "branch", folder, **given)) as found:
         yield found

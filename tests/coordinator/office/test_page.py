@@ -10,6 +10,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.browser]
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def decided_by_itself(office):
+    """Whatever was asked of the office before."""
+    for name in office.firm.departments:
+        office.firm.resume(name)
+        office.firm.override(name, {"unit": 0}, 1)
+
+
 @pytest.fixture
 def page(chromium, office, request):
     width, height = WIDTHS[getattr(request, "param", "desk")]

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +21,6 @@ from tests.small_runs import Asking, Record, final_policies, settings
 RULE = Request("swap-1", "swap", "warehouse", "ann", "", "base-stock:warehouse=23,shop=11", tolerance=99.0)
 ROOT = Path(__file__).parents[3]
 GIVEN = settings(iterations=7)
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """One local Ray for all tests of this file."""
-    module, _ = connect("tests", None)
-    yield module
-    module.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +178,15 @@ def test_with_actors_a_swap_brings_what_it_brings_in_one_process(ray, tmp_path):
         assert Mailbox(folder).answer("swap-1")["state"] == "done"
     assert results[0] == results[1]
     assert results[0]["warehouse"][0] > 0
+
+
+@pytest.mark.ray
+def test_a_process_that_works_on_one_ray_joins_that_of_no_firm_beside(ray):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"works on the Ray at .*, so it cannot join '{address}'"):
+            connect("firm", address, own=True)
+    assert connect("firm", ray.get_runtime_context().gcs_address, own=True) == (ray, False)
 
 
 @pytest.mark.ray
