@@ -23,6 +23,7 @@ from coordinator.live.rolling import roll
 
 _FEED_EVERY = 0.1  # s between two looks for observations
 _RETRY = 0.5  # s between two tries to write to a book that cannot be written
+_BEGINNING = 30.0  # s that whoever asks waits while a life begins
 _FAILURES = 5  # at the same tick, after which the loop stays where it is
 OVER = ("stopped", "failed")  # states in which no tick follows
 
@@ -61,6 +62,11 @@ class TickProcess:
         """The firm's state and its reason."""
         return self._state, self._reason
 
+    def _begun(self) -> None:
+        """Wait while a life begins, as after a death, unless something is in its way."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._life or self._trouble or self._state in OVER, _BEGINNING)
+
     def _running(self) -> Life:
         if self._life is None:
             raise RuntimeError(f"{self._state}: {self._reason}")
@@ -81,6 +87,7 @@ class TickProcess:
             Its answer, `pending` where the book will have it later.
         """
         command = Command(number, who, kind, department, arguments, why)
+        self._begun()
         try:
             if self._state in OVER:
                 return self._late(command)
@@ -252,4 +259,5 @@ class TickProcess:
 
     def metrics(self) -> Record:
         """The figures of now; the monitor has them for everyone else."""
+        self._begun()
         return self._running().metrics(self._state, self._reason)

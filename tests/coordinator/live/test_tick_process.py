@@ -6,16 +6,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from coordinator.live import book_file, operation
-from coordinator.live.book import Book, Command
+from coordinator.live.book import AgainError, Book, Command
 from coordinator.live.feed_files import observation_columns
 from coordinator.live.monitor import Monitor
 from coordinator.live.replay import replay
-from tests.live_firms import running, until, zeros
+from tests.live_firms import Workers, running, until, zeros
 
 
 @pytest.fixture
@@ -209,6 +210,23 @@ def test_a_firm_whose_loop_has_ended_is_stopped_at_once_and_its_next_life_goes_o
     with running(tmp_path / "f", monkeypatch, session="second") as firm:
         firm.goes_on()
         assert firm.process.state() == ("running", "")
+
+
+def test_a_command_that_comes_while_ticks_begin_again_waits_for_them(tmp_path, monkeypatch):
+    tick, begins = operation.Operation.tick, threading.Event()
+
+    def fails_once(self):
+        monkeypatch.setattr(operation.Operation, "tick", tick)
+        raise AgainError("as after a death")
+
+    with running(tmp_path / "f", monkeypatch) as firm:
+        firm.goes_on()
+        monkeypatch.setattr(Workers, "meet", lambda *_: begins.wait(30))
+        monkeypatch.setattr(operation.Operation, "tick", fails_once)
+        until(lambda: firm.process._life is None)
+        threading.Timer(0.3, begins.set).start()
+        assert firm.ask("c", "pause", "retailer-1")["state"] == "done"
+        firm.goes_on()
 
 
 def test_commands_belong_to_a_life_and_are_refused_by_the_next(tmp_path, monkeypatch):
