@@ -67,7 +67,7 @@ class Machine:
         """Start a command there, with this Python's programs on its path and little else in its environment."""
         home = f"/home/{self.user}"
         path = f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        given = {"HOME": home, "USER": self.user, "LANG": "C.UTF-8", "PATH": path} | dict(env)
+        given = {"HOME": home, "USER": self.user, "LANG": "C.UTF-8", "PATH": path, "XDG_CACHE_HOME": _CACHE} | dict(env)
         begin = ["env", "--ignore-environment", f"--chdir={folder or home}", *(f"{k}={v}" for k, v in given.items())]
         return subprocess.Popen([*self.enter, *begin, *command], **more)
 
