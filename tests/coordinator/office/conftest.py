@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from coordinator.live.home import running_at
 from coordinator.live.start import Opening, open_firm
 from tests.small_firms import tree
 
@@ -35,23 +34,22 @@ def office_of(opening):
             assert not serving.is_alive(), "the office closes with the firm"
 
 
-@pytest.fixture(scope="package")
-def office(tmp_path_factory):
+def on(ray):
+    """How a firm of these tests is run: on the Ray that all of them share."""
+    return {"tick": 0.2, "deadline": 5.0, "address": ray.get_runtime_context().gcs_address}
+
+
+@pytest.fixture(scope="session")
+def office(ray, tmp_path_factory):
     """One for all files of this folder, as a start takes longer than most that is asked of it."""
-    with office_of(Opening("a1", "shop", tmp_path_factory.mktemp("live"), tick=0.2, deadline=5.0)) as found:
+    with office_of(Opening("a1", "shop", tmp_path_factory.mktemp("live"), **on(ray))) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def fed_office(office, tmp_path_factory):
-    """Of a firm of 20 products that waits for observations, on the Ray of the other one."""
+def fed_office(ray, tmp_path_factory):
+    """Of a firm of 20 products that waits for observations."""
     folder = tmp_path_factory.mktemp("fed")
     (folder / "firm.yaml").write_text(tree([f"p{number}" for number in range(20)]).to_yaml())
-    given = {
-        "tick": 0.2,
-        "deadline": 5.0,
-        "feed": folder / "feed",
-        "address": running_at(office.firm.folder)["address"],
-    }
-    with office_of(Opening(str(folder / "firm.yaml"), "branch", folder, **given)) as found:
+    with office_of(Opening(str(folder / "firm.yaml"), "branch", folder, feed=folder / "feed", **on(ray))) as found:
         yield found
