@@ -41,9 +41,10 @@ def test_whoever_dies_again_before_anybody_notices_and_with_the_coordinator_stan
             os.kill(first["coordinator"], signal.SIGSTOP)  # it notices nothing from here on
             twice = ("department-retailer-2", "critic", "environment", "monitor")
             for _ in range(2):
-                for name in twice:
-                    pid = int(firm._ask(name, "ready")[0])
+                there = {name: int(firm._ask(name, "ready")[0]) for name in twice}
+                for pid in there.values():
                     os.kill(pid, signal.SIGKILL)
+                for name, pid in there.items():
                     until(lambda name=name, pid=pid: int(firm._ask(name, "ready")[0]) != pid)
             os.kill(first["coordinator"], signal.SIGKILL)
             firm.processes()  # all are back
