@@ -4,6 +4,8 @@ import json
 import pytest
 from rich.console import Console
 
+from coordinator.cli import run
+from coordinator.explain import theory
 from coordinator.explain.theory import run_theory
 
 
@@ -52,3 +54,13 @@ def test_it_is_told_in_tables_json_and_pictures(found):
     Console(file=text, width=160).print(found)
     assert "order from x*(y)" in text.getvalue()
     assert "186.2" in text.getvalue()
+
+
+def test_the_command_leaves_pictures_where_it_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(theory, "STEPS", 200)  # enough to see that it runs
+    assert run(["theory", "--out", str(tmp_path / "here"), "--seed", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["timescales"][0]["steps"] == 200
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        *("theory-paths.png", "theory-structures.png", "theory-tracking.png"),
+    ]
