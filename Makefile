@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 EXACT := $(PIP) --constraint constraints.txt
 
-.PHONY: run test cluster bench peers results clean
+.PHONY: run test nightly cluster bench peers results clean
 
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
@@ -23,6 +23,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto -m 'not cluster' $(ARGS)
+
+# Ten times as many random firms as the tests try.
+nightly: $(VENV)/installed-dev
+	FIRMWIDE_EXAMPLES=10 $(BIN)/python -m pytest --numprocesses auto -k random $(ARGS)
 
 # The shipped cluster.yaml on machines made of namespaces; see docs/cluster.md.
 cluster: $(VENV)/installed-dev

@@ -1,16 +1,27 @@
-"""Random firms and episodes for property tests, and what the slow world says about them."""
+"""Random firms and episodes for property tests, and what the slow world says about them.
 
+`FIRMWIDE_EXAMPLES=10` tries ten times as many; `make nightly` does.
+"""
+
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from environment import Exogenous, Outcome, State, World, parse_firm
 from environment.streams import Stream, torch_stream
 from tests.oracles import OUTSIDE, chain_of, replay
 
+_MORE = int(os.environ.get("FIRMWIDE_EXAMPLES", "1"))
 WIDTH = 65_536  # what chances are multiples of one part of
+
+
+def examples(count):
+    """So many random firms, or more at night."""
+    return settings(max_examples=count * _MORE, deadline=None)
 
 
 @st.composite

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from environment import World, load_firm, parse_firm
-from tests.random_firms import clienteles, follow, slow_purchases, slow_replay
+from tests.random_firms import clienteles, examples, follow, slow_purchases, slow_replay
 
 SEEDS = st.integers(0, 10_000)
 
@@ -47,7 +47,7 @@ def play(firm, copies, seed, periods=8, stock=15):
     return world, orders, exposures, world.draw(periods, copies, world.generator(seed))
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(firms(), SEEDS)
 def test_the_world_with_customers_is_the_slow_one_in_which_each_customer_chooses(firm, seed):
     world, orders, exposures, chance = play(firm, 2, seed)
@@ -62,7 +62,7 @@ def test_the_world_with_customers_is_the_slow_one_in_which_each_customer_chooses
             assert outcomes[t].cost[:, copy].tolist() == pytest.approx(by_point)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(firms(), SEEDS)
 def test_customers_are_conserved(firm, seed):
     world, _, exposures, chance = play(firm, 3, seed)
@@ -76,7 +76,7 @@ def test_customers_are_conserved(firm, seed):
             assert int(bought[..., copy].sum()) + leave == int(chance.traffic[t, :, copy].sum())
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(firms(), SEEDS)
 def test_units_are_conserved_between_supply_and_customers(firm, seed):
     world, orders, exposures, chance = play(firm, 3, seed)
@@ -98,7 +98,7 @@ def test_units_are_conserved_between_supply_and_customers(firm, seed):
     assert torch.equal(world.salvage(state)[0], 0.5 * held)  # only the warehouse's stock has a value here
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(firms(), SEEDS)
 def test_permuting_the_copies_permutes_what_customers_buy(firm, seed):
     world, _, exposures, chance = play(firm, 4, seed)
@@ -109,7 +109,7 @@ def test_permuting_the_copies_permutes_what_customers_buy(firm, seed):
         assert torch.equal(straight[..., order], shuffled)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(firms(), SEEDS, st.data())
 def test_pushing_a_product_never_loses_it_a_customer_and_sends_nobody_away(firm, seed, data):
     world, _, _, chance = play(firm, 4, seed)

@@ -2,12 +2,12 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from environment import CompiledWorld, Exogenous, NotCompiledError, OrderUpTo, World, compiled, load_firm
 from environment.toolchain import COMPILERS
-from tests.random_firms import firms, run, slow_replay
+from tests.random_firms import examples, firms, run, slow_replay
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -31,7 +31,7 @@ def check(played, state, cost):
 
 
 @needs_compiler
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(firms(customers=True), st.integers(0, 10_000))
 def test_compiled_random_firms_are_the_eager_ones_to_the_bit(firm, seed):
     episode = run(firm, copies=11, seed=seed, periods=12)  # of which the last three fill no vector

@@ -3,13 +3,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from environment import Exogenous, World, built_in_firms, load_firm, parse_firm
-from tests.random_firms import firms, follow, run, slow_replay
+from tests.random_firms import examples, firms, follow, run, slow_replay
 
-EXAMPLES = settings(max_examples=40, deadline=None)
+EXAMPLES = examples(40)
 SEEDS = st.integers(0, 10_000)
 
 

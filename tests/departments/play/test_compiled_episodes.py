@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from departments.named_policies import parse_policy
@@ -14,8 +14,8 @@ from departments.rules.ordering import BaseStock, baseline_levels, echelon_weigh
 from departments.rules.recommendation import OfferRule, Pair
 from environment import World, load_firm, parse_firm
 from environment.toolchain import COMPILERS
-from tests.random_firms import firms
-from tests.small_firms import fresh, pair, world_of
+from tests.random_firms import examples, firms
+from tests.small_firms import fresh, pair, stirred, world_of
 from tests.small_runs import settings as run_settings
 
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
@@ -56,7 +56,7 @@ def test_compiled_episodes_are_those_of_the_eager_world(firm, rule):
 
 
 @needs_compiler
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(firms(customers=True).filter(lambda firm: firm.customers), st.data())
 def test_rules_of_random_firms_with_customers_decide_the_same(firm, data):
     firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"evaluate": 20, "warm_up": 5})})
@@ -74,9 +74,23 @@ def test_rules_of_random_firms_with_customers_decide_the_same(firm, data):
     assert not said
 
 
-def test_networks_are_played_by_the_eager_world():
+@needs_compiler
+def test_learned_policies_cost_the_same():
     world, observer = world_of(pair())
-    policy = FirmPolicy(world, observer, fresh(world, observer, run_settings().policy))
+    networks = [stirred(one, 3, 0.3) for one in fresh(world, observer, run_settings().policy)]
+    chance, said = world.draw(world.firm.periods.evaluate - 1, 37, world.generator(1)), []
+    compiled, policy = CompiledEpisodes(world, said.append), FirmPolicy(world, observer, networks)
+    found, expected = compiled.episodes(policy, chance), run_episodes(world, policy, chance)
+    np.testing.assert_array_equal(found.cost, expected.cost)
+    np.testing.assert_allclose(found.fill_rate, expected.fill_rate, rtol=1e-12)
+    assert not said
+
+
+@needs_compiler
+def test_networks_that_are_not_compiled_are_played_by_the_eager_world():
+    world, observer = world_of(pair())
+    tanh = run_settings().policy.model_copy(update={"activation": "tanh"})
+    policy = FirmPolicy(world, observer, fresh(world, observer, tanh))
     chance, said = world.draw(world.firm.periods.evaluate - 1, 5, world.generator(1)), []
     compiled = CompiledEpisodes(world, said.append)
     for _ in range(2):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from departments.play.compiled_rollouts import CompiledRollouts
@@ -14,7 +14,7 @@ from departments.policies.policy import FIRM, PolicyConfig
 from departments.policies.spec import DepartmentSpec
 from environment import load_firm
 from environment.toolchain import COMPILERS
-from tests.random_firms import firms
+from tests.random_firms import examples, firms
 from tests.small_firms import fresh, stirred, tree, world_of
 from tests.small_markets import market
 
@@ -70,7 +70,7 @@ def test_networks_of_any_depth(hidden):
     same(*staged(tree(), hidden=hidden, observation="pipeline"))
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(firms(), st.integers(0, 10_000), st.sampled_from(["downstream", "pipeline"]))
 def test_random_firms_with_all_they_may_pay_for_and_wait_for(firm, seed, observation):
     same(*staged(firm, hidden=(9,), observation=observation), copies=21, seed=seed)
