@@ -278,11 +278,13 @@ def order_bounds(demand: Mass, lead_time: int, ratio: float) -> tuple[int, int]:
 
 
 def touched(programmes: Sequence[Programme], decisions: Sequence[Decisions], start: State) -> float:
-    """The largest chance, of all periods, that some product's stock is at the upper end of the grid."""
+    """The largest chance, of all periods, that some product's stock, or what of it waits, is at the end of the grid."""
     point, most = programmes[0].point, 0.0
     ends = np.zeros(point.shape, dtype=bool)
     for k in range(len(point.axes)):
-        np.moveaxis(ends, point.axis(k), 0)[-1] = True
+        along = np.moveaxis(ends, point.axis(k), 0)
+        along[-1] = True
+        along[: (point.max_order[k] + 1) * (point.low[k] < 0)] = True  # what waited there has been lifted by arrivals
     chance = np.zeros(point.shape)
     chance[start] = 1.0
     for programme, decided in zip(programmes, decisions, strict=True):

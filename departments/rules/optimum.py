@@ -98,8 +98,8 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
     """The policy that earns most, in episodes that count from their first period, or a period in the long run.
 
     Serial firms with backorders (single points among them) follow the levels of Clark and Scarf. A single point whose
-    sales are lost, or whose customers choose, follows a dynamic programme. An episode without warm-up has a beginning
-    and an end, which its optimum uses; one with a warm-up is a part of the long run.
+    sales are lost, whose customers choose or whose orders may be too small follows a dynamic programme. An episode
+    without warm-up has a beginning and an end, which its optimum uses; one with a warm-up is a part of the long run.
 
     Args:
         firm: a checked firm.
@@ -122,7 +122,7 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
     if long_run and firm.amounts("salvage_value").any():
         raise ValueError(f"{refused} it has a salvage value, and a warm-up: set periods.warm_up to 0")
     lead_time = np.array([[len(mass) - 1 for mass in masses] for masses in lead_times])
-    if firm.unmet == "backorder" and long_run and not firm.customers:
+    if firm.unmet == "backorder" and long_run and not firm.customers and (len(firm.names) > 1 or _ample(firm, network)):
         return _serial(firm, network, lead_time, name, refused)
     if len(firm.names) > 1:
         cure = "backorders and a warm-up" if firm.unmet == "lost" or firm.customers else "a warm-up"
@@ -132,19 +132,25 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
     return _Single(firm, lead_time[0], steps, clock, refused).policy(name)
 
 
+def _ample(firm: Firm, network: Network) -> bool:
+    """Whether an order may be as large as any demand of a period."""
+    most = firm.amounts("max_order").min(0)
+    return all(quantile(law.mass(), 1 - _NEVER / 2) <= most[k] for k, law in enumerate(network.demand_laws[0]))
+
+
 def _serial(firm: Firm, network: Network, lead_time: NDArray[np.int64], name: str, refused: str) -> BaseStock:
     """Echelon base-stock at the levels of Clark and Scarf; see `clark_scarf` for what the world counts otherwise."""
     chain = network.upwards()
     edge = {int(target): place for place, target in enumerate(network.edge_target)}
     if len(network.customer_facing) > 1 or any(len(network.successors(point)) > 1 for point in chain):
         raise ValueError(f"{refused} it is no line of stock points")
+    if not _ample(firm, network):
+        raise ValueError(f"{refused} max_order is below what may be asked for in a period")
     holding, shortage, bought = (firm.amounts(f) for f in ("holding_cost", "backorder_cost", "unit_cost"))
     price = firm.amounts("price")[chain[0]]
     levels, cost = np.zeros(holding.shape), 0.0
     for k, law in enumerate(network.demand_laws[0]):
         demand, local, lead = law.mass(), holding[chain, k], lead_time[[edge[point] for point in chain], k]
-        if quantile(demand, 1 - _NEVER / 2) > firm.amounts("max_order")[:, k].min():
-            raise ValueError(f"{refused} max_order is below what may be asked for in a period")
         over = [demand_over(demand, point_mass(int(periods))) for periods in (lead[0] + 1, *lead[1:])]
         try:
             best = clark_scarf(over, local, float(shortage[chain[0], k]))
@@ -244,9 +250,11 @@ class _Single:
             ratio = missed / max(missed + amounts["holding_cost"][own], _NEVER)
             single, position = dynamic.order_bounds(demand, lead, ratio)
             lost = self._firm.unmet == "lost"
+            if self._long_run and not lost and mean(demand) > limit - _NEVER:
+                raise ValueError(f"{self._refused} max_order is no more than mean demand, so that ever more waits")
             if not lost or single >= limit:
                 single, position = limit, quantile(total([demand] * (lead + 2)), 1.0 - _NEVER)
-            low.append(0 if lost else -quantile(total([demand] * (lead + 1)), 1.0 - _NEVER**2))
+            low.append(0 if lost else -int(quantile(total([demand] * (lead + 1)), 1.0 - _NEVER**2) * growth))
             high.append(max(int(position * growth), held) + 1)
             most.append(max(min(single, high[-1] - low[-1]), int(under_way.max()), 1))
         lead_times = [self._lead_time[k] for k in products]

@@ -183,3 +183,13 @@ def test_what_cannot_be_earned_is_that_of_a_grid_that_is_too_small():
 def test_grids_that_are_none_are_refused(changes, refusal):
     with pytest.raises(ValueError, match=refusal):
         point_of(**changes)
+
+
+def test_what_waits_beyond_the_grid_is_noticed():
+    """Two units an order and 1.9 asked for: what waits grows for long."""
+    point = point_of(lost=False, most=2, low=-9, high=9)
+    programme = Programme(point, [[as_mass([0.05, 0.3, 0.4, 0.2, 0.05])]])
+    best = best_in_episode([programme] * 40, point.state([0], [[0]]))
+    decisions = [best.decisions.at(t) for t in range(40)]
+    assert touched([programme] * 40, decisions, point.state([0], [[0]])) > 0.05
+    assert touched([programme] * 2, decisions[:2], point.state([4], [[0]])) == 0.0

@@ -76,10 +76,19 @@ def goes_on(unmet):
     return tiny(shop, unmet=unmet, periods=periods)
 
 
+def narrow(max_order=7, **periods):
+    """Backorders, and orders that hardly keep up with demand."""
+    shop = {"holding_cost": 1, "backorder_cost": 9, "max_order": max_order, "demand": {"law": "poisson", "mean": 5}}
+    lengths = {"evaluate": 160, "warm_up": 60} | periods
+    supply = [{"from": "outside", "to": "shop", "lead_time": 2}]
+    return parse_firm({"name": "narrow", "periods": lengths, "stock_points": {"shop": shop}, "supply": supply})
+
+
 @pytest.mark.parametrize(
     ("firm", "name"),
     [
         (tiny(), "optimum"),
+        (narrow(), "optimum"),
         (goes_on("lost"), "optimum"),
         (goes_on("backorder"), "optimum"),
         (tiny(), "optimum-blind"),
@@ -91,19 +100,7 @@ def goes_on(unmet):
         (lost_sales(9, 2), "optimum"),
         (parse_firm(SERIAL), "optimum"),
     ],
-    ids=[
-        "tiny",
-        "lost-long-run",
-        "waits-long-run",
-        "blind",
-        "halves",
-        "waiting",
-        "waits",
-        "seasonal",
-        "two",
-        "lost",
-        "line",
-    ],
+    ids=lambda given: getattr(given, "name", given),
 )
 def test_episodes_bring_what_the_optimum_says(firm, name):
     policy = parse_policy(name, firm)
@@ -117,6 +114,12 @@ def test_the_known_optima_are_found():
     assert -optimum(tiny(), clock=False).expected_cost == pytest.approx(656.75, abs=0.01)
     assert optimum(load_firm("s1")).expected_cost == pytest.approx(968.4, abs=0.05)
     assert optimum(lost_sales(4, 4)).expected_cost / 100 == pytest.approx(4.73, abs=0.005)
+
+
+def test_a_point_whose_orders_are_too_small_is_dearer_than_clark_and_scarf_say():
+    free, bound = (optimum(narrow(most)) for most in (60, 7))
+    assert isinstance(free, BaseStock)
+    assert free.expected_cost * 1.02 < bound.expected_cost < free.expected_cost * 1.5
 
 
 def test_half_a_slot_can_be_best():
@@ -157,6 +160,12 @@ def changed(**changes):
         (tiny(segment={"volatility": 0.1}), "optimum", "hidden regime"),
         (tiny({"max_order": 400}, {"traffic": 500}), "optimum", r"programme would take .* numbers a period"),
         (tiny(), "optimum:0", "from 1 to 99, got '0'"),
+        (narrow(5), "optimum", "max_order is no more than mean demand"),
+        (
+            changed(stock_points=SERIAL["stock_points"] | {"depot": {"holding_cost": 0.6, "max_order": 9}}),
+            "optimum",
+            "max_order is below",
+        ),
         (lost_sales(4, 1), "optimum:2", "divides a slot, and lost-4-1 has no customers"),
         (tiny(), "none+optimum", "optimum recommends by itself; write optimum alone"),
         (market(), "optimum", "a lead time is random"),
