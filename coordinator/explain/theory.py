@@ -224,7 +224,11 @@ def _tracking(races: list[Race]) -> Figure:
     figure = Figure(figsize=(13.5, 4.4), layout="constrained")
     panels = (
         ("one profit", 2, "The lemma on one profit: all laws get there\n(slopes are those of the faster step's root)"),
-        ("own indicators", 2, "Indicators of their own: |x - x*(y)|\nfalls only where b/a falls to 0"),
+        (
+            "own indicators",
+            2,
+            "Indicators of their own: |x - x*(y)|\nfalls where b/a falls to 0, stays where it does not",
+        ),
         ("one profit", 3, "Three timescales: each tracks\nwhere it would rest if the slower ones stood still"),
     )
     for axes, (instance, count, title) in zip(figure.subplots(1, 3), panels, strict=True):
