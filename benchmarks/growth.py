@@ -1,8 +1,10 @@
-"""How time and memory grow with a firm: `python benchmarks/growth.py [--json FILE]`.
+"""How time and memory grow with a firm: `python benchmarks/growth.py [--json FILE | --firms FOLDER]`.
 
 Trees of fan-out 10 with 1 to 1,000 stock points, three points in a row of 1 to 2,000 products, and one supplier of 999
 customers. Each in a process of its own: seconds until the first period (reading the firm, the benchmark's levels, the
 world), nanoseconds per stock point, product, period and copy by base-stock in the core (median), the largest memory.
+`--firms` writes two large firms to learn in instead: `tree.yaml`, 100 stock points, and `products.yaml`, a warehouse
+and two shops with 200 products that differ in demand and costs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed works too
 
@@ -42,6 +47,24 @@ def firm_of(shape: str, points: int, products: int) -> dict[str, Any]:
         supply.append({"from": source, "to": f"point-{number}", "lead_time": 1})
     names = [f"product-{number}" for number in range(products)]
     return {"name": shape, "products": names, "stock_points": stock_points, "supply": supply}
+
+
+def uneven_products(products: int = 200, seed: int = 0) -> dict[str, Any]:
+    """A warehouse and two shops; products differ in demand, holding cost and how dear a unit short is."""
+    rng, firm = np.random.default_rng(seed), firm_of("tree", 3, products)
+    names: list[str] = firm["products"]
+
+    def drawn(low: float, high: float, digits: int) -> dict[str, float]:
+        return {name: round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), digits) for name in names}
+
+    mean, holding = drawn(2, 20, 1), drawn(0.3, 3, 2)
+    ratio = {name: int(rng.choice([4, 9, 19, 39])) for name in names}
+    for own in firm["stock_points"].values():
+        own["holding_cost"] = {name: round(cost / (1 if "demand" in own else 2), 3) for name, cost in holding.items()}
+        if "demand" in own:
+            own["backorder_cost"] = {name: round(holding[name] * ratio[name], 3) for name in names}
+            own["demand"] = {name: {"law": "poisson", "mean": units} for name, units in mean.items()}
+    return firm
 
 
 def measured(shape: str, points: int, products: int) -> dict[str, Any]:
@@ -73,7 +96,12 @@ def main() -> None:
     """All shapes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--firms", type=Path, metavar="FOLDER", help="write firms to learn in, and measure nothing")
     asked = parser.parse_args()
+    if asked.firms:
+        for name, firm in (("tree", firm_of("tree", 100, 1)), ("products", uneven_products())):
+            (asked.firms / f"{name}.yaml").write_text(yaml.safe_dump(firm | {"name": name}, sort_keys=False))
+        return
     rows = []
     for shape in _SHAPES:
         with multiprocessing.get_context("spawn").Pool(1) as alone:
