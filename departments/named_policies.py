@@ -155,9 +155,12 @@ def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
     levels = start.copy()
     seen: set[str] = set()
     for item in filter(None, given.split(",")):
-        place, equals, value = item.partition("=")
+        place, equals, value = item.rpartition("=")
         place = place.strip()
-        point, _, product = place.partition("/")
+        point, product = next(  # names may hold a '/' themselves
+            ((name, place[len(name) + 1 :]) for name in firm.names if f"{place}/".startswith(f"{name}/")),
+            (place.partition("/")[0], ""),
+        )
         example = f"{kind}:{firm.names[0]}=60"
         if not equals:
             raise ValueError(f"{kind}: a level is written as {example}, got {item!r}")

@@ -17,10 +17,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 from environment.customers import Clientele, Segment, check_customers, per_product
 from environment.fields import Checked, by_product, listed, mapped, number, one_of, per_name, shown, text, whole
 from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, parse_law
+from environment.names import MAX_NAME, fault
 
 OUTSIDE = "outside"
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
-MAX_NAME = 100  # letters: names become names of files
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
 MAX_AMOUNT = 1e9
 MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
@@ -48,13 +48,11 @@ def _named(value: Mapping[object, object]) -> Mapping[object, object]:
 def _check_name(field: str, name: object) -> None:
     if not isinstance(name, str):
         raise ValueError(f"{field}: names must be text, got {shown(name)}: put it in quotes")
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{field}: names are lower-case letters, digits and '-', such as 'store-1', got {shown(name)}")
+    if wrong := fault(name):
+        raise ValueError(f"{field}: {wrong}, got {shown(name)}")
     if name in _RESERVED:
         meaning = "the external supplier" if name == OUTSIDE else "a key of laws"
         raise ValueError(f"{field}: {name!r} is {meaning}; choose another name")
-    if len(name) > MAX_NAME:
-        raise ValueError(f"{field}: names have at most {MAX_NAME} letters, got {len(name)} in {shown(name)}")
 
 
 Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
@@ -144,7 +142,9 @@ class Firm(Checked):
         return self
 
     def _check_names(self) -> None:
-        _check_name("name", self.name)
+        if not NAME.fullmatch(self.name) or len(self.name) > MAX_NAME:
+            allowed = f"at most {MAX_NAME} lower-case letters, digits and '-', such as 'my-firm'"
+            raise ValueError(f"name: the firm's own name has {allowed}, got {shown(self.name)}")
         for product in self.products:
             _check_name("products", product)
         twice = [name for name, count in Counter(self.products).items() if count > 1]
@@ -176,6 +176,8 @@ class Firm(Checked):
                 raise ValueError(f"customers.{name}: stock_points.{name} has a demand as well; remove one of the two")
             for segment in clientele.segments:
                 _check_name(f"customers.{name}.segments", segment)
+            if parted := [each for each in (name, *clientele.segments, *self.products) if "/" in each]:
+                raise ValueError(f"customers.{name}: '/' parts points, segments and products, got {shown(parted[0])}")
         check_customers(self.customers, self.products)
 
     def _check_supply(self) -> None:

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,13 @@ from pydantic import (
 
 from environment.fields import Checked, either, listed, number, refusal, shown, text, whole
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Mass: TypeAlias = NDArray[np.float64]
 
 TABLE_SIZE = 65_536
-MAX_UNITS = 100_000
+MAX_UNITS = 1_000_000
 _TAIL = 1e-12
 
 
@@ -103,7 +106,7 @@ class PoissonUniform(_Range):
     """Poisson whose mean is redrawn uniformly from low..high every period."""
 
     law: Literal["poisson_uniform"] = "poisson_uniform"
-    high: Annotated[int, whole(0, MAX_UNITS // 10)]
+    high: Annotated[int, whole(0, 10_000)]
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
@@ -135,15 +138,15 @@ class NegativeBinomial(Law):
         return self
 
     def _untrimmed(self) -> Mass:
-        """Mass of 0..MAX_UNITS units."""
+        """Mass of 0..n units, n as far as any of it may be seen or MAX_UNITS."""
         variance = (self.cv * self.mean) ** 2
         size, chance = self.mean**2 / (variance - self.mean), self.mean / variance
-        before = np.arange(MAX_UNITS)
+        before = np.arange(min(MAX_UNITS, 100 + math.ceil(40 * self.mean * (1 + self.cv**2))))
         steps = np.log((size + before) / (before + 1.0)) + math.log1p(-chance)
         return np.exp(size * math.log(chance) + np.concatenate([[0.0], np.cumsum(steps)]))
 
     def _tail(self) -> float:
-        """An upper bound of the probability of more than MAX_UNITS units."""
+        """An upper bound of the probability of more units than that."""
         last, final = self._untrimmed()[-2:]
         ratio = final / last if last > 0 else 0.0
         return float(final * ratio / (1.0 - ratio)) if ratio < 1 else 1.0
@@ -214,25 +217,38 @@ class MassFunction(Law):
 
 
 class History(Law):
-    """A column of a csv file, one row a period: scaled to a mean, rounded to whole units, drawn independently.
+    """A column of a csv file, one row a period: perhaps scaled to a mean, in whole units, drawn independently.
 
-    Source: Ziegner et al., arXiv 2503.18201, the levels with real-life demand.
+    What scaling leaves between two whole numbers becomes either of them, with the probabilities that keep the mean.
+
+    Source: Ziegner et al., arXiv 2503.18201, the levels with real-life demand; they round, which loses slow movers.
     """
 
     law: Literal["history"] = "history"
     file: Annotated[str, text()]
     column: Annotated[str, text()]
     scale_to_mean: Annotated[float | None, number(0, MAX_UNITS / 10, above=True, optional=True)] = None
+    unit: Annotated[float, number(0, 1e9, above=True)] = (
+        1.0  # what one unit of the firm is in the file, such as 0.05 kg
+    )
     _mass: Mass = PrivateAttr()
+    _note: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _read(self, info: ValidationInfo) -> Self:
         folder = Path((info.context or {}).get("folder", "."))
-        self._mass = history_mass(folder / self.file, self.column, self.scale_to_mean)
+        table = _table(folder / self.file)
+        self._mass = history_mass(table, Path(self.file).name, self.column, self.scale_to_mean, self.unit)
+        self._note = _missing_days(table, Path(self.file).name)
         return self
 
+    @property
+    def note(self) -> str:
+        """What is hardly meant in the file, one line; '' if nothing is."""
+        return self._note
+
     def mass(self) -> Mass:
-        """Relative frequencies of the scaled, rounded history."""
+        """Relative frequencies of the history; where it is scaled, its mean is exact."""
         return self._mass
 
     def resolved(self) -> MassFunction:
@@ -292,46 +308,93 @@ def parse_law(value: object, folder: Path, least: int = 0, most: int = MAX_UNITS
         raise ValueError(refusal(error, skip=frozenset(LAW_NAMES))) from None
 
 
-def history_mass(path: Path, column: str, scale_to_mean: float | None) -> Mass:
-    """Relative frequencies of one column of a csv file, scaled to a mean and rounded to whole units.
-
-    Raises:
-        ValueError: the file or column is missing, or a sale is missing, negative or not a number.
-    """
+def _table(path: Path) -> pd.DataFrame:
+    """All cells of a csv file as text, its header the first row: pandas would rename what is named twice."""
     import pandas as pd  # slow to import, and only histories need it
 
     try:
-        # the header is a row like the others: pandas would rename what is named twice, and shift rows that are longer
-        table = pd.read_csv(path, dtype=str, header=None)
+        return pd.read_csv(path, dtype=str, header=None, encoding="utf-8-sig", na_filter=False)
     except OSError:
         raise ValueError(f".file must be an existing csv file, got {str(path)!r}") from None
+    except UnicodeDecodeError:
+        told = "its text is not UTF-8: save it as UTF-8, or let `firmwide import` read it"
     except ValueError as error:
         ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        told = f"line {ragged[2]} has {ragged[3]} cells between commas, the header {ragged[1]}" if ragged else error
-        raise ValueError(f".file {str(path)!r} is not a csv file with a header: {told}") from None
-    names = [str(name).strip() for name in table.iloc[0]]
+        told = (
+            f"line {ragged[2]} has {ragged[3]} cells between commas, the header {ragged[1]}" if ragged else str(error)
+        )
+    raise ValueError(f".file {str(path)!r} is not a csv file with a header: {told}")
+
+
+def history_mass(table: pd.DataFrame, file: str, column: str, scale_to_mean: float | None, unit: float = 1.0) -> Mass:
+    """Relative frequencies of one column, in units, perhaps scaled to a mean.
+
+    Args:
+        table: all cells as text, the header first.
+        file: how it is called.
+        column: of the header.
+        scale_to_mean: units a period; what lies between two whole numbers is split among them, so that this is exact.
+        unit: what one unit is in the file.
+
+    Raises:
+        ValueError: the column is missing or there twice, or a sale is missing, negative, no number or part of a unit.
+    """
+    import pandas as pd
+
+    names, column = [str(name).strip() for name in table.iloc[0]], column.strip()
     if column not in names:
         known = ", ".join(names[:8]) + ", ..." * (len(names) > 8)
-        raise ValueError(f".column must be one of the columns of {path.name} ({known}), got {column!r}")
+        parted = next((f": the file is split by {shown(sign)}, write commas" for sign in ";\t|" if sign in known), "")
+        raise ValueError(f".column must be one of the columns of {file} ({known}), got {column!r}{parted}")
     if names.count(column) > 1:
-        raise ValueError(f".column {column!r} stands in the header of {path.name} twice: rename one of them")
+        raise ValueError(f".column {column!r} stands in the header of {file} twice: rename one of them")
     cells = table.iloc[1:, names.index(column)].str.strip()
-    sales = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    sales = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float) / unit
     cures = [either(str(cell)) for cell in cells]
     bad = np.flatnonzero(~np.isfinite(sales) | (sales < 0) | (np.array(cures, dtype=object) != ""))
     if len(bad) or not len(sales):
         where = f"row {bad[0] + 1} holds {shown(cells.iloc[bad[0]])}{cures[bad[0]]}" if len(bad) else "it has no rows"
-        raise ValueError(f".column {column!r} of {path.name} must hold a number of at least 0 in every row: {where}")
+        raise ValueError(f".column {column!r} of {file} must hold a number of at least 0 in every row: {where}")
     if scale_to_mean is not None:
         if sales.mean() == 0:
-            raise ValueError(f".scale_to_mean cannot scale column {column!r} of {path.name}: all its sales are 0")
+            raise ValueError(f".scale_to_mean cannot scale column {column!r} of {file}: all its sales are 0")
         sales = sales * (scale_to_mean / sales.mean())
+    elif len(parts := np.flatnonzero(np.abs(sales - np.rint(sales)) > 1e-6)):
+        where = f"row {parts[0] + 1} holds {cells.iloc[parts[0]]}"
+        cure = "say how much a unit is, such as unit: 0.05, or scale_to_mean"
+        raise ValueError(f".column {column!r} of {file} must hold whole units, {where}: {cure}")
     if sales.max() > MAX_UNITS:
-        raise ValueError(
-            f".column {column!r} of {path.name} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}"
-        )
-    counts = np.bincount(np.rint(sales).astype(np.int64))
-    return np.asarray(counts / counts.sum(), dtype=np.float64)
+        raise ValueError(f".column {column!r} of {file} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}")
+    below = np.floor(sales + 1e-9)
+    above = np.maximum(sales - below, 0.0)  # the share of the whole number above
+    counts = np.bincount(below.astype(np.int64), 1.0 - above, int(below.max()) + 2)
+    counts += np.bincount(below.astype(np.int64) + 1, above, len(counts))
+    return np.asarray(np.trim_zeros(counts, "b") / counts.sum(), dtype=np.float64)
+
+
+def _missing_days(table: pd.DataFrame, file: str) -> str:
+    """Days that the first column passes over, if it holds ISO dates; weeks and other equal steps are none."""
+    days = np.array([cell.strip() for cell in table.iloc[1:, 0]])
+    if len(days) < 3 or not all(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day, re.ASCII) for day in days):
+        return ""
+    try:
+        dates = days.astype("datetime64[D]")
+    except ValueError:
+        return ""
+    steps = np.diff(dates).astype(int)
+    usual = int(np.median(steps))
+    if usual == 0:
+        raise ValueError(f".file {file} has several rows for {days[0]}: let `firmwide import` split it by its columns")
+    gaps = np.flatnonzero(steps > usual)
+    weekday = (dates.astype(int) + 3) % 7  # Monday 0
+    closed = set(range(7)) - set(weekday.tolist())
+    passed = {(weekday[gap] + 1 + day) % 7 for gap in gaps for day in range(min(steps[gap] - 1, 7))}
+    if usual < 0 or not len(gaps) or (len(days) > 10 and passed <= closed):  # never open on a Sunday, say
+        return ""
+    return (
+        f"{file} has no row between {days[gaps[0]]} and {days[gaps[0] + 1]}, so these days are left out of the history "
+        "instead of counting as days without sales: add them with 0, or let `firmwide import` do it"
+    )
 
 
 def quantile_ends(mass: Mass) -> NDArray[np.int64]:

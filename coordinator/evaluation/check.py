@@ -16,6 +16,7 @@ from rich.tree import Tree
 from coordinator.shown import Shown
 from departments.rules.ordering import baseline_levels, shortage_cost
 from environment import Firm, Network
+from environment.laws import History
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +78,8 @@ def warnings_of(firm: Firm) -> list[str]:
     for n, k in np.argwhere(flow > most):
         units = f"mean demand {_tidy(flow[n, k])} of {firm.products[k]}"
         found.append(f"{firm.names[n]}: {units} is above max_order {int(most[n, k])}, so it can never keep up")
+    notes = dict.fromkeys(law.note for laws in network.demand_laws for law in laws if isinstance(law, History))
+    found += [note for note in notes if note]
     for n, laws in zip(network.customer_facing, network.demand_laws, strict=True):
         if not shortage_cost(firm)[n][[law.mass()[0] < 1 for law in laws]].all():
             cure = "set backorder_cost" + ", or a price above the cost" * (firm.unmet == "lost")

@@ -14,11 +14,12 @@ from safetensors.numpy import save as save_tensors
 
 from coordinator.storage.files import PRIVATE, read_sealed, write_atomically, write_sealed
 from departments.serving.numpy_policy import NumpyPolicy, PolicyBundle
+from environment.names import file_name
 
 
 def keep_bundle(folder: Path, bundle: PolicyBundle, provenance: Mapping[str, Any]) -> Path:
     """Keep a brief as `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json."""
-    place = folder / bundle.department / f"{bundle.version}.safetensors"
+    place = folder / file_name(bundle.department) / f"{bundle.version}.safetensors"
     content = save_tensors({name: np.ascontiguousarray(array) for name, array in bundle.arrays.items()})
     about = {
         "about": dict(bundle.about),
@@ -36,7 +37,7 @@ def read_bundle(folder: Path, department: str, version: int) -> PolicyBundle:
     Raises:
         ValueError: one line; missing, damaged, or not what its json says.
     """
-    place = folder / department / f"{version}.safetensors"
+    place = folder / file_name(department) / f"{version}.safetensors"
     try:
         kept = read_sealed(place.with_suffix(".json"))
         content = place.read_bytes()
@@ -53,4 +54,4 @@ def read_bundle(folder: Path, department: str, version: int) -> PolicyBundle:
 
 def versions(folder: Path, department: str) -> list[int]:
     """Versions that are kept of a department, ascending."""
-    return sorted(int(path.stem) for path in (folder / department).glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in (folder / file_name(department)).glob("*.json") if path.stem.isdigit())

@@ -126,15 +126,15 @@ def _looks(firm: RunningFirm) -> APIRouter:
         """Figures of all departments."""
         return _answer(firm.metrics()["departments"])
 
-    @router.get("/departments/{department}", response_model=Json)
-    def department(department: str) -> Response:
-        """Figures of one department."""
-        return _answer(firm.metrics()["departments"][_known(firm, department)])
-
-    @router.get("/departments/{department}/policies", response_model=list[Json])
+    @router.get("/departments/{department:path}/policies", response_model=list[Json])
     def policies(department: str) -> Response:
         """Every policy that a department has followed, oldest first: whence, by whom, why, its base-stock level."""
         return _answer(policies_of(firm.folder, _known(firm, department), firm.layout.products))
+
+    @router.get("/departments/{department:path}", response_model=Json)
+    def department(department: str) -> Response:
+        """Figures of one department."""
+        return _answer(firm.metrics()["departments"][_known(firm, department)])
 
     @router.get("/ticks", response_model=list[Json])
     def ticks(since: Since = 0, limit: Limit = 1000) -> Response:
@@ -160,30 +160,30 @@ def _commands(firm: RunningFirm) -> APIRouter:
     def tagged(asked: bodies.Asked) -> Json:
         return {"who": asked.who, "why": asked.why, "command": asked.command, "wait": _WAIT}
 
-    @router.post("/departments/{department}/swap", response_model=bodies.Answer)
+    @router.post("/departments/{department:path}/swap", response_model=bodies.Answer)
     def swap(department: str, body: bodies.Swap) -> Response:
         """Let a department follow another policy, after it was examined."""
         given = {"canary": body.canary, "tolerance": body.tolerance, "undecided": body.undecided, **tagged(body)}
         given["wait"] = _CANARY_WAIT if body.canary else _WAIT
         return _carried(firm.swap(_known(firm, department), where_uploaded(firm.folder, body.policy), **given))
 
-    @router.post("/departments/{department}/rollback", response_model=bodies.Answer)
+    @router.post("/departments/{department:path}/rollback", response_model=bodies.Answer)
     def rollback(department: str, body: bodies.Asked) -> Response:
         """Let a department follow again what it followed before."""
         return _carried(firm.rollback(_known(firm, department), **tagged(body)))
 
-    @router.post("/departments/{department}/override", response_model=bodies.Answer)
+    @router.post("/departments/{department:path}/override", response_model=bodies.Answer)
     def override(department: str, body: bodies.Order | bodies.Exposure) -> Response:
         """Give a stock point's order, or what is recommended, for some periods."""
         given = body.order if isinstance(body, bodies.Order) else body.exposure
         return _carried(firm.override(_known(firm, department), given, body.periods, **tagged(body)))
 
-    @router.post("/departments/{department}/pause", response_model=bodies.Answer)
+    @router.post("/departments/{department:path}/pause", response_model=bodies.Answer)
     def pause(department: str, body: bodies.Asked) -> Response:
         """Let the benchmark's rule decide for a department."""
         return _carried(firm.pause(_known(firm, department), **tagged(body)))
 
-    @router.post("/departments/{department}/resume", response_model=bodies.Answer)
+    @router.post("/departments/{department:path}/resume", response_model=bodies.Answer)
     def resume(department: str, body: bodies.Asked) -> Response:
         """Let a department decide by itself again."""
         return _carried(firm.resume(_known(firm, department), **tagged(body)))

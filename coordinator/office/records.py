@@ -12,6 +12,7 @@ import yaml
 from coordinator.live.layout import FirmLayout
 from coordinator.live.policies import read_bundle, versions
 from coordinator.runs.policy_text import name_and_policy
+from environment.names import file_name
 
 Json = dict[str, Any]
 
@@ -51,7 +52,7 @@ def policies_of(folder: Path, department: str, products: list[str]) -> list[Json
 def _policy(folder: Path, department: str, version: int, products: tuple[str, ...]) -> Json:
     """A version never changes."""
     bundle = read_bundle(folder / "policies", department, version)
-    came = json.loads((folder / "policies" / department / f"{version}.json").read_text())["provenance"]
+    came = json.loads((folder / "policies" / file_name(department) / f"{version}.json").read_text())["provenance"]
     level = bundle.arrays.get("level")
     asked = came.get("policy")
     return {

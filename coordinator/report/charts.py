@@ -22,7 +22,7 @@ _GRID = ("axes.edgecolor", "grid.color", "xtick.color", "ytick.color")
 _MUTED = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
 _STYLE: dict[Any, Any] = {
     **dict.fromkeys((f"{axis}tick.{kind}.size" for axis in "xy" for kind in ("major", "minor")), 0),
-    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "axes.formatter.useoffset"), False),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "axes.formatter.useoffset", "text.parse_math"), False),
     **dict.fromkeys(("axes.grid", "axes.axisbelow", "path.simplify"), True),
     **dict.fromkeys(_GRID, _TOKENS["grid"]),
     **dict.fromkeys(_MUTED, _TOKENS["muted"]),

@@ -10,6 +10,7 @@ from coordinator.runs.folder import RunFolder
 from coordinator.schemes.setup import policies_of, setup_of
 from coordinator.storage.policies import load_policy
 from departments.policies.policy import Snapshot
+from environment.names import file_name
 
 
 def firm_policies(run: RunFolder) -> dict[str, Snapshot]:
@@ -31,7 +32,7 @@ def policy_of(run: RunFolder, department: str, version: int | None = None) -> Sn
         ValueError: there is no such department or version, or it is damaged, or training has not begun.
     """
     version = run.current_versions().get(department, 0) if version is None else version
-    if version or (run.path / "policies" / department / "0.json").is_file():
+    if version or (run.path / "policies" / file_name(department) / "0.json").is_file():
         return load_policy(run.path / "policies", department, version)
     first = _first_versions(run)
     if department not in first:

@@ -30,6 +30,7 @@ from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, baseline_levels
 from departments.rules.recommendation import Pair
 from environment import World
+from environment.names import file_name
 from environment.observation import Observer
 
 _KINDS = ("swap", "rollback")
@@ -98,7 +99,7 @@ class HotSwap:
 
     def _save(self, snapshot: Snapshot, provenance: Mapping[str, Any]) -> None:
         folder = self._run.path / "policies"
-        if not (folder / snapshot.department / f"{snapshot.version}.json").is_file():
+        if not (folder / file_name(snapshot.department) / f"{snapshot.version}.json").is_file():
             save_policy(folder, snapshot, provenance)
 
     def _found(self, request: Request, scheme: Runner) -> tuple[Snapshot, bool, str]:

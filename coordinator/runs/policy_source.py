@@ -12,6 +12,7 @@ import numpy as np
 
 from coordinator.runs.folder import RunFolder
 from environment import Firm, World
+from environment.names import file_name, name_of_file
 
 
 def fingerprint(firm: Firm) -> str:
@@ -40,8 +41,8 @@ def run_and_version(department: str, text: str) -> tuple[Path, int | None] | Non
     place, _, version = text.partition("@")
     path = Path(place)
     if path.suffix == ".safetensors":
-        if version or not path.stem.isdigit() or path.parent.name != department:
-            raise ValueError(f"--policy {text!r} must be a run's policies/{department}/VERSION.safetensors")
+        if version or not path.stem.isdigit() or path.parent.name != file_name(department):
+            raise ValueError(f"--policy {text!r} must be a run's policies/{file_name(department)}/VERSION.safetensors")
         return path.parents[2], int(path.stem)
     if os.path.isdir(place):
         if version and not version.isdigit():
@@ -82,7 +83,7 @@ def kept_versions(folder: Path) -> list[dict[str, Any]]:
             came = dict(json.loads(file.read_text())["provenance"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{file} is damaged: restore it, or remove that version ({error!r})") from None
-        department, version = file.parent.name, int(file.stem)
+        department, version = name_of_file(file.parent.name), int(file.stem)
         rows.append(
             {
                 "department": department,

@@ -17,6 +17,7 @@ from safetensors.numpy import save as save_tensors
 
 from coordinator.storage.files import read_sealed, write_atomically, write_sealed
 from departments.policies.policy import PolicyConfig, Snapshot
+from environment.names import file_name
 
 Arrays = Mapping[str, NDArray[Any]]
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 
 def save_policy(folder: Path, snapshot: Snapshot, provenance: Mapping[str, Any]) -> Path:
     """Keep a policy as `folder/DEPARTMENT/VERSION.safetensors`, and beside it a json with its settings and sha256."""
-    place = folder / snapshot.department / f"{snapshot.version}.safetensors"
+    place = folder / file_name(snapshot.department) / f"{snapshot.version}.safetensors"
     content = save_tensors({"parameters": snapshot.parameters})
     about = {
         "department": snapshot.department,
@@ -52,7 +53,7 @@ def load_policy(folder: Path, department: str, version: int) -> Snapshot:
     Raises:
         ValueError: it is missing, damaged, or not what its json says.
     """
-    place = folder / department / f"{version}.safetensors"
+    place = folder / file_name(department) / f"{version}.safetensors"
     try:
         about, content = read_sealed(place.with_suffix(".json")), place.read_bytes()
     except (OSError, ValueError, RecursionError) as error:

@@ -58,7 +58,10 @@ CASES = {
         re.sub(r"segments:\n(.*\n){2}", "segments: [a]\n", BASE),
         r"shop\.segments must be a mapping.*\['a'\]",
     ),
-    "segment name": (changed("families:", "Families:"), r"customers\.shop\.segments: names are lower-case.*'Families'"),
+    "segment name": (
+        changed("families:", "a/b:"),
+        r"customers\.shop: '/' parts points, segments and products, got 'a/b'",
+    ),
     "segment number": (segment("3"), PLACE + r" must be a mapping with the fields traffic, .*got 3"),
     "unknown field": (
         segment("{traffic: 3, uplfit: 2}"),

@@ -25,7 +25,7 @@ HISTORIES = {
     "no such column": ("day,sold\n1,2\n", "sales", r"demand\.column must be one of .* \(day, sold\), got 'sales'"),
     "column number": ("3\n1\n", "3", r"demand\.column must be text, got 3: put it in quotes"),
     "negative": ("sales\n3\n-1\n", "sales", r"column 'sales' of sales\.csv must hold .* at least 0 .*row 2 holds .*-1"),
-    "missing": ("day,sales\n1,3\n2,\n", "sales", r"column 'sales' .*: row 2 holds .*nan"),
+    "missing": ("day,sales\n1,3\n2,\n", "sales", r"column 'sales' .*: row 2 holds ''"),
     "negative whole": ("sales\n3\n-2\n", "sales", r"row 2 holds '-2'$"),
     "twice": ("day,sales,sales\n1,3,70\n", "sales", r"'sales' stands in the header of sales\.csv twice"),
     "longer than the header": ("day,sales\n1,3,\n2,5,\n", "sales", r"line 2 has 3 cells between commas, the header 2$"),
@@ -33,10 +33,21 @@ HISTORIES = {
     "twice but for blanks": ("sales, sales\n3,4\n", "sales", r"'sales' stands in the header of sales\.csv twice"),
     "text": ("sales\n3\nmany\n", "sales", r"column 'sales' .*: row 2 holds 'many'"),
     "infinite": ("sales\n3\ninf\n", "sales", r"column 'sales' .*: row 2 holds .*inf"),
+    "half a unit": (
+        "sales\n3\n0.4\n",
+        "sales",
+        r"column 'sales' of sales\.csv must hold whole units, row 2 holds 0\.4: say how much a unit is.*unit: 0\.05",
+    ),
+    "semicolons alone": ("day;sales\n1;3\n", "sales", r"\(day;sales\), got 'sales': the file is split by ';'"),
+    "several series": (
+        "date,item,sales\n2025-01-01,a,3\n2025-01-01,b,9\n2025-01-02,a,3\n2025-01-02,b,9\n",
+        "sales",
+        r"demand\.file sales\.csv has several rows for 2025-01-01: let `firmwide import` split it",
+    ),
     "huge": (
         "sales\n3\n1e9\n",
         "sales",
-        r"column 'sales' of sales\.csv must stay at or below 100000 units, got 1e\+09",
+        r"column 'sales' of sales\.csv must stay at or below 1000000 units, got 1e\+09",
     ),
 }
 
@@ -53,7 +64,7 @@ def test_a_history_that_is_no_sales_history_is_refused_with_one_line(case, tmp_p
     ("scale", "expected"),
     [
         ("10", r"scale_to_mean cannot scale column 'sales' of sales\.csv: all its sales are 0"),
-        ("0", r"scale_to_mean must be a number above 0 and at most 10000, got 0"),
+        ("0", r"scale_to_mean must be a number above 0 and at most 100000, got 0"),
         ("'10'", r"scale_to_mean must be a number .*got '10': remove the quotes"),
     ],
 )
@@ -61,3 +72,10 @@ def test_a_history_that_cannot_be_scaled_is_refused(scale, expected, tmp_path):
     (tmp_path / "sales.csv").write_text("sales\n0\n0\n")
     law = f"{{law: history, file: sales.csv, column: sales, scale_to_mean: {scale}}}"
     assert re.search(expected, refused(tmp_path, law))
+
+
+def test_a_history_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "sales.csv").write_bytes("sales\n3\nStück\n".encode("latin-1"))
+    assert "its text is not UTF-8: save it as UTF-8" in refused(
+        tmp_path, "{law: history, file: sales.csv, column: sales}"
+    )

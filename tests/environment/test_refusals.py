@@ -71,8 +71,11 @@ CASES = {
     "number as name": (BASE.replace("small", "12"), r"name must be text, got 12: put it in quotes"),
     "date as name": (BASE.replace("small", "2024-05-01"), r"name must be text, got datetime.date.*: put it in quotes"),
     "nothing as name": (BASE.replace("small", ""), r"name must be text, got nothing"),
-    "upper-case name": (BASE.replace("small", "Small"), r"name: names are lower-case letters, digits.*got 'Small'"),
-    "name with a line break": (BASE.replace("small", '"a\\nb"'), r"name: names are lower-case.*got 'a\\nb'"),
+    "upper-case name": (
+        BASE.replace("small", "Small"),
+        r"name: the firm's own name has at most 100 lower-case.*got 'Small'",
+    ),
+    "name with a line break": (BASE.replace("small", '"a\\nb"'), r"name: the firm's own name has .*got 'a\\nb'"),
     "description list": (top("description: [a]"), r"description must be text, got \['a'\]"),
     "unmet": (top("unmet: maybe"), r"unmet must be backorder or lost, got 'maybe'"),
     "unmet truth value": (top("unmet: yes"), r"unmet must be backorder or lost, got True"),
@@ -94,7 +97,7 @@ CASES = {
     "products empty": (top("products: []"), r"products must hold at least one name.*: remove it"),
     "product twice": (top("products: [tea, tea]"), r"products must be different names, got 'tea' twice: remove one"),
     "product number": (top("products: [1, 2]"), r"products\[0\] must be text, got 1: put it in quotes"),
-    "product name": (top("products: [Tea]"), r"products: names are lower-case letters.*got 'Tea'"),
+    "product name": (top("products: ['tea ']"), r"products: names begin and end with a printed letter.*got 'tea '"),
     "product law": (top("products: [law]"), r"products: 'law' is a key of laws; choose another name"),
     "unknown product": (
         more("price", "{coffee: 2}").replace("name: small", "name: small\nproducts: [tea, rice]"),
@@ -134,8 +137,8 @@ CASES = {
         r"stock_points: names must be text, got False: put it in quotes",
     ),
     "stock point space": (
-        BASE.replace("shop", "my shop"),
-        r"stock_points: names are lower-case letters.*got 'my shop'",
+        BASE.replace("shop", "' my shop'"),
+        r"stock_points: names begin and end with a printed letter.*got ' my shop'",
     ),
     "stock point outside": (
         BASE.replace("depot", "outside"),
@@ -175,7 +178,7 @@ CASES = {
         r"stock_points: no stock point has a demand; give at least one",
     ),
     "demand text": (demand("lots"), r"shop\.demand must be a whole number or a law such as \{law: .*got 'lots'"),
-    "demand negative": (demand("-3"), r"shop\.demand must be a whole number from 0 to 100000 or a law, got -3"),
+    "demand negative": (demand("-3"), r"shop\.demand must be a whole number from 0 to 1000000 or a law, got -3"),
     "demand fraction": (demand("2.5"), r"shop\.demand must be a whole number .*got 2\.5"),
     "demand nan": (demand(".nan"), r"shop\.demand must be a whole number .*got nan"),
     "demand truth value": (demand("true"), r"shop\.demand must be a whole number or a law.*got True"),

@@ -127,7 +127,7 @@ export class Commands {
     const known = [...new Set([...before.reverse(), ...(network.recommends ? RULES_OF_MARKETS : RULES)])];
     dialog.querySelector("datalist").replaceChildren(...known.map((value) => el("option", { value })));
     await ask(dialog, (given) =>
-      this.send(`departments/${name}/swap`, {
+      this.send(`departments/${encodeURIComponent(name)}/swap`, {
         policy: given.get("policy").trim(),
         canary: Number(given.get("canary")),
         tolerance: Number(given.get("tolerance")) / 100,
@@ -173,7 +173,7 @@ export class Commands {
     );
     dialog.querySelector("form").reset();
     await ask(dialog, (given) =>
-      this.send(`departments/${name}/override`, {
+      this.send(`departments/${encodeURIComponent(name)}/override`, {
         order: Object.fromEntries(network.products.map((product) => [product, Number(given.get(`order-${product}`))])),
         periods: Number(given.get("periods")),
         why: given.get("why"),
@@ -190,7 +190,7 @@ export class Commands {
     say(dialog.querySelector("p"), text);
     say(dialog.querySelector("button[type=submit]"), title);
     const canary = metrics.canaries.find((each) => each.department === name);
-    const path = kind === "cancel" && canary ? `commands/${canary.command}/cancel` : `departments/${name}/${kind}`;
+    const path = kind === "cancel" && canary ? `commands/${canary.command}/cancel` : `departments/${encodeURIComponent(name)}/${kind}`;
     await ask(dialog, (given) => this.send(name ? path : "stop", { why: given.get("why") }));
   }
 }

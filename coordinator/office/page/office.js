@@ -43,7 +43,7 @@ async function gather() {
     metrics.tick ? look(`history?since=${metrics.tick - 1}&limit=${firm.network.departments.length}`) : [],
     metrics.tick > since || !firm.aims.length
       ? look(
-          `history?department=${firm.chosen}&since=${firm.aims.length ? since : Math.max(0, metrics.tick - WINDOW)}&limit=${AT_ONCE}`,
+          `history?department=${encodeURIComponent(firm.chosen)}&since=${firm.aims.length ? since : Math.max(0, metrics.tick - WINDOW)}&limit=${AT_ONCE}`,
         )
       : [],
     look(`events?since=${firm.next}&limit=1000`),
@@ -66,7 +66,7 @@ async function gatherPolicies() {
   const news = Object.entries(firm.metrics.departments).filter(
     ([name, row]) => !firm.policies[name]?.some((each) => each.version === row.version),
   );
-  await Promise.all(news.map(async ([name]) => (firm.policies[name] = await look(`departments/${name}/policies`))));
+  await Promise.all(news.map(async ([name]) => (firm.policies[name] = await look(`departments/${encodeURIComponent(name)}/policies`))));
 }
 
 const figures = {};
