@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from coordinator.evaluation.table import Evaluation
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
+    from coordinator.planning.importing import Imported
     from coordinator.runs.watcher import Watcher
     from environment import Firm
 
@@ -32,6 +33,20 @@ def check(firm: Firm | str | Path) -> Check:
     from environment import load_firm
 
     return Check(facts(load_firm(firm)))
+
+
+def import_firm(files: Sequence[str | Path], *, out: str | Path, **how: Any) -> Imported:  # noqa: ANN401
+    """Make the folder of a firm from exports, `firmwide import`: its tables, a report, a first feed file.
+
+    Args:
+        files: csv, xlsx or parquet: sales, and where there are any stock, suppliers, receipts, items.
+        out: the new folder.
+        **how: fields of `coordinator.planning.importing.ImportRequest`, such as `decimal`, `missing` or `until`.
+    """
+    from coordinator.planning.importing import ImportRequest
+    from coordinator.planning.importing import import_firm as import_files
+
+    return import_files(ImportRequest([Path(file) for file in files], Path(out), **how))
 
 
 def simulate(

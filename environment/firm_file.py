@@ -16,6 +16,7 @@ from environment.fields import refusal, shown
 from environment.firm import Firm
 from environment.grid import GRID, grid_firm
 from environment.network import Network
+from environment.tables import expanded, has_tables
 
 _FOLDER = Path(__file__).parent / "firms"
 
@@ -61,6 +62,8 @@ def load_firm(source: str | Path | Firm) -> Firm:
     if str(source) in GRID:
         return parse_firm(grid_firm(str(source)))
     path = Path(source)
+    if path.is_dir() and (path / "firm.yaml").is_file():
+        path = path / "firm.yaml"
     if str(source) in built_in_firms():
         path = _FOLDER / f"{source}.yaml"
     try:
@@ -102,6 +105,8 @@ def parse_firm(content: object, folder: Path = Path()) -> Firm:
     if not isinstance(content, Mapping):
         came = "an empty file" if content is None else type(content).__name__
         raise ValueError(f"a firm file must be a mapping with name, stock_points and supply, got {came}")
+    if has_tables(content):
+        content = expanded(content, folder)
     try:
         return _long_enough(Firm.model_validate(content, context={"folder": folder}))
     except ValidationError as error:

@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coordinator.api import benchmark, check, evaluate, report, simulate, train
+    from coordinator.api import benchmark, check, evaluate, import_firm, report, simulate, train
     from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
     from coordinator.experiments.run import Run
     from coordinator.live import RunningFirm
@@ -39,6 +39,7 @@ __all__ = [
     "benchmark",
     "check",
     "evaluate",
+    "import_firm",
     "load_firm",
     "register",
     "report",
@@ -47,7 +48,9 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("benchmark", "check", "evaluate", "report", "simulate", "train"), "coordinator.api"),
+    **dict.fromkeys(
+        ("benchmark", "check", "evaluate", "import_firm", "report", "simulate", "train"), "coordinator.api"
+    ),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "Run": "coordinator.experiments.run",
     "RunningFirm": "coordinator.live",

@@ -29,7 +29,7 @@ FLOORS = {
             "evaluation",
             "live",
         ),
-        *("monitoring", "office", "explain", "experiments", "report", "api", "cli"),
+        *("monitoring", "office", "explain", "experiments", "report", "planning", "api", "cli"),
     ),
     "departments": (
         "extensions",

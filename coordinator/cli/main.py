@@ -18,11 +18,13 @@ from coordinator.cli.interventions import cancel, override, pause, resume, rollb
 from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, status, stop
 from coordinator.cli.options import CommandOfSchemes
+from coordinator.cli.planning import import_firm
 from coordinator.cli.serving import monitor, office
 from coordinator.cli.show import complain
 from coordinator.version import program_version
 
 COMMANDS = (
+    import_firm,
     *(scenarios, check, simulate, evaluate, explain, theory, train, benchmark, report),
     *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),
@@ -35,7 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
-    app.command(cls=CommandOfSchemes if command in (train, benchmark) else None)(command)
+    word = "import" if command is import_firm else None  # no function of Python may be called so
+    app.command(word, cls=CommandOfSchemes if command in (train, benchmark) else None)(command)
 
 
 def register_command(function: Callable[..., Any]) -> None:

@@ -1,0 +1,50 @@
+"""`firmwide import`, `backtest` and `propose`: a planner's firm from exports to orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coordinator import api
+from coordinator.cli.options import option
+from coordinator.cli.show import show
+
+Repeated = list[str] | None
+
+
+def import_firm(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", show_default=False, help="csv, xlsx or parquet: sales, stock, suppliers, items."
+        ),
+    ],
+    out: Annotated[Path, option("DIR", "The firm's new folder.")],
+    name: Annotated[str | None, option("NAME", "Of the firm (default: as DIR).")] = None,
+    column: Annotated[Repeated, option("ROLE=NAME", "What a column is, such as quantity=Absatz; repeatable.")] = None,
+    kind: Annotated[
+        Repeated, option("FILE=KIND", "What a file is for: sales, stock, supply, receipts, items; repeatable.")
+    ] = None,
+    separator: Annotated[str | None, option("SIGN", "Of cells in csv files.")] = None,
+    encoding: Annotated[str | None, option("NAME", "Of csv files, such as cp1252.")] = None,
+    decimal: Annotated[str | None, option(".|,", "The decimal sign.")] = None,
+    date_format: Annotated[str | None, option("FORM", "Such as %d.%m.%Y.")] = None,
+    first_day: Annotated[str | None, option("DAY", "Of a table whose days are numbered, as M5's.")] = None,
+    missing: Annotated[
+        str, option("zero|days|unknown", "Days without a row: no sales; unknown if nobody has one; unknown.")
+    ] = "zero",
+    returns: Annotated[str, option("net|drop", "Negative quantities: off the day's sales, or left out.")] = "net",
+    doubled: Annotated[str | None, option("sum|once", "Equal rows of a day (default: doubled days once).")] = None,
+    until: Annotated[str | None, option("DAY", "Leave out days from then on, to train on what was known.")] = None,
+    lead_time: Annotated[int, typer.Option(min=1, max=1000, help="Days, where no table tells.")] = 1,
+    holding_rate: Annotated[float, typer.Option(help="Holding cost, a share of an item's cost a year.")] = 0.25,
+    fill_rate: Annotated[float, typer.Option(help="What stock is for: the share of demand served from it.")] = 0.98,
+    unmet: Annotated[str, option("lost|backorder", "What becomes of demand that is not served.")] = "lost",
+) -> None:
+    """Make a firm of exports as an ERP writes them; say what was found, and refuse what can be read in two ways."""
+    given = {
+        key: value for key, value in locals().items() if key not in ("files", "column", "kind") and value is not None
+    }
+    show(api.import_firm(files, **given, columns=column or (), kinds=kind or ()))

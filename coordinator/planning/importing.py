@@ -1,0 +1,249 @@
+"""`firmwide import`: exports in, a firm folder out, with a report of what was found and done, and a first feed file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from coordinator.planning.layout import KINDS, WORDS, layout_of
+from coordinator.planning.master import joined, master_of, receipts_of
+from coordinator.planning.reading import read_table
+from coordinator.planning.sales import How, Sales, sales_of
+from coordinator.shown import Shown
+from coordinator.storage.files import write_atomically
+from environment.names import fault
+from environment.tables import Tables, read_tables
+
+FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What to import, and how what the files leave open is understood."""
+
+    files: Sequence[Path]
+    out: Path
+    name: str | None = None
+    columns: Sequence[str] = ()  # ROLE=NAME
+    kinds: Sequence[str] = ()  # FILE=KIND
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    date_format: str | None = None
+    first_day: str | None = None
+    missing: Literal["zero", "days", "unknown"] = "zero"
+    returns: Literal["net", "drop"] = "net"
+    doubled: Literal["sum", "once"] | None = None
+    until: str | None = None  # days from then on are left out
+    lead_time: int = 1  # days, where none is told
+    holding_rate: float = 0.25  # of what an item costs, a year
+    fill_rate: float | None = 0.98
+    unmet: Literal["lost", "backorder"] = "lost"
+
+
+@dataclass(frozen=True, repr=False)
+class Imported(Shown):
+    """What was imported, and what was found on the way."""
+
+    folder: Path
+    said: Sequence[str]
+    tables: Tables = field(repr=False)
+
+    def __rich__(self) -> RenderableType:
+        """Every finding a line, the folder last."""
+        return Group(*map(Text, self.said), Text(f"{self.folder}: {summary(self.tables)}", style="bold"))
+
+
+def summary(tables: Tables) -> str:
+    """One line."""
+    sells, items = len(tables.selling), len(tables.items)
+    return (
+        f"{items} items at {sells} locations that sell, {len(tables.points)} stock points, {len(tables.days)} days, "
+        f"{np.nanmean(tables.demand[:, tables.sold].sum(1)):,.6g} units a day"
+    )
+
+
+def import_firm(asked: ImportRequest) -> Imported:
+    """Read exports and write the folder of a firm.
+
+    Raises:
+        ValueError: one line; nothing has been written then.
+    """
+    if asked.out.exists() and (not asked.out.is_dir() or any(asked.out.iterdir())):
+        raise ValueError(f"--out must be a new or empty folder, got {str(asked.out)!r}")
+    how = How(
+        asked.decimal,
+        asked.date_format,
+        _day("--first-day", asked.first_day),
+        asked.missing,
+        asked.returns,
+        asked.doubled,
+    )
+    columns, kinds = _pairs("--column", asked.columns, WORDS), _pairs("--kind", asked.kinds, None)
+    if wrong := [kind for kind in kinds.values() if kind not in KINDS]:
+        raise ValueError(f"--kind FILE=KIND takes {', '.join(KINDS)}, got {wrong[0]!r}")
+    read = [read_table(path, separator=asked.separator, encoding=asked.encoding) for path in asked.files]
+    if unused := [f"{role}={name}" for role, name in columns.items() if not any(name in table.cells for table in read)]:
+        raise ValueError(f"--column {unused[0]}: no file has a column of that name")
+    laid = [(table, layout_of(table, columns, kinds.get(table.name))) for table in read]
+    sold = [(table, layout) for table, layout in laid if layout.kind == "sales"]
+    if len(sold) != 1:
+        raise ValueError(f"one of the files must hold the sales (date, item, quantity), got {len(sold)} that do")
+    sales = _before(sales_of(*sold[0], how), _day("--until", asked.until))
+    said = [line for table, _ in laid if table is sold[0][0] for line in table.said]
+    parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS if kind != "sales"}
+    for table, layout in laid:
+        if layout.kind != "sales":
+            parts[layout.kind].append((receipts_of if layout.kind == "receipts" else master_of)(table, layout, how))
+            said += table.said
+    for names in (sales.locations, sales.items):
+        if wrong := [f"{name!r}: {fault(name)}" for name in dict.fromkeys(names) if fault(name)]:
+            raise ValueError(f"{sold[0][0].name}: {wrong[0]}")
+    pairs = pd.DataFrame({"location": sales.locations, "item": sales.items})
+    items, supply, stock = joined(parts, pairs, asked.lead_time, said)
+    items["unit"] = _units(items, sales, said)
+    said.append(
+        f"holding costs {asked.holding_rate:g} of an item's cost a year (--holding-rate); unmet demand is {asked.unmet}"
+    )
+    return _written(asked, sales, items, supply, stock, said)
+
+
+def _pairs(option: str, given: Sequence[str], known: Any) -> dict[str, str]:  # noqa: ANN401
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, name = text.partition("=")
+        if not equals or (known is not None and key not in known):
+            allowed = f"ROLE=NAME with a role of {', '.join(known)}" if known is not None else "FILE=KIND"
+            raise ValueError(f"{option} takes {allowed}, got {text!r}")
+        found[key] = name
+    return found
+
+
+def _day(option: str, text: str | None) -> Any:  # noqa: ANN401
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        raise ValueError(f"{option} must be a day such as 2011-10-01, got {text!r}")
+    try:
+        return np.datetime64(text)
+    except ValueError:
+        raise ValueError(f"{option} must be a day such as 2011-10-01, got {text!r}") from None
+
+
+def _before(sales: Sales, until: Any) -> Sales:  # noqa: ANN401
+    if until is None:
+        return sales
+    kept = sales.days < until
+    if not kept.any():
+        raise ValueError(f"--until {until}: the sales begin on {sales.days[0]}")
+    sales.said.append(f"days from {until} on are left out: {kept.sum()} of {len(kept)} days stay")
+    return Sales(
+        sales.days[kept], sales.locations, sales.items, sales.sales[kept], sales.demand[kept], sales.series, sales.said
+    )
+
+
+def _units(items: pd.DataFrame, sales: Sales, said: list[str]) -> list[float]:
+    """What one unit of each item is: 1, or the step in which it is sold."""
+    given = items["unit"] if "unit" in items else pd.Series(np.nan, index=items.index)
+    place = {item: [] for item in items["item"]}
+    for series, item in enumerate(sales.items):
+        place[item].append(series)
+    found = []
+    for item, unit in zip(items["item"], given, strict=True):
+        amounts = sales.sales[:, place[item]]
+        amounts = amounts[~np.isnan(amounts)]
+        if unit > 0 or not (amounts % 1).any():
+            size = float(unit) if unit > 0 else 1.0
+        else:
+            thousandths = np.rint(amounts * 1000).astype(np.int64)
+            size = float(np.gcd.reduce(thousandths)) / 1000 or 1.0
+            said.append(
+                f"{item!r} is sold in steps of {size:g}: that is a unit of the firm (a column `unit` says another)"
+            )
+        if (np.abs(amounts / size - np.rint(amounts / size)) > 1e-4).any():
+            raise ValueError(f"{item!r} is sold in parts of its unit {size:g}: give a smaller one in a column `unit`")
+        found.append(size)
+    return found
+
+
+def _written(
+    asked: ImportRequest,
+    sales: Sales,
+    items: pd.DataFrame,
+    supply: pd.DataFrame,
+    stock: pd.DataFrame,
+    said: list[str],
+) -> Imported:
+    from coordinator.planning.import_page import import_page
+
+    asked.out.mkdir(parents=True, exist_ok=True)
+    slug = re.sub(r"[^a-z0-9]+", "-", (asked.name or asked.out.resolve().name).lower()).strip("-") or "firm"
+    firm: dict[str, Any] = {"name": slug[:40], "unmet": asked.unmet}
+    firm["tables"] = {"demand": DEMAND, "items": "items.csv", "supply": "supply.csv", "stock": "stock.csv"}
+    firm["holding_rate"] = asked.holding_rate
+    if asked.fill_rate is not None:
+        firm["service"] = {"fill_rate": asked.fill_rate}
+    _write_demand(asked.out / DEMAND, sales)
+    listed = items.reindex(columns=["item", "unit", "cost", "price"])
+    for name, table in {"items": listed, "supply": supply, "stock": stock, "series": sales.series}.items():
+        write_atomically(asked.out / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
+    write_atomically(
+        asked.out / FIRM, yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    )
+    tables = read_tables(firm, asked.out)
+    said += tables.notes
+    write_atomically(asked.out / "feed" / "in" / "period-0.csv", _first_feed(tables))
+    write_atomically(asked.out / REPORT, import_page(asked.out, said, sales.series, tables).html())
+    return Imported(asked.out, said, tables)
+
+
+def _write_demand(path: Path, sales: Sales) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    days, series = sales.sales.shape
+    codes = np.repeat(np.arange(series, dtype=np.int32), days)
+
+    def names(of: list[str]) -> Any:  # noqa: ANN401
+        place, known = pd.factorize(pd.Series(of, dtype=object))
+        return pa.DictionaryArray.from_arrays(pa.array(place[codes], pa.int32()), pa.array(known.tolist(), pa.string()))
+
+    table = pa.table(
+        {
+            "date": pa.array(np.tile(sales.days.astype("datetime64[s]"), series)),
+            "location": names(sales.locations),
+            "item": names(sales.items),
+            "sales": pa.array(sales.sales.T.ravel()),
+            "demand": pa.array(sales.demand.T.ravel()),
+        }
+    )
+    parquet.write_table(table, path, compression="zstd")
+
+
+def _first_feed(tables: Tables) -> str:
+    """What a fed firm is told before its first period: stock; what is on order arrives after its whole lead time."""
+    several, slots = len(tables.items) > 1, int(min(max(tables.lead_time.max(), 1), 6))
+    arriving = [f"arriving_{number + 1}" for number in range(slots)]
+    header = ["stock_point", *["product"][:several], "on_hand", "inventory_position", *arriving]
+    lines = [",".join([*header, "backlog", "asked", "handed", "demand", "sales"])]
+    for n, point in enumerate(tables.points):
+        for k, item in enumerate(tables.items):
+            due = int(min(tables.lead_time[n, k], slots)) - 1
+            under_way = [f"{tables.on_order[n, k]:g}" if slot == due else "0" for slot in range(slots)]
+            on_hand = max(tables.on_hand[n, k], 0.0)
+            amounts = [f"{on_hand:g}", f"{tables.on_hand[n, k] + tables.on_order[n, k]:g}", *under_way, *["0"] * 5]
+            lines.append(",".join([*(_quoted(name) for name in [point, *[item][:several]]), *amounts]))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name.replace(chr(34), chr(34) * 2)}"' if any(sign in name for sign in ',"\n') else name

@@ -1,0 +1,289 @@
+"""A firm file that points to tables instead of naming every product: `tables:` with demand, items, supply and stock.
+
+    name: shop
+    unmet: lost
+    tables: {demand: demand.parquet, items: items.csv, supply: supply.csv, stock: stock.csv}
+    holding_rate: 0.25            # of what an item costs, a year
+    service: {fill_rate: 0.98}    # what stock is for; without it, prices and penalties say so
+
+demand: date, location, item, sales, demand; items: item, unit, cost, price; supply: item, from, to, lead_time, law,
+order_multiple, min_order; stock: location, item, on_hand, on_order. `firmwide import` writes them. Amounts are in the
+measure of the tables; the firm counts in units of `unit`. A period is a day.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environment.fields import shown
+from environment.laws import MAX_UNITS, MassFunction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+FILES = ("demand", "items", "supply", "stock")
+OWN = ("tables", "holding_rate", "service")  # what a firm file with tables says beside what all say
+DAYS_A_YEAR = 365.0
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A firm's tables, checked against each other. N stock points, upstream first; C that sell; K items; T days."""
+
+    points: tuple[str, ...]  # [N]
+    selling: tuple[int, ...]  # [C] of them
+    items: tuple[str, ...]  # [K]
+    days: NDArray[np.datetime64]  # [T]
+    demand: Array  # [T, C, K] units a day; NaN where nothing is known
+    sales: Array  # [T, C, K]
+    sold: NDArray[np.bool_]  # [C, K] whether there is a series
+    supplier: tuple[int, ...]  # [N] the stock point that delivers, -1: from outside
+    supplier_names: tuple[tuple[str, ...], ...]  # [N][K] who delivers, as the table calls it
+    lead_time: Array  # [N, K] mean days
+    laws: tuple[tuple[str, ...], ...]  # [N][K] `days:count ...`, '' where the lead time is fixed
+    multiple: Array  # [N, K] units
+    minimum: Array  # [N, K] units
+    on_hand: Array  # [N, K] units
+    on_order: Array  # [N, K] units
+    unit: Array  # [K] what one unit is in the tables
+    cost: Array  # [K] money per unit, NaN where it is not told
+    price: Array  # [K]
+    holding_rate: float
+    fill_rate: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def holding_cost(self) -> Array:
+        """Money per unit and day, [K]; where no cost is told, that of the median item."""
+        known = self.cost[self.cost > 0]
+        cost = np.where(self.cost > 0, self.cost, np.median(known) if len(known) else 1.0)
+        return np.asarray(self.holding_rate / DAYS_A_YEAR * cost)
+
+    def flow(self, per_series: Array) -> Array:
+        """What passes through each point if [.., C, K] is asked of those that sell, [.., N, K]."""
+        total = np.zeros((*per_series.shape[:-2], len(self.points), len(self.items)))
+        total[..., list(self.selling), :] = per_series
+        for point in reversed(range(len(self.points))):
+            if self.supplier[point] >= 0:
+                total[..., self.supplier[point], :] += total[..., point, :]
+        return total
+
+
+def has_tables(content: object) -> bool:
+    """Whether a firm file points to tables."""
+    return isinstance(content, Mapping) and "tables" in content
+
+
+def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
+    """Read the tables that a firm file points to.
+
+    Raises:
+        ValueError: one line; a table or column is missing, or a name is unknown.
+    """
+    named = content["tables"]
+    if not isinstance(named, Mapping) or set(named) != set(FILES):
+        raise ValueError(f"tables must be a mapping with {', '.join(FILES)}, got {shown(named)}")
+    frames = {name: _frame(folder / str(named[name]), name) for name in FILES}
+    demand, listed, supply, stock = (frames[name] for name in FILES)
+    items, notes = tuple(listed["item"]), list[str]()
+    item_of, sells = {item: k for k, item in enumerate(items)}, list(demand["location"].cat.categories)
+    points, supplier = _network(supply, sells, notes)
+    point_of, shape = {name: n for n, name in enumerate(points)}, (len(points), len(items))
+    unit = listed["unit"].fillna(1.0).to_numpy(dtype=float)
+
+    def place(frame: pd.DataFrame, point: str) -> tuple[Any, Any]:
+        rows, columns = frame[point].map(point_of), frame["item"].map(item_of)
+        if (lost := rows.isna() | columns.isna()).any():
+            raise ValueError(f"tables: {' '.join(map(str, frame.loc[lost, [point, 'item']].iloc[0]))} is not known")
+        return rows.to_numpy(dtype=int), columns.to_numpy(dtype=int)
+
+    def amounts(frame: pd.DataFrame, point: str, column: str, otherwise: float) -> Array:
+        found = np.full(shape, otherwise)
+        found[place(frame, point)] = frame[column].to_numpy(dtype=float)
+        return found
+
+    selling = tuple(point_of[name] for name in sells)
+    where = demand["location"].cat.codes.to_numpy(), place(demand.assign(to=sells[0]), "to")[1]
+    day = demand["date"].to_numpy().astype("datetime64[D]")
+    days = np.arange(day.min(), day.max() + 1)
+    row = (day - days[0]).astype(int)
+    history = {
+        column: _filled((len(days), len(sells), len(items)), (row, *where), demand[column] / unit[where[1]])
+        for column in ("sales", "demand")
+    }
+    sold = np.zeros((len(sells), len(items)), dtype=bool)
+    sold[where] = True
+    last = amounts(supply, "to", "lead_time", np.nan)
+    usual = np.nan_to_num(np.nanmedian(np.where(np.isnan(last).all(1)[:, None], 1.0, last), axis=1), nan=1.0)
+    names = [[""] * len(items) for _ in points]
+    laws = [[""] * len(items) for _ in points]
+    for n, k, source, law in zip(*place(supply, "to"), supply["from"], supply["law"].fillna(""), strict=True):
+        names[n][k], laws[n][k] = str(source), str(law)
+    service = content.get("service") or {}
+    rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
+    if rate is not None and (not isinstance(rate, float) or not 0.5 <= rate < 1):
+        raise ValueError(
+            f"service must be a mapping such as {{fill_rate: 0.98}}, from 0.5 to below 1, got {shown(service)}"
+        )
+    holding = content.get("holding_rate", 0.25)
+    if isinstance(holding, bool) or not isinstance(holding, (int, float)) or not 0 < holding <= 10:
+        raise ValueError(f"holding_rate must be a number above 0 and at most 10, a year, got {shown(holding)}")
+    return Tables(
+        points,
+        selling,
+        items,
+        days,
+        sales=history["sales"],
+        demand=history["demand"],
+        sold=sold,
+        supplier=tuple(-1 if name is None else point_of[name] for name in supplier),
+        supplier_names=tuple(map(tuple, names)),
+        lead_time=np.where(np.isnan(last), usual[:, None], last),
+        laws=tuple(map(tuple, laws)),
+        multiple=np.maximum(np.ceil(amounts(supply, "to", "order_multiple", 1.0) / unit - 1e-9), 1.0),
+        minimum=np.ceil(amounts(supply, "to", "min_order", 0.0) / unit - 1e-9),
+        on_hand=np.rint(amounts(stock, "location", "on_hand", 0.0) / unit),
+        on_order=np.rint(amounts(stock, "location", "on_order", 0.0) / unit),
+        unit=unit,
+        cost=listed["cost"].to_numpy(dtype=float) * unit,
+        price=listed["price"].to_numpy(dtype=float) * unit,
+        holding_rate=float(holding),
+        fill_rate=rate,
+        notes=tuple(notes),
+    )
+
+
+def _frame(path: Path, kind: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            found = pd.read_parquet(path)
+        else:
+            names = dict.fromkeys(("item", "location", "from", "to", "law"), str)
+            found = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"tables.{kind} must be a table that can be read: {' '.join(str(error).split())}") from None
+    needed = {
+        "demand": ("date", "location", "item", "sales", "demand"),
+        "items": ("item", "unit", "cost", "price"),
+        "supply": ("item", "from", "to", "lead_time", "law", "order_multiple", "min_order"),
+        "stock": ("location", "item", "on_hand", "on_order"),
+    }[kind]
+    if missing := [column for column in needed if column not in found]:
+        raise ValueError(f"tables.{kind}: {path.name} has no column {missing[0]!r}")
+    if kind == "demand":
+        found["location"] = found["location"].astype("category")
+        found["item"] = found["item"].astype(str) if found["item"].dtype != "category" else found["item"]
+    return found
+
+
+def _filled(shape: tuple[int, ...], where: tuple[Any, ...], values: pd.Series) -> Array:
+    found = np.full(shape, np.nan)
+    found[where] = np.rint(values.to_numpy(dtype=float) * 1000) / 1000
+    return found
+
+
+def _network(supply: pd.DataFrame, sells: list[str], notes: list[str]) -> tuple[tuple[str, ...], list[str | None]]:
+    """Stock points, upstream first, and who supplies each; None: from outside."""
+    inside = set(supply["to"]) | set(sells)
+    source: dict[str, str | None] = {}
+    for name, group in supply.groupby("to", sort=False):
+        counts = Counter(one if one in inside else None for one in group["from"])
+        source[str(name)] = counts.most_common(1)[0][0]
+        if len(counts) > 1:
+            notes.append(
+                f"{name} buys some items outside and some inside; the firm takes {source[str(name)] or 'outside'}"
+            )
+    names = list(dict.fromkeys([*supply["to"], *sells]))
+
+    def depth(name: str, seen: tuple[str, ...] = ()) -> int:
+        if name in seen:
+            raise ValueError(f"tables.supply goes in a circle: {' -> '.join([*seen, name])}")
+        above = source.get(name)
+        return 0 if above is None else 1 + depth(above, (*seen, name))
+
+    points = tuple(sorted(names, key=lambda name: (depth(name), names.index(name))))
+    return points, [source.get(name) for name in points]
+
+
+def expanded(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The firm file without its tables: products, stock points and supply as they say.
+
+    Raises:
+        ValueError: as `read_tables`, or the file names what its tables say.
+    """
+    if said := sorted({"products", "stock_points", "supply", "customers"} & set(content)):
+        raise ValueError(f"{said[0]} is what the tables say: remove one of the two")
+    tables = read_tables(content, folder)
+    plain = {key: value for key, value in content.items() if key not in OWN}
+    return plain | firm_of(tables)
+
+
+def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
+    """Products, stock points and supply of a firm file, from the first `until` days of history (default: all)."""
+    demand = tables.demand[:until]
+    mean = np.nan_to_num(np.nanmean(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0))
+    flow, holding = tables.flow(mean), tables.holding_cost
+    most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
+    points: dict[str, Any] = {}
+    for n, name in enumerate(tables.points):
+        largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + 1.0) + most[n] + tables.minimum[n])
+        point: dict[str, Any] = {
+            "holding_cost": _by_item(tables, np.maximum(holding, 1e-9)),
+            "max_order": _by_item(
+                tables, np.clip(np.ceil(largest / tables.multiple[n]) * tables.multiple[n], 1, 10**6)
+            ),
+        }
+        if n in tables.selling:
+            c = tables.selling.index(n)
+            point["demand"] = {item: _law(demand[:, c, k]) for k, item in enumerate(tables.items) if tables.sold[c, k]}
+            if tables.fill_rate is not None:
+                point["backorder_cost"] = _by_item(tables, holding * tables.fill_rate / (1.0 - tables.fill_rate))
+            else:
+                point["price"] = _by_item(tables, np.nan_to_num(tables.price))
+        if tables.fill_rate is None and tables.supplier[n] < 0:
+            point["unit_cost"] = _by_item(tables, np.nan_to_num(tables.cost))
+        points[name] = point
+    supply = [
+        {
+            "from": "outside" if tables.supplier[n] < 0 else tables.points[tables.supplier[n]],
+            "to": name,
+            "lead_time": {item: _lead_time(tables, n, k) for k, item in enumerate(tables.items)},
+        }
+        for n, name in enumerate(tables.points)
+    ]
+    return {"products": list(tables.items), "stock_points": points, "supply": supply}
+
+
+def _by_item(tables: Tables, values: Array) -> dict[str, float]:
+    return dict(zip(tables.items, np.asarray(values, dtype=float).tolist(), strict=True))
+
+
+def _law(history: Array) -> MassFunction:
+    """Relative frequencies; a part of a unit, as estimates have, is split so that the mean stays."""
+    known = history[~np.isnan(history)]
+    if not len(known):
+        return MassFunction.of(np.ones(1))
+    below = np.minimum(np.floor(known + 1e-9), MAX_UNITS - 1).astype(np.int64)
+    above = np.clip(known - below, 0.0, 1.0)
+    counts = np.bincount(below, 1.0 - above, int(below.max()) + 2) + np.bincount(below + 1, above, int(below.max()) + 2)
+    return MassFunction.of(np.trim_zeros(counts, "b") / counts.sum())
+
+
+def _lead_time(tables: Tables, point: int, item: int) -> Any:  # noqa: ANN401
+    if law := tables.laws[point][item]:
+        counts = {int(day): float(count) for day, count in (part.split(":") for part in law.split())}
+        total = math.fsum(counts.values())
+        return {"law": "mass", "values": list(counts), "probabilities": [count / total for count in counts.values()]}
+    return max(1, round(tables.lead_time[point, item]))
