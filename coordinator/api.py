@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from coordinator.evaluation.table import Evaluation
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
+    from coordinator.planning.backtest import Backtest
     from coordinator.planning.importing import Imported
+    from coordinator.planning.propose import Proposal
     from coordinator.runs.watcher import Watcher
     from environment import Firm
 
@@ -47,6 +49,58 @@ def import_firm(files: Sequence[str | Path], *, out: str | Path, **how: Any) -> 
     from coordinator.planning.importing import import_firm as import_files
 
     return import_files(ImportRequest([Path(file) for file in files], Path(out), **how))
+
+
+def backtest(
+    folder: str | Path,
+    begin: str,
+    policies: Sequence[str] = ("cover:14", "tuned"),
+    *,
+    until: str | None = None,
+    every: int = 28,
+    out: str | Path | None = None,
+    progress: bool | None = None,
+) -> Backtest:
+    """Play an imported firm's history as it happened under several policies, each on what was known on the day.
+
+    Args:
+        folder: of `import_firm`.
+        begin: the first day that counts, such as 2011-10-01.
+        policies: `cover:DAYS`, `tuned[:FILL_RATE]`, a csv file of levels, a run folder; `NAME=` names one.
+        until: the first day that does not count any more.
+        every: days between two tunings.
+        out: folder of results.csv, lines.csv and backtest.html; by default `backtest` in the firm's.
+        progress: of the tuning, as of `train`.
+    """
+    from coordinator.planning.backtest import backtest as play_history
+
+    with _settled("cpu"):
+        how: dict[str, Any] = {"until": until, "every": every, "out": None if out is None else Path(out)}
+        return play_history(Path(folder), begin, policies, **how, note=_teller(progress))
+
+
+def propose(
+    folder: str | Path,
+    policy: str = "tuned",
+    *,
+    beside: str = "cover:14",
+    out: str | Path | None = None,
+    progress: bool | None = None,
+) -> Proposal:
+    """Propose the orders of the day after an imported firm's history, each with a reason, exceptions first.
+
+    Args:
+        folder: of `import_firm`.
+        policy: as of `backtest`.
+        beside: a rule of days of cover that it is compared with.
+        out: folder of the order list; by default `orders/DAY` in the firm's.
+        progress: of the tuning, as of `train`.
+    """
+    from coordinator.planning.propose import propose as propose_orders
+
+    with _settled("cpu"):
+        where = None if out is None else Path(out)
+        return propose_orders(Path(folder), policy, beside=beside, out=where, note=_teller(progress))
 
 
 def simulate(

@@ -60,6 +60,7 @@ class Tables:
     price: Array  # [K]
     holding_rate: float
     fill_rate: float | None
+    unmet: str  # lost or backorder
     notes: tuple[str, ...]
 
     @property
@@ -159,6 +160,7 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         price=listed["price"].to_numpy(dtype=float) * unit,
         holding_rate=float(holding),
         fill_rate=rate,
+        unmet=str(content.get("unmet", "backorder")),
         notes=tuple(notes),
     )
 

@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coordinator.api import benchmark, check, evaluate, import_firm, report, simulate, train
+    from coordinator.api import backtest, benchmark, check, evaluate, import_firm, propose, report, simulate, train
     from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
     from coordinator.experiments.run import Run
     from coordinator.live import RunningFirm
@@ -36,11 +36,13 @@ __all__ = [
     "RunningFirm",
     "Watcher",
     "__version__",
+    "backtest",
     "benchmark",
     "check",
     "evaluate",
     "import_firm",
     "load_firm",
+    "propose",
     "register",
     "report",
     "simulate",
@@ -48,8 +50,8 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(
-        ("benchmark", "check", "evaluate", "import_firm", "report", "simulate", "train"), "coordinator.api"
+    **dict.fromkeys(("backtest", "import_firm", "propose"), "coordinator.api"),
+    **dict.fromkeys(("benchmark", "check", "evaluate", "report",, "simulate", "train"), "coordinator.api"
     ),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "Run": "coordinator.experiments.run",

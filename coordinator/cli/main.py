@@ -18,13 +18,13 @@ from coordinator.cli.interventions import cancel, override, pause, resume, rollb
 from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, status, stop
 from coordinator.cli.options import CommandOfSchemes
-from coordinator.cli.planning import import_firm
+from coordinator.cli.planning import backtest, import_firm, propose
 from coordinator.cli.serving import monitor, office
 from coordinator.cli.show import complain
 from coordinator.version import program_version
 
 COMMANDS = (
-    import_firm,
+    *(import_firm, backtest, propose),
     *(scenarios, check, simulate, evaluate, explain, theory, train, benchmark, report),
     *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),

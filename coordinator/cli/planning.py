@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from coordinator import api
-from coordinator.cli.options import option
-from coordinator.cli.show import show
+from coordinator.cli.options import argument, option
+from coordinator.cli.show import say, show
 
 Repeated = list[str] | None
 
@@ -48,3 +48,41 @@ def import_firm(
         key: value for key, value in locals().items() if key not in ("files", "column", "kind") and value is not None
     }
     show(api.import_firm(files, **given, columns=column or (), kinds=kind or ()))
+
+
+FolderOf = Annotated[Path, argument("FOLDER", "Of `firmwide import`.")]
+
+
+def backtest(
+    folder: FolderOf,
+    begin: Annotated[str, option("DAY", "The first day that counts.", "--from")],
+    policy: Annotated[
+        Repeated,
+        option(
+            "[NAME=]RULE|RUN|CSV",
+            "cover:DAYS, tuned[:FILL_RATE], a run, or levels (stock_point,product,level); repeatable, the first is what "
+            "others are compared with (default: today=cover:14 and tuned).",
+        ),
+    ] = None,
+    until: Annotated[str | None, option("DAY", "The first day that does not count any more.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Days between two tunings.")] = 28,
+    out: Annotated[Path | None, option("DIR", "For backtest.html and csv files (default: FOLDER/backtest).")] = None,
+) -> None:
+    """Play history as it happened under several policies, each on what was known on the day."""
+    done = api.backtest(folder, begin, policy or ["today=cover:14", "tuned"], until=until, every=every, out=out)
+    show(done)
+    say(f"{(folder / 'backtest' if out is None else out) / 'backtest.html'}")
+
+
+def propose(
+    folder: FolderOf,
+    policy: Annotated[
+        str, option("[NAME=]RULE|RUN|CSV", "Who orders: tuned[:FILL_RATE], cover:DAYS, a run, levels.")
+    ] = "tuned",
+    beside: Annotated[str, option("cover:DAYS", "A rule to compare with.")] = "cover:14",
+    out: Annotated[Path | None, option("DIR", "For the order list (default: FOLDER/orders/DAY).")] = None,
+) -> None:
+    """Propose tomorrow's orders by supplier, each line with its reason, exceptions first; nothing is sent."""
+    done = api.propose(folder, policy, beside=beside, out=out)
+    show(done)
+    say(f"{done.folder / 'propose.html'}")

@@ -1,0 +1,143 @@
+"""Demand as it is: weekday profile, forecasts that follow it, and episodes drawn from history in blocks.
+
+Axes are [T, M] or [T, M, E]: days, series, copies.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heuristics.forecast import smoothed_forecast
+
+Array = NDArray[np.float64]
+Days = NDArray[np.datetime64]
+
+SMOOTHINGS = (0.03, 0.07, 0.15, 0.3)  # of which each series takes the one with the least error
+BLOCK = 28  # days of a block: four whole weeks
+SEASON = 45  # days before and after the same day of another year that may stand for it
+_LEAST = 0.05  # of the mean: a weekday below it tells nothing of the level
+_PRIOR = 4.0  # weeks of a flat profile that a series' own is mixed with
+
+
+def weekdays(days: Days) -> NDArray[np.int64]:
+    """0 for Monday to 6 for Sunday."""
+    return np.asarray((days.astype("datetime64[D]").astype(np.int64) + 3) % 7)
+
+
+def filled(demand: Array, days: Days) -> Array:
+    """Days of which nothing is known as the mean of their weekday, [T, ...]."""
+    unknown = np.isnan(demand)
+    if not unknown.any():
+        return demand
+    day, found = weekdays(days), demand.copy()
+    total = np.nan_to_num(demand)
+    for number in range(7):
+        here = day == number
+        known = (~unknown[here]).sum(0)
+        mean = total[here].sum(0) / np.maximum(known, 1)
+        found[here] = np.where(unknown[here], np.rint(mean), demand[here])
+    return found
+
+
+def weekday_profile(demand: Array, days: Days) -> Array:
+    """Mean demand of each weekday relative to the mean of all, [7, M]; 1 where there is no demand.
+
+    Short histories are pulled towards a flat week.
+    """
+    day, mean = weekdays(days), demand.mean(0)
+    found = np.stack([demand[day == number].mean(0) if (day == number).any() else mean for number in range(7)])
+    weeks = len(demand) / 7
+    profile = np.where(mean > 0, found / np.maximum(mean, 1e-12), 1.0)
+    mixed = (weeks * profile + _PRIOR) / (weeks + _PRIOR)
+    return np.asarray(mixed / mixed.mean(0))
+
+
+class Forecaster(NamedTuple):
+    """What was learned of M series: how to forecast what is asked over their protection intervals."""
+
+    profile: Array  # [7, M]
+    start: Array  # [M] units a day, before anything was seen
+    smoothing: Array  # [M]
+    interval: NDArray[np.int64]  # [M] days
+    spread: Array  # [M] units, root mean square error of forecasts over the interval
+
+    def levels(self, demand: Array, days: Days) -> Array:
+        """Mean daily demand as known on the morning of each day and of the day after the last, [T + 1, M(, E)].
+
+        Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
+        """
+        shape = (len(demand) + 1, *demand.shape[1:])
+        found, day = np.empty(shape), weekdays(days)
+        own = (slice(None),) + (None,) * (demand.ndim - 2)
+        found[0] = self.start[own]
+        weight = np.where(self.profile > _LEAST, self.smoothing, 0.0)
+        factor = np.maximum(self.profile, _LEAST)
+        for t in range(len(demand)):
+            now = day[t]
+            found[t + 1] = smoothed_forecast(found[t], demand[t], factor[now][own], weight[now][own])
+        return found
+
+    def covered(self, first: np.datetime64, periods: int) -> Array:
+        """Days of mean demand that the interval from each of so many days holds, [T, M]."""
+        day = (weekdays(np.array([first]))[0] + np.arange(7 + int(self.interval.max()))) % 7
+        ahead = np.concatenate([np.zeros((1, self.profile.shape[1])), np.cumsum(self.profile[day], 0)])
+        table = np.stack([np.take_along_axis(ahead, (t + self.interval)[None], 0)[0] - ahead[t] for t in range(7)])
+        return np.asarray(table[np.arange(periods) % 7])
+
+    def over_interval(self, demand: Array, days: Days) -> Array:
+        """Forecast demand of the interval that begins on each day and on the one after the last, [T + 1, M(, E)]."""
+        covered = self.covered(days[0], len(days) + 1)
+        return np.asarray(self.levels(demand, days) * covered[(...,) + (None,) * (demand.ndim - 2)])
+
+
+def fitted(demand: Array, days: Days, interval: NDArray[np.int64]) -> Forecaster:
+    """Learn from history, [T, M]; each series takes the smoothing with the least squared error over its interval."""
+    profile, start = weekday_profile(demand, days), demand[: 8 * 7].mean(0)
+    actual = windows(demand, interval)
+    settled = min(8 * 7, len(demand) // 3)
+    best, spread = np.full(demand.shape[1], SMOOTHINGS[0]), np.full(demand.shape[1], np.inf)
+    for smoothing in SMOOTHINGS:
+        tried = Forecaster(profile, start, np.full(demand.shape[1], smoothing), interval, spread)
+        error = (tried.over_interval(demand, days)[:-1] - actual)[settled:]
+        size = np.sqrt(np.nanmean(np.where(np.isnan(error).all(0), 0.0, error) ** 2, axis=0))
+        best, spread = np.where(size < spread, smoothing, best), np.minimum(size, spread)
+    return Forecaster(profile, start, best, interval, spread)
+
+
+def windows(demand: Array, interval: NDArray[np.int64]) -> Array:
+    """Demand of the interval that begins on each day, [T, M]; NaN where history ends before it does."""
+    total = np.concatenate([np.zeros((1, demand.shape[1])), np.cumsum(demand, 0)])
+    end = np.arange(len(demand))[:, None] + interval
+    found = np.take_along_axis(total, np.minimum(end, len(demand)), 0) - total[:-1]
+    return np.asarray(np.where(end > len(demand), np.nan, found))
+
+
+def drawn_days(
+    days: Days, first: np.datetime64, periods: int, copies: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Which days of history stand for the days from `first` on, [periods, copies].
+
+    Blocks of four weeks, of the same weekday, and where history has the season (a year and more) from around the same
+    day of a year. All series take the same days, so that what hangs together stays together.
+
+    Raises:
+        ValueError: history is shorter than two blocks.
+
+    Source: Kuensch (1989), The jackknife and the bootstrap for general stationary observations.
+    """
+    if len(days) < 2 * BLOCK:
+        raise ValueError(f"episodes are drawn from at least {2 * BLOCK} days of history, got {len(days)}")
+    last, found = len(days) - BLOCK, np.empty((periods, copies), dtype=np.int64)
+    starts = np.arange(last + 1)
+    offset = int((first - days[0]).astype(int))
+    for begin in range(0, periods, BLOCK):
+        fits = starts[(starts - offset - begin) % 7 == 0]
+        apart = np.abs((starts[fits] - offset - begin + 182) % 365 - 182)
+        seasonal = fits[apart <= SEASON] if len(days) >= 365 + SEASON else fits
+        chosen = rng.choice(seasonal if len(seasonal) else fits, copies)
+        rows = min(BLOCK, periods - begin)
+        found[begin : begin + rows] = chosen + np.arange(rows)[:, None]
+    return found

@@ -1,0 +1,281 @@
+"""Who orders in a planner's firm: days of cover, levels tuned to a fill rate, levels from a file, a trained run.
+
+All act in the same world, period by period on what was known on that day; what they wish is made whole packs of at
+least the minimum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordinator.evaluation.evaluate import trained_policy
+from coordinator.planning.demand import Forecaster, drawn_days, filled, fitted
+from coordinator.runs.folder import RunFolder
+from coordinator.runs.policy_text import name_and_policy
+from departments.decisions import Decision, Memory, Policy
+from departments.play.stepping import play
+from environment import Exogenous, Feedback, Firm, State, World, parse_firm
+from environment.episode_files import levels_of
+from environment.tables import Tables, firm_of
+from heuristics.orders import packed
+
+Array = NDArray[np.float64]
+Days = NDArray[np.datetime64]
+
+COVER = 14.0  # days, of the rule that planners have where they say nothing else
+_RECENT = 28  # days whose mean demand a rule of cover takes
+_EPISODE = 140  # days of an episode of tuning, the first of which settle the stock
+_WARM_UP = 42
+_CELLS = 400_000  # stock points × products × copies at a time
+_UPSTREAM = (-0.5, 0.75, 2.0)  # safety factors of points that serve others, which are tried
+_LOWEST, _HIGHEST, _HALVINGS = -3.0, 9.0, 9  # safety factors of points that sell
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was known on some morning."""
+
+    tables: Tables
+    demand: Array  # [T, C, K] units, all days known
+    days: Days  # [T]
+
+    @classmethod
+    def of(cls, tables: Tables, until: int | None = None) -> Past:
+        """The first `until` days."""
+        return cls(tables, filled(tables.demand[:until], tables.days[:until]), tables.days[:until])
+
+    @property
+    def flow(self) -> Array:
+        """What passes through all points, [T, N K]."""
+        return self.tables.flow(self.demand).reshape(len(self.days), -1)
+
+    @property
+    def interval(self) -> NDArray[np.int64]:
+        """Protection interval, lead time and a day, [N K]."""
+        return np.asarray(np.ceil(self.tables.lead_time).astype(np.int64) + 1).ravel()
+
+
+def plain_firm(tables: Tables) -> Firm:
+    """The firm with orders without a limit, whose demand is given day by day."""
+    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=0.5))
+    for point in bare["stock_points"].values():
+        point["max_order"] = 1_000_000
+        if "demand" in point:
+            point["demand"] = 0
+    return parse_firm({"name": "planned", "unmet": tables.unmet, "periods": {"evaluate": 100_000}} | bare)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A policy whose wishes are made whole packs and at least the minimum."""
+
+    policy: Policy
+    multiple: Tensor  # [N, K, 1] units
+    minimum: Tensor  # [N, K, 1] units
+
+    @classmethod
+    def of(cls, policy: Policy, tables: Tables) -> Packed:
+        """As the tables say."""
+        multiple, minimum = (torch.as_tensor(value).unsqueeze(-1) for value in (tables.multiple, tables.minimum))
+        return cls(policy, multiple, minimum)
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """The same in packs."""
+        wished = self.policy.decide(world, state, feedback, period, memory)
+        order = torch.minimum(wished.order, world.max_order)
+        multiple, minimum = self.multiple.to(order.dtype), self.minimum.to(order.dtype)
+        return wished._replace(order=packed(order, multiple, minimum))
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """Order up to levels that change from day to day."""
+
+    levels: Tensor  # [T, N, K, E or 1] units, at the start of each period
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Level less position."""
+        return Decision(torch.round(self.levels[period]).to(world.dtype) - state.inventory_position)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Levels of a fill rate: forecast over the protection interval and a safety factor times its error."""
+
+    forecaster: Forecaster  # of all stock points and products
+    safety: Array  # [N, K]
+    reached: Array  # [C, K] fill rates in the episodes that it was tuned on
+
+    def levels(self, past: Past) -> Array:
+        """Of the morning after each day of the past, and of its first, [T + 1, N, K] units."""
+        ahead = self.forecaster.over_interval(past.flow, past.days)
+        return self.of(ahead).reshape(len(ahead), *self.safety.shape)
+
+    def of(self, ahead: Array) -> Array:
+        """From forecasts, [T, N K(, E)]."""
+        reserve = self.safety.ravel() * self.forecaster.spread
+        return np.asarray(np.maximum(ahead + reserve[(...,) + (None,) * (ahead.ndim - 2)], 0.0))
+
+
+@torch.inference_mode()
+def fill_rates(world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int) -> tuple[Array, Array]:
+    """Share of demand that is served at once, [C, K], and mean stock on hand, [N, K], after the first days."""
+    asked = served = held = 0.0
+    chance = Exogenous(demand, *other_chance(world, len(demand), demand.shape[-1], 0))
+    before = torch.zeros_like(demand[0])
+    for step in play(world, policy, chance, world.reset(demand.shape[-1], start)):
+        if step.period >= warm_up:
+            asked, held = asked + step.outcome.demand.sum(-1), held + step.after.on_hand.mean(-1)
+            served = served + (step.outcome.sales - before).clamp_min(0.0).sum(-1)
+        before = torch.zeros_like(before) if world.firm.unmet == "lost" else step.outcome.unserved
+    asked, served = np.asarray(asked), np.asarray(served)
+    return np.where(asked > 0, served / np.maximum(asked, 1e-9), 1.0), np.asarray(held) / (len(demand) - warm_up)
+
+
+def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Tensor | None, ...]:
+    """Lead times, suppliers and cost factors of a world whose demand is given."""
+    if world._lead_time_table is None and not world._chooses and not world.firm.cost_spread:
+        return None, None, None
+    drawn = world.draw(periods, copies, world.generator(seed))
+    return drawn.lead_time, drawn.supplier, drawn.cost_factor
+
+
+def tuned_to(past: Past, world: World, fill_rate: float, seed: int = 0) -> Tuned:
+    """The cheapest levels that reach a fill rate in episodes drawn from the past in blocks, on common chance.
+
+    The safety factors of points that sell are halved in until each series reaches the rate; those of points that serve
+    others are tried, and each product takes the one with the least stock in the whole firm.
+    """
+    tables, forecaster = past.tables, fitted(past.flow, past.days, past.interval)
+    shape = (len(tables.points), len(tables.items))
+    copies = max(1, min(8, _CELLS // (shape[0] * shape[1] * 4)))
+    first = past.days[-1] + 1
+    rows = drawn_days(past.days, first, _EPISODE, copies, np.random.default_rng(seed))
+    demand = np.moveaxis(past.demand[rows], 1, -1)  # [T, C, K, E]
+    flow = np.moveaxis(tables.flow(np.moveaxis(demand, -1, 0)), 0, -1)  # [T, N, K, E]
+    days = first + np.arange(_EPISODE)
+    ahead = forecaster.over_interval(flow.reshape(_EPISODE, -1, copies), days)[:-1]
+    given, selling = torch.as_tensor(demand, dtype=world.dtype), list(tables.selling)
+    sells = np.zeros(shape, dtype=bool)
+    sells[selling] = True
+
+    def reached(safety: Array) -> tuple[Array, Array]:
+        levels = torch.as_tensor(Tuned(forecaster, safety, safety).of(ahead), dtype=world.dtype)
+        levels = levels.reshape(_EPISODE, *shape, copies)
+        return fill_rates(world, Packed.of(UpTo(levels), tables), given, levels[0], _WARM_UP)
+
+    serves = (~sells).any() or any(source >= 0 for source in tables.supplier)
+    best, cost = np.zeros(shape), np.full(shape[1], np.inf)
+    rate = np.ones((len(selling), shape[1]))
+    for upstream in _UPSTREAM if serves else (0.0,):
+        low, high = np.full(sells.shape, _LOWEST), np.full(sells.shape, _HIGHEST)
+        for _ in range(_HALVINGS):
+            middle = np.where(sells, (low + high) / 2, upstream)
+            enough = np.zeros(shape, dtype=bool)
+            enough[selling] = reached(middle)[0] >= fill_rate
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        safety = np.where(sells, high, upstream)
+        found, held = reached(safety)
+        short = np.maximum(fill_rate - found, 0.0).sum(0)
+        price = held.sum(0) + 1e6 * np.where(short > 0.02, short, 0.0)
+        better = price < cost
+        best, cost, rate = np.where(better, safety, best), np.where(better, price, cost), np.where(better, found, rate)
+    return Tuned(forecaster, best, rate)
+
+
+def cover_levels(past: Past, cover: float) -> Array:
+    """Days of cover times the mean demand of the last four weeks, known each morning, [T + 1, N, K] units."""
+    flow = past.flow
+    total = np.concatenate([np.zeros((1, flow.shape[1])), np.cumsum(flow, 0)])
+    ends = np.arange(len(flow) + 1)
+    begins = np.maximum(ends - _RECENT, 0)
+    mean = (total[ends] - total[begins]) / np.maximum(ends - begins, 1)[:, None]
+    return np.asarray(cover * mean).reshape(-1, len(past.tables.points), len(past.tables.items))
+
+
+def kind_of(text: str) -> tuple[str, str, str]:
+    """Name, kind (`cover`, `tuned`, `levels` or `run`) and argument of what is written after --policy.
+
+    Raises:
+        ValueError: one line; it is none of them.
+    """
+    name, plain = name_and_policy(text)
+    kind, _, argument = plain.partition(":")
+    if kind in ("cover", "tuned"):
+        try:
+            number = float(argument or (COVER if kind == "cover" else 0.98))
+        except ValueError:
+            number = -1.0
+        if not (0 < number <= 1000 if kind == "cover" else 0.5 <= number < 1):
+            allowed = "cover:DAYS, such as cover:14" if kind == "cover" else "tuned:FILL_RATE, from 0.5 to below 1"
+            raise ValueError(f"--policy is written as {allowed}, got {text!r}")
+        return name or plain, kind, argument
+    if plain.endswith(".csv"):
+        return name or plain, "levels", plain
+    if os.path.isdir(plain):
+        return name or Path(plain).name, "run", plain
+    raise ValueError(
+        f"--policy must be cover:DAYS, tuned[:FILL_RATE], a csv file of levels or a run folder, got {text!r}"
+    )
+
+
+def world_for(kind: str, argument: str, tables: Tables) -> World:
+    """The world that a policy acts in: a run's own firm, or the firm without laws; both on the given demand.
+
+    Raises:
+        ValueError: the run is of another firm.
+    """
+    firm = plain_firm(tables)
+    if kind == "run":
+        firm = RunFolder(Path(argument)).firm()
+        if firm.names != tables.points or firm.products != tables.items:
+            raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
+    return World(firm, np.zeros((len(tables.points), len(tables.items))))
+
+
+def policy_of(
+    kind: str,
+    argument: str,
+    world: World,
+    tables: Tables,
+    first: int,
+    every: int,
+    note: Callable[[str], None] = lambda _: None,
+) -> Policy:
+    """What decides from the morning of day `first` on; what it learns, it learns again every so many days.
+
+    Args:
+        kind: as `kind_of` has it.
+        argument: likewise.
+        world: of `world_for`.
+        tables: of the firm.
+        first: number of the first day that is decided.
+        every: days between two tunings.
+        note: told how far the tuning is.
+    """
+    if kind == "run":
+        return Packed.of(trained_policy(RunFolder(Path(argument)), world), tables)
+    if kind == "levels":
+        levels = np.broadcast_to(
+            levels_of(Path(argument), world.firm), (len(tables.days) + 1 - first, *world.max_order.shape[:2])
+        )
+    elif kind == "cover":
+        levels = cover_levels(Past.of(tables), float(argument or COVER))[first:]
+    else:
+        rate, parts = float(argument or tables.fill_rate or 0.98), []
+        whole = Past.of(tables)
+        for begin in range(first, len(tables.days) + 1, every):
+            note(f"tuning on the days before {tables.days[0] + begin}")
+            past = Past(tables, whole.demand[:begin], whole.days[:begin])
+            tuned = tuned_to(past, world, rate)
+            parts.append(tuned.levels(whole)[begin : begin + every])
+        levels = np.concatenate(parts)
+    return Packed.of(UpTo(torch.as_tensor(levels.copy()).unsqueeze(-1)), tables)

@@ -1,0 +1,274 @@
+"""`firmwide propose`: what to order tomorrow, line by line with its reason; what needs a look stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from coordinator.planning.backtest import tables_of
+from coordinator.planning.policies import (
+    COVER,
+    Packed,
+    Past,
+    Tuned,
+    cover_levels,
+    kind_of,
+    policy_of,
+    tuned_to,
+    world_for,
+)
+from coordinator.shown import Shown
+from coordinator.storage.files import write_atomically
+from departments.decisions import Policy
+from environment import World
+from environment.tables import Tables
+from heuristics.orders import packed
+
+Array = NDArray[np.float64]
+
+_EXCESS = 120.0  # days of demand on hand and on order that are too much
+_LARGE = 4.0  # times what usually is ordered at once
+_APART = 3.0  # times what the rule of cover would order
+_RECENT, _BROKEN = 28, 4.0  # days, and standard errors by which the last ones may differ from the forecast
+_SHOWN = 15  # exceptions on a terminal
+
+EXCEPTIONS = (  # from the most urgent on
+    "stock-out before arrival",
+    "cut by the stock of its supplier",
+    "unusually large",
+    "excess",
+    "never sold",
+    "policy and rule far apart",
+    "forecast broken",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Proposal(Shown):
+    """Tomorrow's orders."""
+
+    tables: Tables = field(repr=False)
+    policy: str
+    lines: pd.DataFrame  # one per location and item that orders or is an exception, exceptions first
+    folder: Path
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """The lines that order something, by supplier."""
+        return self.lines[self.lines["order"] > 0].sort_values(["supplier", "location", "item"])
+
+    def __rich__(self) -> RenderableType:
+        """Exceptions, then how much goes to whom."""
+        day, several = self.tables.days[-1] + 1, self.lines[self.lines["exceptions"] != ""]
+        shown = Table("exception", "location", "item", Column("order", justify="right"), "reason", show_edge=False)
+        for row in several.head(_SHOWN).to_dict("records"):
+            shown.add_row(row["exceptions"], row["location"], row["item"], f"{row['order']:,.10g}", row["reason"])
+        total = Table(
+            "supplier", *(Column(name, justify="right") for name in ("lines", "units", "cost")), show_edge=False
+        )
+        for supplier, group in self.orders.groupby("supplier"):
+            total.add_row(
+                str(supplier), f"{len(group):,}", f"{group['order'].sum():,.10g}", f"{group['cost'].sum():,.0f}"
+            )
+        head = f"orders for {day} by {self.policy}: {len(self.orders):,} lines, {len(several):,} with an exception"
+        more = [Text(f"... and {len(several) - _SHOWN} more in {self.folder}")] if len(several) > _SHOWN else []
+        return Group(Text(head, style="bold"), shown, *more, total)
+
+
+def propose(
+    folder: Path,
+    policy: str = "tuned",
+    *,
+    beside: str = f"cover:{COVER:g}",
+    out: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Proposal:
+    """Propose tomorrow's orders: those of the day after the last one of history.
+
+    Args:
+        folder: of `firmwide import`.
+        policy: as in `backtest`; `tuned` by default, to the firm's `service`.
+        beside: a rule of cover, `cover:DAYS`, that the policy is compared with.
+        out: where orders.csv, orders.xlsx, orders.parquet and propose.html go; default: FOLDER/orders/DAY.
+        note: told how far the tuning is.
+
+    Raises:
+        ValueError: one line.
+    """
+    tables = tables_of(folder)
+    name, kind, argument = kind_of(policy)
+    _, rule, cover = kind_of(beside)
+    if rule != "cover":
+        raise ValueError(f"--beside takes cover:DAYS, got {beside!r}")
+    past, world = Past.of(tables), world_for(kind, argument, tables)
+    rate = float(argument or tables.fill_rate or 0.98) if kind == "tuned" else None
+    if rate is not None:
+        note(f"tuning on {len(tables.days)} days")
+        tuned = tuned_to(past, world, rate)
+        target = tuned.levels(past)[-1]
+    else:
+        tuned = None
+        decides = policy_of(kind, argument, world, tables, len(tables.days), 1, note)
+        target = _target(world, decides, tables)
+    other = cover_levels(past, float(cover or COVER))[-1]
+    lines = _lines(past, np.rint(target), np.rint(other), tuned, rate)
+    day = tables.days[-1] + 1
+    done = Proposal(tables, name, lines, folder / "orders" / str(day) if out is None else out)
+    _write(done)
+    return done
+
+
+def _target(world: World, policy: Policy, tables: Tables) -> Array:
+    """Position and wish of a policy, [N, K] units: where it would bring the stock."""
+    start = world.reset(1, torch.as_tensor(np.maximum(tables.on_hand, 0.0), dtype=world.dtype)[..., None])
+    pipeline = start.pipeline.clone()
+    for edge, point in enumerate(world.network.edge_target):
+        slot = np.clip(tables.lead_time[point].astype(int) - 1, 0, world.slots - 1)
+        for k in range(len(tables.items)):
+            pipeline[slot[k], edge, k, 0] += (
+                tables.on_order[point, k] if world.network.supplier_rank[edge] == 0 else 0.0
+            )
+    position = torch.as_tensor(tables.on_hand + tables.on_order, dtype=world.dtype)[..., None]
+    state = start._replace(pipeline=pipeline, inventory_position=position)
+    bare = policy.policy if isinstance(policy, Packed) else policy
+    with torch.inference_mode():
+        wish = bare.decide(world, state, None, 0, None).order
+    return np.asarray((position + wish.clamp_min(0.0))[..., 0].numpy(), dtype=np.float64)
+
+
+def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: float | None) -> pd.DataFrame:
+    tables, shape = past.tables, target.shape
+    position = tables.on_hand + tables.on_order
+    wish = np.maximum(target - position, 0.0)
+    order = np.asarray(packed(wish, tables.multiple, tables.minimum))
+    cut = _cut(tables, order, position, target)
+    order = order - cut
+    flow = past.flow
+    recent = flow[-_RECENT:].mean(0).reshape(shape)
+    mean = recent if tuned is None else tuned.forecaster.levels(flow, past.days)[-1].reshape(shape)
+    ahead = mean * tables.lead_time
+    if tuned is not None:
+        days = tuned.forecaster._replace(interval=np.maximum(past.interval - 1, 1))
+        ahead = days.over_interval(flow, past.days)[-1].reshape(shape)
+    spread = flow.std(0).reshape(shape)
+    never = flow.sum(0).reshape(shape) == 0
+    rule = np.asarray(packed(np.maximum(other - position, 0.0), tables.multiple, tables.minimum))
+    usual = np.maximum(np.maximum(tables.multiple, tables.minimum), mean * 7)
+    error = np.sqrt(np.maximum(flow.var(0).reshape(shape), 1e-9) / min(_RECENT, len(flow)))
+    long_run = flow.mean(0).reshape(shape) if tuned is None else mean
+    found = {
+        "stock-out before arrival": (tables.on_hand + tables.on_order < ahead) & ~never,
+        "cut by the stock of its supplier": cut > 0,
+        "unusually large": order > _LARGE * np.maximum(usual, mean + 3 * spread),
+        "excess": (position > _EXCESS * mean) & (position > target) & (position > 0) & ~never,
+        "never sold": never & (position > 0),
+        "policy and rule far apart": (np.abs(order - rule) > _APART * np.maximum(usual, np.minimum(order, rule))),
+        "forecast broken": (np.abs(recent - long_run) > _BROKEN * error) & ~never,
+    }
+    cost = np.nan_to_num(tables.cost)
+    rows: list[dict[str, Any]] = []
+    for n, k in zip(*np.nonzero((order > 0) | np.any([found[name] for name in EXCEPTIONS], axis=0)), strict=True):
+        named = [name for name in EXCEPTIONS if found[name][n, k]]
+        unit = tables.unit[k]
+        row = {
+            "supplier": tables.supplier_names[n][k],
+            "location": tables.points[n],
+            "item": tables.items[k],
+            "order": order[n, k] * unit,
+            "position": position[n, k] * unit,
+            "on_hand": tables.on_hand[n, k] * unit,
+            "on_order": tables.on_order[n, k] * unit,
+            "target": target[n, k] * unit,
+            "expected_until_arrival": round(ahead[n, k] * unit, 2),
+            "order_multiple": tables.multiple[n, k] * unit,
+            "min_order": tables.minimum[n, k] * unit,
+            "rule_orders": rule[n, k] * unit,
+            "cost": order[n, k] * cost[k] * (tables.supplier[n] < 0),  # what is bought outside
+            "exceptions": "; ".join(named),
+        }
+        row["reason"] = _reason(
+            row, tables.lead_time[n, k], mean[n, k] * unit, wish[n, k] * unit, cut[n, k] * unit, rate
+        )
+        rows.append(
+            row
+            | {
+                "_rank": EXCEPTIONS.index(named[0]) if named else len(EXCEPTIONS),
+                "_short": ahead[n, k] - position[n, k],
+            }
+        )
+    columns = ("supplier", "location", "item", "order", "exceptions", "reason", "cost", "_rank", "_short")
+    table = pd.DataFrame(rows, columns=None if rows else list(columns))
+    return (
+        table.sort_values(["_rank", "_short"], ascending=[True, False])
+        .drop(columns=["_rank", "_short"])
+        .reset_index(drop=True)
+    )
+
+
+def _cut(tables: Tables, order: Array, position: Array, target: Array) -> Array:
+    """What a supplying stock point cannot send tomorrow, [N, K] units; who is furthest below the target is served first."""
+    cut = np.zeros_like(order)
+    for source in {one for one in tables.supplier if one >= 0}:
+        buyers = [n for n, one in enumerate(tables.supplier) if one == source]
+        left = np.maximum(tables.on_hand[source], 0.0)
+        need = np.divide(position[buyers], np.maximum(target[buyers], 1.0))
+        for rank in np.argsort(need, axis=0, kind="stable"):
+            rows = np.array(buyers)[rank], np.arange(order.shape[1])
+            sent = np.minimum(
+                np.floor(np.minimum(order[rows], left) / tables.multiple[rows]) * tables.multiple[rows], left
+            )
+            cut[rows] = order[rows] - sent
+            left = left - sent
+    return cut
+
+
+def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut: float, rate: float | None) -> str:
+    """One sentence."""
+    position = f"{row['position']:,.10g} on hand and on order"
+    if row["order"] == 0 and cut == 0:
+        if "never sold" in row["exceptions"]:
+            return f"Nothing was ever sold, and {position} {'is' if row['position'] == 1 else 'are'} there."
+        return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}."
+    why = f"for a fill rate of {rate:.0%}" if rate is not None else "of this policy"
+    text = f"{position} are {wish:,.10g} below the target of {row['target']:,.10g} {why}"
+    text += f", at {mean:,.3g} a day and {lead_time:g} {'day' if lead_time == 1 else 'days'} until it arrives"
+    if (row["order"] + cut) - wish > 0.5:
+        least = (
+            f"at least {row['min_order']:,.10g}"
+            if row["min_order"] > wish
+            else f"packs of {row['order_multiple']:,.10g}"
+        )
+        text += f"; {row['order'] + cut:,.10g} because of {least}"
+    if cut > 0:
+        text += f"; {cut:,.10g} less, as {row['supplier']} has no more"
+    return f"{text}."
+
+
+def _write(done: Proposal) -> None:
+    import io
+
+    from coordinator.planning.propose_page import propose_page
+
+    done.folder.mkdir(parents=True, exist_ok=True)
+    for name, table in {"orders": done.orders, "lines": done.lines}.items():
+        write_atomically(done.folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
+    content = io.BytesIO()
+    done.lines.to_parquet(content)
+    write_atomically(done.folder / "lines.parquet", content.getvalue())
+    try:
+        content = io.BytesIO()
+        done.orders.to_excel(content, index=False, engine="openpyxl")
+        write_atomically(done.folder / "orders.xlsx", content.getvalue())
+    except ImportError:
+        pass  # the extra `import` is not installed; the csv says the same
+    write_atomically(done.folder / "propose.html", propose_page(done).html())
