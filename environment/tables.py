@@ -125,7 +125,7 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
     sold = np.zeros((len(sells), len(items)), dtype=bool)
     sold[where] = True
     last = amounts(supply, "to", "lead_time", np.nan)
-    usual = np.nan_to_num(np.nanmedian(np.where(np.isnan(last).all(1)[:, None], 1.0, last), axis=1), nan=1.0)
+    usual = np.nanmedian(np.where(np.isnan(last).all(1, keepdims=True), 1.0, last), axis=1)
     names = [[""] * len(items) for _ in points]
     laws = [[""] * len(items) for _ in points]
     for n, k, source, law in zip(*place(supply, "to"), supply["from"], supply["law"].fillna(""), strict=True):

@@ -51,8 +51,7 @@ __all__ = [
 
 _WHERE = {
     **dict.fromkeys(("backtest", "import_firm", "propose"), "coordinator.api"),
-    **dict.fromkeys(("benchmark", "check", "evaluate", "report",, "simulate", "train"), "coordinator.api"
-    ),
+    **dict.fromkeys(("benchmark", "check", "evaluate", "report", "simulate", "train"), "coordinator.api"),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "Run": "coordinator.experiments.run",
     "RunningFirm": "coordinator.live",

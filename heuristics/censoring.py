@@ -24,7 +24,7 @@ def kaplan_meier(values: Array, censored: NDArray[np.bool_]) -> tuple[Array, Arr
     support = np.unique(values[~censored])
     ended = np.array([(values[~censored] == value).sum() for value in support], dtype=np.float64)
     at_risk = np.array([(values >= value).sum() for value in support], dtype=np.float64)
-    return support, np.cumprod(1.0 - ended / at_risk)
+    return support, np.cumprod(1.0 - ended / at_risk, dtype=np.float64)
 
 
 def completed(values: Array, censored: NDArray[np.bool_]) -> Array:

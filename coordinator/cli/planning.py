@@ -60,8 +60,8 @@ def backtest(
         Repeated,
         option(
             "[NAME=]RULE|RUN|CSV",
-            "cover:DAYS, tuned[:FILL_RATE], a run, or levels (stock_point,product,level); repeatable, the first is what "
-            "others are compared with (default: today=cover:14 and tuned).",
+            "cover:DAYS, tuned[:FILL_RATE], a run, or levels (stock_point,product,level); repeatable, others are "
+            "compared with the first (default: today=cover:14 and tuned).",
         ),
     ] = None,
     until: Annotated[str | None, option("DAY", "The first day that does not count any more.")] = None,

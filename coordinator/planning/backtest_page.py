@@ -6,7 +6,7 @@ import numpy as np
 
 from coordinator.planning.backtest import Backtest
 from coordinator.report.charts import Line, lines
-from coordinator.report.page import COLOURS, Cell, Entry, Grid, Legend, Page, Section, Table, Text, numeric
+from coordinator.report.page import COLOURS, Cell, Entry, Figure, Grid, Legend, Page, Section, Table, Text, numeric
 
 _WORST = 200  # lines in the table
 _CURVES = 12  # items with a picture
@@ -16,20 +16,20 @@ def backtest_page(done: Backtest) -> Page:
     """The report of a backtest."""
     names = list(done.courses)
     lead = (
-        f"{done.days[0]} to {done.days[-1]}: {len(done.days)} days of demand as it happened, {len(done.tables.items)} items, "
-        f"{len(done.tables.points)} stock points. All policies met the same demand, each on what was known on the day; "
-        f"the {done.settled} days before do not count."
+        f"{done.days[0]} to {done.days[-1]}: {len(done.days)} days of demand as it happened, "
+        f"{len(done.tables.items)} items, {len(done.tables.points)} stock points. All policies met the same demand, "
+        f"each on what was known on the day; the {done.settled} days before do not count."
     )
     reading = "± is half of a 95% interval by blocks of four weeks; differences are paired, from the first policy."
-    results = [
-        {key: _cell(key, value) for key, value in row.items() if not (isinstance(value, float) and np.isnan(value))}
+    shown = [
+        {str(key): _cell(str(key), value) for key, value in row.items() if value == value}  # NaN: nothing to say
         for row in done.results.to_dict("records")
     ]
     columns = list(done.results.columns)
-    results = [{key: row.get(key, Cell("")) for key in columns} for row in results]
+    results = [{key: row.get(key, Cell("")) for key in columns} for row in shown]
     table = done.lines.dropna(subset=["fill_rate"])
     rows = table.sort_values("fill_rate").head(_WORST).to_dict("records")
-    worst = [
+    worst: list[dict[str, Cell]] = [
         {"policy": Cell(row["policy"]), "location": Cell(row["location"]), "item": Cell(row["item"])}
         | {"fill rate": Cell(f"{row['fill_rate']:.1%}", row["fill_rate"])}
         | {key.replace("_", " "): numeric(row[key], 1) for key in ("demand", "stock", "days_without_stock", "orders")}
@@ -63,7 +63,7 @@ def _days(done: Backtest, legend: Legend) -> Grid:
     return Grid([legend, found])
 
 
-def _curves(done: Backtest) -> list:  # type: ignore[type-arg]
+def _curves(done: Backtest) -> list[Figure]:
     """Stock on hand and demand of the locations and items that were served worst under the first policy."""
     first = next(iter(done.courses))
     own = done.lines[done.lines["policy"] == first].dropna(subset=["fill_rate"]).sort_values("fill_rate")

@@ -18,7 +18,7 @@ def import_page(folder: Path, said: Sequence[str], series: pd.DataFrame, tables:
     findings = [Text(line, "note") for line in said]
     rows = [
         {
-            column.replace("_", " "): Cell(str(value))
+            str(column).replace("_", " "): Cell(str(value))
             if isinstance(value, str)
             else numeric(float(value), 2 if column == "mean" else 0)
             for column, value in row.items()

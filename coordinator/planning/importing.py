@@ -154,7 +154,7 @@ def _before(sales: Sales, until: Any) -> Sales:  # noqa: ANN401
 def _units(items: pd.DataFrame, sales: Sales, said: list[str]) -> list[float]:
     """What one unit of each item is: 1, or the step in which it is sold."""
     given = items["unit"] if "unit" in items else pd.Series(np.nan, index=items.index)
-    place = {item: [] for item in items["item"]}
+    place: dict[str, list[int]] = {item: [] for item in items["item"]}
     for series, item in enumerate(sales.items):
         place[item].append(series)
     found = []

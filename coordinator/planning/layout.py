@@ -14,7 +14,8 @@ from coordinator.planning.reading import Table
 
 WORDS: dict[str, str] = {
     "date": (
-        "date day datum tag data fecha jour ds calendarday saledate postingdate buchungsdatum belegdatum salesdate orderdate"
+        "date day datum tag data fecha jour ds calendarday saledate salesdate "
+        "postingdate buchungsdatum belegdatum orderdate"
     ),
     "item": (
         "item sku product article artikel artikelnummer artikelnr articleno itemid itemno skuid productid "

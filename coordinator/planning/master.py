@@ -75,7 +75,7 @@ def receipts_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
     key = [role for role in ("item", "from", "to") if role in roles]
     rows = pd.DataFrame({role: table.cells[roles[role]].astype(str) for role in key}).assign(days=taken)
     rows = rows[~np.isnan(taken)]
-    found = rows.groupby(key, sort=False)["days"].agg(lead_time="mean", law=_law).reset_index()
+    found: pd.DataFrame = rows.groupby(key, sort=False)["days"].agg(lead_time="mean", law=_law).reset_index()
     table.said.append(f"{table.name}: lead times of {len(found)} items from {len(rows):,} receipts, dates as {form}")
     return found
 

@@ -128,7 +128,8 @@ class Tuned:
 @torch.inference_mode()
 def fill_rates(world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int) -> tuple[Array, Array]:
     """Share of demand that is served at once, [C, K], and mean stock on hand, [N, K], after the first days."""
-    asked = served = held = 0.0
+    asked, served = torch.zeros(2, *demand.shape[1:3], dtype=demand.dtype)
+    held = torch.zeros_like(start[..., 0])
     chance = Exogenous(demand, *other_chance(world, len(demand), demand.shape[-1], 0))
     before = torch.zeros_like(demand[0])
     for step in play(world, policy, chance, world.reset(demand.shape[-1], start)):
@@ -136,8 +137,8 @@ def fill_rates(world: World, policy: Policy, demand: Tensor, start: Tensor, warm
             asked, held = asked + step.outcome.demand.sum(-1), held + step.after.on_hand.mean(-1)
             served = served + (step.outcome.sales - before).clamp_min(0.0).sum(-1)
         before = torch.zeros_like(before) if world.firm.unmet == "lost" else step.outcome.unserved
-    asked, served = np.asarray(asked), np.asarray(served)
-    return np.where(asked > 0, served / np.maximum(asked, 1e-9), 1.0), np.asarray(held) / (len(demand) - warm_up)
+    rate = torch.where(asked > 0, served / asked.clamp_min(1e-9), 1.0)
+    return rate.double().numpy(), held.double().numpy() / (len(demand) - warm_up)
 
 
 def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Tensor | None, ...]:

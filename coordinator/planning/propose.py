@@ -216,7 +216,7 @@ def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: f
 
 
 def _cut(tables: Tables, order: Array, position: Array, target: Array) -> Array:
-    """What a supplying stock point cannot send tomorrow, [N, K] units; who is furthest below the target is served first."""
+    """What a stock point cannot send tomorrow, [N, K] units; who is furthest below the target is served first."""
     cut = np.zeros_like(order)
     for source in {one for one in tables.supplier if one >= 0}:
         buyers = [n for n, one in enumerate(tables.supplier) if one == source]

@@ -103,8 +103,8 @@ def _rows(table: Table, layout: Layout, how: How) -> pd.DataFrame:
             )
             for name in values
         ]
-        found = pd.concat(parts, ignore_index=True)
-        return found[~np.isnan(found["quantity"])]
+        whole: pd.DataFrame = pd.concat(parts, ignore_index=True).dropna(subset=["quantity"])
+        return whole
     (column,) = values
     found = pd.DataFrame({"day": days, "location": place, "item": _names(cells, roles.get("item"), "unit")})
     found["quantity"] = numbers(cells[column], decimal, f"{table.name}, column {column!r}")
@@ -122,7 +122,8 @@ def _rows(table: Table, layout: Layout, how: How) -> pd.DataFrame:
     blank = np.isnan(found["quantity"].to_numpy())
     if blank.any():
         table.said.append(f"{table.name}: {blank.sum():,} rows with an empty {column!r} count as days without a row")
-    return found[~blank]
+    told: pd.DataFrame = found.loc[~blank]
+    return told
 
 
 def _of_days(table: Table, layout: Layout, how: How) -> pd.DataFrame:
@@ -227,7 +228,8 @@ def _by_day(table: Table, rows: pd.DataFrame, how: How) -> Sales:
     cell = (rows["day"].to_numpy().astype("datetime64[D]") - days[0]).astype(np.int64) * shape[1] + series
 
     def summed(values: Array, where: NDArray[np.bool_] | slice = slice(None)) -> Array:
-        return np.bincount(cell[where], values[where], shape[0] * shape[1]).reshape(shape)
+        total = np.bincount(cell[where], values[where], shape[0] * shape[1])
+        return np.asarray(total.reshape(shape), dtype=np.float64)
 
     told = summed(np.ones(len(rows))) > 0
     sales = summed(quantity, slice(None) if how.returns == "net" else ~back)
@@ -235,7 +237,7 @@ def _by_day(table: Table, rows: pd.DataFrame, how: How) -> Sales:
     if below.any():
         table.said.append(f"{table.name}: on {(below < 0).sum():,} days more came back than was sold; they count 0")
     sales = np.maximum(sales, 0.0)
-    closed = ~told.any(1)
+    closed = np.asarray(~told.any(1))
     _say_missing(table, days, told, closed, how)
     sales[~told if how.missing == "unknown" else closed & (how.missing == "days")] = np.nan
     demand, sold_out = sales, np.zeros(shape, dtype=bool)
@@ -273,7 +275,7 @@ def _by_day(table: Table, rows: pd.DataFrame, how: How) -> Sales:
 
 def _first(sales: Array) -> list[tuple[int, bool]]:
     sold = np.nan_to_num(sales) > 0
-    return list(zip(sold.argmax(0).tolist(), sold.any(0).tolist(), strict=True))
+    return list(zip(sold.argmax(0).tolist(), (sold.sum(0) > 0).tolist(), strict=True))
 
 
 def _say_missing(table: Table, days: Days, told: NDArray[np.bool_], closed: NDArray[np.bool_], how: How) -> None:

@@ -1,0 +1,74 @@
+"""Weekday profiles, forecasts and episodes of a planner's firm against closed forms and slow loops."""
+
+import numpy as np
+import pytest
+
+from coordinator.planning.demand import drawn_days, filled, fitted, weekday_profile, weekdays, windows
+
+DAYS = np.arange("2023-01-02", "2024-12-30", dtype="datetime64[D]")  # a Monday first
+WEEK = np.array([0.5, 0.5, 1.0, 1.0, 1.5, 2.5, 0.0])
+
+
+def test_weekdays_begin_on_monday():
+    assert weekdays(DAYS[:8]).tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
+
+
+def test_a_profile_is_found_again_and_follows_into_the_forecast():
+    demand = np.tile(10 * WEEK, len(DAYS) // 7)[:, None]
+    days = DAYS[: len(demand)]
+    profile = weekday_profile(demand, days)
+    np.testing.assert_allclose(profile[:, 0], WEEK, atol=0.06)
+    found = fitted(demand, days, np.array([3]))
+    ahead = found.over_interval(demand, days)[-14:-7, 0]
+    cyclic = np.concatenate([WEEK, WEEK])
+    first = weekdays(days[-13:-12])[0]
+    expected = [10 * cyclic[(first + t) % 7 : (first + t) % 7 + 3].sum() for t in range(7)]
+    np.testing.assert_allclose(ahead, expected, rtol=0.15, atol=1.5)
+    assert found.spread[0] < 2  # of three days with 30 units on average
+
+
+def test_forecasts_know_only_the_days_before():
+    rng = np.random.default_rng(0)
+    demand, days = rng.poisson(6, (200, 3)).astype(float), DAYS[:200]
+    found = fitted(demand, days, np.array([1, 2, 5]))
+    changed = demand.copy()
+    changed[120:] += 100
+    before, after = (found.over_interval(each, days) for each in (demand, changed))
+    np.testing.assert_array_equal(before[:121], after[:121])
+    assert (before[121] != after[121]).all()
+
+
+def test_windows_are_sums_of_the_days_ahead():
+    demand = np.arange(12.0).reshape(6, 2)
+    found = windows(demand, np.array([2, 3]))
+    for t in range(6):
+        for series, length in enumerate((2, 3)):
+            expected = demand[t : t + length, series].sum() if t + length <= 6 else np.nan
+            np.testing.assert_equal(found[t, series], expected)
+
+
+@pytest.mark.parametrize("length", [200, 728])
+def test_episodes_keep_the_weekday_and_with_a_year_of_history_the_season(length):
+    days, first = DAYS[:length], DAYS[length - 1] + 1
+    rows = drawn_days(days, first, 100, 50, np.random.default_rng(1))
+    assert rows.shape == (100, 50)
+    wanted = first + np.arange(100)
+    np.testing.assert_array_equal(
+        weekdays(days[rows.ravel()]).reshape(100, 50), np.repeat(weekdays(wanted)[:, None], 50, 1)
+    )
+    inside = np.diff(rows, axis=0)
+    assert (inside[np.arange(99) % 28 != 27] == 1).all()
+    apart = np.abs(((rows - (length + np.arange(100))[:, None]) + 182) % 365 - 182)
+    assert (apart.max() <= 45) == (length > 365)
+    assert len(np.unique(rows[0])) > 5
+
+
+def test_a_short_history_is_refused():
+    with pytest.raises(ValueError, match="at least 56 days of history, got 30"):
+        drawn_days(DAYS[:30], DAYS[30], 10, 1, np.random.default_rng(0))
+
+
+def test_unknown_days_count_as_the_mean_of_their_weekday():
+    demand = np.tile(WEEK * 10, 3)[:, None]
+    demand[8] = np.nan
+    assert filled(demand, DAYS[:21])[8, 0] == 5
