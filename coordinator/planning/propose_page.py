@@ -8,7 +8,7 @@ from coordinator.planning.propose import EXCEPTIONS, Proposal
 from coordinator.report.page import Cell, Page, Section, Table, Text, numeric
 
 _MOST = 500  # rows of a table on the page; all are in the csv files
-_AMOUNTS = ("order", "position", "on_hand", "on_order", "target", "expected_until_arrival", "rule_orders", "cost")
+_AMOUNTS = ("position", "on_hand", "on_order", "target", "expected_until_arrival", "rule_orders", "cost")
 
 
 def propose_page(done: Proposal) -> Page:
@@ -36,11 +36,16 @@ def _table(caption: str, lines: pd.DataFrame) -> Table:
     rows = [
         {"location": Cell(row["location"]), "item": Cell(row["item"])}
         | {
-            column.replace("_", " "): numeric(float(row[column]), 0 if float(row[column]).is_integer() else 2)
-            for column in _AMOUNTS
+            "order": _amount(row["order"]),
+            "exceptions": Cell(row["exceptions"], words=True),
+            "reason": Cell(row["reason"], words=True),
         }
-        | {"exceptions": Cell(row["exceptions"]), "reason": Cell(row["reason"])}
+        | {column.replace("_", " "): _amount(row[column]) for column in _AMOUNTS}
         for row in lines.head(_MOST).to_dict("records")
     ]
     reading = f"The first {_MOST} of {len(lines):,}; all are in lines.csv." if len(lines) > _MOST else ""
     return Table(caption, rows, reading, sortable=True)
+
+
+def _amount(value: float) -> Cell:
+    return numeric(float(value), 0 if float(value).is_integer() or abs(value) >= 100 else 2)

@@ -58,12 +58,13 @@ class Legend(_Block):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what is read, what is sorted by, a small second line, a background."""
+    """One cell of a table: what is read, what is sorted by, a small second line, a background, words."""
 
     text: str
     value: float | None = None
     note: str = ""
     tint: str = ""
+    words: bool = False  # a sentence, which may take several lines
 
 
 @dataclass(frozen=True)
