@@ -6,9 +6,9 @@
     holding_rate: 0.25            # of what an item costs, a year
     service: {fill_rate: 0.98}    # what stock is for; without it, prices and penalties say so
 
-demand: date, location, item, sales, demand; items: item, unit, cost, price; supply: item, from, to, lead_time, law,
-order_multiple, min_order; stock: location, item, on_hand, on_order. `firmwide import` writes them. Amounts are in the
-measure of the tables; the firm counts in units of `unit`. A period is a day.
+demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate; supply: item, from, to,
+lead_time, law, order_multiple, min_order; stock: location, item, on_hand, on_order. `firmwide import` writes them.
+Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Tables:
     cost: Array  # [K] money per unit, NaN where it is not told
     price: Array  # [K]
     holding_rate: float
-    fill_rate: float | None
+    fill_rate: Array | None  # [K] share of demand to be served at once; None: prices and penalties decide
     unmet: str  # lost or backorder
     notes: tuple[str, ...]
 
@@ -159,10 +159,23 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         cost=listed["cost"].to_numpy(dtype=float) * unit,
         price=listed["price"].to_numpy(dtype=float) * unit,
         holding_rate=float(holding),
-        fill_rate=rate,
+        fill_rate=None if rate is None else _fill_rates(listed, rate),
         unmet=str(content.get("unmet", "backorder")),
         notes=tuple(notes),
     )
+
+
+def _fill_rates(items: pd.DataFrame, rate: float) -> Array:
+    """The service of each item: its own in a column `fill_rate`, or that of all."""
+    if "fill_rate" not in items:
+        return np.full(len(items), rate)
+    own = items["fill_rate"].fillna(rate).to_numpy(dtype=float)
+    if (wrong := (own < 0.5) | (own >= 1)).any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"tables.items: fill_rate of {items['item'][place]} must be from 0.5 to below 1, got {own[place]:g}"
+        )
+    return np.asarray(own)
 
 
 def _frame(path: Path, kind: str) -> pd.DataFrame:

@@ -137,7 +137,9 @@ def drawn_days(
         fits = starts[(starts - offset - begin) % 7 == 0]
         apart = np.abs((starts[fits] - offset - begin + 182) % 365 - 182)
         seasonal = fits[apart <= SEASON] if len(days) >= 365 + SEASON else fits
-        chosen = rng.choice(seasonal if len(seasonal) else fits, copies)
+        among = seasonal if len(seasonal) else fits
+        share = (rng.permutation(copies) + rng.random(copies)) / copies  # one from each of so many parts of history
+        chosen = among[(share * len(among)).astype(np.int64)]
         rows = min(BLOCK, periods - begin)
         found[begin : begin + rows] = chosen + np.arange(rows)[:, None]
     return found

@@ -193,7 +193,7 @@ def _written(
     if asked.fill_rate is not None:
         firm["service"] = {"fill_rate": asked.fill_rate}
     _write_demand(asked.out / DEMAND, sales)
-    listed = items.reindex(columns=["item", "unit", "cost", "price"])
+    listed = items.reindex(columns=["item", "unit", "cost", "price", *(["fill_rate"] if "fill_rate" in items else [])])
     for name, table in {"items": listed, "supply": supply, "stock": stock, "series": sales.series}.items():
         write_atomically(asked.out / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
     write_atomically(

@@ -48,6 +48,7 @@ WORDS: dict[str, str] = {
     "cost": "cost unitcost procurementcost purchaseprice einstandspreis ek einkaufspreis costprice",
     "price": "price unitprice sellingprice salesprice listprice vk verkaufspreis preis retailprice",
     "unit": "unit unitsize step",
+    "fill_rate": "fillrate servicelevel servicegrad lieferbereitschaft targetfillrate",
 }
 _ROLES: dict[str, list[str]] = {}
 for _role, _words in WORDS.items():

@@ -15,7 +15,7 @@ from coordinator.planning.reading import Table
 from coordinator.planning.sales import ALONE, How, decimal_of
 
 _OTHERWISE: dict[str, Any] = {"law": "", "order_multiple": 1.0, "min_order": 0.0}  # where no table tells
-AMOUNTS = ("on_hand", "on_order", "lead_time", "order_multiple", "min_order", "cost", "price", "unit")
+AMOUNTS = ("on_hand", "on_order", "lead_time", "order_multiple", "min_order", "cost", "price", "unit", "fill_rate")
 
 
 def master_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def joined(
 
 def _items(tables: Mapping[str, pd.DataFrame | None], known: list[str], said: list[str]) -> pd.DataFrame:
     items = pd.DataFrame({"item": known})
-    for kind, role in product(("items", "supply"), ("cost", "price", "unit")):
+    for kind, role in product(("items", "supply"), ("cost", "price", "unit", "fill_rate")):
         table = tables[kind]
         if table is not None and role in table and role not in items:
             given = table.dropna(subset=[role]).groupby("item")[role].first()

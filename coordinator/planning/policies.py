@@ -35,7 +35,7 @@ _RECENT = 28  # days whose mean demand a rule of cover takes
 _EPISODE = 140  # days of an episode of tuning, the first of which settle the stock
 _WARM_UP = 42
 _CELLS = 400_000  # stock points × products × copies at a time
-_UPSTREAM = (-0.5, 0.75, 2.0)  # safety factors of points that serve others, which are tried
+_UPSTREAM = (-0.5, 0.75, 2.0, 3.5)  # safety factors of points that serve others, which are tried
 _LOWEST, _HIGHEST, _HALVINGS = -3.0, 9.0, 9  # safety factors of points that sell
 
 
@@ -65,7 +65,7 @@ class Past:
 
 def plain_firm(tables: Tables) -> Firm:
     """The firm with orders without a limit, whose demand is given day by day."""
-    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=0.5))
+    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=np.full(len(tables.items), 0.5)))
     for point in bare["stock_points"].values():
         point["max_order"] = 1_000_000
         if "demand" in point:
@@ -149,15 +149,15 @@ def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Te
     return drawn.lead_time, drawn.supplier, drawn.cost_factor
 
 
-def tuned_to(past: Past, world: World, fill_rate: float, seed: int = 0) -> Tuned:
-    """The cheapest levels that reach a fill rate in episodes drawn from the past in blocks, on common chance.
+def tuned_to(past: Past, world: World, fill_rate: float | Array, seed: int = 0) -> Tuned:
+    """The cheapest levels that reach a fill rate, one for all or each product's, [K], in episodes drawn from the past.
 
     The safety factors of points that sell are halved in until each series reaches the rate; those of points that serve
     others are tried, and each product takes the one with the least stock in the whole firm.
     """
     tables, forecaster = past.tables, fitted(past.flow, past.days, past.interval)
     shape = (len(tables.points), len(tables.items))
-    copies = max(1, min(8, _CELLS // (shape[0] * shape[1] * 4)))
+    copies = max(1, min(16, _CELLS // (shape[0] * shape[1] * 4)))
     first = past.days[-1] + 1
     rows = drawn_days(past.days, first, _EPISODE, copies, np.random.default_rng(seed))
     demand = np.moveaxis(past.demand[rows], 1, -1)  # [T, C, K, E]
@@ -186,10 +186,17 @@ def tuned_to(past: Past, world: World, fill_rate: float, seed: int = 0) -> Tuned
         safety = np.where(sells, high, upstream)
         found, held = reached(safety)
         short = np.maximum(fill_rate - found, 0.0).sum(0)
-        price = held.sum(0) + 1e6 * np.where(short > 0.02, short, 0.0)
+        price = held.sum(0) + 1e6 * np.where(short > 0.005, short, 0.0)
         better = price < cost
         best, cost, rate = np.where(better, safety, best), np.where(better, price, cost), np.where(better, found, rate)
     return Tuned(forecaster, best, rate)
+
+
+def target_of(argument: str, tables: Tables) -> Array:
+    """The fill rate of each product, [K]: what is said, or the firm's service, or 98%."""
+    if not argument and tables.fill_rate is not None:
+        return tables.fill_rate
+    return np.full(len(tables.items), float(argument or 0.98))
 
 
 def cover_levels(past: Past, cover: float) -> Array:
@@ -271,7 +278,7 @@ def policy_of(
     elif kind == "cover":
         levels = cover_levels(Past.of(tables), float(argument or COVER))[first:]
     else:
-        rate, parts = float(argument or tables.fill_rate or 0.98), []
+        rate, parts = target_of(argument, tables), []
         whole = Past.of(tables)
         for begin in range(first, len(tables.days) + 1, every):
             note(f"tuning on the days before {tables.days[0] + begin}")

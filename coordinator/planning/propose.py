@@ -24,6 +24,7 @@ from coordinator.planning.policies import (
     cover_levels,
     kind_of,
     policy_of,
+    target_of,
     tuned_to,
     world_for,
 )
@@ -111,7 +112,7 @@ def propose(
     if rule != "cover":
         raise ValueError(f"--beside takes cover:DAYS, got {beside!r}")
     past, world = Past.of(tables), world_for(kind, argument, tables)
-    rate = float(argument or tables.fill_rate or 0.98) if kind == "tuned" else None
+    rate = target_of(argument, tables) if kind == "tuned" else None
     if rate is not None:
         note(f"tuning on {len(tables.days)} days")
         tuned = tuned_to(past, world, rate)
@@ -146,7 +147,7 @@ def _target(world: World, policy: Policy, tables: Tables) -> Array:
     return np.asarray((position + wish.clamp_min(0.0))[..., 0].numpy(), dtype=np.float64)
 
 
-def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: float | None) -> pd.DataFrame:
+def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: Array | None) -> pd.DataFrame:
     tables, shape = past.tables, target.shape
     position = tables.on_hand + tables.on_order
     wish = np.maximum(target - position, 0.0)
@@ -197,7 +198,12 @@ def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: f
             "exceptions": "; ".join(named),
         }
         row["reason"] = _reason(
-            row, tables.lead_time[n, k], mean[n, k] * unit, wish[n, k] * unit, cut[n, k] * unit, rate
+            row,
+            tables.lead_time[n, k],
+            mean[n, k] * unit,
+            wish[n, k] * unit,
+            cut[n, k] * unit,
+            None if rate is None else float(rate[k]),
         )
         rows.append(
             row
@@ -239,7 +245,7 @@ def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut
         if "never sold" in row["exceptions"]:
             return f"Nothing was ever sold, and {position} {'is' if row['position'] == 1 else 'are'} there."
         return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}."
-    why = f"for a fill rate of {rate:.0%}" if rate is not None else "of this policy"
+    why = f"for a fill rate of {100 * rate:.4g}%" if rate is not None else "of this policy"
     text = f"{position} are {wish:,.10g} below the target of {row['target']:,.10g} {why}"
     text += f", at {mean:,.3g} a day and {lead_time:g} {'day' if lead_time == 1 else 'days'} until it arrives"
     if (row["order"] + cut) - wish > 0.5:
