@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from coordinator.evaluation.table import Evaluation
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
-    from coordinator.planning.backtest import Backtest
+    from coordinator.planning.course import Backtest
     from coordinator.planning.importing import Imported
-    from coordinator.planning.propose import Proposal
+    from coordinator.planning.proposal import Proposal
     from coordinator.runs.watcher import Watcher
     from environment import Firm
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -62,7 +63,7 @@ def load_firm(source: str | Path | Firm) -> Firm:
     if str(source) in GRID:
         return parse_firm(grid_firm(str(source)))
     path = Path(source)
-    if path.is_dir() and (path / "firm.yaml").is_file():
+    if os.path.isfile(path / "firm.yaml"):  # no name is too long for it
         path = path / "firm.yaml"
     if str(source) in built_in_firms():
         path = _FOLDER / f"{source}.yaml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coordinator.planning.backtest import Backtest
+from coordinator.planning.course import Backtest
 from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Cell, Entry, Figure, Grid, Legend, Page, Section, Table, Text, numeric
 

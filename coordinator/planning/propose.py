@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Group, RenderableType
-from rich.table import Column, Table
-from rich.text import Text
 
 from coordinator.planning.backtest import tables_of
 from coordinator.planning.policies import (
@@ -28,7 +24,8 @@ from coordinator.planning.policies import (
     tuned_to,
     world_for,
 )
-from coordinator.shown import Shown
+from coordinator.planning.proposal import EXCEPTIONS, Proposal
+from coordinator.planning.propose_page import propose_page
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from environment import World
@@ -41,49 +38,6 @@ _EXCESS = 120.0  # days of demand on hand and on order that are too much
 _LARGE = 4.0  # times what usually is ordered at once
 _APART = 3.0  # times what the rule of cover would order
 _RECENT, _BROKEN = 28, 4.0  # days, and standard errors by which the last ones may differ from the forecast
-_SHOWN = 15  # exceptions on a terminal
-
-EXCEPTIONS = (  # from the most urgent on
-    "stock-out before arrival",
-    "cut by the stock of its supplier",
-    "unusually large",
-    "excess",
-    "never sold",
-    "policy and rule far apart",
-    "forecast broken",
-)
-
-
-@dataclass(frozen=True, repr=False)
-class Proposal(Shown):
-    """Tomorrow's orders."""
-
-    tables: Tables = field(repr=False)
-    policy: str
-    lines: pd.DataFrame  # one per location and item that orders or is an exception, exceptions first
-    folder: Path
-
-    @property
-    def orders(self) -> pd.DataFrame:
-        """The lines that order something, by supplier."""
-        return self.lines[self.lines["order"] > 0].sort_values(["supplier", "location", "item"])
-
-    def __rich__(self) -> RenderableType:
-        """Exceptions, then how much goes to whom."""
-        day, several = self.tables.days[-1] + 1, self.lines[self.lines["exceptions"] != ""]
-        shown = Table("exception", "location", "item", Column("order", justify="right"), "reason", show_edge=False)
-        for row in several.head(_SHOWN).to_dict("records"):
-            shown.add_row(row["exceptions"], row["location"], row["item"], f"{row['order']:,.10g}", row["reason"])
-        total = Table(
-            "supplier", *(Column(name, justify="right") for name in ("lines", "units", "cost")), show_edge=False
-        )
-        for supplier, group in self.orders.groupby("supplier"):
-            total.add_row(
-                str(supplier), f"{len(group):,}", f"{group['order'].sum():,.10g}", f"{group['cost'].sum():,.0f}"
-            )
-        head = f"orders for {day} by {self.policy}: {len(self.orders):,} lines, {len(several):,} with an exception"
-        more = [Text(f"... and {len(several) - _SHOWN} more in {self.folder}")] if len(several) > _SHOWN else []
-        return Group(Text(head, style="bold"), shown, *more, total)
 
 
 def propose(
@@ -262,8 +216,6 @@ def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut
 
 def _write(done: Proposal) -> None:
     import io
-
-    from coordinator.planning.propose_page import propose_page
 
     done.folder.mkdir(parents=True, exist_ok=True)
     for name, table in {"orders": done.orders, "lines": done.lines}.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from coordinator.planning.propose import EXCEPTIONS, Proposal
+from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.report.page import Cell, Page, Section, Table, Text, numeric
 
 _MOST = 500  # rows of a table on the page; all are in the csv files

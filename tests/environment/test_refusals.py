@@ -214,7 +214,7 @@ CASES = {
     ),
     "negative binomial tail": (
         demand("{law: negative_binomial, mean: 10000, cv: 9}"),
-        r"demand reaches above 100000 units with mean 10000 and cv 9: lower one",
+        r"demand reaches above 1000000 units with mean 10000 and cv 9: lower one",
     ),
     "gamma mean": (
         demand("{law: gamma, mean: 20, cv: 1, low: 1, high: 15}"),
@@ -299,7 +299,7 @@ CASES = {
     "words left out": (more("fixed_cost", "1"), r"fixed_cost is not .* did you mean 'fixed_order_cost'\?"),
     "name too long": (
         BASE.replace("name: small", "name: " + "a" * 300),
-        r"name: names have at most 100 letters, got 300",
+        r"name: the firm's own name has at most 100 lower-case letters",
     ),
     "lead time negative": (lead_time("-1"), r"supply\[0\]\.lead_time must be a whole number.*got -1"),
     "lead time law from zero": (
