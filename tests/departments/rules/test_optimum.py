@@ -72,8 +72,8 @@ def waits():
 
 def goes_on(unmet):
     """Customers who choose, in the long run."""
-    shop, periods = {"salvage_value": 0, "max_order": 12}, {"train": 30, "evaluate": 70, "warm_up": 20}
-    return tiny(shop, unmet=unmet, periods=periods)
+    shop, periods = {"salvage_value": 0, "max_order": 6}, {"train": 30, "evaluate": 70, "warm_up": 20}
+    return tiny(shop, {"traffic": 3}, unmet=unmet, periods=periods)
 
 
 def narrow(max_order=7, **periods):
