@@ -49,8 +49,8 @@ class ClosedLoopRun(Settings):
 
     policy: PolicyConfig = PolicyConfig(initial_std=0.6, clock=True, over_products="auto")
     start: Literal["rules", "nothing"] = "rules"  # plain policies are first fitted to the rules, or know nothing
-    ppo: PPOConfig = PPOConfig(minibatch=4096)
-    critic: CriticConfig = CriticConfig(gamma=0.9, gae_lambda=0.9, minibatch=4096)
+    ppo: PPOConfig = PPOConfig(minibatch=2048)
+    critic: CriticConfig = CriticConfig(gamma=0.9, gae_lambda=0.9, minibatch=2048)
     fast: Literal["recommendation", "replenishment"] = "recommendation"  # who learns on the fast law
     fast_law: StepLaw = FAST
     slow_law: StepLaw = SLOW

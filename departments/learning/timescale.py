@@ -28,5 +28,5 @@ class StepLaw(Checked):
         return float(self.initial * (self.delay / (self.delay + episodes)) ** self.decay)
 
 
-FAST = StepLaw(initial=1e-3, decay=0.7)
-SLOW = StepLaw(initial=5e-4, decay=0.99)
+FAST = StepLaw(initial=2e-3, decay=0.7)
+SLOW = StepLaw(initial=1e-3, decay=0.9)

@@ -164,11 +164,11 @@ def test_every_department_of_a_firm_with_customers_has_the_law_of_its_timescale(
     for name in schemes_for(load_firm("closing-loop")):
         given = settings_of(scheme=name, departments={"store": {"law": {"initial": 0.5}}})
         laws[name] = [scheme_of(name).law(given, who).initial for who in (RECOMMENDATION, "warehouse", "store")]
-    assert laws["mtma"] == laws["siloed"] == [1e-3, 5e-4, 0.5]
-    assert laws["stma-fast"] == laws["stsa-fast"] == [1e-3, 1e-3, 0.5]
-    assert laws["stma-slow"] == laws["stsa-slow"] == [5e-4, 5e-4, 0.5]
+    assert laws["mtma"] == laws["siloed"] == [2e-3, 1e-3, 0.5]
+    assert laws["stma-fast"] == laws["stsa-fast"] == [2e-3, 2e-3, 0.5]
+    assert laws["stma-slow"] == laws["stsa-slow"] == [1e-3, 1e-3, 0.5]
     swapped = settings_of(scheme="mtma", fast="replenishment")
-    assert scheme_of("mtma").law(swapped, "warehouse").initial == 1e-3
+    assert scheme_of("mtma").law(swapped, "warehouse").initial == 2e-3
     assert scheme_of("pathwise").law(settings_of(scheme="pathwise"), "warehouse") is None
 
 
