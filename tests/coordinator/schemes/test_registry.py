@@ -146,7 +146,7 @@ def test_the_settings_of_a_run_of_the_version_before_are_read(scheme):
     if spec.needs_customers:
         assert (found.policy.memory, found.policy.hidden, found.ppo.epochs) == ("stack", (8,), 2)
         assert found.critic.gamma == 0.7
-        assert found.fast_law.initial == (1e-3 if "fast_law" in spec.unused else 0.1)
+        assert found.fast_law.initial == (2e-3 if "fast_law" in spec.unused else 0.1)
     else:
         assert found.policy.hidden == ((64, 64) if "policy.hidden" in spec.unused else (5,))
         assert found.base_policy == "benchmark"
