@@ -16,9 +16,9 @@ struct Acting {
   const int64_t *widths;    // inputs, hidden units, outputs
   int64_t units, stacked;   // of a gated memory that ends the inputs, or 0; observations side by side, or 1
   const float *parameters;  // gates, layers
-  const int64_t *rows;      // that it sees of all there is to see, feature by feature one for each clone; none: the first
-  int64_t clones, given;    // of the network, one for each product it decides for, or 1; last inputs that stay
-  const float *traits;      // [given][clones] as they are
+  const int64_t *rows;    // that it sees of all there is to see, feature by feature one for each clone; none: the first
+  int64_t clones, given;  // of the network, one for each product it decides for, or 1; last inputs that stay
+  const float *traits;    // [given][clones] as they are
   const Head *head;
 };
 
