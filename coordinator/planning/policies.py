@@ -34,7 +34,7 @@ COVER = 14.0  # days, of the rule that planners have where they say nothing else
 _RECENT = 28  # days whose mean demand a rule of cover takes
 _EPISODE = 140  # days of an episode of tuning, the first of which settle the stock
 _WARM_UP = 42
-_CELLS = 400_000  # stock points × products × copies at a time
+_CELLS = 200_000  # stock points × products × copies at a time
 _UPSTREAM = (-0.5, 0.75, 2.0, 3.5)  # safety factors of points that serve others, which are tried
 _LOWEST, _HIGHEST, _HALVINGS = -3.0, 9.0, 9  # safety factors of points that sell
 
@@ -126,27 +126,44 @@ class Tuned:
 
 
 @torch.inference_mode()
-def fill_rates(world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int) -> tuple[Array, Array]:
-    """Share of demand that is served at once, [C, K], and mean stock on hand, [N, K], after the first days."""
-    asked, served = torch.zeros(2, *demand.shape[1:3], dtype=demand.dtype)
-    held = torch.zeros_like(start[..., 0])
-    chance = Exogenous(demand, *other_chance(world, len(demand), demand.shape[-1], 0))
-    before = torch.zeros_like(demand[0])
-    for step in play(world, policy, chance, world.reset(demand.shape[-1], start)):
+def fill_rates(
+    world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int, groups: int = 1
+) -> tuple[Array, Array]:
+    """What policies reach after the first days, on the same chance in each group of copies.
+
+    Args:
+        world: of the firm.
+        policy: decides in all copies.
+        demand: [T, C, K, E] units, the same for each group.
+        start: [N, K, groups E] units on hand.
+        warm_up: days that do not count.
+        groups: G, how often all copies are there, one group after the other.
+
+    Returns:
+        Share of demand that is served at once, [G, C, K], and mean stock on hand, [G, N, K].
+    """
+    asked, served, held = 0.0 * demand[0].repeat(1, 1, groups), 0.0 * demand[0].repeat(1, 1, groups), 0.0 * start
+    other = other_chance(world, len(demand), demand.shape[-1], 0)
+    repeated = [one if one is None else one.repeat(1, 1, 1, groups) for one in other]
+    chance = Exogenous(demand.repeat(1, 1, 1, groups), *repeated)
+    before = torch.zeros_like(asked)
+    for step in play(world, policy, chance, world.reset(start.shape[-1], start)):
         if step.period >= warm_up:
-            asked, held = asked + step.outcome.demand.sum(-1), held + step.after.on_hand.mean(-1)
-            served = served + (step.outcome.sales - before).clamp_min(0.0).sum(-1)
+            asked, held = asked + step.outcome.demand, held + step.after.on_hand
+            served = served + (step.outcome.sales - before).clamp_min(0.0)
         before = torch.zeros_like(before) if world.firm.unmet == "lost" else step.outcome.unserved
-    rate = torch.where(asked > 0, served / asked.clamp_min(1e-9), 1.0)
-    return rate.double().numpy(), held.double().numpy() / (len(demand) - warm_up)
+    grouped = [total.reshape(*total.shape[:2], groups, -1).double().movedim(-2, 0) for total in (asked, served, held)]
+    wanted, given = (total.sum(-1) for total in grouped[:2])
+    rate = torch.where(wanted > 0, given / wanted.clamp_min(1e-9), 1.0)
+    return rate.numpy(), grouped[2].mean(-1).numpy() / (len(demand) - warm_up)
 
 
 def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Tensor | None, ...]:
-    """Lead times, suppliers and cost factors of a world whose demand is given."""
-    if world._lead_time_table is None and not world._chooses and not world.firm.cost_spread:
+    """Lead times and suppliers of a world whose demand is given."""
+    if world._lead_time_table is None and not world._chooses:
         return None, None, None
     drawn = world.draw(periods, copies, world.generator(seed))
-    return drawn.lead_time, drawn.supplier, drawn.cost_factor
+    return drawn.lead_time, drawn.supplier, None
 
 
 def tuned_to(past: Past, world: World, fill_rate: float | Array, seed: int = 0) -> Tuned:
@@ -156,40 +173,40 @@ def tuned_to(past: Past, world: World, fill_rate: float | Array, seed: int = 0) 
     others are tried, and each product takes the one with the least stock in the whole firm.
     """
     tables, forecaster = past.tables, fitted(past.flow, past.days, past.interval)
-    shape = (len(tables.points), len(tables.items))
-    copies = max(1, min(16, _CELLS // (shape[0] * shape[1] * 4)))
-    first = past.days[-1] + 1
-    rows = drawn_days(past.days, first, _EPISODE, copies, np.random.default_rng(seed))
+    shape, selling = (len(tables.points), len(tables.items)), list(tables.selling)
+    sells = np.isin(np.arange(shape[0]), selling)[:, None]
+    upstream = _UPSTREAM if not sells.all() or max(tables.supplier) >= 0 else _UPSTREAM[:1]
+    tried = np.array(upstream)[:, None, None]  # [G, 1, 1]
+    copies = max(1, min(16, _CELLS // (shape[0] * shape[1] * len(tried))))
+    days = past.days[-1] + 1 + np.arange(_EPISODE)
+    rows = drawn_days(past.days, days[0], _EPISODE, copies, np.random.default_rng(seed))
     demand = np.moveaxis(past.demand[rows], 1, -1)  # [T, C, K, E]
-    flow = np.moveaxis(tables.flow(np.moveaxis(demand, -1, 0)), 0, -1)  # [T, N, K, E]
-    days = first + np.arange(_EPISODE)
+    flow = np.moveaxis(tables.flow(past.demand[rows]), 1, -1)  # [T, N, K, E]
     ahead = forecaster.over_interval(flow.reshape(_EPISODE, -1, copies), days)[:-1]
-    given, selling = torch.as_tensor(demand, dtype=world.dtype), list(tables.selling)
-    sells = np.zeros(shape, dtype=bool)
-    sells[selling] = True
+    given = torch.as_tensor(demand, dtype=world.dtype)
 
     def reached(safety: Array) -> tuple[Array, Array]:
-        levels = torch.as_tensor(Tuned(forecaster, safety, safety).of(ahead), dtype=world.dtype)
-        levels = levels.reshape(_EPISODE, *shape, copies)
-        return fill_rates(world, Packed.of(UpTo(levels), tables), given, levels[0], _WARM_UP)
+        """Of safety factors, [G, N, K]."""
+        levels = [torch.as_tensor(Tuned(forecaster, own, own).of(ahead), dtype=world.dtype) for own in safety]
+        whole = torch.cat(levels, -1).reshape(_EPISODE, *shape, -1)
+        return fill_rates(world, Packed.of(UpTo(whole), tables), given, whole[0], _WARM_UP, len(safety))
 
-    serves = (~sells).any() or any(source >= 0 for source in tables.supplier)
-    best, cost = np.zeros(shape), np.full(shape[1], np.inf)
-    rate = np.ones((len(selling), shape[1]))
-    for upstream in _UPSTREAM if serves else (0.0,):
-        low, high = np.full(sells.shape, _LOWEST), np.full(sells.shape, _HIGHEST)
-        for _ in range(_HALVINGS):
-            middle = np.where(sells, (low + high) / 2, upstream)
-            enough = np.zeros(shape, dtype=bool)
-            enough[selling] = reached(middle)[0] >= fill_rate
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        safety = np.where(sells, high, upstream)
-        found, held = reached(safety)
-        short = np.maximum(fill_rate - found, 0.0).sum(0)
-        price = held.sum(0) + 1e6 * np.where(short > 0.005, short, 0.0)
-        better = price < cost
-        best, cost, rate = np.where(better, safety, best), np.where(better, price, cost), np.where(better, found, rate)
-    return Tuned(forecaster, best, rate)
+    low, high = (np.full((len(tried), *shape), bound) for bound in (_LOWEST, _HIGHEST))
+    for _ in range(_HALVINGS):
+        middle = np.where(sells, (low + high) / 2, tried)
+        enough = np.zeros(middle.shape, dtype=bool)
+        enough[:, selling] = reached(middle)[0] >= fill_rate
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    safety = np.where(sells, high, tried)
+    found, held = reached(safety)
+    short = np.maximum(fill_rate - found, 0.0).sum(1)  # [G, K]
+    best = (held.sum(1) + 1e9 * np.where(short > 0.005, short, 0.0)).argmin(0)  # of each product
+    return Tuned(forecaster, _chosen(safety, best), _chosen(found, best))
+
+
+def _chosen(values: Array, best: NDArray[np.int64]) -> Array:
+    """Of [G, .., K] the group that is best for each product, [.., K]."""
+    return np.asarray(np.take_along_axis(values, best[None, None], 0)[0])
 
 
 def target_of(argument: str, tables: Tables) -> Array:
