@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
 MAX_AMOUNT = 1e9
 MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
-_RESERVED = ("law", OUTSIDE)
+RESERVED = ("law", OUTSIDE)
 _MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure")  # some products
 
 
@@ -50,7 +50,7 @@ def _check_name(field: str, name: object) -> None:
         raise ValueError(f"{field}: names must be text, got {shown(name)}: put it in quotes")
     if wrong := fault(name):
         raise ValueError(f"{field}: {wrong}, got {shown(name)}")
-    if name in _RESERVED:
+    if name in RESERVED:
         meaning = "the external supplier" if name == OUTSIDE else "a key of laws"
         raise ValueError(f"{field}: {name!r} is {meaning}; choose another name")
 

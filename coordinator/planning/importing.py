@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +16,14 @@ import yaml
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from coordinator.planning.import_page import import_page
 from coordinator.planning.layout import KINDS, WORDS, layout_of
 from coordinator.planning.master import joined, master_of, receipts_of
 from coordinator.planning.reading import read_table
 from coordinator.planning.sales import How, Sales, sales_of
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
+from environment.firm import RESERVED
 from environment.names import fault
 from environment.tables import Tables, read_tables
 
@@ -105,9 +109,9 @@ def import_firm(asked: ImportRequest) -> Imported:
         if layout.kind != "sales":
             parts[layout.kind].append((receipts_of if layout.kind == "receipts" else master_of)(table, layout, how))
             said += table.said
-    for names in (sales.locations, sales.items):
-        if wrong := [f"{name!r}: {fault(name)}" for name in dict.fromkeys(names) if fault(name)]:
-            raise ValueError(f"{sold[0][0].name}: {wrong[0]}")
+    for name in dict.fromkeys([*sales.locations, *sales.items]):
+        if why := fault(name) or ("a firm file means something else by it" if name in RESERVED else ""):
+            raise ValueError(f"{sold[0][0].name}: {name!r}: {why}")
     pairs = pd.DataFrame({"location": sales.locations, "item": sales.items})
     items, supply, stock = joined(parts, pairs, asked.lead_time, said)
     items["unit"] = _units(items, sales, said)
@@ -183,26 +187,33 @@ def _written(
     stock: pd.DataFrame,
     said: list[str],
 ) -> Imported:
-    from coordinator.planning.import_page import import_page
-
-    asked.out.mkdir(parents=True, exist_ok=True)
+    """Write the folder beside its place and move it there as a whole."""
     slug = re.sub(r"[^a-z0-9]+", "-", (asked.name or asked.out.resolve().name).lower()).strip("-") or "firm"
     firm: dict[str, Any] = {"name": slug[:40], "unmet": asked.unmet}
     firm["tables"] = {"demand": DEMAND, "items": "items.csv", "supply": "supply.csv", "stock": "stock.csv"}
     firm["holding_rate"] = asked.holding_rate
     if asked.fill_rate is not None:
         firm["service"] = {"fill_rate": asked.fill_rate}
-    _write_demand(asked.out / DEMAND, sales)
     listed = items.reindex(columns=["item", "unit", "cost", "price", *(["fill_rate"] if "fill_rate" in items else [])])
-    for name, table in {"items": listed, "supply": supply, "stock": stock, "series": sales.series}.items():
-        write_atomically(asked.out / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
-    write_atomically(
-        asked.out / FIRM, yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    )
-    tables = read_tables(firm, asked.out)
-    said += tables.notes
-    write_atomically(asked.out / "feed" / "in" / "period-0.csv", _first_feed(tables))
-    write_atomically(asked.out / REPORT, import_page(asked.out, said, sales.series, tables).html())
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{asked.out.name}.", dir=asked.out.parent))
+    try:
+        folder.chmod(0o755)
+        _write_demand(folder / DEMAND, sales)
+        for name, table in {"items": listed, "supply": supply, "stock": stock, "series": sales.series}.items():
+            write_atomically(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
+        text = yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
+        write_atomically(folder / FIRM, text)
+        tables = read_tables(firm, folder)
+        said += tables.notes
+        write_atomically(folder / "feed" / "in" / "period-0.csv", _first_feed(tables))
+        write_atomically(folder / REPORT, import_page(asked.out, said, sales.series, tables).html())
+        if asked.out.exists():
+            asked.out.rmdir()  # it is empty
+        folder.rename(asked.out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return Imported(asked.out, said, tables)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,18 +217,14 @@ def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut
 
 
 def _write(done: Proposal) -> None:
-    import io
-
     done.folder.mkdir(parents=True, exist_ok=True)
     for name, table in {"orders": done.orders, "lines": done.lines}.items():
         write_atomically(done.folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
     content = io.BytesIO()
     done.lines.to_parquet(content)
     write_atomically(done.folder / "lines.parquet", content.getvalue())
-    try:
+    if importlib.util.find_spec("openpyxl"):  # of the extra `import`; the csv says the same
         content = io.BytesIO()
         done.orders.to_excel(content, index=False, engine="openpyxl")
         write_atomically(done.folder / "orders.xlsx", content.getvalue())
-    except ImportError:
-        pass  # the extra `import` is not installed; the csv says the same
     write_atomically(done.folder / "propose.html", propose_page(done).html())

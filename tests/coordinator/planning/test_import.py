@@ -60,7 +60,7 @@ HEADERS = [
 ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     separator=st.sampled_from([",", ";", "\t", "|"]),
     style=st.sampled_from([(".", 0, ""), (",", 2, ""), (",", 2, "."), (".", 1, ","), (",", 1, " "), (".", 2, "'")]),
@@ -155,6 +155,10 @@ REFUSED = {
         "".join([SMALL, *(f"2011-01-0{day},a,{day + 2}\n" for day in (1, 2))]),
         r"on 2 of 3 days every row is there twice, such as 2011-01-01: give --doubled once",
     ),
+    "a word of firm files": (
+        SMALL.replace(",a,", ",law,"),
+        r"table-0\.csv: 'law': a firm file means something else by it",
+    ),
     "parts of a unit": ("date,item,qty\n2011-01-01,a,0.0005\n", r"'a' is sold in parts of its unit"),
 }
 
@@ -165,7 +169,7 @@ def test_what_is_doubtful_is_refused_in_one_line_and_nothing_is_written(case, tm
     with pytest.raises(ValueError, match=expected) as caught:
         imported(tmp_path, content)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "shop").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["table-0.csv"]
 
 
 def said(found, pattern):
@@ -198,6 +202,18 @@ def test_what_exports_leave_open_is_said_and_may_be_said_otherwise(tmp_path):
     )
     assert said(at("stock", stocked), r"3 days ran out of stock.*Kaplan-Meier") == [*range(1, 9), 9, 9, 9]
     assert len(at("until", SMALL, until="2011-01-03").tables.days) == 2
+
+
+def test_a_circle_of_suppliers_is_refused_and_leaves_nothing(tmp_path):
+    supply = "item,from,to,lead_time\na,x,y,1\na,y,x,1\na,x,shop,1\n"
+    with pytest.raises(ValueError, match=r"tables\.supply goes in a circle: "):
+        imported(tmp_path, SMALL, supply)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table-0.csv", "table-1.csv"]
+
+
+def test_an_item_may_have_a_service_of_its_own(tmp_path):
+    found = imported(tmp_path, SMALL.replace("\n2011-01-03,a", "\n2011-01-03,b"), "item,service level\nb,0.9\n")
+    assert found.tables.fill_rate.tolist() == [0.98, 0.9]
 
 
 def test_lead_times_come_from_receipts_and_the_world_draws_from_them(tmp_path):
