@@ -36,6 +36,7 @@ Indices = NDArray[np.int64]
 State = tuple[int, ...]
 
 _TIE = 1e-9  # money: of actions whose values are this close the first counts, the one of the least orders
+_STILL = 1e-9  # chance: a law of states that moves by less in a period has settled
 _MOST_SWEEPS = 100_000  # of value iteration
 _MOST_ROUNDS = 60  # of improvements of a policy that does not see the clock
 
@@ -287,9 +288,12 @@ def touched(programmes: Sequence[Programme], decisions: Sequence[Decisions], sta
         along[: (point.max_order[k] + 1) * (point.low[k] < 0)] = True  # what waited there has been lifted by arrivals
     chance = np.zeros(point.shape)
     chance[start] = 1.0
+    steady = len({*map(id, programmes)}) == len({*map(id, decisions)}) == 1
     for programme, decided in zip(programmes, decisions, strict=True):
-        chance = programme.spread(chance, decided)
+        before, chance = chance, programme.spread(chance, decided)
         most = max(most, float(chance[ends].sum()))
+        if steady and np.abs(chance - before).sum() < _STILL:
+            break
     return most
 
 

@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 
 _AMOUNTS = ("holding_cost", "backorder_cost", "price", "unit_cost", "salvage_value")  # as `Point` has them
 _NEVER = 1e-6  # a chance that does not count
+_FOR_EVER = 10_000  # periods after which the long run has settled
 _GROWTH = 1.5  # of a grid whose end is touched
 _MOST_NUMBERS = 3e7  # of one period of a programme
 _MOST_WORK = 2e11  # multiplications of a programme: some minutes
@@ -214,13 +215,13 @@ class _Single:
             point = self._grid(products, laws, growth)
             self._affordable(float(np.prod(point.after_shape)), float(len(laws[0]) * max(point.shape)))
             found = [Programme(point, of) for of in laws]
-            programmes = found if len(found) > 1 else found * self._periods
+            programmes = found if len(found) > 1 else found * (_FOR_EVER if self._long_run else self._periods)
             start = point.state(
                 self._stock[list(products)], [self._under_way[: self._lead_time[k], k] for k in products]
             )
             best = self._best(programmes, start)
             timeless = best.decisions.exposure.ndim == len(point.shape)
-            taken = [best.decisions if timeless else best.decisions.at(t) for t in range(self._periods)]
+            taken = [best.decisions if timeless else best.decisions.at(t) for t in range(len(programmes))]
             if dynamic.touched(programmes, taken, start) < _NEVER:
                 return point, best
             growth *= _GROWTH
