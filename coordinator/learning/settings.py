@@ -14,6 +14,7 @@ from departments.extensions import names
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import StepLaw
 from departments.policies.policy import MANY_PRODUCTS, PolicyConfig
+from environment import Firm
 from environment.fields import Checked
 from environment.observation import Scaling
 
@@ -70,16 +71,20 @@ class Settings(Checked):
         must_be_shared(self.copies, self.shards, "copies")
         return self
 
-    def of_products(self, products: int) -> Self:
-        """The same for a firm of so many products: where they share networks, each is a sample in every period.
+    def for_firm(self, firm: Firm) -> Self:
+        """The same for a firm of many products: where they share networks, each is a sample in every period.
 
-        So of copies and episodes that nobody has set there are 8 / K times as many, but whole vectors of copies (ours).
+        So of copies, episodes and periods of a rollout that nobody has set there are 8 / K times as many, but whole
+        vectors of copies and 32 periods (ours). Where customers choose, a rollout stays an episode.
         """
+        products = len(firm.products)
         if self.policy.over_products == "joint" or products <= MANY_PRODUCTS:
             return self
-        vectors = 16 * self.shards
-        units = {"copies": vectors, "selection_episodes": 128, "acceptance_episodes": 128}
-        return self.model_copy(update=fewer(self, units, products))
+        units = {"copies": 16 * self.shards, "selection_episodes": 128, "acceptance_episodes": 128}
+        changes = fewer(self, units, products)
+        if "train_periods" not in self.model_fields_set and not firm.customers:
+            changes["train_periods"] = _share(firm.periods.train, 32, products)
+        return self.model_copy(update=changes)
 
     def rounds(self, iterations: int) -> int:
         """Iterations at most: as many as have `episodes`, or else these."""
@@ -108,9 +113,12 @@ def must_be_shared(copies: int, shards: int, name: str) -> None:
 
 def fewer(counts: BaseModel, units: Mapping[str, int], products: int) -> dict[str, int]:
     """8 / K times the counts that nobody has set, rounded up to whole units of each."""
-    unset = {name: (getattr(counts, name), unit) for name, unit in units.items() if name not in counts.model_fields_set}
-    share = MANY_PRODUCTS / products
-    return {name: min(count, unit * math.ceil(count * share / unit)) for name, (count, unit) in unset.items()}
+    unset = {name: unit for name, unit in units.items() if name not in counts.model_fields_set}
+    return {name: _share(getattr(counts, name), unit, products) for name, unit in unset.items()}
+
+
+def _share(count: int, unit: int, products: int) -> int:
+    return min(count, unit * math.ceil(count * MANY_PRODUCTS / (products * unit)))
 
 
 def _completed(given: Any, rest: Mapping[str, Any]) -> Any:  # noqa: ANN401

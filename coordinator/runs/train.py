@@ -85,7 +85,7 @@ def train(
             f"--execution message is not for {settings.scheme}, whose departments are not asked one by one in "
             "rollouts; use snapshot"
         )
-    run, settings = RunFolder(folder), settings.of_products(len(firm.products))
+    run, settings = RunFolder(folder), settings.for_firm(firm)
     _must_be_there(firm, settings, wiring)
     if resume:
         run.settings()  # refuses what is no run

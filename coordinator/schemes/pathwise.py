@@ -19,7 +19,7 @@ from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
 from departments.policies.policy import Snapshot
-from environment import Network
+from environment import Firm, Network
 
 _EARLIEST = 16  # updates
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
@@ -36,12 +36,13 @@ class PathwiseRun(Settings):
         must_be_shared(self.pathwise.copies, self.shards, "pathwise.copies")
         return self
 
-    def of_products(self, products: int) -> Self:
-        """See `Settings.of_products`."""
-        same = super().of_products(products)
+    def for_firm(self, firm: Firm) -> Self:
+        """See `Settings.for_firm`."""
+        same = super().for_firm(firm)
         if same is self:
             return self
-        teaching = self.pathwise.model_copy(update=fewer(self.pathwise, {"copies": 16 * self.shards}, products))
+        copies = fewer(self.pathwise, {"copies": 16 * self.shards}, len(firm.products))
+        teaching = self.pathwise.model_copy(update=copies)
         return same.model_copy(update={"pathwise": teaching})
 
 

@@ -11,6 +11,9 @@ from coordinator.schemes.given_settings import kept_settings, part_used, setting
 from coordinator.schemes.registry import names
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
+from environment.firm import Periods
+from tests.small_firms import tree
+from tests.small_markets import market
 
 CONFIGS = Path(options.__file__).with_name("configs")
 
@@ -76,12 +79,24 @@ def test_built_in_configurations_are_settings_of_every_scheme_without_customers(
         assert settings_of(of_it) != settings_of(scheme=scheme)
 
 
-def test_of_many_products_that_share_networks_fewer_copies_and_episodes_are_asked_for_unless_they_are_said():
-    many = settings_of(scheme="pathwise", pathwise={"window": 9}).of_products(40)
+def test_of_many_products_that_share_networks_fewer_samples_are_asked_for_unless_they_are_said():
+    def firm(products):
+        return tree(products=[f"p{i}" for i in range(products)]).model_copy(update={"periods": Periods()})
+
+    many = settings_of(scheme="pathwise", pathwise={"window": 9}).for_firm(firm(40))
     assert (many.pathwise.copies, many.pathwise.window, many.selection_episodes) == (64, 9, 512)
-    assert settings_of(scheme="imarl", copies=128, acceptance_episodes=99).of_products(400).copies == 128
-    least = settings_of(scheme="imarl").of_products(10_000)
-    assert (least.copies, least.selection_episodes, least.acceptance_episodes) == (32, 128, 128)
-    assert least.of_products(10_000) == least
-    for same in (settings_of(scheme="imarl"), settings_of(scheme="imarl", policy={"over_products": "joint"})):
-        assert same.of_products(8 if same.policy.over_products == "auto" else 400) is same
+    said = settings_of(scheme="imarl", copies=128, train_periods=50, acceptance_episodes=99).for_firm(firm(400))
+    assert (said.copies, said.train_periods, said.acceptance_episodes, said.selection_episodes) == (128, 50, 99, 128)
+    least = settings_of(scheme="imarl").for_firm(firm(400))
+    assert (least.copies, least.train_periods, least.acceptance_episodes) == (32, 32, 128)
+    assert least.for_firm(firm(400)) == least
+    for policy, products in (({}, 8), ({"over_products": "joint"}, 40)):
+        same = settings_of(scheme="imarl", policy=policy)
+        assert same.for_firm(firm(products)) is same
+
+
+def test_episodes_of_firms_with_customers_keep_their_length():
+    names = [f"p{i}" for i in range(16)]
+    many = market().model_copy(update={"products": tuple(names)})
+    found = settings_of(scheme="mtma").for_firm(many)
+    assert (found.copies, found.train_periods) == (128, None)
