@@ -13,6 +13,7 @@ from departments.learning.imitation import imitate
 from departments.learning.pathwise import PathwiseConfig, take_step
 from departments.learning.ppo import Slice, UpdateStats, update
 from departments.numerics.adam import Adam
+from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes, StackedNetworks
 from departments.policies.policy import Snapshot
@@ -83,7 +84,10 @@ class Department:
         """
         spec = self.spec
         seen, said = (torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True))
-        imitate(self._parameters, spec, seen, said, torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number))
+        if not isinstance(spec.network, MemoryNetwork):
+            raise TypeError(f"{spec.name} attends over the network, which is not fitted to rules")
+        generator = torch_stream(spec.device, Stream.SAMPLES, *seed, spec.number)
+        imitate(self._parameters, spec.network, seen, said, generator, spec.compiled)
         self._networks = None
         return self.snapshot(), self.state()
 

@@ -39,6 +39,8 @@ class Stream(IntEnum):
     ORDER_CURVES = 17  # episodes that order curves are drawn from: seed
     SIMULATION = 18  # of `simulate`: seed
     ENVIRONMENT = 19  # episodes of environments for other people's algorithms: seed
+    HISTORY = 20  # episodes of days drawn from history, that levels are tuned on: seed
+    BLOCKS = 21  # blocks of days that an interval is drawn from
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

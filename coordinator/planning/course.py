@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from coordinator.shown import Shown
+from environment.streams import Stream, numpy_stream
 from environment.tables import DAYS_A_YEAR, Tables
 
 Array = NDArray[np.float64]
@@ -160,7 +161,7 @@ def _half_width(course: Course, other: Course | None, of: Callable[[Course, Any]
         total = [values.sum((1, 2))[:, None, None] for values in (one.on_hand, one.ordered, one.served, one.asked)]
         return Course(*total)
 
-    periods, rng = len(course.on_hand), np.random.default_rng(0)
+    periods, rng = len(course.on_hand), numpy_stream(Stream.BLOCKS)
     block = min(_BLOCK, max(1, periods // 3))
     starts = rng.integers(0, periods, (_DRAWS, -(-periods // block)))
     rows = ((starts[..., None] + np.arange(block)) % periods).reshape(_DRAWS, -1)[:, :periods]

@@ -24,6 +24,7 @@ from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from environment import Exogenous, Feedback, Firm, State, World, parse_firm
 from environment.episode_files import levels_of
+from environment.streams import Stream, numpy_stream, torch_stream
 from environment.tables import Tables, firm_of
 from heuristics.orders import packed
 
@@ -162,7 +163,7 @@ def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Te
     """Lead times and suppliers of a world whose demand is given."""
     if world._lead_time_table is None and not world._chooses:
         return None, None, None
-    drawn = world.draw(periods, copies, world.generator(seed))
+    drawn = world.draw(periods, copies, torch_stream(world.device, Stream.HISTORY, seed))
     return drawn.lead_time, drawn.supplier, None
 
 
@@ -179,7 +180,7 @@ def tuned_to(past: Past, world: World, fill_rate: float | Array, seed: int = 0) 
     tried = np.array(upstream)[:, None, None]  # [G, 1, 1]
     copies = max(1, min(16, _CELLS // (shape[0] * shape[1] * len(tried))))
     days = past.days[-1] + 1 + np.arange(_EPISODE)
-    rows = drawn_days(past.days, days[0], _EPISODE, copies, np.random.default_rng(seed))
+    rows = drawn_days(past.days, days[0], _EPISODE, copies, numpy_stream(Stream.HISTORY, seed))
     demand = np.moveaxis(past.demand[rows], 1, -1)  # [T, C, K, E]
     flow = np.moveaxis(tables.flow(past.demand[rows]), 1, -1)  # [T, N, K, E]
     ahead = forecaster.over_interval(flow.reshape(_EPISODE, -1, copies), days)[:-1]

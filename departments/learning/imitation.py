@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
@@ -15,32 +14,29 @@ from departments.numerics.native import loops_of
 from departments.numerics.networks import Shapes
 from departments.numerics.passes import passes_of
 
-if TYPE_CHECKING:
-    from departments.policies.spec import DepartmentSpec
-
 _STEPS, _MINIBATCH, _STAGES = 1500, 1024, 10  # of Adam; samples; stretches of the same learning rate
 _RATE, _LONGEST = 2e-3, 1.0  # learning rate at first, it falls to 0 by half a cosine; norm of a gradient
 
 
 @torch.no_grad()
-def imitate(flat: Tensor, spec: DepartmentSpec, seen: Tensor, said: Tensor, generator: Generator) -> None:
+def imitate(
+    flat: Tensor, network: MemoryNetwork, seen: Tensor, said: Tensor, generator: Generator, compiled: bool = True
+) -> None:
     """Fit the layers of a network in its `flat` parameters, in place; a gated memory stays as it is.
 
     Args:
-        flat: parameters of the department's network.
-        spec: of the department.
+        flat: parameters of the network.
+        network: of a department.
         seen: [T, F, E] observations of episodes.
         said: [T, outputs, E] what the network should have said.
         generator: shuffles samples.
+        compiled: in C++ where the machine has a compiler.
     """
-    network = spec.network
-    if not isinstance(network, MemoryNetwork):
-        raise TypeError("graph attention is not fitted to rules")
     shapes, where = Shapes(network.widths[0], network.hidden, network.outputs), network.perceptron
     layers = torch.cat((flat[where], flat.new_zeros(network.outputs)))
     samples, target = (part.transpose(1, 2).flatten(0, 1).contiguous() for part in (network.below(flat, seen), said))
-    loops = loops_of(shapes, layers, spec.activation) if spec.compiled else None
-    passes, optimiser = passes_of(shapes, layers, spec.activation), Adam.like(layers)
+    loops = loops_of(shapes, layers, network.activation) if compiled else None
+    passes, optimiser = passes_of(shapes, layers, network.activation), Adam.like(layers)
     epochs = -(-_STEPS * _MINIBATCH // (_STAGES * len(samples)))
     for stage in range(_STAGES):
         rate = _RATE * 0.5 * (1.0 + math.cos(math.pi * stage / _STAGES))
