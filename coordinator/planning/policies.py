@@ -108,6 +108,20 @@ class UpTo:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """A policy learned at one demand that acts at another: stock is divided by their ratio, orders multiplied."""
+
+    policy: Policy
+    ratio: Tensor  # [T, K, 1] demand forecast on each morning over that of training
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """As it would where demand is what it was trained on."""
+        ratio = self.ratio[period].to(world.dtype)
+        wished = self.policy.decide(world, State(*(part / ratio for part in state)), feedback, period, memory)
+        return wished._replace(order=wished.order * ratio)
+
+
+@dataclass(frozen=True)
 class Tuned:
     """Levels of a fill rate: forecast over the protection interval and a safety factor times its error."""
 
@@ -267,6 +281,17 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
 
 
+def _ratio(world: World, tables: Tables, first: int) -> Tensor:
+    """Forecast demand of each product over what a run was trained on, from the morning of day `first` on, [T, K, 1]."""
+    whole = Past.of(tables)
+    flow = whole.demand.reshape(len(whole.days), -1)
+    forecaster = fitted(flow[:first], whole.days[:first], np.ones(flow.shape[1], dtype=np.int64))
+    ahead = forecaster.levels(flow, whole.days)[first:].reshape(-1, *whole.demand.shape[1:]).sum(1)
+    trained = world.network.mean_flow()[list(tables.selling)].sum(0)
+    ratio = np.divide(ahead, trained, out=np.ones_like(ahead), where=trained > 0)
+    return torch.as_tensor(np.clip(ratio, 0.1, 10.0)).unsqueeze(-1)
+
+
 def policy_of(
     kind: str,
     argument: str,
@@ -288,7 +313,8 @@ def policy_of(
         note: told how far the tuning is.
     """
     if kind == "run":
-        return Packed.of(trained_policy(RunFolder(Path(argument)), world), tables)
+        learned = trained_policy(RunFolder(Path(argument)), world)
+        return Packed.of(Scaled(learned, _ratio(world, tables, first)), tables)
     if kind == "levels":
         levels = np.broadcast_to(
             levels_of(Path(argument), world.firm), (len(tables.days) + 1 - first, *world.max_order.shape[:2])

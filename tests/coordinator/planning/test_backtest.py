@@ -10,7 +10,7 @@ import torch
 import firmwide
 from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
-from coordinator.planning.policies import Packed, Past, UpTo, cover_levels, fill_rates, plain_firm, tuned_to
+from coordinator.planning.policies import Packed, Past, Scaled, UpTo, cover_levels, fill_rates, plain_firm, tuned_to
 from environment import World
 
 DAYS = pd.date_range("2023-01-02", periods=364)
@@ -189,6 +189,19 @@ def test_tomorrows_orders_have_reasons_and_exceptions_stand_first(shop, capsys):
     assert list(orders["supplier"]) == sorted(orders["supplier"])
     assert pd.read_excel(folder / "orders.xlsx", dtype={"item": str})["item"].tolist() == orders["item"].tolist()
     assert "Look at these first" in (folder / "propose.html").read_text()
+
+
+def test_a_policy_of_another_demand_acts_in_its_own_units(shop):
+    world = World(plain_firm(shop.tables), np.zeros((3, 2)))
+    levels = torch.as_tensor([[[60.0, 8.0]] * 3]).unsqueeze(-1)
+    state = world.reset(1, torch.as_tensor([[[30.0], [5.0]]] * 3))
+    plain = UpTo(levels).decide(world, state, None, 0, None).order
+    ratio = torch.tensor([[[2.0], [0.5]]])
+    scaled = Scaled(UpTo(levels), ratio).decide(world, state, None, 0, None).order
+    torch.testing.assert_close(scaled, levels[0].float() * ratio[0] - state.inventory_position)
+    torch.testing.assert_close(
+        Scaled(UpTo(levels), torch.ones(1, 2, 1)).decide(world, state, None, 0, None).order, plain
+    )
 
 
 def test_a_trained_run_is_played_and_proposes(kiosk, tmp_path):
