@@ -41,6 +41,7 @@ class Stream(IntEnum):
     ENVIRONMENT = 19  # episodes of environments for other people's algorithms: seed
     HISTORY = 20  # episodes of days drawn from history, that levels are tuned on: seed
     BLOCKS = 21  # blocks of days that an interval is drawn from
+    THEORY = 22  # of the theorems, run: seed
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from coordinator.shown import Shown
 from coordinator.storage.files import write_picture
 from departments.learning.timescale import StepLaw
+from environment.streams import Stream, numpy_stream
 from heuristics.team import Structure, Team
 from heuristics.timescales import Drift, OrderAndExposure, OwnIndicators, exponent, follow
 
@@ -178,7 +179,7 @@ def _walked(drift: Drift, start: tuple[float, ...], by: tuple[StepLaw, ...], ste
     """All parameters of all runs from the start on, [steps + 1, n, R]."""
     sizes = np.array([[law.at(n) for law in by] for n in range(steps)])
     begin = np.tile(np.array(start, dtype=float)[:, None], (1, _RUNS))
-    return np.array([begin, *follow(drift, begin, sizes, np.random.default_rng(seed))])
+    return np.array([begin, *follow(drift, begin, sizes, numpy_stream(Stream.THEORY, seed))])
 
 
 def _paths(races: list[Race], seed: int) -> Figure:
