@@ -6,13 +6,12 @@ decomposition-aggregation, tuned and echelon base-stock on 1,024 fresh episodes,
 was saved over each rule with its standard error. The rules' levels are kept in FOLDER for the next time.
 
 The tree's levels are searched class by class (the root; those below it that supply ten, and nine; the leaves; the leaf
-below the root), from three starts: as they come from `firmwide train` they take a quarter of an hour of processor time.
+below the root), from three starts.
 """
 
 from __future__ import annotations
 
 import argparse
-import pickle
 import sys
 import time
 from pathlib import Path
@@ -106,9 +105,10 @@ def rules_of(name: str, firm: Firm, kept: Path) -> dict[str, BaseStock]:
             levels, _ = min((tree_levels(firm, None, start) for start in starts), key=lambda found: found[1])
             echelon, _ = tree_levels(firm, weights, (weights @ levels)[ONE_OF_EACH, 0])
             rules = [BaseStock("tuned-base-stock", levels), BaseStock("echelon-base-stock", echelon, weights)]
-        kept.write_bytes(pickle.dumps(rules))
-    tuned, echelon = pickle.loads(kept.read_bytes())
-    return {"tuned base-stock": tuned, "echelon base-stock": echelon}
+        np.savez(kept, tuned=rules[0].levels, echelon=rules[1].levels, weights=rules[1].weights)
+    with np.load(kept) as found:
+        echelon = BaseStock("echelon-base-stock", found["echelon"], found["weights"])
+        return {"tuned base-stock": BaseStock("tuned-base-stock", found["tuned"]), "echelon base-stock": echelon}
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def main() -> None:
     settle()
     firm = parse_firm(firm_of("tree", 100, 1) if asked.firm == "tree" else uneven_products())
     asked.folder.mkdir(parents=True, exist_ok=True)
-    rules = rules_of(asked.firm, firm, asked.folder / f"{asked.firm}.rules")
+    rules = rules_of(asked.firm, firm, asked.folder / f"{asked.firm}.npz")
     given = with_values({"scheme": asked.scheme, "seconds": asked.seconds}, asked.set)
     settings, run = settings_of(given), RunFolder(asked.folder / "run")
     wiring, base = Wiring(backend="local", threads=asked.threads), rules["tuned base-stock"].levels
