@@ -15,7 +15,7 @@ from tests.small_markets import market
         ("imarl", pair, "shop", "learning rate 0.001"),
         ("sarl", pair, "firm", "learning rate 0.0003"),
         ("pathwise", pair, "shop", "learning rate 0.0007, falling with the budget"),
-        ("mtma", market, "recommendation", "step law 0.001, decay 0.7, learning rate 0.0007 at this version"),
+        ("mtma", market, "recommendation", "step law 0.002, decay 0.7, learning rate 0.0007 at this version"),
     ],
 )
 def test_how_fast_a_policy_learned_is_what_its_run_wrote_down(scheme, firm, department, said, tmp_path):
