@@ -320,9 +320,11 @@ def _table(path: Path) -> pd.DataFrame:
         told = "its text is not UTF-8: save it as UTF-8, or let `firmwide import` read it"
     except ValueError as error:
         ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        told = (
-            f"line {ragged[2]} has {ragged[3]} cells between commas, the header {ragged[1]}" if ragged else str(error)
-        )
+        told = str(error)
+        if ragged:
+            told = f"line {ragged[2]} has {ragged[3]} cells between commas, the header {ragged[1]}"
+            if ragged[1] == "1" and ";" in path.read_text(encoding="utf-8-sig").partition("\n")[0]:
+                told += "; it is split by semicolons, as `firmwide import` reads it"
     raise ValueError(f".file {str(path)!r} is not a csv file with a header: {told}")
 
 

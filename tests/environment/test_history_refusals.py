@@ -29,7 +29,11 @@ HISTORIES = {
     "negative whole": ("sales\n3\n-2\n", "sales", r"row 2 holds '-2'$"),
     "twice": ("day,sales,sales\n1,3,70\n", "sales", r"'sales' stands in the header of sales\.csv twice"),
     "longer than the header": ("day,sales\n1,3,\n2,5,\n", "sales", r"line 2 has 3 cells between commas, the header 2$"),
-    "decimal commas": ("day;sales\n1;3,5\n", "sales", r"line 2 has 2 cells between commas, the header 1$"),
+    "decimal commas": (
+        "day;sales\n1;3,5\n",
+        "sales",
+        r"the header 1; it is split by semicolons, as `firmwide import` reads it$",
+    ),
     "twice but for blanks": ("sales, sales\n3,4\n", "sales", r"'sales' stands in the header of sales\.csv twice"),
     "text": ("sales\n3\nmany\n", "sales", r"column 'sales' .*: row 2 holds 'many'"),
     "infinite": ("sales\n3\ninf\n", "sales", r"column 'sales' .*: row 2 holds .*inf"),
