@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from environment.toolchain import compile_cached
-
-_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int16: "int16"}
 
 
 def prepare() -> None:
@@ -27,7 +26,7 @@ def look_up(table: Tensor, offset: Tensor, lanes: Tensor) -> Tensor:
     """Entries [T, laws, E] of a table at offset [laws] + lanes [T, laws, E], signed 16-bit numbers."""
     out = table.new_empty(lanes.shape)
     places = (table.data_ptr(), offset.data_ptr(), lanes.data_ptr(), *lanes.shape, out.data_ptr())
-    getattr(_library(), f"look_up_{_NAMES[table.dtype]}")(*places)
+    _looks(_library())[table.dtype](*places)
     return out
 
 
@@ -44,7 +43,15 @@ def _library() -> ctypes.CDLL:
     library = compile_cached(Path(__file__).with_name("core") / "draws.cpp", ("-O3",))
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.choose.argtypes, library.choose.restype = [*[pointer] * 2, *[number] * 3, pointer], None
-    for name in _NAMES.values():
-        function = getattr(library, f"look_up_{name}")
+    for function in _looks(library).values():
         function.argtypes, function.restype = [*[pointer] * 3, *[number] * 3, pointer], None
     return library
+
+
+def _looks(library: ctypes.CDLL) -> dict[torch.dtype, Any]:
+    """The function for each kind of table."""
+    return {
+        torch.float32: library.look_up_float32,
+        torch.float64: library.look_up_float64,
+        torch.int16: library.look_up_int16,
+    }
