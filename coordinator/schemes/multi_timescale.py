@@ -42,9 +42,8 @@ class ClosedLoopRun(Settings):
     """Settings of a run with customers: timescales, departments that see the clock, and a critic with a short view.
 
     Profit is counted on accrual (`departments.play.payment.Profit`), so that most of what a decision is worth shows
-    within few periods; what comes later is mostly other people's chance. Gamma .9 instead of .98 is worth more than all
-    other settings together, and orders must be tried far enough from the rule's (initial_std), or a residual policy
-    never sees what the rule makes invisible; docs/closed-loop.md has the figures.
+    within few periods; what comes later is mostly other people's chance (gamma). Orders must be tried far enough from
+    the rule's (initial_std), or a residual policy never sees what the rule makes invisible. See docs/closed-loop.md.
     """
 
     policy: PolicyConfig = PolicyConfig(initial_std=0.6, clock=True, over_products="auto")
