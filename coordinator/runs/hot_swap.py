@@ -26,6 +26,7 @@ from coordinator.storage.policies import load_policy, save_policy
 from departments import extensions
 from departments.named_policies import parse_policy
 from departments.policies.policy import Snapshot
+from departments.policies.spec import rule_of
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.ordering import BaseStock, baseline_levels
 from departments.rules.recommendation import Pair
@@ -165,13 +166,15 @@ class HotSwap:
         """A base-stock rule as the residual policy that it is."""
         spec, firm = self._plan.specs[name], self._plan.firm
         rule: object = parse_policy(text, firm)
-        if spec.policy.form != "residual" or name not in firm.names:
+        plain = spec.policy.form == "plain"
+        if (plain and not spec.closed_loop) or name not in firm.names:
             raise ValueError(f"--policy {text!r}: {name} of a run under training follows policies of runs only")
-        first = spec.first_snapshot()
+        observer = Observer(World(firm, baseline_levels(firm)), base := self._run.base_levels())
+        first = rule_of(observer.world, observer, name, spec.policy) if plain else spec.first_snapshot()
         if isinstance(rule, Pair):
             rule = rule.replenisher
         if isinstance(rule, ForecastBaseStock) and rule.smoothing == DEFAULT_SMOOTHING:
-            return first  # what a residual policy with memory adds to
+            return first  # what a residual policy with memory adds to, and a plain one was fitted to
         if (shapes := spec.shapes) is None or not (isinstance(rule, BaseStock) and rule.always_local):
             allowed = "forecast-base-stock" if shapes is None else "base-stock:..., decomposition-aggregation"
             raise ValueError(
@@ -179,8 +182,6 @@ class HotSwap:
                 f"from: {allowed}, or a run"
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
-        base = self._run.base_levels()
-        observer = Observer(World(firm, baseline_levels(firm)), base)
         unit = observer.spread.view(len(firm.names), -1)[point]
         layers, _ = shapes.split(parameters)
         more = (torch.as_tensor(rule.levels[point] - base[point]) / unit).view(-1, spec.clones)
@@ -196,8 +197,9 @@ class HotSwap:
         """Refuse what has wrong numbers, or costs the firm much more than the rule that policies start from."""
         name, training = request.department, self._training
         spec = self._plan.specs[name]
-        spec.must_fit(candidate)
-        plain = spec.policy.form == "plain"  # its start is no rule, so what is in office must do
+        plain = spec.policy.form == "plain"
+        if candidate.config.form == spec.policy.form:
+            spec.must_fit(candidate)  # its start is no rule, so what is in office must do
         stand_in, what = (training.published[name], "what acts now") if plain else (spec.first_snapshot(), "the rule")
         tried, before = (float(training.selection_costs(one).mean()) for one in (candidate, stand_in))
         if not tried <= before + request.tolerance * abs(before):

@@ -42,11 +42,12 @@ class ClosedLoopRun(Settings):
     """Settings of a run with customers: timescales, departments that see the clock, and a critic with a short view.
 
     Profit is counted on accrual (`departments.play.payment.Profit`), so that most of what a decision is worth shows
-    within few periods; what comes later is mostly other people's chance (gamma). Orders must be tried far enough from
-    the rule's (initial_std), or a residual policy never sees what the rule makes invisible. See docs/closed-loop.md.
+    within few periods; what comes later is mostly other people's chance (gamma). Networks begin at the rules without
+    being tied to them (form, start): a residual policy hardly ever tries what its rule makes invisible. See
+    docs/closed-loop.md.
     """
 
-    policy: PolicyConfig = PolicyConfig(initial_std=0.6, clock=True, over_products="auto")
+    policy: PolicyConfig = PolicyConfig(form="plain", initial_std=0.6, clock=True, over_products="auto")
     start: Literal["rules", "nothing"] = "rules"  # plain policies are first fitted to the rules, or know nothing
     ppo: PPOConfig = PPOConfig(minibatch=2048)
     critic: CriticConfig = CriticConfig(gamma=0.9, gae_lambda=0.9, minibatch=2048)

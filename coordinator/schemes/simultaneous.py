@@ -77,7 +77,8 @@ class Simultaneous:
         """
         name = snapshot.department
         self.held = self.held | {name} if held else self.held - {name}
-        self.training.adopt(snapshot)
+        learnable = snapshot.config.form == self.training.settings.policy_of(name).form
+        (self.training.adopt if learnable else self.training.publish)(snapshot)  # a rule acts, and nobody learns it
         self.best = self.best | {name: snapshot}
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
 

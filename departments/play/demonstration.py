@@ -15,7 +15,7 @@ from departments.numerics.actions import SHARPNESS
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.rollout import rollout
 from departments.policies.policy import Snapshot
-from departments.policies.spec import DepartmentSpec
+from departments.policies.spec import DepartmentSpec, rule_of
 from environment import World
 from environment.observation import Observer
 
@@ -41,11 +41,7 @@ def demonstrations(
     Arguments are those of `rollout`.
     """
     specs = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
-    rules = {"form": "residual", "memory": "none"}
-    teachers = [
-        DepartmentSpec.of(world, observer, name, spec.policy.model_copy(update=rules)).first_snapshot()
-        for name, spec in specs.items()
-    ]
+    teachers = [rule_of(world, observer, name, spec.policy) for name, spec in specs.items()]
     stage = world, observer, teachers, list(specs)
     played = rollout(*stage, copies=copies, seed=seed, compiled=compiled, eager=eager)
     seen = dict(zip(specs, (part.observation for part in played.slices), strict=True))

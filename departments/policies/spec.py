@@ -271,6 +271,12 @@ class DepartmentSpec:
         return not any(bool(part.any()) for part in layers[-1])
 
 
+def rule_of(world: World, observer: Observer, name: str, policy: PolicyConfig) -> Snapshot:
+    """The rule of a department that would look on as `policy` does: a residual policy that adds nothing."""
+    rule = policy.model_copy(update={"form": "residual", "memory": "none"})
+    return DepartmentSpec.of(world, observer, name, rule).first_snapshot()
+
+
 def _shares(policy: PolicyConfig, products: int) -> bool:
     if policy.over_products == "auto":
         return products >= MANY_PRODUCTS and policy.graph is None
