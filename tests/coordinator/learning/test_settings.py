@@ -36,7 +36,7 @@ def test_a_department_has_the_runs_settings_but_for_its_own():
 
 def test_a_section_given_in_part_keeps_the_schemes_defaults_for_the_rest():
     given = settings_of(scheme="mtma", policy={"hidden": [8]}, critic={"gamma": 0.5})
-    assert given.policy == PolicyConfig(hidden=(8,), initial_std=0.6, clock=True, over_products="auto")
+    assert given.policy == PolicyConfig(form="plain", hidden=(8,), initial_std=0.6, clock=True, over_products="auto")
     assert (given.critic.gamma, given.critic.hidden, given.ppo.minibatch) == (0.5, (64, 64), 2048)
 
 

@@ -7,6 +7,7 @@ import torch
 import coordinator.workers.rollout_worker
 from coordinator.cli import run as command
 from coordinator.critic.value_function import CriticConfig
+from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.mailbox import Mailbox, Request, ask, being_trained
 from coordinator.runs.train import train
@@ -14,12 +15,15 @@ from coordinator.schemes.imarl import IMARLSettings
 from coordinator.schemes.setup import setup_of
 from coordinator.storage.policies import load_policy
 from departments.learning.ppo import PPOConfig
+from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
+from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import baseline_levels
 from environment import World
+from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 from tests.small_firms import pair, tree
-from tests.small_markets import market
+from tests.small_markets import after_some_periods, market
 from tests.small_runs import LOCAL, Asking, Record, final_policies, settings
 
 RULE = "base-stock:warehouse=23,shop=11"
@@ -154,6 +158,23 @@ def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_be
     learned = {row["department"] for row in RunFolder(tmp_path / "parts").rows("metrics.csv") if row["iteration"] > "3"}
     assert learned
     assert name not in learned
+
+
+def test_a_rule_in_the_place_of_a_plain_network_is_that_rule_where_the_run_is_evaluated(tmp_path):
+    given = settings(scheme="mtma", iterations=3, ppo=PPOConfig(minibatch=256))
+    taught(tmp_path, {1: [swap(name, "forecast-base-stock", name) for name in ("east", "west")]}, market(), given)
+    run = RunFolder(tmp_path)
+    policies, firm = firm_policies(run), run.firm()
+    forms = {name: policy.config.form for name, policy in policies.items()}
+    assert forms == {"depot": "plain", "east": "residual", "west": "residual", "recommendation": "plain"}
+    world = World(firm, baseline_levels(firm))
+    state, feedback = after_some_periods(world)
+    with torch.inference_mode():
+        acting = FirmPolicy(world, Observer(world, baseline_levels(firm), "benchmark"), list(policies.values()))
+        rule = ForecastBaseStock("rule", firm).decide(world, state, feedback, 5, None).order
+        order = acting.decide(world, state, feedback, 5, None)[0]
+    assert torch.allclose(order[1:], rule[1:], atol=1e-3)
+    assert not torch.allclose(order[0], rule[0], atol=0.1)
 
 
 def test_a_request_that_was_left_as_the_run_was_killed_is_carried_out_once_when_it_goes_on(tmp_path):
