@@ -1,9 +1,10 @@
 """What MTMA reaches where the optimum is known, and what timescales matter there: `python benchmarks/timescales.py`.
 
-`--only optimum`: three small firms with an exact optimum (`tests/known_optima.py`), from a weak start (plain networks
-that know nothing), from plain ones fitted to the rules, and from residual ones, which add to the rules: the gap to the
-optimum after `--steps`. `--only rates`: the firm `tiny` from the weak start, either department fast, by the ratio of
-learning rates.
+`--only optimum`: three small firms with an exact optimum (`tests/known_optima.py`), from a weak start (networks that
+know nothing), from a strong one (fitted to the rules, as MTMA comes), from residual networks, which are tied to the
+rules, and from the strong start without a clock: the gap after `--steps` to the optimum, of those without a clock to
+the best policy that sees none. `--only rates`: the firm `tiny` from the weak start, either department fast, by the
+ratio of learning rates.
 
 A run is a line of `--out`; a line that is there is not run again. Runs go side by side in `--jobs` processes.
 """
@@ -32,10 +33,12 @@ from environment import Firm
 from environment.streams import Stream
 from tests.known_optima import tiny
 
-STARTS = {
-    "nothing": {"policy": {"form": "plain"}, "start": "nothing"},
-    "fitted": {"policy": {"form": "plain"}, "start": "rules"},
+BLIND = "rules, no clock"
+STARTS: dict[str, dict[str, Any]] = {
+    "nothing": {"start": "nothing"},
     "rules": {},
+    "tied to rules": {"policy": {"form": "residual"}},
+    BLIND: {"policy": {"clock": False}},
 }
 RATIOS = (1, 3, 10, 30, 100)
 _EPISODES = 8192
@@ -91,30 +94,41 @@ def trained(run: dict[str, Any]) -> dict[str, Any]:
     return run | {"before": before, "profit": float(profit.mean()), "error": error, "seconds": training.seconds}
 
 
-def optimum_of(firm: Firm) -> float:
-    """What the exact optimum earns."""
+def optimum_of(firm: Firm, clock: bool) -> float:
+    """What the exact optimum earns, or the best policy that does not know the period."""
     from departments.rules.optimum import optimum
 
-    return -float(optimum(firm).expected_cost)  # type: ignore[union-attr]
+    return -float(optimum(firm, clock=clock).expected_cost)  # type: ignore[union-attr]
 
 
 def table(found: list[dict[str, Any]]) -> str:
     """Means over seeds with half of their 95% interval (normal), and gaps to the optimum, in markdown."""
-    best = {name: optimum_of(firm) for name, firm in firms().items() if any(run["firm"] == name for run in found)}
+    known, pairs = firms(), {(run["firm"], run["start"] != BLIND) for run in found}
+    best = {(firm, clock): optimum_of(known[firm], clock) for firm, clock in pairs}
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in found:
         groups.setdefault((run["firm"], run["start"], run.get("fast", ""), run.get("ratio", "")), []).append(run)
     lines = [
-        "| firm | start | fast | ratio | seeds | before | profit | gap | worst gap | seconds |",
-        "| --- " * 10 + "|",
+        "| firm | optimum | start | fast | ratio | seeds | before | profit | gap | worst gap | seconds |",
+        "| --- " * 11 + "|",
     ]
     for (firm, start, fast, ratio), runs in groups.items():
         profit = np.array([run["profit"] for run in runs])
         half = 1.96 * profit.std(ddof=1) / len(profit) ** 0.5 if len(profit) > 1 else float("nan")
-        gap, worst = 1.0 - profit.mean() / best[firm], 1.0 - profit.min() / best[firm]
+        most = best[firm, start != BLIND]
+        gap, worst = 1.0 - profit.mean() / most, 1.0 - profit.min() / most
         seconds = float(np.median([run["seconds"] for run in runs]))
         before = np.mean([run["before"] for run in runs])
-        cells = (firm, start, fast, ratio, len(runs), f"{before:.1f}", f"{profit.mean():.1f} ± {half:.1f}")
+        cells = (
+            firm,
+            f"{most:.1f}",
+            start,
+            fast,
+            ratio,
+            len(runs),
+            f"{before:.1f}",
+            f"{profit.mean():.1f} ± {half:.1f}",
+        )
         lines.append("| " + " | ".join(map(str, (*cells, f"{gap:.2%}", f"{worst:.2%}", f"{seconds:.0f}"))) + " |")
     return "\n".join(lines)
 
