@@ -57,9 +57,9 @@ def firms() -> dict[str, Firm]:
     }
 
 
-def optimum_runs(seeds: int, steps: float) -> Iterator[dict[str, Any]]:
+def optimum_runs(known: list[str], seeds: int, steps: float) -> Iterator[dict[str, Any]]:
     """By firm, start and seed."""
-    for firm in firms():
+    for firm in known:
         for start in STARTS:
             for seed in range(seeds):
                 yield {"firm": firm, "start": start, "seed": seed, "steps": steps}
@@ -137,12 +137,14 @@ def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("optimum", "rates"), default="optimum")
+    parser.add_argument("--firms", nargs="+", choices=list(firms()), default=list(firms()), help="of `optimum`")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=float, default=3e6, help="environment steps of a run")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/timescales.jsonl"))
     options = parser.parse_args()
-    runs = list((optimum_runs if options.only == "optimum" else rate_runs)(options.seeds, options.steps))
+    much = options.seeds, options.steps
+    runs = list(rate_runs(*much) if options.only == "rates" else optimum_runs(options.firms, *much))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.touch()
     kept = [json.loads(line) for line in options.out.read_text().splitlines()]
