@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 EXACT := $(PIP) --constraint constraints.txt
 
-.PHONY: run test nightly cluster bench peers results clean
+.PHONY: run test nightly cluster docs bench peers results clean
 
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
@@ -31,6 +31,10 @@ nightly: $(VENV)/installed-dev
 # The shipped cluster.yaml on machines made of namespaces; see docs/cluster.md.
 cluster: $(VENV)/installed-dev
 	$(BIN)/python -m tests.cluster $(ARGS)
+
+# The site of docs/, into site/.
+docs: $(VENV)/installed-dev
+	$(BIN)/mkdocs build
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -31,7 +31,12 @@ class Shown:
     def _drawn(self) -> Console:
         from rich.console import Console
 
-        console = Console(record=True, width=_WIDTH, file=io.StringIO(), highlight=False, markup=False)
+        plain = {
+            "highlight": False,
+            "markup": False,
+            "force_jupyter": False,
+        }  # in a notebook it would display each drawing
+        console = Console(record=True, width=_WIDTH, file=io.StringIO(), **plain)
         console.print(self)
         return console
 
