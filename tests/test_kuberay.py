@@ -69,7 +69,7 @@ def _closed(schema):
     closed = {key: _closed(value) for key, value in schema.items() if key != "x-kubernetes-int-or-string"}
     if schema.get("x-kubernetes-int-or-string"):
         return {"anyOf": [{"type": "integer"}, {"type": "string"}]}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and schema["properties"]:
-        if not schema.get("x-kubernetes-preserve-unknown-fields") and set(schema["properties"]) != {"metadata"}:
-            closed.setdefault("additionalProperties", False)
+    listed, open_ended = schema.get("properties"), schema.get("x-kubernetes-preserve-unknown-fields")
+    if schema.get("type") == "object" and isinstance(listed, dict) and not open_ended and set(listed) - {"metadata"}:
+        closed.setdefault("additionalProperties", False)
     return closed
