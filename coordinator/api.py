@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from coordinator.planning.importing import Imported
     from coordinator.planning.proposal import Proposal
     from coordinator.runs.watcher import Watcher
+    from departments.decisions import Policy
     from environment import Firm
 
 
@@ -145,7 +146,7 @@ def simulate(
 
 def evaluate(
     firm: Firm | str | Path,
-    policies: Sequence[str],
+    policies: Sequence[str] | Mapping[str, str | Policy],
     *,
     episodes: int = 4096,
     seed: int = 0,
@@ -157,7 +158,8 @@ def evaluate(
 
     Args:
         firm: which.
-        policies: rules such as `base-stock:NAME=LEVEL,...`, csv files of levels, run folders; `NAME=` names one.
+        policies: rules such as `base-stock:NAME=LEVEL,...`, csv files of levels, run folders; `NAME=` names one. Or a
+            mapping from names to these, and to policies such as `FirmEnv.policy` makes of other people's models.
         episodes: how many, the same for all policies.
         seed: of the episodes.
         device: where tensors live, cpu or cuda.

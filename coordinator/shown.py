@@ -31,12 +31,8 @@ class Shown:
     def _drawn(self) -> Console:
         from rich.console import Console
 
-        plain = {
-            "highlight": False,
-            "markup": False,
-            "force_jupyter": False,
-        }  # in a notebook it would display each drawing
-        console = Console(record=True, width=_WIDTH, file=io.StringIO(), **plain)
+        drawn = io.StringIO()  # in a notebook it would display each drawing, were it not told that it is in none
+        console = Console(record=True, width=_WIDTH, file=drawn, highlight=False, markup=False, force_jupyter=False)
         console.print(self)
         return console
 

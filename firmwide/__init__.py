@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coordinator.api import backtest, benchmark, check, evaluate, import_firm, propose, report, simulate, train
     from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
+    from coordinator.envs.sb3 import FirmVecEnv
     from coordinator.experiments.run import Run
     from coordinator.live import RunningFirm
     from coordinator.runs.watcher import RunEvent, RunIteration, RunStart, Watcher
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FirmEnv",
     "FirmParallelEnv",
+    "FirmVecEnv",
     "FirmVectorEnv",
     "Run",
     "RunEvent",
@@ -53,6 +55,7 @@ _WHERE = {
     **dict.fromkeys(("backtest", "import_firm", "propose"), "coordinator.api"),
     **dict.fromkeys(("benchmark", "check", "evaluate", "report", "simulate", "train"), "coordinator.api"),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
+    "FirmVecEnv": "coordinator.envs.sb3",
     "Run": "coordinator.experiments.run",
     "RunningFirm": "coordinator.live",
     **dict.fromkeys(("RunEvent", "RunIteration", "RunStart", "Watcher"), "coordinator.runs.watcher"),

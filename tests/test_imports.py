@@ -129,10 +129,10 @@ def test_only_the_files_that_make_actors_know_ray():
     ]
 
 
-def test_only_the_file_of_environments_needs_their_libraries():
+def test_only_the_files_of_environments_need_their_libraries():
     libraries = {"gymnasium", "pettingzoo", "stable_baselines3"}
     users = [name for name, path in FILES.items() if libraries & {module.split(".")[0] for module in _imported(path)}]
-    assert users == ["coordinator/envs/faces.py", "firmwide/gym.py"]
+    assert users == ["coordinator/envs/faces.py", "coordinator/envs/sb3.py", "firmwide/gym.py"]
 
 
 def test_nothing_uses_torch_optim_whose_import_costs_every_actor_a_second():

@@ -127,7 +127,7 @@ class FirmCore:
         if not np.isfinite(action).all():
             raise ValueError("action must be finite numbers, got nan or an infinity: does the policy diverge?")
         world, now = self.world, self.chance.at(self.period)
-        order, exposure = feasible(world, self._decision(torch.from_numpy(action)))
+        order, exposure = feasible(world, self.decision(torch.from_numpy(action), self.state))
         self.state, outcome, self._report = advance(world, self.state, order, exposure, now)
         self.period += 1
         cost = outcome.cost
@@ -135,14 +135,15 @@ class FirmCore:
             cost = cost - salvage
         return cost.numpy().astype(np.float64)
 
-    def _decision(self, action: Tensor) -> Decision:
-        """What an action means."""
+    def decision(self, action: Tensor, state: State) -> Decision:
+        """What an action [orders + exposures, E] means in a state of E copies."""
         world = self.world
         wished = action[: self.orders].view(world.points, world.products, -1)
-        order = action_to_order(self._form, self._level - self.state.inventory_position, self._unit, wished)
+        order = action_to_order(self._form, self._level - state.inventory_position, self._unit, wished)
         if world.choice is None:
             return Decision(order)
-        return Decision(order, (action[self.orders :].view(-1, world.products, self.copies) + 1.0) / 2.0)
+        exposures = action[self.orders :].view(-1, world.products, action.shape[1])
+        return Decision(order, (exposures + 1.0) / 2.0)
 
     @property
     def over(self) -> bool:

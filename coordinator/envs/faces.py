@@ -6,9 +6,10 @@ An episode is cut off by time (`truncated`), never ended: a learner has to boots
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Unpack, get_args
+from typing import Any, Literal, NamedTuple, Protocol, Unpack, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 try:
@@ -24,8 +25,9 @@ except ModuleNotFoundError as missing:
 
 from coordinator.envs.core import Array, FirmCore, GameSettings, choose
 from coordinator.schemes.rewards import reward_weights
+from departments.decisions import Decision, Memory, Policy
 from departments.policies.policy import RECOMMENDATION
-from environment import Firm
+from environment import Feedback, Firm, State, World
 
 Recording = Literal["own", "downstream", "everything", "pipeline", "replenishment"]
 SeenByOne = Literal["everything", "pipeline"]
@@ -227,15 +229,49 @@ class FirmEnv(gymnasium.Env[Array, Array], EzPickle):
         cost = float(self.game.step(np.asarray(action)[..., None]).sum())
         return self._observation(), -self._scale * cost, False, self.game.over, {"cost": cost}
 
+    def policy(self, model: Predicts) -> Policy:
+        """A trained model as a policy that `firmwide.evaluate` plays beside others, on what this env shows and means.
+
+        Args:
+            model: with stable-baselines3's `predict(observations [E, G], deterministic=True)`: actions [E, A] first.
+        """
+        return _Predicted(self.game, self._seen, model)
+
     def _observation(self) -> Array:
         return self.game.features(self._seen == self.game.observer.positions)[:, 0]
 
 
-class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
-    """`num_envs` copies of `FirmEnv`, stepped as one batch; all are cut off and begin again in the same step.
+class Predicts(Protocol):
+    """What can be asked for actions, as models of stable-baselines3 can."""
 
-    The first observation of the new episode comes with the last reward of the old one, whose last observation is in
-    `info["final_obs"]` (Gymnasium's same-step autoreset).
+    def predict(self, observation: Array, *, deterministic: bool) -> tuple[Array, Any]:
+        """Actions [E, A] on observations [E, G], and what else there is."""
+
+
+class _Predicted:
+    """A model that decides for the whole firm."""
+
+    def __init__(self, game: FirmCore, seen: int, model: Predicts) -> None:
+        self._game, self._seen, self._model = game, seen, model
+        self._observer = game.observer.until(game.firm.periods.evaluate - 1)
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        look = self._observer
+        every = self._seen > look.positions
+        features = look.all_features(state, feedback, period) if every else look.features(state)
+        action, _ = self._model.predict(np.ascontiguousarray(features.numpy().T), deterministic=True)
+        wanted = (features.shape[1], self._game.orders + self._game.exposures)
+        if np.shape(action) != wanted:
+            raise ValueError(f"the model was asked for actions of the shape {wanted}, got {np.shape(action)}")
+        return self._game.decision(torch.from_numpy(np.asarray(action, dtype=np.float32).T), state)
+
+
+class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
+    """`num_envs` copies of `FirmEnv`, stepped as one batch; all are cut off and begin again together.
+
+    By default in the same step: the first observation of the new episode comes with the last reward of the old one,
+    whose last observation is in `info["final_obs"]`. With Gymnasium's `AutoresetMode.NEXT_STEP` the next step begins
+    the new episode, whatever the actions, and is paid nothing.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
@@ -247,9 +283,18 @@ class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         *,
         observation: SeenByOne = "everything",
         reward_scale: float = REWARD_SCALE,
+        autoreset: AutoresetMode = AutoresetMode.SAME_STEP,
         **settings: Unpack[GameSettings],
     ) -> None:
-        """Prepare `num_envs` copies of a firm; see `FirmEnv`."""
+        """Prepare `num_envs` copies of a firm; see `FirmEnv`.
+
+        Raises:
+            ValueError: one line; an argument is out of range, or copies were to begin again by hand.
+        """
+        if autoreset not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
+            raise ValueError(f"autoreset must be SAME_STEP or NEXT_STEP of AutoresetMode, got {autoreset!r}")
+        self.metadata = {**self.metadata, "autoreset_mode": autoreset}
+        self._waits, self._ended = autoreset is AutoresetMode.NEXT_STEP, False
         self.game = FirmCore(firm, copies=num_envs, **settings)
         self._seen, self._scale, self.num_envs = _one_agent(self.game, observation), reward_scale, num_envs
         self.single_observation_space = _box(-np.inf, np.inf, self._seen)
@@ -272,17 +317,19 @@ class FirmVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Decide on a period of every copy, [E, actions]; `info["cost"]` is each one's cost in money, [E]."""
-        cost = self.game.step(np.asarray(actions).T).sum(0)
+        begins = self._ended and self._waits
+        cost = np.zeros(self.num_envs) if begins else self.game.step(np.asarray(actions).T).sum(0)
         info: dict[str, Any] = {"cost": cost, "_cost": np.ones(self.num_envs, dtype=bool)}
-        over = np.full(self.num_envs, self.game.over)
-        observation = self._observation()
-        if self.game.over:
+        observation = self._begin() if begins else self._observation()
+        over, self._ended = np.full(self.num_envs, self.game.over), self.game.over
+        if self._ended and not self._waits:
             info |= {"final_obs": observation, "_final_obs": over}
             observation = self._begin()
         return observation, (-self._scale * cost).astype(np.float32), np.zeros_like(over), over, info
 
     def _begin(self) -> Array:
         self.game.begin(int(self.np_random.integers(_SEED)))
+        self._ended = False
         return self._observation()
 
     def _observation(self) -> Array:

@@ -48,11 +48,19 @@ def load_policy_or_rule(
 
 
 def _named(
-    texts: Sequence[str], world: World, compiled: Callable[[str], None] | None, note: Callable[[str], None]
+    policies: Sequence[str] | Mapping[str, str | Policy],
+    world: World,
+    compiled: Callable[[str], None] | None,
+    note: Callable[[str], None],
 ) -> dict[str, Policy]:
     """Policies by the names that are given to them (`today=base-stock:shop=14`), or by what they are."""
+    if isinstance(policies, Mapping):
+        return {
+            name: load_policy_or_rule(policy, world, compiled, note) if isinstance(policy, str) else policy
+            for name, policy in policies.items()
+        }
     named: dict[str, Policy] = {}
-    for text in texts:
+    for text in policies:
         name = name_and_policy(text)[0] or text
         if name in named:
             raise ValueError(f"--policy {name!r} is given twice; give each policy once, or another name")
@@ -100,7 +108,7 @@ def baseline_policies(
 
 def evaluate(
     firm: Firm,
-    policies: Sequence[str] | Mapping[str, Policy],
+    policies: Sequence[str] | Mapping[str, str | Policy],
     *,
     episodes: int,
     seed: int = 0,
@@ -112,7 +120,7 @@ def evaluate(
 
     Args:
         firm: a checked firm.
-        policies: rules or run folders by name, or policies ready to act.
+        policies: rules or run folders; or by name, also policies ready to act.
         episodes: number of episodes.
         seed: of the episodes.
         device: where to simulate.
@@ -124,13 +132,12 @@ def evaluate(
     """
     levels = baseline_levels(firm)
     world = World(firm, levels, device=device)
-    if not isinstance(policies, Mapping):
-        policies = _named(policies, world, compiled, note)
+    acting = _named(policies, world, compiled, note)
     play = partial(run_episodes, world) if compiled is None else CompiledEpisodes(world, compiled).episodes
-    parts: dict[str, list[Episodes]] = {name: [] for name in policies}
+    parts: dict[str, list[Episodes]] = {name: [] for name in acting}
     for chance in shards(world, episodes, seed):
-        for name, policy in policies.items():
+        for name, policy in acting.items():
             parts[name].append(play(policy, chance))
-    known = {name: getattr(policy, "expected_cost", None) for name, policy in policies.items()}
+    known = {name: getattr(policy, "expected_cost", None) for name, policy in acting.items()}
     expected = {name: float(cost) for name, cost in known.items() if cost is not None}
     return Evaluation(firm, episodes, {name: Episodes.joined(found) for name, found in parts.items()}, expected)

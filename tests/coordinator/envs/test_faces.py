@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
 from pettingzoo.test import parallel_api_test, parallel_seed_test
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_for_stable_baselines
 
 from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
+from coordinator.envs.core import FirmCore
+from coordinator.envs.sb3 import FirmVecEnv
+from coordinator.evaluation.evaluate import evaluate
+from departments.play.episode import shards
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World
 from environment.observation import Observer
@@ -152,6 +158,78 @@ def test_a_seed_names_an_episode_and_the_ones_that_follow():
     assert not torch.equal(episodes(1)[0], episodes(2)[0])
 
 
+def test_the_next_step_begins_a_new_episode_where_that_is_asked_for():
+    """The same costs as where it begins in the same step, with a step between that nobody is paid for."""
+    idle = np.zeros((3, 2), dtype=np.float32)
+    same = FirmVectorEnv(pair(), 3, periods=4)
+    later = FirmVectorEnv(pair(), 3, periods=4, autoreset=AutoresetMode.NEXT_STEP)
+    assert later.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    starts = same.reset(seed=5)[0], later.reset(seed=5)[0]
+    np.testing.assert_array_equal(*starts)
+    for _episode in range(2):
+        for _ in range(4):
+            (seen, paid, _, over, info), (seen_later, paid_later, _, over_later, told) = (
+                same.step(idle),
+                later.step(idle),
+            )
+            np.testing.assert_array_equal(paid, paid_later)
+            np.testing.assert_array_equal(over, over_later)
+            np.testing.assert_array_equal(info.get("final_obs", seen), seen_later)
+            assert "final_obs" not in told
+        begun, nothing, _, over, _ = later.step(idle)
+        assert (begun == seen).all()
+        assert not nothing.any()
+        assert not over.any()
+
+
+class Follows:
+    """Answers by a linear rule, whatever the number of copies."""
+
+    def __init__(self, inputs, outputs):
+        self.weights = np.random.default_rng(1).normal(0, 0.3, (inputs, outputs)).astype("f4")
+
+    def predict(self, observation, *, deterministic):
+        assert deterministic
+        return np.clip(observation @ self.weights, -1, 1), None
+
+
+@pytest.mark.parametrize("firm", [pair(), market()], ids=lambda firm: firm.name)
+def test_a_model_of_theirs_is_evaluated_as_it_acts_in_its_env(firm):
+    env = FirmEnv(firm, form="residual", scaling="benchmark", periods=firm.periods.evaluate - 1)
+    model = Follows(*env.observation_space.shape, *env.action_space.shape)
+    rule = "none" if firm.customers else "decomposition-aggregation"
+    found = evaluate(firm, {"theirs": env.policy(model), "rule": rule}, episodes=4)
+    world = World(firm, baseline_levels(firm))
+    (chance,) = shards(world, 4, 0)
+    core = FirmCore(firm, copies=4, form="residual", scaling="benchmark", periods=firm.periods.evaluate - 1)
+    core.begin(0)
+    core.chance = chance
+    costs = []
+    while not core.over:
+        seen = core.features(positions_only=not firm.customers)
+        costs.append(core.step(model.predict(seen.T, deterministic=True)[0].T).sum(0))
+    counted = np.sum(costs[max(firm.periods.warm_up - 1, 0) :], 0)
+    if not firm.periods.warm_up:
+        counted = counted + world.holding(world.reset(4)).sum(0).numpy()
+    np.testing.assert_allclose(found.results["theirs"].cost, counted, rtol=1e-5)
+    with pytest.raises(ValueError, match="asked for actions of the shape"):
+        evaluate(firm, {"theirs": env.policy(Follows(*env.observation_space.shape, 1))}, episodes=2)
+
+
+def test_stable_baselines3_learns_on_many_copies_at_once():
+    envs = FirmVecEnv(pair(), 8, periods=5)
+    model = PPO("MlpPolicy", envs, n_steps=16, batch_size=32, n_epochs=1, seed=3).learn(128)
+    assert model.num_timesteps == 128
+    envs.seed(4)
+    assert envs.reset().shape == (8, *FirmEnv(pair()).observation_space.shape)
+    for t in range(5):
+        _, _, over, infos = envs.step(np.zeros((8, 2), dtype=np.float32))
+        assert over.all() == (t == 4)
+    assert all(info["TimeLimit.truncated"] and info["terminal_observation"].shape == (2,) for info in infos)
+    with pytest.raises(NotImplementedError, match="one batch"):
+        envs.set_attr("game", None)
+
+
 @pytest.mark.parametrize("kind", [FirmEnv, FirmParallelEnv])
 def test_an_env_is_pickled_as_its_arguments(kind):
     env = pickle.loads(pickle.dumps(kind(pair(), form="residual", periods=3)))
@@ -168,6 +246,10 @@ def test_an_env_is_pickled_as_its_arguments(kind):
         (lambda: FirmEnv(pair(), observation="own"), "observation must be one of everything, pipeline, got 'own'"),
         (lambda: FirmEnv(pair(), periods=0), "periods must be a whole number of at least 1, got 0"),
         (lambda: FirmVectorEnv(pair(), 0), "copies must be a whole number of at least 1, got 0"),
+        (
+            lambda: FirmVectorEnv(pair(), 2, autoreset=AutoresetMode.DISABLED),
+            "autoreset must be SAME_STEP or NEXT_STEP",
+        ),
         (lambda: FirmVectorEnv(pair(), 2).reset(seed=[1, 2]), "seed must be one whole number"),
         (lambda: FirmParallelEnv(pair(), reward="profit"), "reward must be one of own, downstream, network"),
         (lambda: FirmParallelEnv(pair(), observation="replenishment"), "and pair has none; use own"),
