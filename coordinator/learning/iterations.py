@@ -249,10 +249,11 @@ class Training:
 
     def _imitate(self, learning: list[str], seed: Sequence[int]) -> dict[str, tuple[Snapshot, Arrays]]:
         workers = self.workers
-        parts = [
+        calls = [
             worker.call("demonstrate", learning, *shard[:2], returns=len(learning))
             for worker, shard in self._shards(seed)
         ]
+        parts = calls if len(learning) > 1 else [[only] for only in calls]
         fits = {
             name: workers.departments[name].call("imitate", tuple(seed), *(part[i] for part in parts), returns=2)
             for i, name in enumerate(learning)
