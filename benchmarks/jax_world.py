@@ -188,7 +188,9 @@ def disagreement(name: str, periods: int = 75, copies: int = 64) -> float:
     theirs = play(JaxWorld(firm), JaxChance(jnp.asarray(chance.demand[:, :, 0].numpy()), supplier))
     state, rule, worst = ours.reset(copies), BaseStock("base-stock", levels), 0.0
     for t in range(periods):
-        state, outcome = ours.step(state, ours.feasible(rule.order(ours, state)), chance.at(t))
+        state, outcome = ours.step(
+            state, ours.feasible(rule.order(ours, state), state.inventory_position, t), chance.at(t)
+        )
         cost = outcome.cost.numpy().astype(np.float64)
         worst = max(worst, float((np.abs(np.asarray(theirs[t]) - cost) / np.maximum(np.abs(cost), 1.0)).max()))
     return worst

@@ -43,10 +43,15 @@ def test_networks_order_in_our_evaluation_what_their_actions_order_in_the_enviro
         state = env.game.state
         value = np.maximum(layers[0][0] @ seen + layers[0][1], 0)
         action = np.clip(layers[1][0] @ value + layers[1][1], -1, 1)
-        wished = judge.world.feasible(env.game._decision(torch.from_numpy(action[:, None])).order)
+        wished = judge.world.feasible(
+            env.game._decision(torch.from_numpy(action[:, None])).order, state.inventory_position, 0
+        )
         for policy in (one, two):
             torch.testing.assert_close(
-                judge.world.feasible(policy.decide(judge.world, state, None, 0, None).order), wished
+                judge.world.feasible(
+                    policy.decide(judge.world, state, None, 0, None).order, state.inventory_position, 0
+                ),
+                wished,
             )
         seen = env.step(action)[0]
 

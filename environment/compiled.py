@@ -185,16 +185,18 @@ class CompiledWorld:
         *,
         counted_from: int = 0,
         measured: bool = False,
+        first: int = 0,
     ) -> Played:
         """Run the periods of `chance`.
 
         Args:
             state: after event 2 of the period before the first; it stays as it is.
-            decide: rules, networks, or orders [T, N, K, E] within [0, max_order] in whole units.
+            decide: rules, networks, or orders [T, N, K, E] as `World.feasible` gives them.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T, whose cost and measures count.
             measured: whether to add up measures.
+            first: number of the first period, which decides on which days orders are taken.
         """
         sizes = [self.world.points] * len(MEASURES) + [len(self.world.network.customer_facing)] * len(SERVICE)
         sums = torch.zeros(sum(sizes), dtype=torch.float64) if measured else None
@@ -203,7 +205,7 @@ class CompiledWorld:
             who["exposure"] = recommend.contiguous()
         elif recommend is not None:
             who |= recommend.fields()
-        played = self._run(self._play, state, chance, counted=counted_from, sums=sums, **who)
+        played = self._run(self._play, state, chance, first, counted=counted_from, sums=sums, **who)
         if sums is None:
             return played
         return played._replace(measures=dict(zip((*MEASURES, *SERVICE), torch.split(sums, sizes), strict=True)))
@@ -253,10 +255,12 @@ class CompiledWorld:
         if paid:
             fields |= {"on_hand_after": brought.on_hand, "held": brought.held}
             fields |= {"unserved": brought.unserved, "demanded": brought.demand}
-        self._run(self._play, state, chance, **self._who(decide), **fields, exposure=recommend)
+        self._run(self._play, state, chance, 0, **self._who(decide), **fields, exposure=recommend)
         return recorded
 
-    def descend(self, state: State, decide: NetworkControl, chance: Exogenous, bound: float) -> Played:
+    def descend(
+        self, state: State, decide: NetworkControl, chance: Exogenous, bound: float, *, first: int = 0
+    ) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
 
         Args:
@@ -264,15 +268,16 @@ class CompiledWorld:
             decide: who decides; the noise is not used. Gradients are added up by the networks, `NetworkControl.back`.
             chance: [T] periods of `World.draw`.
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
+            first: as in `play`.
 
         Raises:
             NotCompiledError: the compiler failed.
         """
         share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
         play = library("taped", self.world.dtype)
-        return self._run(play, state, chance, **self._who(decide), bound=bound, share=share)
+        return self._run(play, state, chance, first, **self._who(decide), bound=bound, share=share)
 
-    def _run(self, play: Any, state: State, chance: Exogenous, **fields: Any) -> Played:  # noqa: ANN401
+    def _run(self, play: Any, state: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
         held = State(*(field.clone(memory_format=torch.contiguous_format) for field in state))
         given = {name: getattr(chance, name) for name in _CHANCE}
@@ -285,10 +290,17 @@ class CompiledWorld:
         crowd = 0 if chance.customers is None else chance.customers.shape[1]
         sizes = {"copies": copies, "drawn": drawn, "periods": periods, "crowd": crowd}
         call = _declared("Call", self.world.dtype)(
-            firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, **fields
+            firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, taken=self._taken(first, periods), **fields
         )
         play(ctypes.byref(call))
         return Played(held, cost, None)
+
+    def _taken(self, first: int, periods: int) -> Tensor | None:
+        """1 in periods and rows where orders are taken, else 0, [T, N, K]; None: everywhere and always."""
+        if self.world.limits.reviews.always:
+            return None
+        days = [self.world.limits.reviews.at(first + t) for t in range(periods)]
+        return torch.as_tensor(np.stack(days), dtype=self.world.dtype)
 
     def _who(self, decides: OrderRule | NetworkControl | Tensor) -> dict[str, Any]:
         """The fields of `Call` that say who decides orders."""
@@ -348,7 +360,8 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         **{"in_edge": whole(np.argsort(target, kind="stable"))},
         **{"group_start": starts(served[served > 0]), "group_line": whole(order)},
         "fixed_lead_time": world.fixed_lead_time.reshape(-1).contiguous(),
-        **{field: amounts(field) for field in ("max_order", "holding_cost")},
+        "holding_cost": amounts("holding_cost"),
+        **_limits(world),
         "penalty": amounts("backorder_cost"),
         "price": amounts("price") if firm.earns else None,
         "unit_cost": amounts("unit_cost") if buys else None,
@@ -356,6 +369,18 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "blur": torch.as_tensor(network.blur().repeat(products)),
         "lost": firm.unmet == "lost",
         **_segments(world),
+    }
+
+
+def _limits(world: World) -> dict[str, Tensor | None]:
+    """The fields of `Firm` about what orders may be; none where it has no such limits."""
+    limits, packs = world.limits, world.limits.packs
+    wide = {name: getattr(limits, name) for name in ("storage", "load", "carried")}
+    return {
+        "max_order": limits.most.flatten().contiguous(),
+        "multiple": limits.multiple.flatten().contiguous() if packs else None,
+        "least": limits.least.flatten().contiguous() if packs else None,
+        **{name: torch.as_tensor(most) if (most >= 0).any() else None for name, most in wide.items()},
     }
 
 

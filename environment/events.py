@@ -221,24 +221,3 @@ def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:
         return shipped.unsqueeze(0)
     moved = torch.cat((pipeline[1:], torch.zeros_like(pipeline[:1])))
     return moved.scatter_add(0, (lead_time - 1).unsqueeze(0), shipped.unsqueeze(0))
-
-
-class _StraightThroughRound(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, value: Tensor) -> Tensor:
-        return value.round()
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        return gradients[0]
-
-
-def feasible(order: Tensor, max_order: Tensor) -> Tensor:
-    """Orders as the world accepts them: clipped to [0, max_order] and rounded to whole units.
-
-    The gradient passes straight through the rounding.
-    """
-    if order.requires_grad:  # at a bound the gradient passes; `torch.minimum` would give half of it to each
-        clipped = order.clamp(torch.zeros_like(max_order), max_order)
-        return _StraightThroughRound.apply(clipped)  # type: ignore[no-any-return, no-untyped-call]
-    return torch.minimum(order.clamp_min(0.0), max_order).round_()

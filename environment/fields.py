@@ -84,10 +84,14 @@ def number(low: float, high: float, *, above: bool = False, optional: bool = Fal
     )
 
 
-def whole(low: int, high: int) -> BeforeValidator:
+def whole(low: int, high: int, *, optional: bool = False) -> BeforeValidator:
     """A whole number from `low` to `high`."""
-    wanted = f"a whole number from {low} to {high}"
-    return must_be(wanted, lambda value: _within(value, low, high) and value == math.floor(value), int, _unquote)
+    return must_be(
+        f"a whole number from {low} to {high}",
+        lambda value: (_within(value, low, high) and value == math.floor(value)) or (value is None and optional),
+        lambda value: None if value is None else int(value),
+        _unquote,
+    )
 
 
 def _within(value: Any, low: float, high: float) -> bool:  # noqa: ANN401

@@ -24,8 +24,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
 MAX_AMOUNT = 1e9
 MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
+MAX_CYCLE = 1000  # periods from one review to the next
 RESERVED = ("law", OUTSIDE)
-_MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure")  # some products
+_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset")
+_MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure", *_ORDERS)  # some products
 
 
 def _laws(value: object, info: ValidationInfo) -> object:
@@ -58,6 +60,7 @@ def _check_name(field: str, name: object) -> None:
 Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
 WholeAmounts: TypeAlias = Annotated[Any, by_product(whole(0, MAX_WHOLE))]
 OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
+Cycles: TypeAlias = Annotated[Any, by_product(whole(1, MAX_CYCLE))]
 Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
@@ -76,6 +79,36 @@ class Periods(Checked):
         return self
 
 
+class ReviewDays(Checked):
+    """Days of a cycle of periods on which orders are taken: period t is day t mod `cycle`."""
+
+    cycle: Annotated[int, whole(1, MAX_CYCLE)] = 7
+    days: Annotated[tuple[int, ...], listed("days, such as [0, 3]")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_week(cls, value: Any) -> Any:  # noqa: ANN401
+        return {"days": value} if isinstance(value, (list, tuple)) else value
+
+    @field_validator("days", mode="before")
+    @classmethod
+    def _whole_days(cls, value: Any) -> Any:  # noqa: ANN401
+        for day in value if isinstance(value, (list, tuple)) else ():
+            if isinstance(day, bool) or not isinstance(day, int):
+                raise ValueError(f" must be whole numbers, 0 for the first period of a cycle, got {shown(day)}")
+        return value
+
+    @model_validator(mode="after")
+    def _some_and_within(self) -> Self:
+        if not self.days:
+            raise ValueError(".days must hold at least one day, got an empty list")
+        if wrong := [day for day in self.days if not 0 <= day < self.cycle]:
+            raise ValueError(f".days must be from 0 to {self.cycle - 1} in a cycle of {self.cycle}, got {wrong[0]}")
+        if len(set(self.days)) < len(self.days):
+            raise ValueError(f".days must be different, got {shown(list(self.days))}")
+        return self
+
+
 class StockPoint(Checked):
     """A place that holds stock; amounts are per unit (and period), one for all products or by product."""
 
@@ -88,6 +121,20 @@ class StockPoint(Checked):
     fixed_order_cost: Amounts = 0.0  # money per order above zero
     initial_on_hand: WholeAmounts = None  # units; None: the benchmark's base-stock level
     salvage_value: Amounts = 0.0  # money per unit on hand or on its way here when an episode ends
+    order_multiple: OrderLimits = 1  # units a pack: orders are whole packs
+    min_order: WholeAmounts = 0  # units: an order is 0 or at least that
+    review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
+    review_offset: WholeAmounts = 0  # periods
+    review_days: ReviewDays | None = None  # instead: days of a cycle, for all products
+    capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
+        None  # units of all products: orders must fit in
+    )
+
+    @model_validator(mode="after")
+    def _reviews_once(self) -> Self:
+        if self.review_days is not None and (self.review_period != 1 or self.review_offset != 0):
+            raise ValueError(".review_days and review_period say the same: remove one of the two")
+        return self
 
     def initial_on_hand_per(self, products: tuple[str, ...]) -> list[float | None]:
         """Given stock at the start per product, [K]; None where the benchmark's level is meant."""
@@ -101,6 +148,9 @@ class Supply(Checked):
     target: Text = Field(alias="to")
     lead_time: Laws = Fixed(value=1)
     initial_pipeline: WholeAmounts = 0  # units under way at the start, for each period of the longest lead time
+    capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
+        None  # units of all products that leave in a period
+    )
 
     @field_validator("lead_time")
     @classmethod
@@ -139,6 +189,7 @@ class Firm(Checked):
         self._check_customers()
         self._check_supply()
         self._check_reach()
+        self._check_orders()
         return self
 
     def _check_names(self) -> None:
@@ -218,6 +269,48 @@ class Firm(Checked):
                 cure = "give it a demand or a supply edge to a point that sells"
                 raise ValueError(f"stock_points.{name} reaches no customer: {cure}")
 
+    def _check_orders(self) -> None:
+        """Refuse limits under which a point could never order a product."""
+        packs, most = self.amounts("order_multiple", 1.0), self.amounts("max_order")
+        cycle, offset, least = self.amounts("review_period", 1.0), self.amounts("review_offset"), self.least_orders()
+        for n, k in np.ndindex(least.shape):
+            where, of = f"stock_points.{self.names[n]}", f" of {self.products[k]}" * (len(self.products) > 1)
+            limit, smallest, room = (
+                f"max_order{of} ({most[n, k]:g})",
+                least[n, k],
+                self.stock_points[self.names[n]].capacity,
+            )
+            if packs[n, k] > most[n, k]:
+                raise ValueError(f"{where}.order_multiple{of} must be at most {limit}, got {packs[n, k]:g}")
+            if smallest > most[n, k]:
+                what = f"{where}.min_order{of} is {smallest:g} in whole packs of {packs[n, k]:g}"
+                raise ValueError(f"{what}, above {limit}: raise max_order, or lower one of the two")
+            if room is not None and smallest > room:
+                raise ValueError(f"{where}.capacity ({room}) is below the smallest order{of} ({smallest:g}): raise it")
+            if offset[n, k] >= cycle[n, k]:
+                what = f"{where}.review_offset{of} must be below review_period ({cycle[n, k]:g})"
+                raise ValueError(f"{what}, got {offset[n, k]:g}")
+        self._check_loads(least)
+
+    def _check_loads(self, least: NDArray[np.float64]) -> None:
+        """Refuse edges from outside that can carry no order, or whose order may go another way."""
+        for i, edge in enumerate(self.supply):
+            if edge.capacity is None or edge.source != OUTSIDE:
+                continue
+            if sum(other.target == edge.target for other in self.supply) > 1:
+                raise ValueError(
+                    f"supply[{i}].capacity: {edge.target} has several suppliers, and what comes from outside is cut "
+                    "when it is ordered, before one of them is drawn: leave it one, or limit max_order"
+                )
+            if edge.capacity < (smallest := least[self.names.index(edge.target)].max()):
+                what = f"supply[{i}].capacity ({edge.capacity}) is below the smallest order of {edge.target}"
+                raise ValueError(f"{what} ({smallest:g}): raise it")
+
+    def least_orders(self) -> NDArray[np.float64]:
+        """The smallest order of each point and product: at least the minimum, in whole packs, [N, K] units."""
+        packs = self.amounts("order_multiple", 1.0)
+        return np.asarray(np.maximum(np.ceil(self.amounts("min_order") / packs), 1.0) * packs)
+
     def _direct_suppliers(self) -> dict[str, list[str]]:
         suppliers: dict[str, list[str]] = {name: [] for name in self.stock_points}
         for edge in self.supply:
@@ -241,11 +334,26 @@ class Firm(Checked):
         """Whether prices are set, so that results are profits instead of costs."""
         return bool((self.amounts("price") > 0).any())
 
-    def amounts(self, field: str) -> NDArray[np.float64]:
-        """A field of all stock points, [N, K]; a product that a mapping leaves out counts 0."""
+    def amounts(self, field: str, otherwise: float = 0.0) -> NDArray[np.float64]:
+        """A field of all stock points, [N, K]; a product that a mapping leaves out counts `otherwise`."""
         return np.array(
-            [per_product(getattr(point, field), self.products) for point in self.stock_points.values()], dtype=float
+            [per_product(getattr(point, field), self.products, otherwise) for point in self.stock_points.values()],
+            dtype=float,
         )
+
+    @property
+    def order_limits(self) -> list[str]:
+        """Fields by which orders are limited beside `max_order`."""
+        points = self.stock_points.values()
+        none = {"order_multiple": 1.0, "min_order": 0.0, "review_period": 1.0}
+        found = [field for field, value in none.items() if (self.amounts(field, value) > value).any()]
+        found += ["review_days"] * any(point.review_days is not None for point in points)
+        return found + ["capacity"] * any(each.capacity is not None for of in (points, self.supply) for each in of)
+
+    @property
+    def couples(self) -> bool:
+        """Whether products have something to share: storage, or what an edge carries."""
+        return len(self.products) > 1 and "capacity" in self.order_limits
 
     def demand_laws(self) -> list[list[AnyLaw]]:
         """External demand per customer-facing point and product, [C][K]; products not sold there are fixed at 0.
@@ -280,7 +388,7 @@ class Firm(Checked):
                 for field, value in record
             }
 
-        nothing = {"demand": Fixed(value=0), "initial_on_hand": None}
+        nothing = {"demand": Fixed(value=0), "initial_on_hand": None, "order_multiple": 1, "review_period": 1}
         points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
         supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
         return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})

@@ -119,7 +119,8 @@ class Observer:
         state, level = world.reset(copies), self.level.view(world.points, world.products, 1)
         seen = []
         for t in range(periods):
-            state, _ = world.step(state, world.feasible(level - state.inventory_position), chance.at(t))
+            position = state.inventory_position
+            state, _ = world.step(state, world.feasible(level - position, position, t), chance.at(t))
             if t >= warm_up:
                 seen.append(self.all_features(state))
         every = torch.stack(seen)

@@ -13,10 +13,11 @@ from torch import Generator, Tensor
 
 from environment.choice import Choice
 from environment.draws import choose, look_up, prepare
-from environment.events import Incidence, dispatch, feasible, fulfil, route
+from environment.events import Incidence, dispatch, fulfil, route
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_ends, quantile_table
 from environment.network import Network
+from environment.orders import Limits
 from environment.state import Exogenous, Feedback, Outcome, State
 
 _MOST_TABLES = 256  # of distinct laws, 64 MB
@@ -101,6 +102,7 @@ class World:
         self.slots = max(slots, self.network.longest_lead_time())
         self.incidence = Incidence(self.network, self.device, dtype)
         self.max_order = self._amounts("max_order")  # [N, K, 1]
+        self.limits = Limits(firm, self.network, self.device, dtype)
         self._holding_cost = self._amounts("holding_cost")
         self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
@@ -114,7 +116,7 @@ class World:
             [np.nan if value is None else value for value in row]
             for row in (firm.stock_points[name].initial_on_hand_per(firm.products) for name in firm.names)
         ]
-        start = np.where(np.isnan(np.array(given, dtype=float)), initial_on_hand, np.array(given, dtype=float))
+        start = np.where(np.isnan(np.array(given, dtype=float)), self._stored(initial_on_hand), given)
         self._initial_on_hand = torch.as_tensor(start, device=self.device, dtype=dtype)[:, :, None]
         chosen = [[Fixed(value=0)] * self.products if name in firm.customers else None for name in firm.customer_facing]
         laws: list[list[AnyLaw]] = [
@@ -133,6 +135,13 @@ class World:
         self._supplier_count = suppliers[:, None, None]
         self._chooses = bool((self._supplier_count > 1).any())
         self._initial_pipeline = self._pipeline()
+
+    def _stored(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Levels as far as storage holds them, in the same shares, [N, K] units."""
+        total, room = np.maximum(levels.sum(1), 1e-9), self.limits.storage
+        return np.where(
+            ((room >= 0) & (room < total))[:, None], np.floor(levels * (room / total)[:, None] + 1e-9), levels
+        )
 
     def _amounts(self, field: str) -> Tensor:
         return torch.as_tensor(self.firm.amounts(field), device=self.device, dtype=self.dtype)[:, :, None]
@@ -212,9 +221,15 @@ class World:
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start, regime)
         return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)
 
-    def feasible(self, order: Tensor) -> Tensor:
-        """Orders clipped to [0, max_order] and rounded to whole units, [N, K, E]."""
-        return feasible(order, self.max_order)
+    def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
+        """Orders as the world accepts them, see `environment.orders`, [N, K, E].
+
+        Args:
+            order: [N, K, E] units, wished.
+            position: [N, K, E] units, inventory positions before the order.
+            period: its number, for review days.
+        """
+        return self.limits.feasible(order, position, period)
 
     def demand(self, chance: Exogenous, exposure: Tensor | None = None) -> Tensor:
         """Units that external customers ask for, [C, K, E]: what chance says plus what they choose under `exposure`.
@@ -234,7 +249,7 @@ class World:
 
         Args:
             state: after event 2 of period t.
-            order: [N, K, E] whole units within [0, max_order] (see `feasible`).
+            order: [N, K, E] whole units as `feasible` gives them.
             chance: one period of `draw`.
             exposure: [S, K, E] what is recommended to whom, for `demand`.
 
@@ -254,7 +269,7 @@ class World:
         pipeline = state.pipeline.view(self.slots, self.edges, -1)
         on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
         owed = state.owed.view(flat)
-        shipped = fulfil(on_hand, owed, ordered, position, incidence)  # event 2
+        shipped = self.limits.carry(fulfil(on_hand, owed, ordered, position, incidence), self.products)  # event 2
         on_hand = torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
         unserved = owed[inside:]

@@ -20,6 +20,12 @@ class Chain:
     price: dict = field(default_factory=dict)
     unit_cost: dict = field(default_factory=dict)
     fixed_order_cost: dict = field(default_factory=dict)
+    max_order: dict = field(default_factory=dict)
+    order_multiple: dict = field(default_factory=dict)
+    min_order: dict = field(default_factory=dict)
+    review: dict = field(default_factory=dict)  # (cycle, days of it on which orders are taken)
+    storage: dict = field(default_factory=dict)  # by point, where there is a limit
+    carried: dict = field(default_factory=dict)  # by (supplier, customer), where there is a limit
 
 
 @dataclass
@@ -34,6 +40,7 @@ class Period:
     lost: dict
     cost: dict
     shipped: int  # units that left any stock point or external supplier
+    order: dict  # what was accepted of the wishes at its end
 
 
 def chain_of(firm):
@@ -49,25 +56,45 @@ def chain_of(firm):
             for point, value in given.items()
             for product in products
         }
-    return Chain(points, products, supply, list(firm.customer_facing), firm.unmet, **amounts)
+    amounts |= {"review": {}}
+    for point in points:
+        own = firm.stock_points[point]
+        for product in products:
+
+            def of(name, otherwise):
+                value = getattr(own, name)  # noqa: B023
+                return value.get(product, otherwise) if isinstance(value, dict) else value  # noqa: B023
+
+            fields = ("max_order", None), ("order_multiple", 1), ("min_order", 0)
+            for name, otherwise in fields:
+                amounts.setdefault(name, {})[point, product] = of(name, otherwise)
+            cycle, days = of("review_period", 1), [of("review_offset", 0)]
+            if own.review_days is not None:
+                cycle, days = own.review_days.cycle, own.review_days.days
+            amounts["review"][point, product] = cycle, days
+    storage = {point: firm.stock_points[point].capacity for point in points if firm.stock_points[point].capacity}
+    carried = {(edge.source, edge.target): edge.capacity for edge in firm.supply if edge.capacity}
+    facing = list(firm.customer_facing)
+    return Chain(points, products, supply, facing, firm.unmet, **amounts, storage=storage, carried=carried)
 
 
-def replay(chain, initial, orders, suppliers, demand, lead_times, cost_factors=None):
+def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None):
     """One copy of the world, period by period.
 
-    `orders[t][point, product]`, `suppliers[t][point, product]` and `demand[t][point, product]` are event 4 of t;
+    `wishes[t][point, product]`, `suppliers[t][point, product]` and `demand[t][point, product]` are event 4 of t;
     `lead_times[t][supplier, customer, product]` hold for shipments of event 2 of t; `cost_factors[t]` holds a pair
     (on holding cost, on backorder cost) per (point, product) for event 3 of t.
     """
     world = SlowWorld(chain, initial)
-    periods = []
-    for t in range(len(orders)):
+    periods, orders = [], []
+    for t in range(len(wishes)):
         world.receive(t)
         if t > 0:
             world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
         sales, lost, shipped = world.fulfil(t, lead_times[t])
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
         cost = world.account(ordered, sales, lost, cost_factors[t] if cost_factors else None)
+        orders.append(world.accept(t, wishes[t]))
         periods.append(
             Period(
                 dict(world.on_hand),
@@ -78,6 +105,7 @@ def replay(chain, initial, orders, suppliers, demand, lead_times, cost_factors=N
                 lost,
                 cost,
                 shipped,
+                orders[t],
             )
         )
     return periods
@@ -118,6 +146,7 @@ class SlowWorld:
     def fulfil(self, t, lead_times):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
+        self.taken = {}  # (edge, whether it was new) -> units
         for supplier, product in self.keys:
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
             customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
@@ -132,6 +161,8 @@ class SlowWorld:
                     internal[edge] -= served
                     self.on_hand[supplier, product] -= served
                     shipments[edge] += served
+                    self.taken[edge, internal is self.new] = served
+        self._load(shipments)
         for edge in self.backorders:
             if edge[0] == OUTSIDE:  # unlimited stock
                 shipments[edge] = self.new[edge]
@@ -142,6 +173,49 @@ class SlowWorld:
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
         return sales, self._left_unserved(), sum(shipments.values()) + sum(sales.values())
+
+    def _load(self, shipments):
+        """Units that an edge does not carry go back on the shelf, new orders first, and stay owed."""
+        for (supplier, customer), most in self.chain.carried.items():
+            if supplier == OUTSIDE:
+                continue  # was cut when it was ordered
+            edges = [(supplier, customer, product) for product in self.chain.products]
+            fits = shared([shipments[edge] for edge in edges], [0] * len(edges), most, lambda k, units: units)
+            for edge, units in zip(edges, fits, strict=True):
+                back = shipments[edge] - units
+                new = min(back, self.taken[edge, True])
+                self.new[edge] += new
+                self.backorders[edge] += back - new
+                self.on_hand[supplier, edge[2]] += back
+                shipments[edge] = units
+
+    def accept(self, t, wishes):
+        """What is ordered at the end of period t."""
+        chain, orders = self.chain, {}
+        for key in self.keys:
+            multiple, (cycle, days) = chain.order_multiple[key], chain.review[key]
+            units = round(min(max(wishes[key], 0), chain.max_order[key] // multiple * multiple))
+            if t % cycle not in days:
+                units = 0
+            if units:
+                units = -(-max(units, chain.min_order[key]) // multiple) * multiple
+            orders[key] = units
+        for point in chain.points:
+            keys = [(point, product) for product in chain.products]
+
+            def packs(k, units):
+                multiple = chain.order_multiple[keys[k]]  # noqa: B023
+                units = units // multiple * multiple
+                return units if units >= chain.min_order[keys[k]] else 0  # noqa: B023
+
+            positions = [self.position(*key) for key in keys]
+            limits = (chain.carried.get((OUTSIDE, point)), [0] * len(keys)), (chain.storage.get(point), positions)
+            for most, held in limits:
+                if most is not None:
+                    room = max(most - sum(max(units, 0) for units in held), 0)
+                    free = [max(-units, 0) for units in held]
+                    orders |= zip(keys, shared([orders[key] for key in keys], free, room, packs), strict=True)
+        return orders
 
     def _left_unserved(self):
         lost = dict.fromkeys(self.keys, 0)
@@ -162,6 +236,18 @@ class SlowWorld:
                 + chain.fixed_order_cost[key] * (ordered[key] > 0)
             )
         return cost
+
+
+def shared(wishes, free, room, packs):
+    """Wishes cut to one share of the room, then filled up in their order; `free` units of each take no room."""
+    takes = [max(wish - own, 0) for wish, own in zip(wishes, free, strict=True)]
+    if sum(takes) <= room:
+        return wishes
+    given = [packs(k, min(wishes[k], free[k] + takes[k] * room // sum(takes))) for k in range(len(wishes))]
+    for k in range(len(wishes)):
+        others = sum(max(given[j] - free[j], 0) for j in range(len(wishes)) if j != k)
+        given[k] = packs(k, min(wishes[k], free[k] + room - others))
+    return given
 
 
 def graph_attention(features, neighbours, weights, slope=0.2):

@@ -42,6 +42,23 @@ def clienteles(draw, products, slots=1):
 
 
 @st.composite
+def order_limits(draw, products):
+    """Packs, minima, review days and storage of a stock point, some of them; the smallest order is 12 at most."""
+    packs, minima, cycles = st.sampled_from([1, 2, 3, 6]), st.sampled_from([0, 1, 7]), st.sampled_from([1, 2, 3])
+
+    def of_each(values):
+        return draw(st.one_of(values, st.fixed_dictionaries({product: values for product in products})))
+
+    limits = {"order_multiple": of_each(packs), "min_order": of_each(minima), "review_period": of_each(cycles)}
+    limits["capacity"] = draw(st.integers(12, 30))
+    chosen = draw(st.lists(st.sampled_from(sorted(limits)), unique=True))
+    if "review_period" not in chosen and draw(st.booleans()):
+        limits["review_days"] = {"cycle": 4, "days": draw(st.sampled_from([[0], [1, 2], [3, 0]]))}
+        chosen.append("review_days")
+    return {field: limits[field] for field in chosen}
+
+
+@st.composite
 def firms(draw, customers=False):
     """General networks of up to five points in shuffled order, one or two products, all that a firm file can say.
 
@@ -70,6 +87,12 @@ def firms(draw, customers=False):
             points[names[i]]["demand"] = draw(law)
     supply = [{"from": OUTSIDE, "to": names[i], "lead_time": draw(lead_time)} for i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
+    if draw(st.booleans()):
+        for point in points.values():
+            point |= draw(order_limits(products))
+        for edge in supply:
+            if draw(st.booleans()) and (edge["from"] != OUTSIDE or [e["to"] for e in supply].count(edge["to"]) == 1):
+                edge["capacity"] = draw(st.integers(12, 25))
     return parse_firm(
         {
             "name": "random",
@@ -93,6 +116,7 @@ class Episode:
     orders: torch.Tensor  # [T, N, K, E]
     chance: Exogenous  # with a leading axis T
     exposures: torch.Tensor | None  # [T, S, K, E] where customers choose
+    wishes: torch.Tensor  # [T, N, K, E] what was ordered before the world accepted it
 
 
 def run(firm, copies, seed, periods=9, dtype=torch.float64):
@@ -100,24 +124,31 @@ def run(firm, copies, seed, periods=9, dtype=torch.float64):
     world = World(firm, np.zeros((len(firm.names), len(firm.products))), dtype=dtype)
     rng = np.random.default_rng(seed)
     shape = (len(firm.names), len(firm.products), copies)
-    orders = torch.tensor(rng.integers(0, 16, (periods, *shape)) * rng.integers(0, 2, (periods, *shape)), dtype=dtype)
+    wishes = rng.integers(-5, 45, (periods, *shape)) / 2 * rng.integers(0, 2, (periods, *shape))
+    wishes = torch.tensor(wishes, dtype=dtype)
     chance = world.draw(periods, copies, torch_stream("cpu", Stream.SIMULATION, seed))
     state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
     exposures = None
     if world.choice is not None:
         wished = rng.uniform(-0.5, 1.5, (periods, len(world.choice.names), len(firm.products), copies))
         exposures = torch.stack([world.choice.feasible(torch.tensor(wish, dtype=dtype)) for wish in wished])
-    return follow(world, state, orders, chance, exposures)
+    return follow(world, state, None, chance, exposures, wishes)
 
 
-def follow(world, state, orders, chance, exposures=None):
-    """Step through given orders, exposures and chance."""
-    states, outcomes = [state], [None]
-    for t in range(len(orders) - 1):
-        state, outcome = world.step(state, orders[t], chance.at(t), None if exposures is None else exposures[t])
+def follow(world, state, orders, chance, exposures=None, wishes=None):
+    """Step through given orders, or what the world accepts of wishes, exposures and chance."""
+    states, outcomes, accepted = [state], [None], []
+    for t in range(len(chance.demand)):
+        order = orders[t] if wishes is None else world.feasible(wishes[t], state.inventory_position, t)
+        accepted.append(order)
+        if t + 1 == len(chance.demand):
+            break
+        state, outcome = world.step(state, order, chance.at(t), None if exposures is None else exposures[t])
         states.append(state)
         outcomes.append(outcome)
-    return Episode(world, states, outcomes, orders, chance, exposures)
+    return Episode(
+        world, states, outcomes, torch.stack(accepted), chance, exposures, orders if wishes is None else wishes
+    )
 
 
 def slow_purchases(world, exposure, customers, traffic, copy):
@@ -149,9 +180,9 @@ def slow_replay(episode, copy):
         (p, k): int(episode.states[0].on_hand[n, i, copy]) for n, p in enumerate(points) for i, k in enumerate(products)
     }
 
-    def by_key(values, names):
+    def by_key(values, names, kind=int):
         return [
-            {(p, k): int(values[t, n, i, copy]) for n, p in enumerate(names) for i, k in enumerate(products)}
+            {(p, k): kind(values[t, n, i, copy]) for n, p in enumerate(names) for i, k in enumerate(products)}
             for t in periods
         ]
 
@@ -184,4 +215,6 @@ def slow_replay(episode, copy):
         for own, point in zip(bought, world.choice.facing.tolist(), strict=True):
             asked[t, point, :, copy] += torch.tensor(own)
     demand = by_key(asked, facing)
-    return replay(chain_of(firm), initial, by_key(orders, points), suppliers, demand, lead_times, factors)
+    return replay(
+        chain_of(firm), initial, by_key(episode.wishes, points, float), suppliers, demand, lead_times, factors
+    )

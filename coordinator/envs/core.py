@@ -127,7 +127,7 @@ class FirmCore:
         if not np.isfinite(action).all():
             raise ValueError("action must be finite numbers, got nan or an infinity: does the policy diverge?")
         world, now = self.world, self.chance.at(self.period)
-        order, exposure = feasible(world, self.decision(torch.from_numpy(action), self.state))
+        order, exposure = feasible(world, self.decision(torch.from_numpy(action), self.state), self.state, self.period)
         self.state, outcome, self._report = advance(world, self.state, order, exposure, now)
         self.period += 1
         cost = outcome.cost

@@ -145,8 +145,13 @@ class DepartmentPolicy:
         """
         if self._policy.recommends:
             raise ValueError(f"{self.department} orders nothing: ask for its `exposure`")
-        wish = self._decide(observation, period, seen)
-        units = self._layout.feasible_order(self._layout.points.index(self.department), wish)[:, 0]
+        column = self._column(observation, period, seen)
+        point, wish = self._layout.points.index(self.department), self._wish(column, period)
+        several = len(self._layout.products) > 1
+        own = [f"inventory_position/{self.department}{f'/{p}' * several}" for p in self._layout.products]
+        units = self._layout.feasible_order(point, wish, column[[self.sees.index(label) for label in own]], period)[
+            :, 0
+        ]
         by_product = dict(zip(self._layout.products, map(int, units), strict=True))
         return by_product if len(by_product) > 1 else next(iter(by_product.values()))
 
@@ -164,16 +169,20 @@ class DepartmentPolicy:
         """
         if not self._policy.recommends:
             raise ValueError(f"{self.department} recommends nothing: ask for its `order`")
-        wish = self._decide(observation, period, seen)
+        wish = self._wish(self._column(observation, period, seen), period)
         return self._layout.shown(self._layout.feasible_exposure(wish)[..., 0])
 
-    def _decide(self, observation: Any, period: int, seen: Mapping[str, Any]) -> Array:  # noqa: ANN401
+    def _column(self, observation: Any, period: int, seen: Mapping[str, Any]) -> Array:  # noqa: ANN401
+        """What it sees, [rows, 1]."""
         if observation is None or isinstance(observation, Mapping):
             given = {**(observation or {}), **seen}
             observation = [self._value(label, given, period) for label in self.sees]
         column = np.asarray(observation, dtype=float).reshape(-1, 1)
         if len(column) != len(self.sees):
             raise ValueError(f"{self.department} sees {len(self.sees)} numbers ({', '.join(self.sees)})")
+        return column
+
+    def _wish(self, column: Array, period: int) -> Array:
         return self._policy.decide(column, self._policy.start(), period)[0]
 
     def _value(self, label: str, given: Mapping[str, Any], period: int) -> float:

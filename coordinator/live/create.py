@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.simulated import Simulated
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.files import PRIVATE, write_atomically
+from departments.numerics.actions import OrderLimits
 from departments.play.default_rule import default_rule
 from departments.play.tuning import quiet
 from departments.policies.policy import RECOMMENDATION
@@ -45,6 +45,7 @@ def frame_of(world: World) -> FirmLayout:
         customer_facing=list(firm.customer_facing),
         segments=[] if choice is None else ["/".join(name) for name in choice.names],
         max_order=firm.amounts("max_order"),
+        limits=OrderLimits.of(world.limits.facts()),
         sold=np.zeros(shape) if choice is None else choice.sold[..., 0].double().numpy(),
         slots=np.zeros(0) if choice is None else choice.slots.flatten().double().numpy(),
         earns=firm.earns,
@@ -111,12 +112,11 @@ def found(
         "totals": new_totals(layout),
         "shadow": {"tick": 0, "cost": first, "firm_cost": first},
     }
-    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(layout).items()}
     begun_at = folder / "book.sqlite.new"  # whoever dies here has founded nothing
     for left in folder.glob(f"{begun_at.name}*"):
         left.unlink(missing_ok=True)  # SQLite may be putting its own away
     book = Book(begun_at)
-    facts = {"name": folder.name, "frame": plain, "seed": seed, "founded": time.time(), "settings": settings}
+    facts = {"name": folder.name, "frame": layout.facts(), "seed": seed, "founded": time.time(), "settings": settings}
     book.found(facts, packed(moment, memories, standins, start.arrays, standins), record)
     book.close()
     begun_at.replace(folder / "book.sqlite")

@@ -61,7 +61,9 @@ class Examiner:
             wishes = {}
             for name, decider in deciders.items():
                 wishes[name], memories[name] = decider.decide(features[decider.rows], memories[name], tick)
-            order = np.stack([layout.feasible_order(n, wishes[name]) for n, name in enumerate(layout.points)])
+            held = arrays["inventory_position"]
+            accepted = (layout.feasible_order(n, wishes[p], held[n], tick) for n, p in enumerate(layout.points))
+            order = np.stack(list(accepted))
             exposure = layout.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
             moment = self._simulated.step(tick, arrays, order, exposure, **chance)
             tick, arrays, features = tick + 1, moment.arrays, moment.features

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from departments.numerics.actions import feasible_order
+from departments.numerics.actions import OrderLimits
 from departments.serving.numpy_policy import Array
 
 
@@ -22,6 +22,7 @@ class FirmLayout:
     customer_facing: list[str]  # [C]
     segments: list[str]  # [S] STOCK_POINT/SEGMENT
     max_order: Array  # [N, K] units
+    limits: OrderLimits
     sold: Array  # [S, K] 1 where a product is sold to a segment
     slots: Array  # [S] largest sum of exposures
     earns: bool  # money is profit
@@ -36,11 +37,23 @@ class FirmLayout:
     def of(cls, facts: Mapping[str, Any]) -> FirmLayout:
         """From what the book keeps."""
         arrays = {key: np.array(facts[key], dtype=float) for key in ("max_order", "sold", "slots")}
-        return cls(**{**facts, **arrays})
+        limits = facts.get("limits")  # books of earlier versions have none
+        known = OrderLimits.only(arrays["max_order"]) if limits is None else OrderLimits.of(limits)
+        return cls(**{**facts, **arrays, "limits": known})
 
-    def feasible_order(self, point: int, wish: Array) -> Array:
-        """Orders [K, E] of a point as the world accepts them: within [0, max_order], whole units."""
-        return np.asarray(feasible_order(wish, self.max_order[point][:, None]))
+    def facts(self) -> dict[str, Any]:
+        """What the book keeps."""
+
+        def plain(value: Any) -> Any:  # noqa: ANN401
+            if isinstance(value, dict):
+                return {key: plain(inner) for key, inner in value.items()}
+            return value.tolist() if isinstance(value, np.ndarray) else value
+
+        return plain(asdict(self))  # type: ignore[no-any-return]
+
+    def feasible_order(self, point: int, wish: Array, position: Array, period: int) -> Array:
+        """Orders [K, E] of a point as the world accepts them; see `OrderLimits.feasible`."""
+        return self.limits.feasible(point, wish, position, period)
 
     def feasible_exposure(self, wish: Array) -> Array:
         """Exposures [S, K, E] as the world accepts them: in [0, 1], 0 where not sold, scaled down to the slots."""

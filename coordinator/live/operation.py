@@ -70,6 +70,12 @@ class Now(NamedTuple):
     bundles: dict[str, PolicyBundle]
 
 
+def clipped(name: str, wished: Mapping[str, float], accepted: Mapping[str, float]) -> Event:
+    """Of what was given by hand the firm takes something else: packs, minima, review days and room are its limits."""
+    both = ", ".join(f"{accepted[product]:g} of {wished[product]:g}" for product in wished)
+    return Event("clipped", name, why=f"the firm takes {both}", details={"wished": wished, "accepted": accepted})
+
+
 class Operation:
     """One firm in operation."""
 
@@ -170,8 +176,12 @@ class Operation:
                 decision = layout.shown(exposure[..., 0])
             else:
                 point = layout.points.index(name)
-                order[point] = layout.feasible_order(point, wish)
+                order[point] = layout.feasible_order(
+                    point, wish, now.moment.arrays["inventory_position"][point], now.tick
+                )
                 decision = layout.by_product(order[point, :, 0])
+                if mode == "override" and not np.array_equal(order[point], wish):
+                    self.note(clipped(name, layout.by_product(wish[:, 0]), decision))
             seconds = None if reply is None else reply.seconds
             decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
             wishes[name] = wish

@@ -7,6 +7,8 @@ and for its periods an override is what is done.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from coordinator.live.book import Book
 from coordinator.live.fed import AWAITED, Fed
 from coordinator.live.layout import FirmLayout
-from coordinator.live.period_start import PeriodStart, moment_in, unpacked
+from coordinator.live.period_start import Arrays, PeriodStart, moment_in, unpacked
 from coordinator.live.simulated import Simulated
 from departments.serving.numpy_policy import Array
 
@@ -57,7 +59,9 @@ def _replayed(folder: Path, book: Book) -> dict[str, Any]:
             if isinstance(world, Fed):
                 moment = _told(world, tick, moment, book)
             faults += _differences(layout, row, moment.account)
-            faults += [fault for n in layout.departments if (tick, n) in made for fault in orders.faults(made[tick, n])]
+            for name in (n for n in layout.departments if (tick, n) in made):
+                accepted = partial(_accepted, layout, name, moment.arrays, tick)
+                faults += orders.faults(made[tick, name], accepted)
             wrong = [n for n in layout.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
             decisions += len(layout.departments) - len(wrong)
@@ -94,8 +98,8 @@ class _Orders:
                 given = details["order"] if "order" in details else details["exposure"]
                 self._overrides.setdefault(name, []).append((tick, details["until"], given))
 
-    def faults(self, row: dict[str, Any]) -> list[str]:
-        """What is wrong with a decision, one line each."""
+    def faults(self, row: dict[str, Any], accepted: Callable[[dict[str, float]], dict[str, float]]) -> list[str]:
+        """What is wrong with a decision, one line each; `accepted`: what the firm takes of given orders."""
         name, tick, wrong = row["department"], row["tick"], []
         version = ([1] + [to for since, to in self._versions.get(name, ()) if since <= tick])[-1]
         if row["version"] != version:
@@ -104,9 +108,17 @@ class _Orders:
         until, given = begun[-1] if begun else (0, {})
         if (row["mode"] == "override") != (tick < until):
             wrong.append(f"tick {tick}: {name} decides by {row['mode']}, its override lasts until {until}")
-        elif row["mode"] == "override" and not _same(row["decision"], given):
-            wrong.append(f"tick {tick}: {name} decided {row['decision']}, its override says {given}")
+        elif row["mode"] == "override" and not _same(row["decision"], taken := accepted(given)):
+            wrong.append(f"tick {tick}: {name} decided {row['decision']}, its override says {taken}")
         return wrong
+
+
+def _accepted(layout: FirmLayout, name: str, arrays: Arrays, tick: int, given: dict[str, float]) -> dict[str, float]:
+    """What a firm takes of orders that are given by hand; exposures are checked before."""
+    if name == layout.recommends:
+        return given
+    point, wish = layout.points.index(name), np.array([given[product] for product in layout.products])[:, None]
+    return layout.by_product(layout.feasible_order(point, wish, arrays["inventory_position"][point], tick)[:, 0])
 
 
 def _same(decision: dict[str, float], given: dict[str, float]) -> bool:

@@ -144,7 +144,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
     alone = scheme.own_indicators or not scheme.needs_customers
     streams = {name: number if alone else 0 for number, name in enumerate(specs)}
     attends = scheme.attention or settings.critic.graph is not None
-    by_product = any(spec.clones > 1 for spec in specs.values()) and not firm.customers and not attends
+    by_product = any(spec.clones > 1 for spec in specs.values()) and not (firm.customers or firm.couples or attends)
     values = functools.partial(
         ValueFunction,
         critic_features(observer, list(specs.values()), by_product),

@@ -155,8 +155,8 @@ class RolloutWorker:
         return [tuple(map(as_array, lesson)) for lesson in lessons]
 
     def start(self, copies: int) -> list[Array]:
-        """A state in which a stretch of `descend` can begin."""
-        return [as_array(part) for part in self._world.reset(copies)]
+        """The number of a period, and the state in it, where a stretch of `descend` can begin."""
+        return [np.zeros((), dtype=np.float32), *(as_array(part) for part in self._world.reset(copies))]
 
     def descend(
         self, learning: Sequence[str], periods: int, seed: Sequence[int], unit_bound: float, *start: Array
@@ -164,9 +164,9 @@ class RolloutWorker:
         """One shard of a stretch of periods with gradients of the firm's cost.
 
         Returns:
-            The gradient of each learning department, then the mean cost a period, then the state at the end.
+            The gradient of each learning department, then the mean cost a period, then where it ended.
         """
-        state = State(*(torch.tensor(part, device=self._world.device) for part in start))
+        first, state = int(start[0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
         chance = self._world.draw(
             periods, state.on_hand.shape[-1], torch_stream(self._world.device, Stream.TRAINING, *seed)
         )
@@ -174,10 +174,11 @@ class RolloutWorker:
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
         if compiled is not None:
-            result = compiled.descend(snapshots, state, chance, unit_bound, others)
+            result = compiled.descend(snapshots, state, chance, unit_bound, others, first=first)
         else:
-            result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others)
-        return [*map(as_array, result.gradients), result.cost, [as_array(part) for part in result.end]]
+            result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others, first=first)
+        end = [np.float32(first + periods), *map(as_array, result.end)]
+        return [*map(as_array, result.gradients), result.cost, end]
 
     def _ask(self, message: Message, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]

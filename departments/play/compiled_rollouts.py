@@ -107,6 +107,8 @@ class CompiledRollouts:
         chance: Exogenous,
         unit_bound: float = math.inf,
         others: Sequence[Snapshot] = (),
+        *,
+        first: int = 0,
     ) -> Descent:
         """See `departments.play.gradients.descend`, whose gradients these are up to rounding.
 
@@ -118,7 +120,7 @@ class CompiledRollouts:
         team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
-        played = self._compiled.descend(start, team.control, chance, bound)
+        played = self._compiled.descend(start, team.control, chance, bound, first=first)
         return Descent(
             team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
         )

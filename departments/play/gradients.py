@@ -48,6 +48,8 @@ def descend(
     chance: Exogenous,
     unit_bound: float = math.inf,
     others: Sequence[Snapshot] = (),
+    *,
+    first: int = 0,
 ) -> Descent:
     """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
 
@@ -62,6 +64,7 @@ def descend(
         chance: [T] periods of `World.draw`.
         unit_bound: largest worth of a unit, in multiples of the largest cost of a unit short.
         others: of departments that do not learn; whoever is in neither follows the benchmark.
+        first: number of the period it begins in.
     """
     parameters = {
         snapshot.department: torch.tensor(
@@ -73,7 +76,7 @@ def descend(
     cost = world.max_order.new_zeros(())
     periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
     bound = worth_of_a_unit(world, unit_bound) / (periods * copies)
-    for step in play(world, policy, chance, start):
+    for step in play(world, policy, chance, start, first=first):
         step.order.register_hook(lambda gradient: gradient.clamp(-bound, bound))  # type: ignore[no-untyped-call]
         cost = cost + step.outcome.cost.sum()
     cost = cost / (periods * copies)

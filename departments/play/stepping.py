@@ -24,7 +24,9 @@ class Step(NamedTuple):
     feedback: Feedback | None  # of this step, for the next decision; None in a firm without customers
 
 
-def play(world: World, policy: Policy, chance: Exogenous, start: State | None = None) -> Iterator[Step]:
+def play(
+    world: World, policy: Policy, chance: Exogenous, start: State | None = None, *, first: int = 0
+) -> Iterator[Step]:
     """Play a policy through all periods of some chance.
 
     Args:
@@ -32,22 +34,23 @@ def play(world: World, policy: Policy, chance: Exogenous, start: State | None = 
         policy: decides.
         chance: [T] periods of `World.draw`.
         start: the first state; by default that in which episodes begin.
+        first: number of its period, which decides on which days orders are taken and what time tells.
     """
     state = world.reset(chance.demand.shape[-1]) if start is None else start
     feedback, memory = before_the_first(world, chance.demand.shape[-1]), None
     for t in range(len(chance.demand)):
-        decision = policy.decide(world, state, feedback, t, memory)
-        order, exposure = feasible(world, decision)
+        decision = policy.decide(world, state, feedback, first + t, memory)
+        order, exposure = feasible(world, decision, state, first + t)
         after, outcome, feedback = advance(world, state, order, exposure, chance.at(t))
         memory = decision.memory
         yield Step(t, state, order, exposure, memory, after, outcome, feedback)
         state = after
 
 
-def feasible(world: World, decision: Decision) -> tuple[Tensor, Tensor | None]:
-    """Orders and exposures within the firm's bounds."""
-    shown = decision.exposure
-    return world.feasible(decision.order), None if shown is None else world.chosen().feasible(shown)
+def feasible(world: World, decision: Decision, state: State, period: int) -> tuple[Tensor, Tensor | None]:
+    """Orders and exposures as the firm accepts them in a state and period."""
+    shown, order = decision.exposure, world.feasible(decision.order, state.inventory_position, period)
+    return order, None if shown is None else world.chosen().feasible(shown)
 
 
 def advance(

@@ -175,9 +175,9 @@ def tuned_echelon_base_stock(
 
 
 def _search(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
-    """[N, K] levels; product by product, since under base-stock nothing couples them where nobody chooses."""
+    """[N, K] levels; product by product where under base-stock nothing couples them."""
     products = firm.products
-    if len(products) == 1 or firm.customers:
+    if len(products) == 1 or firm.customers or firm.couples:
         clock.begin(firm.name, 1)
         found = _found(firm, start, how, clock, (1.0,) if firm.customers else shares)  # customers take long
     else:

@@ -118,6 +118,8 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
         raise ValueError(f"{refused} a lead time is random")
     if (network.supplier_count != 1).any():
         raise ValueError(f"{refused} a stock point has several suppliers")
+    if limits := firm.order_limits:
+        raise ValueError(f"{refused} orders are limited by {limits[0]}")
     if firm.amounts("fixed_order_cost").any():
         raise ValueError(f"{refused} orders have a fixed cost")
     if long_run and firm.amounts("salvage_value").any():

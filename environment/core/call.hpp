@@ -14,7 +14,9 @@ struct Firm {
   const int32_t *group_start, *group_line;  // [groups + 1], [L K] lines by who serves them
   const int32_t *facing_line;               // [N K] its line of external demand, counted from the first, or -1
   const int64_t *fixed_lead_time;           // [Ed K] periods
-  const real *max_order, *holding_cost;     // [N K] units, money
+  const real *max_order, *holding_cost;     // [N K] units, whole packs; money
+  const real *multiple, *least;             // [N K] units a pack, smallest order; or none: any
+  const double *storage, *load, *carried;   // [N], [N], [inside / K] units that products share, negative: any; or none
   const real *penalty, *price;              // [N K] money a unit of backlog or lost; earned, or none
   const real *unit_cost, *fixed_cost;       // [N K] or none
   const double *blur;                       // [N K] units; see `Network.blur`
@@ -44,6 +46,7 @@ struct Call {
   const real *traffic;                       // [T][S][E] how many of them come
   const real *exposure;                      // [T][S K][E] feasible, or none: the standing one
   double *cost, *sums;                       // [N][E] and measures, none: nobody asks
+  const real *taken;                         // [T][N K] 1 where orders are taken, or none: always
   const real *orders;                        // [T][N K][E], or
   int64_t rules;                             // copy e follows that of number e rules / E:
   const real *level, *reorder_point;         // [N K][rules] what is ordered up to, and from where on

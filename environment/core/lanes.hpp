@@ -124,6 +124,18 @@ template <long N>
 inline Reals<N> accepted(Reals<N> wish, real high) {
   return rounded(within(wish, 0, high));
 }
+// The same in whole packs, at least the smallest order; all bounds are packs, too.
+template <long N>
+inline Reals<N> accepted(Reals<N> wish, real high, real multiple, real least) {
+  const Reals<N> units = accepted(wish, high), pack = all<Reals<N>>(multiple), packs = units / pack;
+  Reals<N> whole = rounded(packs);
+  whole = pick(whole < packs, whole + all<Reals<N>>(1), whole);
+  return pick(units > Reals<N>{}, most(whole * pack, all<Reals<N>>(least)), units);
+}
+template <long N>
+inline double plain(Reals<N> x, long copy) {  // of one copy
+  return x[copy];
+}
 template <long N>
 inline Reals<N> served(Reals<N> left, Reals<N> want) {
   return least(most(left, Reals<N>{}), want);

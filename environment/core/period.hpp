@@ -6,6 +6,7 @@
 #include "call.hpp"
 #include "customers.hpp"
 #include "lanes.hpp"
+#include "orders.hpp"
 
 template <class V>
 class Copies {
@@ -45,6 +46,8 @@ class Copies {
         available_(call.offers ? rows_ : 0),
         asked_(call.sums || call.forecast || tells() ? rows_ : 0),
         handed_(tells() ? rows_ : 0),
+        fits_(firm_.products),
+        claims_(firm_.products),
         forecast_(call.forecast ? rows_ : 0),
         cost_(firm_.points),
         tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0) {}
@@ -140,7 +143,37 @@ class Copies {
     }
     if constexpr (kActs)
       if (looks) consult(t);
-    for (long i = 0; i < rows_; i++) order_[i] = accepted(wish_[i], firm_.max_order[i]);
+    for (long i = 0; i < rows_; i++) order_[i] = !call_.taken || call_.taken[t * rows_ + i] != 0 ? order_of(i) : V();
+    for (long n = 0; n < firm_.points; n++) {
+      if (firm_.load && firm_.load[n] >= 0) cut(order_, n, firm_.load[n], nullptr, true);
+      if (firm_.storage && firm_.storage[n] >= 0)
+        cut(order_, n, firm_.storage[n], &position_[n * firm_.products], true);
+    }
+  }
+
+  V order_of(long i) const {
+    if (!firm_.multiple) return accepted(wish_[i], firm_.max_order[i]);
+    return accepted(wish_[i], firm_.max_order[i], firm_.multiple[i], firm_.least[i]);
+  }
+
+  // What all products of an item share, of which they `held` so much before, or nothing; `orders` come in packs.
+  void cut(std::vector<V> &units, long item, double most, const V *held, bool orders) {
+    const long products = firm_.products, first = item * products;
+    std::fill(fits_.begin(), fits_.end(), Given{});
+    for (long j = 0; j < count_; j++) {
+      double room = most;
+      for (long k = 0; k < products; k++) {
+        const double position = held ? plain(held[k], j) : 0;
+        const bool packs = orders && firm_.multiple;
+        claims_[k] = {plain(units[first + k], j), std::max(-position, 0.0), 1, 0, 0};
+        if (packs) claims_[k].multiple = firm_.multiple[first + k], claims_[k].least = firm_.least[first + k];
+        room -= std::max(position, 0.0);
+      }
+      share_out(claims_, std::max(room, 0.0));
+      for (long k = 0; k < products; k++) fits_[k][j] = (real)claims_[k].given;
+    }
+    for (long k = 0; k < products; k++)
+      units[first + k] = pick(units[first + k] > fits_[k], V(fits_[k]), units[first + k]);
   }
 
   // Levels that follow what was asked in the last period.
@@ -298,21 +331,32 @@ class Copies {
   // Event 2: backorders first, then in ascending order of inventory position; see `events.fulfil`.
   void fulfil() {
     for (long g = 0; g < firm_.groups; g++) {
-      const Lines lines = lines_of(g);
-      V stock = on_hand_[lines.seller];
-      if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
-      else share(stock, lines);
-      for (long i = 0; i < lines.count; i++) {
-        const long l = lines.line[i], c = l - firm_.inside;
-        stock -= shipped_[l];
-        const V left = owed_[l] + wanted_[l] - shipped_[l];
-        if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
-        owed_[l] = left;
-      }
-      if (!handed_.empty()) handed_[lines.seller] = on_hand_[lines.seller] - stock;
-      on_hand_[lines.seller] = stock;
+      serve(lines_of(g));
+      if (!firm_.carried) settle(lines_of(g));
     }
+    for (long i = 0; i < firm_.inside / firm_.products && firm_.carried; i++)
+      if (firm_.carried[i] >= 0) cut(shipped_, i, firm_.carried[i], nullptr, false);
+    for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(lines_of(g));
     for (long l = firm_.inside; l < lines_ && firm_.lost; l++) position_[firm_.seller[l]] += owed_[l], owed_[l] = V();
+  }
+
+  void serve(const Lines &lines) {
+    const V stock = on_hand_[lines.seller];
+    if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
+    else share(stock, lines);
+  }
+
+  void settle(const Lines &lines) {
+    V stock = on_hand_[lines.seller];
+    for (long i = 0; i < lines.count; i++) {
+      const long l = lines.line[i], c = l - firm_.inside;
+      stock -= shipped_[l];
+      const V left = owed_[l] + wanted_[l] - shipped_[l];
+      if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
+      owed_[l] = left;
+    }
+    if (!handed_.empty()) handed_[lines.seller] = on_hand_[lines.seller] - stock;
+    on_hand_[lines.seller] = stock;
   }
 
   // The lines of a supplier with several; the external one, which comes first within a class, is the last of them.
@@ -429,6 +473,8 @@ class Copies {
   std::vector<V> available_;     // [N K] on hand or next to arrive, for offers
   std::vector<V> asked_;         // [N K] of each point, or nothing where nobody wants to know
   std::vector<V> handed_;        // [N K] likewise
+  std::vector<Given> fits_;      // [K] what is left of orders or shipments that share something
+  std::vector<Claim> claims_;    // [K] of one copy
   std::vector<Wide> forecast_;   // [N K] units a period of season 1
   std::vector<Wide> cost_, tally_;
 };

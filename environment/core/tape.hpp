@@ -124,6 +124,10 @@ inline Taped accepted(Taped wish, real high) {
   const Taped kept = within(wish, 0, high);
   return {rounded(kept.value), kept.node < 0 ? -1 : tape->note(Tape::kBounded, kept.node, -1)};
 }
+inline Taped accepted(Taped wish, real high, real multiple, real least) {
+  return {accepted(wish.value, high, multiple, least), accepted(wish, high).node};
+}
+inline double plain(Taped x, long copy) { return plain(x.value, copy); }
 inline Taped served(Taped left, Taped want) { return pick(left.value < want.value, most(left, Taped()), want); }
 
 // Backwards the step in a gap of positions is a ramp; `kept` is what it lets through of some units.

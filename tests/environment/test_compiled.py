@@ -64,7 +64,9 @@ def test_levels_of_each_copy_are_followed_in_single_precision(name):
     played = CompiledWorld(world).play(state, OrderUpTo(levels), chance)
     after, cost = state, torch.zeros(world.points, 37, dtype=torch.float64)
     for t in range(40):
-        after, outcome = world.step(after, world.feasible(levels - after.inventory_position), chance.at(t))
+        after, outcome = world.step(
+            after, world.feasible(levels - after.inventory_position, after.inventory_position, t), chance.at(t)
+        )
         cost += outcome.cost
     check(played, after, cost)
     assert torch.equal(state.on_hand, world.reset(37).on_hand), "the state that came in is as it was"
@@ -97,3 +99,19 @@ def test_what_cannot_be_compiled_says_why(monkeypatch, tmp_path):
     with pytest.raises(NotCompiledError, match=r"g\+\+ failed: world.cpp:1: error: unknown target"):
         CompiledWorld(world)
     compiled.library.cache_clear()
+
+
+@needs_compiler
+@examples(60)
+@given(firms(), st.integers(0, 10_000))
+def test_rules_order_in_the_core_what_the_world_accepts(firm, seed):
+    episode = run(firm, copies=11, seed=seed, periods=8)
+    world, state = episode.world, episode.states[0]
+    levels = torch.randint(0, 40, (world.points, world.products, 11), generator=world.generator(seed)).double()
+    played = CompiledWorld(world).play(state, OrderUpTo(levels), episode.chance, first=5)
+    cost = torch.zeros(world.points, 11, dtype=torch.float64)
+    for t in range(8):
+        order = world.feasible(levels - state.inventory_position, state.inventory_position, 5 + t)
+        state, outcome = world.step(state, order, episode.chance.at(t))
+        cost += outcome.cost
+    check(played, state, cost)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from environment import Network, World, events, parse_firm
-from environment.events import Incidence, dispatch, feasible, fulfil, route
+from environment.events import Incidence, dispatch, fulfil, route
 
 
 def firm(retailers=3, faces_customers=False, extra=()):
@@ -117,12 +117,6 @@ def test_a_shipment_joins_the_slot_of_its_lead_time_and_the_rest_moves_up():
 def test_with_lead_time_one_the_pipeline_is_what_left_last():
     after = dispatch(torch.ones(1, 2, 1), column(3, 4).float(), torch.ones(2, 1, dtype=torch.int64))
     assert after[..., 0].tolist() == [[3, 4]]
-
-
-def test_orders_become_whole_and_feasible():
-    wished = torch.tensor([[-1.0, 2.5, 3.5, 8.6]])
-    assert feasible(wished, torch.tensor([[8.0]])).tolist() == [[0, 2, 4, 8]]
-    assert wished.tolist() == [[-1.0, 2.5, 3.5, pytest.approx(8.6)]]
 
 
 def test_an_order_meets_the_demand_of_lead_time_plus_one_periods():

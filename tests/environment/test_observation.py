@@ -14,7 +14,9 @@ def seen_under_base_stock(observer, world, seed, periods=80, copies=512):
     level = observer.level.view(world.points, world.products, 1)
     chance, state, seen = world.draw(periods, copies, world.generator(seed)), world.reset(copies), []
     for t in range(periods):
-        state, _ = world.step(state, world.feasible(level - state.inventory_position), chance.at(t))
+        state, _ = world.step(
+            state, world.feasible(level - state.inventory_position, state.inventory_position, 0), chance.at(t)
+        )
         seen.append(observer.all_features(state))
     return torch.stack(seen[20:])
 

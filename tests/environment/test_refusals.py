@@ -48,6 +48,41 @@ def top(text):
 
 TWO = BASE.replace("name: small", "name: small\nproducts: [tea, rice]")
 CASES = {
+    # limits of orders
+    "minimum below nothing": (
+        more("min_order", "-1"),
+        r"shop.min_order must be a whole number from 0 to 1000000, got -1",
+    ),
+    "no packs": (more("order_multiple", "0"), r"shop.order_multiple must be a whole number from 1 to 1000000, got 0"),
+    "large packs": (more("order_multiple", "41"), r"shop.order_multiple must be at most max_order \(40\), got 41"),
+    "minimum above": (
+        more("min_order", "41"),
+        r"shop.min_order is 41 in whole packs of 1, above max_order \(40\): raise",
+    ),
+    "minimum in packs": (
+        more("min_order", "37, order_multiple: 6"),
+        r"min_order is 42 in whole packs of 6, above max_",
+    ),
+    "never reviewed": (more("review_period", "0"), r"shop.review_period must be a whole number from 1 to 1000, got 0"),
+    "offset": (more("review_offset", "7, review_period: 7"), r"review_offset must be below review_period \(7\), got 7"),
+    "day outside": (more("review_days", "[0, 7]"), r"review_days.days must be from 0 to 6 in a cycle of 7, got 7"),
+    "no day": (more("review_days", "[]"), r"review_days.days must hold at least one day, got an empty list"),
+    "day by name": (more("review_days", "[monday]"), r"review_days.days must be whole numbers.*got 'monday'"),
+    "day twice": (more("review_days", "[1, 1]"), r"review_days.days must be different, got \[1, 1\]"),
+    "reviewed twice": (more("review_days", "[1], review_period: 2"), r"review_days and review_period say the same"),
+    "no room": (more("capacity", "0"), r"shop.capacity must be a whole number from 1 to 1000000000, got 0"),
+    "room for less": (
+        more("capacity", "5, order_multiple: 6"),
+        r"capacity \(5\) is below the smallest order \(6\): raise",
+    ),
+    "small truck": (
+        lead_time("2, capacity: 5").replace("max_order: 100", "max_order: 100, min_order: 9"),
+        r"\[0\].capacity",
+    ),
+    "truck of one of two": (
+        edge("{from: outside, to: shop, capacity: 9}"),
+        r"\[2\].capacity: shop has several suppliers",
+    ),
     # the file as a whole
     "empty file": ("", r"must be a mapping with name, stock_points and supply, got an empty file"),
     "list": ("- name: small", r"must be a mapping with name.*got list"),

@@ -37,6 +37,7 @@ def test_the_world_is_the_slow_world_on_random_firms(firm, seed):
 
             assert of(state.on_hand) == [expected[t].on_hand[key] for key in keys]
             assert of(state.inventory_position) == [expected[t].inventory_position[key] for key in keys]
+            assert of(episode.orders[t]) == [expected[t].order[key] for key in keys]
             assert of(world.in_transit(state)) == [expected[t].in_transit[key] for key in keys]
             assert of(state.owed[inside:]) == [expected[t].backlog[key] for key in facing]
             if outcome is not None:
@@ -183,7 +184,7 @@ def test_more_slots_than_the_longest_lead_time_change_nothing():
 def test_orders_are_clipped_and_rounded_with_a_gradient_straight_through():
     world = World(load_firm("toy"), start(load_firm("toy")))
     wished = torch.tensor([[[-3.0, 1.4, 1.6, 39.7, 99.0]]], requires_grad=True)
-    order = world.feasible(wished)
+    order = world.feasible(wished, torch.zeros_like(wished), 0)
     assert order.flatten().tolist() == [0, 1, 2, 40, 40]
     order.sum().backward()
     assert wished.grad.flatten().tolist() == [0, 1, 1, 1, 0]
@@ -196,7 +197,7 @@ def test_the_gradient_of_an_episode_s_cost_reaches_the_orders():
     wished = torch.full((6, 4, 1, 3), 8.3, requires_grad=True)
     state, total = world.reset(3), 0.0
     for t in range(6):
-        state, outcome = world.step(state, world.feasible(wished[t]), chance.at(t))
+        state, outcome = world.step(state, world.feasible(wished[t], state.inventory_position, t), chance.at(t))
         total = total + outcome.cost.sum()
     total.backward()
     assert torch.isfinite(wished.grad).all()

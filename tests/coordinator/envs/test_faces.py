@@ -74,7 +74,7 @@ def test_departments_play_what_the_world_plays_on_the_same_chance_to_the_last_bi
         wished = torch.from_numpy(np.stack([actions["warehouse"], actions["shop"]])).view(2, 1, 1)
         order = (wished + 1) * world.max_order / 2
         seen, rewards, terminated, truncated, infos = env.step(actions)
-        state, outcome = world.step(state, world.feasible(order), chance.at(periods))
+        state, outcome = world.step(state, world.feasible(order, state.inventory_position, periods), chance.at(periods))
         periods += 1
         cost = outcome.cost[:, 0].numpy().astype(np.float64)
         assert rewards == {name: -float(np.dot(w, cost)) for name, w in zip(firm.names, payers, strict=True)}
@@ -99,7 +99,7 @@ def test_recommendations_reach_the_customers_and_everyone_is_paid_the_profit_wit
         shown = torch.from_numpy(actions["recommendation"]).view(-1, products, 1)
         exposure = world.chosen().feasible((shown + 1) / 2)
         wished = torch.from_numpy(np.stack([actions[name] for name in firm.names])).view(points, products, 1)
-        order = world.feasible((wished + 1) * world.max_order / 2)
+        order = world.feasible((wished + 1) * world.max_order / 2, state.inventory_position, period)
         _, rewards, *_ = env.step(actions)
         state, outcome = world.step(state, order, env.game.chance.at(period), exposure)
         profit -= float(outcome.cost.sum())
@@ -117,7 +117,9 @@ def test_the_residual_action_of_zero_is_the_benchmark():
     rule, state, chance = BaseStock("benchmark", baseline_levels(firm)), world.reset(1), env.game.chance
     for t in range(firm.periods.train):
         _, reward, _, truncated, _ = env.step(np.zeros(env.action_space.shape, dtype=np.float32))
-        state, outcome = world.step(state, world.feasible(rule.order(world, state)), chance.at(t))
+        state, outcome = world.step(
+            state, world.feasible(rule.order(world, state), state.inventory_position, t), chance.at(t)
+        )
         assert reward == -float(outcome.cost.numpy().astype(np.float64).sum())
     assert truncated
 

@@ -85,7 +85,7 @@ def test_after_a_swap_the_others_learn_in_rollouts_in_which_that_rule_orders(tmp
             order[0] = 23 - state.inventory_position[0]
             point = firm.names.index(learning[0])
             order[point] = level[point, :, None] - state.inventory_position[point] + spread[point] * acted[t]
-            state, outcome = world.step(state, world.feasible(order.float()), chance.at(t))
+            state, outcome = world.step(state, world.feasible(order.float(), state.inventory_position, t), chance.at(t))
             costs.append(outcome.cost)
         return torch.stack(costs)
 

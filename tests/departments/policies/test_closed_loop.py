@@ -123,7 +123,7 @@ def test_silos_are_paid_revenue_asked_for_and_holding_and_missed_margin_at_their
     company = Company(siloed=True, dtype=torch.float64)
     world, choice = company.world, company.world.choice
     before, _ = after_some_periods(world)
-    order = world.feasible(torch.full((3, 3, 4), 4.0, dtype=torch.float64))
+    order = world.feasible(torch.full((3, 3, 4), 4.0, dtype=torch.float64), before.inventory_position, 0)
     chance = world.draw(1, 4, world.generator(5))
     after, outcome = world.step(before, order, chance.at(0), choice.standing.expand(-1, -1, 4))
     step = Step(0, before, order, None, None, after, outcome, None)

@@ -60,7 +60,9 @@ def test_where_customers_choose_a_rule_is_told_what_was_asked_for_and_recommends
     chance = world.draw(9, 4, world.generator(3))
     feedback = None
     for step in play(world, parse_policy("margin-greedy+again", firm), chance):
-        expected = 0 if feedback is None else world.feasible(feedback.asked)
+        expected = (
+            0 if feedback is None else world.feasible(feedback.asked, step.before.inventory_position, step.period)
+        )
         assert bool((step.order == expected).all())
         assert bool(step.exposure.any())
         feedback = step.feedback

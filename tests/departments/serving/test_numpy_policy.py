@@ -31,7 +31,7 @@ def both_ways(firm, text, policy=None):
     for t in range(PERIODS):
         seen = observer.units(state, feedback, t).double().numpy()
         decision = whole.decide(world, state, feedback, t, memory)
-        order, exposure = feasible(world, decision)
+        order, exposure = feasible(world, decision, state, t)
         alone = {}
         for name, decider in deciders.items():
             alone[name], memories[name] = decider.decide(seen[decider.rows], memories[name], t)

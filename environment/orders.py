@@ -1,0 +1,194 @@
+"""What the world accepts of wished orders: bounds, packs and minima, review days, storage and trucks.
+
+A wish is cut off at 0 and at `max_order` and rounded to whole units. What is left of it, if anything, is raised to
+`min_order` and rounded up to whole packs of `order_multiple`. So a base-stock rule of level S is the (R, nQ) rule of
+R = S - 1 under packs of Q (Veinott 1965, The optimal inventory policy for batch ordering, Operations Research 13(3)),
+and the (R, S, Qmin) rule under a minimum (Kiesmüller, de Kok & Dabia 2011, Single item inventory control under periodic
+review and a minimum order quantity, International Journal of Production Economics 133(1)).
+
+Then what all products of a point share is shared out (ours), first what an edge from outside carries, then storage:
+the inventory position after ordering, of products where it is above 0, may not exceed the capacity. If the wishes do,
+each is cut to the same share of the room that it asks for, to whole packs, and what is left over goes to the products
+in their order, as far as they wished.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from environment.firm import OUTSIDE, Firm
+from environment.network import Network
+
+
+class Reviews:
+    """When each point takes orders of each product."""
+
+    def __init__(self, firm: Firm) -> None:
+        """Read it from the firm."""
+        cycle, offset = firm.amounts("review_period", 1.0).astype(int), firm.amounts("review_offset").astype(int)
+        days = [point.review_days for point in firm.stock_points.values()]
+        for n, given in enumerate(days):
+            cycle[n] = cycle[n] if given is None else given.cycle
+        self.cycle = cycle  # [N, K] periods
+        self.days = np.arange(cycle.max()) == offset[..., None]  # [N, K, longest cycle] whether day t mod cycle is one
+        for n, given in enumerate(days):
+            if given is not None:
+                self.days[n] = np.isin(np.arange(self.days.shape[-1]), given.days)
+        self.always = bool((self.days.sum(-1) == cycle).all())
+
+    def at(self, period: int) -> NDArray[np.bool_]:
+        """Whether orders are taken in a period, [N, K]."""
+        return np.asarray(np.take_along_axis(self.days, (period % self.cycle)[..., None], -1)[..., 0])
+
+    def ages(self, point: int, product: int) -> NDArray[np.float64]:
+        """How many periods ago the last review was, in a period drawn evenly from the cycle: a mass function."""
+        cycle = int(self.cycle[point, product])
+        days = np.flatnonzero(self.days[point, product, :cycle])
+        ages = ((np.arange(cycle)[:, None] - days) % cycle).min(1)
+        return np.asarray(np.bincount(ages) / cycle)
+
+
+class Limits:
+    """A firm's limits of orders on a device; without any but `max_order` it costs what that costs."""
+
+    def __init__(self, firm: Firm, network: Network, device: torch.device, dtype: torch.dtype) -> None:
+        """Prepare."""
+
+        def tensor(value: NDArray[Any]) -> Tensor:
+            return torch.as_tensor(value, device=device, dtype=dtype)[:, :, None]
+
+        multiple = firm.amounts("order_multiple", 1.0)
+        self.multiple = tensor(multiple)  # [N, K, 1] units a pack
+        self.least = tensor(np.ceil(firm.amounts("min_order") / multiple) * multiple)  # [N, K, 1] units, whole packs
+        self.most = tensor(np.floor(firm.amounts("max_order") / multiple) * multiple)  # likewise
+        self.packs = bool((multiple > 1).any() or firm.amounts("min_order").any())
+        self.storage = np.array([_or_none(point.capacity) for point in firm.stock_points.values()])  # [N], -1: no limit
+        self.load = np.full(len(firm.names), -1.0)  # [N] units a period that come from outside, -1: no limit
+        self.carried = np.full(network.internal, -1.0)  # [I] units a period on internal edges, -1: no limit
+        given = {(edge.source, edge.target): _or_none(edge.capacity) for edge in firm.supply}
+        for place, edge in enumerate(network.edge_names):
+            if edge[0] == OUTSIDE:
+                self.load[network.edge_target[place]] = given.get(edge, -1.0)
+            else:
+                self.carried[place] = given[edge]
+        self._shares = bool((self.storage >= 0).any() or (self.load >= 0).any())
+        self._device, self._dtype = device, dtype
+        self.reviews = Reviews(firm)
+
+    def facts(self) -> dict[str, list[Any]]:
+        """The same in lists, as `departments.numerics.actions.OrderLimits` takes them."""
+        arrays = {"most": self.most, "multiple": self.multiple, "least": self.least}
+        plain = {name: value[..., 0].cpu().numpy() for name, value in arrays.items()}
+        days = {"cycle": self.reviews.cycle, "days": self.reviews.days}
+        return {
+            name: value.tolist()
+            for name, value in (plain | days | {"storage": self.storage, "load": self.load}).items()
+        }
+
+    def open(self, period: int) -> Tensor | None:
+        """1 where orders are taken in a period, else 0, [N, K, 1]; None: everywhere and always."""
+        if self.reviews.always:
+            return None
+        return torch.as_tensor(self.reviews.at(period), device=self._device, dtype=self._dtype)[:, :, None]
+
+    def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
+        """Orders as the world accepts them, [N, K, E]; gradients pass straight through rounding, not through cuts."""
+        accepted = self._whole(order)
+        if (taken := self.open(period)) is not None:
+            accepted = accepted * taken
+        if not self._shares:
+            return accepted
+        with torch.no_grad():
+            cut = self._shared_out(accepted.double(), position.double()).to(accepted.dtype)
+        return torch.where(cut < accepted, cut, accepted)
+
+    def _whole(self, order: Tensor) -> Tensor:
+        """Within bounds, in whole packs and at least the minimum."""
+        if order.requires_grad:  # at a bound the gradient passes; `torch.minimum` would give half of it to each
+            clipped = order.clamp(torch.zeros_like(self.most), self.most)
+            return _StraightThrough.apply(clipped, self)  # type: ignore[no-any-return, no-untyped-call]
+        return self.packed(torch.minimum(order.clamp_min(0.0), self.most).round_())
+
+    def packed(self, units: Tensor) -> Tensor:
+        """Whole units within bounds as packs of at least the minimum; nothing stays nothing."""
+        if not self.packs:
+            return units
+        packs = (units / self.multiple).ceil_().mul_(self.multiple)
+        return torch.where(units > 0.0, torch.maximum(packs, self.least), units)
+
+    def _shared_out(self, order: Tensor, position: Tensor) -> Tensor:
+        """Orders cut to what edges from outside carry, then to storage, in double precision."""
+        for limit, held in ((self.load, torch.zeros_like(position)), (self.storage, position)):
+            for n in np.flatnonzero(limit >= 0):
+                room = (limit[n] - held[n].clamp_min(0.0).sum(0)).clamp_min(0.0)
+                units = self.multiple[n].double(), self.least[n].double()
+                cut = share_out(order[n], (-held[n]).clamp_min(0.0), room, *units)
+                order = torch.cat((order[:n], cut[None], order[n + 1 :]))
+        return order
+
+    def carry(self, shipped: Tensor, products: int) -> Tensor:
+        """What leaves on the lines, [L, K E], where internal edges carry so much and no more."""
+        if not (self.carried >= 0).any():
+            return shipped
+        with torch.no_grad():
+            left = shipped.detach().double().view(len(shipped), products, -1).clone()
+            one, none = left.new_ones(products, 1), left.new_zeros(products, 1)
+            for edge in np.flatnonzero(self.carried >= 0):
+                room = torch.full_like(left[edge, 0], self.carried[edge])
+                left[edge] = share_out(left[edge], none.expand_as(left[edge]), room, one, none)
+            cut = left.view_as(shipped).to(shipped.dtype)
+        return torch.where(cut < shipped, cut, shipped)
+
+
+def share_out(wished: Tensor, free: Tensor, room: Tensor, multiple: Tensor, least: Tensor) -> Tensor:
+    """Wishes of products, cut so that they fit into a room that they share; see above.
+
+    Args:
+        wished: [K, E] units, whole packs.
+        free: [K, E] units of each that take no room.
+        room: [E] units.
+        multiple: [K, 1] units a pack.
+        least: [K, 1] units, the smallest order.
+    """
+
+    def takes(units: Tensor) -> Tensor:
+        return (units - free).clamp_min(0.0)
+
+    def down(units: Tensor) -> Tensor:
+        packs = (units / multiple).floor() * multiple
+        return torch.where(packs < least, torch.zeros_like(packs), packs)
+
+    asked = takes(wished)
+    total = asked.sum(0)
+    share = (asked * room / total.clamp_min(1.0)).floor()
+    given = down(torch.minimum(wished, free + share))
+    left = room - takes(given).sum(0)
+    rows = []
+    for k in range(len(wished)):
+        own = (units[k : k + 1] for units in (wished, free, given, multiple, least))
+        wish, spare, have, pack, lowest = own
+        fits = torch.minimum(wish, spare + (have - spare).clamp_min(0.0) + left)
+        packs = (fits / pack).floor() * pack
+        more = torch.where(packs < lowest, torch.zeros_like(packs), packs)
+        left = left - (more - spare).clamp_min(0.0)[0] + (have - spare).clamp_min(0.0)[0]
+        rows.append(more)
+    return torch.where(total <= room, wished, torch.cat(rows))
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, value: Tensor, limits: Limits) -> Tensor:
+        return limits.packed(value.round())
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def _or_none(capacity: int | None) -> float:
+    return -1.0 if capacity is None else float(capacity)
