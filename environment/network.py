@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from environment.firm import OUTSIDE, Firm, Supply
 from environment.laws import AnyLaw, Mass
+from environment.reviews import Reviews
 
 Indices = NDArray[np.int64]
 
@@ -36,6 +37,7 @@ class Network:
     lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
     demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
     initial_pipeline: list[list[float]]  # [Ed][K] units at the start in each slot up to the longest lead time
+    reviews: Reviews
 
     @classmethod
     def of(cls, firm: Firm) -> Network:
@@ -59,6 +61,7 @@ class Network:
             lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
             demand_laws=firm.demand_laws(),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
+            reviews=Reviews(firm),
         )
 
     @property
@@ -105,13 +108,14 @@ class Network:
         return sorted(range(len(self.names)), key=self.echelons().__getitem__)
 
     def time_through(self) -> float:
-        """Periods from outside to the customer on the longest path: mean lead time and a period of review an edge."""
+        """Periods from outside to the customer on the longest path: mean lead time and periods of review an edge."""
         time = [0.0] * len(self.names)
         for point in reversed(self.upwards()):
             for edge in np.flatnonzero(self.edge_target == point):
                 before = time[self.edge_source[edge]] if edge < self.internal else 0.0
                 mean = max(_mean(law.mass()) for law in self.lead_time_laws[edge])
-                time[point] = max(time[point], before + mean + 1.0)
+                wait = max(self.reviews.longest(point, k) for k in range(len(self.lead_time_laws[edge])))
+                time[point] = max(time[point], before + mean + 1.0 + wait)
         return max(time)
 
     def mean_flow(self) -> NDArray[np.float64]:
@@ -132,6 +136,11 @@ class Network:
         less does.
         """
         return np.asarray(np.maximum(self.mean_flow().mean(1) / 2.0, 1.0))
+
+    def time_to_arrive(self, edge: int, product: int) -> Mass:
+        """How long after a period its order arrives: the wait since the last review, and the lead time."""
+        lead_time = self.lead_time_laws[edge][product].mass()
+        return np.convolve(lead_time, self.reviews.ages(int(self.edge_target[edge]), product))
 
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur, in periods."""

@@ -25,34 +25,6 @@ from environment.firm import OUTSIDE, Firm
 from environment.network import Network
 
 
-class Reviews:
-    """When each point takes orders of each product."""
-
-    def __init__(self, firm: Firm) -> None:
-        """Read it from the firm."""
-        cycle, offset = firm.amounts("review_period", 1.0).astype(int), firm.amounts("review_offset").astype(int)
-        days = [point.review_days for point in firm.stock_points.values()]
-        for n, given in enumerate(days):
-            cycle[n] = cycle[n] if given is None else given.cycle
-        self.cycle = cycle  # [N, K] periods
-        self.days = np.arange(cycle.max()) == offset[..., None]  # [N, K, longest cycle] whether day t mod cycle is one
-        for n, given in enumerate(days):
-            if given is not None:
-                self.days[n] = np.isin(np.arange(self.days.shape[-1]), given.days)
-        self.always = bool((self.days.sum(-1) == cycle).all())
-
-    def at(self, period: int) -> NDArray[np.bool_]:
-        """Whether orders are taken in a period, [N, K]."""
-        return np.asarray(np.take_along_axis(self.days, (period % self.cycle)[..., None], -1)[..., 0])
-
-    def ages(self, point: int, product: int) -> NDArray[np.float64]:
-        """How many periods ago the last review was, in a period drawn evenly from the cycle: a mass function."""
-        cycle = int(self.cycle[point, product])
-        days = np.flatnonzero(self.days[point, product, :cycle])
-        ages = ((np.arange(cycle)[:, None] - days) % cycle).min(1)
-        return np.asarray(np.bincount(ages) / cycle)
-
-
 class Limits:
     """A firm's limits of orders on a device; without any but `max_order` it costs what that costs."""
 
@@ -78,7 +50,7 @@ class Limits:
                 self.carried[place] = given[edge]
         self._shares = bool((self.storage >= 0).any() or (self.load >= 0).any())
         self._device, self._dtype = device, dtype
-        self.reviews = Reviews(firm)
+        self.reviews = network.reviews
 
     def facts(self) -> dict[str, list[Any]]:
         """The same in lists, as `departments.numerics.actions.OrderLimits` takes them."""

@@ -22,8 +22,10 @@ def traits_of(firm: Firm) -> NDArray[np.float64]:
     network = Network.of(firm)
     flow, spread, short = _streams(firm, network)
     lead, delay = _lead_times(network, flow.shape[1])
-    holding, mean = firm.amounts("holding_cost"), flow * (lead + 1.0)
-    variation = np.sqrt(spread * (lead + 1.0) + (flow * delay) ** 2) / np.maximum(mean, 1e-3)
+    points, products = range(len(firm.names)), range(len(firm.products))
+    review = 1.0 + np.array([[network.reviews.longest(n, k) for k in products] for n in points])
+    holding, mean = firm.amounts("holding_cost"), flow * (lead + review)
+    variation = np.sqrt(spread * (lead + review) + (flow * delay) ** 2) / np.maximum(mean, 1e-3)
     margin = np.maximum(firm.amounts("price") - firm.amounts("unit_cost"), 0.0)
     unit = np.maximum(holding, 1e-3)
     costs = [amount / unit for amount in (short, margin, firm.amounts("fixed_order_cost"))]

@@ -37,8 +37,8 @@ class Check(Shown):
 def facts(firm: Firm) -> dict[str, Any]:
     """All that is shown, as plain values.
 
-    A protection interval is the lead time + 1 period: what an order must last for. Its mean takes the suppliers of a
-    point as equally likely, its range covers all of them.
+    A protection interval is the lead time + 1 period, or + those from review to review: what an order must last for.
+    Its mean takes the suppliers of a point as equally likely, its range covers all of them.
     """
     network, levels = Network.of(firm), baseline_levels(firm)
     flow, echelons = network.mean_flow(), network.echelons()
@@ -98,9 +98,12 @@ def _protection_interval(network: Network, point: int, product: int) -> dict[str
     edges = np.flatnonzero(network.edge_target == point)
     masses: list[NDArray[np.float64]] = [network.lead_time_laws[edge][product].mass() for edge in edges]
     possible = [np.flatnonzero(mass) for mass in masses]
-    mean = float(np.mean([np.arange(len(mass)) @ mass for mass in masses]))
+    mean, review = (
+        float(np.mean([np.arange(len(mass)) @ mass for mass in masses])),
+        network.reviews.longest(point, product),
+    )
     low, high = min(int(p[0]) for p in possible), max(int(p[-1]) for p in possible)
-    return {"mean": _tidy(mean + 1), "low": low + 1, "high": high + 1}
+    return {"mean": _tidy(mean + 1 + review), "low": low + 1 + review, "high": high + 1 + review}
 
 
 def _tidy(value: float) -> float:

@@ -24,9 +24,9 @@ DEFAULT_SMOOTHING = 0.2
 class ForecastBaseStock:
     """Each point orders up to the newsvendor level of its smoothed, seasonal demand over the protection interval.
 
-    The interval is the longest lead time + 1; the season at a point is that of the customers below it, weighted by mean
-    demand; underage is margin + lost-sale penalty of those customers, overage one period's holding cost. A point that
-    serves stock points forecasts what they order.
+    The interval is the longest lead time and wait for a review + 1; the season at a point is that of the customers
+    below it, weighted by mean demand; underage is margin + lost-sale penalty of those customers, overage one period's
+    holding cost. A point that serves stock points forecasts what they order.
 
     Source: ours, as the companion of the recommendation rules; Jiang et al., arXiv 2510.04272, have no such rule.
     """
@@ -36,7 +36,11 @@ class ForecastBaseStock:
         network = Network.of(firm)
         self.name, self.smoothing = name, smoothing
         self.start = network.mean_flow()  # [N, K] units a period, without recommendation
-        longest = np.array([[len(law.mass()) for law in laws] for laws in network.lead_time_laws])  # lead time + 1
+        times = [
+            [network.time_to_arrive(edge, k) for k in range(len(firm.products))]
+            for edge in range(len(network.edge_target))
+        ]
+        longest = np.array([[len(time) for time in row] for row in times])  # lead time, wait for a review + 1
         self.interval = np.zeros(self.start.shape, dtype=np.int64)  # [N, K] periods
         np.maximum.at(self.interval, network.edge_target, longest)
         facing = list(network.customer_facing)

@@ -16,7 +16,9 @@ from departments.decisions import OrdersAlone
 from environment import Firm, Network, OrderUpTo, State, World
 from heuristics.aggregation import decomposition_aggregation, demand_streams, suppliers_of
 from heuristics.base_stock import descendant_weights, order_up_to
-from heuristics.mass import Mass, lead_time_demand, mixture
+from heuristics.mass import Mass, demand_over, lead_time_demand, mixture, point_mass
+from heuristics.newsvendor import critical_ratio, newsvendor
+from heuristics.orders import level_below, overshoot
 from heuristics.reorder import best_order_up_to
 
 Levels = NDArray[np.float64]
@@ -88,14 +90,54 @@ def baseline_levels(firm: Firm) -> Levels:
         penalty[list(demand)] = np.maximum(penalty[list(demand)], 1e-6)
         rate[list(demand)] = np.maximum(rate[list(demand)], 1e-6)
         levels[:, k] = decomposition_aggregation(edge_pairs(network), rate, penalty, demand, lead_time)
+        _fit_packs(firm, network, levels, k)
     return levels
 
 
+def _fit_packs(firm: Firm, network: Network, levels: Levels, product: int) -> None:
+    """Lower a product's levels by what whole packs and minima overshoot them, so that they protect as before (ours)."""
+    least, packs = firm.least_orders()[:, product], firm.amounts("order_multiple", 1.0)[:, product]
+    if (least <= 1).all():
+        return
+    streams = _Streams(network, product)
+    for point in np.flatnonzero(least > 1):
+        needed, over = streams.needed(int(point)), streams.overshoot(int(point), packs[point], least[point])
+        met = min(float(needed[: int(levels[point, product]) + 1].sum()), 1.0)
+        levels[point, product] = max(level_below(needed, over, met), 0)
+
+
+class _Streams:
+    """What is asked of each point for a product."""
+
+    def __init__(self, network: Network, product: int) -> None:
+        demand, self._times = _laws_of(network, product)
+        self._suppliers = suppliers_of(edge_pairs(network), len(network.names))
+        self._reviews, self._product = network.reviews, product
+        self.stream = demand_streams(demand, self._suppliers)  # in a period
+
+    def needed(self, point: int) -> Mass:
+        """Until the order of the next review arrives, for a period drawn evenly from those of a review."""
+        times = [self._times[supplier, point] for supplier in self._suppliers[point]]
+        return lead_time_demand(self.stream[point], mixture(times, np.full(len(times), 1 / len(times))))
+
+    def periods(self, point: int) -> int:
+        """From one review to the next, on average and rounded."""
+        return max(1, round(self._reviews.between(point, self._product)))
+
+    def of_review(self, point: int) -> Mass:
+        """From one review to the next."""
+        return demand_over(self.stream[point], point_mass(self.periods(point)))
+
+    def overshoot(self, point: int, multiple: float, least: float) -> Mass:
+        """Of the level, by the orders of a review."""
+        return overshoot(self.of_review(point), int(multiple), int(least))
+
+
 def _laws_of(network: Network, product: int) -> tuple[dict[int, Mass], dict[tuple[int, int], Mass]]:
-    """A product's external demand by customer-facing point, and its lead times by edge."""
+    """A product's external demand by customer-facing point, and by edge how long a period's order takes to arrive."""
     facing, edges = network.customer_facing.tolist(), edge_pairs(network)
     demand = {point: laws[product].mass() for point, laws in zip(facing, network.demand_laws, strict=True)}
-    return demand, {edge: laws[product].mass() for edge, laws in zip(edges, network.lead_time_laws, strict=True)}
+    return demand, {edge: network.time_to_arrive(place, product) for place, edge in enumerate(edges)}
 
 
 def edge_pairs(network: Network) -> list[tuple[int, int]]:
@@ -112,26 +154,28 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:
     """The best (s, S) of each point on its own, given the mean flow through it and its fixed order cost.
 
     Upstream points face the summed demand of their customers; their penalty is that of the customers they serve (our
-    reading: the exact rule is for a single stock point).
+    reading: the exact rule is for a single stock point). With reviews every so many periods it is the rule of their
+    demand, and still exact. Packs and minima lower both numbers by what the newsvendor's level falls (ours; exact where
+    an order costs nothing but its units).
     """
     network, points = Network.of(firm), range(len(firm.names))
     holding, fixed, backorder = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost"), shortage_cost(firm)
-    suppliers = suppliers_of(edge_pairs(network), len(points))
+    least, packs = firm.least_orders(), firm.amounts("order_multiple", 1.0)
     reorder_points, levels = np.zeros(holding.shape), np.zeros(holding.shape)
     for k in range(len(firm.products)):
-        demand, lead_time = _laws_of(network, k)
-        stream = demand_streams(demand, suppliers)
+        streams = _Streams(network, k)
         for point in points:
-            if stream[point][0] == 1.0:  # it never sells: nothing is stocked
+            if streams.stream[point][0] == 1.0:  # it never sells: nothing is stocked
                 reorder_points[point, k] = -1
                 continue
-            times = [lead_time[supplier, point] for supplier in suppliers[point]]
-            best = best_order_up_to(
-                stream[point],
-                lead_time_demand(stream[point], mixture(times, np.full(len(times), 1 / len(times)))),
-                holding_cost=max(float(holding[point, k]), 1e-6),
-                backorder_cost=max(1e-6, *(float(backorder[p, k]) for p in [point, *network.descendants(point)])),
-                fixed_order_cost=float(fixed[point, k]),
-            )
+            needed, rate = streams.needed(point), max(float(holding[point, k]), 1e-6)
+            short = max(1e-6, *(float(backorder[p, k]) for p in [point, *network.descendants(point)]))
+            cost = float(fixed[point, k]) / streams.periods(point)  # a period: costs at a position are, too
+            best = best_order_up_to(streams.of_review(point), needed, rate, short, cost)
             reorder_points[point, k], levels[point, k] = best.reorder_point, best.order_up_to
+            if least[point, k] > 1:
+                over = streams.overshoot(point, packs[point, k], least[point, k])
+                level = level_below(needed, over, critical_ratio(short, rate))
+                shift = level - newsvendor(needed, short, rate)
+                reorder_points[point, k], levels[point, k] = best.reorder_point + shift, best.order_up_to + shift
     return BaseStock(name, levels, reorder_points=reorder_points)

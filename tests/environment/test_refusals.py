@@ -292,7 +292,7 @@ CASES = {
     "supply mapping": (BASE.split("supply:")[0] + "supply: {depot: shop}", r"supply must be a list of edges.*got \{"),
     "edge text": (
         edge("depot -> shop"),
-        r"supply\[2\] must be a mapping with the fields from, to, lead_time, initial_pipeline, got 'depot",
+        r"supply\[2\] must be a mapping with the fields from, to, lead_time, .*got 'depot",
     ),
     "edge without from": (edge("{to: shop}"), r"supply\[2\]\.from is missing: add it"),
     "edge unknown field": (edge("{from: depot, to: shop, cost: 1}"), r"supply\[2\]\.cost is not a known field"),
@@ -330,7 +330,10 @@ CASES = {
     "octal number": (point("max_order", "0100"), r"max_order must be .* got '0100': remove the zeros in front"),
     "number by sixties": (point("max_order", "1:30"), r"max_order must be a whole number .* got '1:30'"),
     "name twice in a line": (BASE.replace("depot:", "no:"), r"yaml: stock_points: names must be text, got False"),
-    "opposite word": (more("min_order", "1"), r"min_order is not a known field: remove it; known are holding_cost"),
+    "opposite word": (
+        more("min_capacity", "1"),
+        r"min_capacity is not a known field: remove it; known are holding_cost",
+    ),
     "words left out": (more("fixed_cost", "1"), r"fixed_cost is not .* did you mean 'fixed_order_cost'\?"),
     "name too long": (
         BASE.replace("name: small", "name: " + "a" * 300),

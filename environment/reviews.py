@@ -1,0 +1,50 @@
+"""When stock points take orders: the days of review cycles, and how long orders wait for them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environment.firm import Firm
+from environment.laws import Mass
+
+
+class Reviews:
+    """When each point takes orders of each product."""
+
+    def __init__(self, firm: Firm) -> None:
+        """Read it from the firm."""
+        cycle, offset = firm.amounts("review_period", 1.0).astype(int), firm.amounts("review_offset").astype(int)
+        days = [point.review_days for point in firm.stock_points.values()]
+        for n, given in enumerate(days):
+            cycle[n] = cycle[n] if given is None else given.cycle
+        self.cycle = cycle  # [N, K] periods
+        self.days = np.arange(cycle.max()) == offset[..., None]  # [N, K, longest cycle] whether day t mod cycle is one
+        for n, given in enumerate(days):
+            if given is not None:
+                self.days[n] = np.isin(np.arange(self.days.shape[-1]), given.days)
+        self.always = bool((self.days.sum(-1) == cycle).all())
+
+    def at(self, period: int) -> NDArray[np.bool_]:
+        """Whether orders are taken in a period, [N, K]."""
+        return np.asarray(np.take_along_axis(self.days, (period % self.cycle)[..., None], -1)[..., 0])
+
+    def ages(self, point: int, product: int) -> Mass:
+        """How many periods ago the last review was, in a period drawn evenly from the cycle.
+
+        An order of one review meets all demands until that of the next one arrives, so under base-stock this is a part
+        of a random lead time: the average cost of a period at a level is what it costs there.
+        """
+        cycle = int(self.cycle[point, product])
+        days = np.flatnonzero(self.days[point, product, :cycle])
+        ages = ((np.arange(cycle)[:, None] - days) % cycle).min(1)
+        return np.asarray(np.bincount(ages) / cycle)
+
+    def longest(self, point: int, product: int) -> int:
+        """Periods from one review to the next at most, less 1."""
+        return len(self.ages(point, product)) - 1
+
+    def between(self, point: int, product: int) -> float:
+        """Periods from one review to the next on average."""
+        cycle = int(self.cycle[point, product])
+        return cycle / float(self.days[point, product, :cycle].sum())
