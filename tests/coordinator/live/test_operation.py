@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -284,3 +285,27 @@ def test_a_desk_asked_twice_for_a_tick_answers_twice_the_same(tmp_path):
     assert server.decide(1, 1, seen) is not None
     assert server.decide(1, 2, seen) is None
     assert server.decide(7, 1, seen) is None
+
+
+def test_orders_keep_to_packs_reviews_and_storage_whoever_gives_them(tmp_path):
+    shop = {"holding_cost": 1, "backorder_cost": 9, "max_order": 60, "demand": {"law": "poisson", "mean": 6}}
+    limits = {"order_multiple": 6, "min_order": 12, "review_period": 2, "capacity": 40, "initial_on_hand": 20}
+    firm = tmp_path / "shop.yaml"
+    firm.write_text(json.dumps({"name": "shop", "stock_points": {"shop": shop | limits}}))
+    operation = begun(tmp_path / "f", str(firm))
+    asked(operation, "override", "shop", order={"unit": 7}, periods=3)
+    given = [operation.tick()["departments"]["shop"] for _ in range(3)]
+    assert [tick["order"]["unit"] for tick in given] == [12, 0, 12]
+    asked(operation, "override", "shop", order={"unit": 60}, periods=2)
+    cut = [operation.tick()["departments"]["shop"] for _ in range(2)]
+    room = 40 - cut[1]["inventory_position"]["unit"]
+    assert [tick["order"]["unit"] for tick in cut] == [0, room // 6 * 6]
+    free = [operation.tick()["departments"]["shop"]["order"]["unit"] for _ in range(20)]
+    assert free[::2] == [0] * 10
+    assert any(free)
+    assert all(order % 6 == 0 and (order == 0 or order >= 12) for order in free)
+    told = [event for event in operation.book.events(0, 100) if event["kind"] == "clipped"]
+    assert told[0]["details"] == {"wished": {"unit": 7}, "accepted": {"unit": 12}}
+    assert [event["why"] for event in told[:2]] == ["the firm takes 12 of 7", "the firm takes 0 of 7"]
+    operation.book.close()
+    assert replay(tmp_path / "f")["faults"] == []

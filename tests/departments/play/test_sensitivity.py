@@ -126,7 +126,7 @@ def test_moments_are_what_the_policy_meets_in_evaluation_with_the_memory_it_had(
     state, feedback, carried = world.reset(4), world.no_feedback(4), None
     for t in range(12):
         order, exposure, carried = policy.decide(world, state, feedback, t, carried)
-        order, exposure = world.feasible(order), world.choice.feasible(exposure)
+        order, exposure = world.feasible(order, state.inventory_position, t), world.choice.feasible(exposure)
         after, outcome = world.step(state, order, chance.at(t), exposure)
         feedback, state = world.feedback(state, order, chance.at(t), exposure, after, outcome), after
     assert all(torch.equal(a, b) for a, b in zip(found[1].state, state, strict=True))
