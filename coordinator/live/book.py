@@ -30,7 +30,7 @@ Record = dict[str, Any]
 class Event(NamedTuple):
     """Something that is not a decision: who did what, when and why."""
 
-    kind: str  # of the command that was carried out, or start, canary, refusal, fallback, clipped, restart, feed, wait, failure
+    kind: str  # of the command that was carried out, or start, canary, refusal, fallback, clipped, restart, feed, ...
     department: str | None = None
     who: str = "firmwide"
     why: str = ""
