@@ -193,12 +193,12 @@ class SlowWorld:
         """What is ordered at the end of period t."""
         chain, orders = self.chain, {}
         for key in self.keys:
-            multiple, (cycle, days) = chain.order_multiple[key], chain.review[key]
-            units = round(min(max(wishes[key], 0), chain.max_order[key] // multiple * multiple))
+            multiple, (cycle, days) = chain.order_multiple.get(key, 1), chain.review.get(key, (1, [0]))
+            units = round(min(max(wishes[key], 0), chain.max_order.get(key, 10**9) // multiple * multiple))
             if t % cycle not in days:
                 units = 0
             if units:
-                units = -(-max(units, chain.min_order[key]) // multiple) * multiple
+                units = -(-max(units, chain.min_order.get(key, 0)) // multiple) * multiple
             orders[key] = units
         for point in chain.points:
             keys = [(point, product) for product in chain.products]
