@@ -117,7 +117,7 @@ class CompiledRollouts:
         """
         if loops := [s.department for s in (*snapshots, *others) if self._spec(s).closed_loop]:
             raise ValueError(f"{', '.join(loops)}: gradients come through departments that add to base-stock levels")
-        team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots))
+        team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots), first=first)
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
         played = self._compiled.descend(start, team.control, chance, bound, first=first)
@@ -146,6 +146,7 @@ class CompiledRollouts:
         chance: Exogenous,
         learn: Sequence[str] = (),
         chunk: int = 1,
+        first: int = 0,
     ) -> _Team:
         """Who decides, which rows are whose, and the networks; if some learn, gradients go back through all.
 
@@ -172,7 +173,7 @@ class CompiledRollouts:
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
         recommender = next((member.spec for member in members if member.spec.recommends), None)
         parts = 1 if recommender is None else recommender.policy.parts
-        rules = self._rules(periods, recommender is None or recommender.aware, parts)
+        rules = self._rules(periods, recommender is None or recommender.aware, parts, first)
         hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:
             shown = torch.zeros(periods, len(world.chosen().names), world.products, copies)
@@ -222,9 +223,10 @@ class CompiledRollouts:
         reach = observer.spread if residual else world.max_order / 2.0
         return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
 
-    def _say(self, periods: int, aware: bool, parts: int) -> _Rules:
+    def _say(self, periods: int, aware: bool, parts: int, first: int) -> _Rules:
         world, observer = self._world, self._observer
-        phase = torch.stack([observer.until(periods).phases(period) for period in range(periods + 1)])
+        until = observer.until(first + periods)
+        phase = torch.stack([until.phases(first + period) for period in range(periods + 1)])
         if world.choice is None:
             return _Rules(phase, None, None)
         weight = DEFAULT_WEIGHT if aware else 0.0
