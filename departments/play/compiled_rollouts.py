@@ -51,7 +51,7 @@ class CompiledRollouts:
         if world.dtype != torch.float32:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
-        self._rules = functools.cache(self._say)
+        self._rules = functools.lru_cache(maxsize=8)(self._say)
         actors()
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
@@ -173,7 +173,9 @@ class CompiledRollouts:
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
         recommender = next((member.spec for member in members if member.spec.recommends), None)
         parts = 1 if recommender is None else recommender.policy.parts
-        rules = self._rules(periods, recommender is None or recommender.aware, parts, first)
+        rules = self._rules(
+            periods, recommender is None or recommender.aware, parts, 0 if world.choice is None else first
+        )
         hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:
             shown = torch.zeros(periods, len(world.chosen().names), world.products, copies)
