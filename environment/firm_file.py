@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from environment.fields import refusal, shown
 from environment.firm import Firm
 from environment.grid import GRID, grid_firm
+from environment.instances import instance_firm
 from environment.network import Network
 from environment.tables import expanded, has_tables
 
@@ -62,6 +63,8 @@ def load_firm(source: str | Path | Firm) -> Firm:
         return source
     if str(source) in GRID:
         return parse_firm(grid_firm(str(source)))
+    if (published := instance_firm(str(source))) is not None:
+        return parse_firm(published)
     path = Path(source)
     if os.path.isfile(path / "firm.yaml"):  # no name is too long for it
         path = path / "firm.yaml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,20 +11,32 @@ from coordinator import api
 from coordinator.cli.options import AsJson, Device, FirmName, Seed, option
 from coordinator.cli.show import say, show, show_json
 
+if TYPE_CHECKING:
+    from environment.instances import Family
+
 
 def scenarios(
     name: Annotated[str | None, typer.Argument(show_default=False, help="Print this firm's file instead.")] = None,
+    family: Annotated[str | None, option("NAME", "Other people's instances, and what they cost there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The built-in firms, one line each; with a name, that firm's file as a start for one's own."""
     import yaml
 
     from environment import built_in_firms, load_firm
+    from environment.instances import families, instance_firm
 
     names = built_in_firms()
+    if family is not None:
+        if family not in families():
+            raise ValueError(f"--family must be one of {', '.join(families())}, got {family!r}")
+        if name is not None:
+            raise ValueError("give NAME or --family, not both")
+        return _published(families()[family], as_json)
     if name is not None:
-        if name not in names:
-            raise ValueError(f"NAME must be one of {', '.join(names)}, got {name!r}")
+        if name not in names and instance_firm(name) is None:
+            known = f"{', '.join(names)}, or an instance of --family {', '.join(families())}"
+            raise ValueError(f"NAME must be one of {known}, got {name!r}")
         written = load_firm(name).to_yaml()
         return show_json(yaml.safe_load(written)) if as_json else print(written, end="")
     firms = [load_firm(name) for name in names]
@@ -34,6 +46,23 @@ def scenarios(
     width = max(map(len, names))
     for firm in firms:
         print(f"{firm.name:<{width}}  {firm.description}")
+    print(f"other people's instances: --family {', '.join(families())}")
+    return None
+
+
+def _published(family: Family, as_json: bool) -> None:
+    """The instances of a family, with what was published of them."""
+    if as_json:
+        rows = {
+            name: {of.policy: {"cost": of.cost, "policy": of.played} for of in instance.published}
+            for name, instance in family.instances.items()
+        }
+        about = {"family": family.name, "source": family.source, "unit": family.unit, "differs": family.differs}
+        return show_json(about | {"instances": rows})
+    print(f"{family.source}; cost {family.unit}{family.differs and f'; here {family.differs}'}")
+    width = max(map(len, family.instances))
+    for name, instance in family.instances.items():
+        print(f"{name:<{width}}  " + ", ".join(f"{of.policy} {of.cost:,.6g}" for of in instance.published))
     return None
 
 

@@ -1,0 +1,109 @@
+"""Other people's instances: firms whose parameters and results somebody else has published, by family.
+
+A family says where its numbers come from and what they are; an instance is the content of a firm file with the costs
+that stand in the source, and how the policy behind each is played here. `firmwide scenarios --family NAME` shows them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+
+class Published(NamedTuple):
+    """A policy of the source and what it costs there."""
+
+    policy: str  # in the source's words
+    cost: float  # money, in the family's unit
+    played: str | None = None  # what `evaluate --policy` calls it; None: nothing of ours plays it
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A firm as its source describes it."""
+
+    content: Mapping[str, Any]  # of a firm file
+    published: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Instances of one source."""
+
+    name: str
+    source: str
+    unit: str  # of costs: `a period` in the long run, or `an episode`
+    differs: str  # what is otherwise here than there; empty: nothing that is known
+    instances: Mapping[str, Instance]
+
+
+def families() -> dict[str, Family]:
+    """All families, by name."""
+    return {family.name: family for family in _all()}
+
+
+@cache
+def _all() -> tuple[Family, ...]:
+    return (_lost_sales(),)
+
+
+def instance_firm(name: str) -> dict[str, Any] | None:
+    """The content of the firm file of an instance; None where no family has it."""
+    for family in _all():
+        if name in family.instances:
+            return {"name": name, **family.instances[name].content}
+    return None
+
+
+_LOST_SALES = {  # by law and penalty: optimal and best base-stock costs at lead times 1 to 4 (tables 3 and 4)
+    ("poisson", 4): ((4.04, 4.40, 4.60, 4.73), (4.16, 4.64, 4.98, 5.20)),
+    ("poisson", 9): ((5.44, 6.09, 6.53, 6.84), (5.55, 6.32, 6.86, 7.27)),
+    ("poisson", 19): ((6.68, 7.66, 8.36, 8.89), (6.73, 7.84, 8.60, 9.23)),
+    ("poisson", 39): ((7.84, 9.11, 10.04, 10.79), (7.86, 9.19, 10.22, 11.06)),
+    ("geometric", 4): ((9.82, 10.24, 10.47, 10.61), (10.04, 10.70, 11.13, 11.44)),
+    ("geometric", 9): ((14.51, 15.50, 16.14, 16.58), (14.73, 15.99, 16.87, 17.54)),
+    ("geometric", 19): ((19.22, 20.89, 22.06, 22.95), (19.40, 21.31, 22.73, 23.85)),
+    ("geometric", 39): ((23.87, 26.21, 27.96, 29.36), (24.00, 26.55, 28.51, 30.12)),
+}
+
+
+def _lost_sales() -> Family:
+    """One point with lost sales, holding cost 1 and demand of mean 5 a period."""
+    mean = 5
+    demands = {
+        "poisson": {"law": "poisson", "mean": mean},
+        "geometric": {"law": "negative_binomial", "mean": mean, "cv": math.sqrt(1 + 1 / mean)},  # on 0, 1, ...
+    }
+    return Family(
+        "lost-sales",
+        "Zipkin (2008), Old and new methods for lost-sales inventory systems, Operations Research 56(5), tables 3-4",
+        "a period",
+        "",
+        {
+            f"lost-sales-{law}-p{penalty}-l{lead_time}": Instance(
+                {
+                    "description": f"lost sales, {law} demand, penalty {penalty}, lead time {lead_time} (Zipkin 2008)",
+                    "unmet": "lost",
+                    "periods": {"train": 100, "evaluate": 200, "warm_up": 100},
+                    "stock_points": {
+                        "shop": {
+                            "holding_cost": 1,
+                            "backorder_cost": penalty,
+                            "max_order": 60,
+                            "demand": demands[law],
+                        }
+                    },
+                    "supply": [{"from": "outside", "to": "shop", "lead_time": lead_time}],
+                },
+                (
+                    Published("optimal", optimal[lead_time - 1], "optimum"),
+                    Published("best base-stock", base_stock[lead_time - 1], "tuned-base-stock"),
+                ),
+            )
+            for (law, penalty), (optimal, base_stock) in _LOST_SALES.items()
+            for lead_time in (1, 2, 3, 4)
+        },
+    )

@@ -1,0 +1,44 @@
+"""Instances of other people: each is a firm, and published rules cost here what they cost there."""
+
+import json
+
+import pytest
+
+from coordinator.cli import run as command
+from departments.rules.optimum import optimum
+from environment import load_firm
+from environment.instances import families
+
+INSTANCES = [name for family in families().values() for name in family.instances]
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_an_instance_is_a_firm_of_that_name(name):
+    assert load_firm(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["lost-sales-geometric-p4-l1", "lost-sales-geometric-p9-l2", "lost-sales-poisson-p39-l2"]
+)
+def test_the_published_optimum_is_that_of_the_programme(name):
+    (published,) = (p for p in families()["lost-sales"].instances[name].published if p.policy == "optimal")
+    firm = load_firm(name)
+    counted = firm.periods.evaluate - firm.periods.warm_up
+    assert optimum(firm).expected_cost / counted == pytest.approx(published.cost, abs=0.0051)  # two decimals
+
+
+def test_families_are_shown_and_unknown_ones_refused(capsys):
+    assert command(["scenarios"]) == 0
+    assert "--family lost-sales" in capsys.readouterr().out
+    assert command(["scenarios", "--family", "lost-sales"]) == 0
+    shown = capsys.readouterr().out
+    assert "Zipkin (2008)" in shown.splitlines()[0]
+    assert "lost-sales-poisson-p4-l3     optimal 4.6, best base-stock 4.98" in shown
+    assert command(["scenarios", "--family", "lost-sales", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["instances"]["lost-sales-geometric-p9-l4"]["optimal"] == {"cost": 16.58, "policy": "optimum"}
+    assert command(["scenarios", "lost-sales-poisson-p4-l3"]) == 0
+    assert "lead_time: 3" in capsys.readouterr().out
+    for wrong, line in ((["--family", "won-sales"], "--family must be one of"), (["a9"], "NAME must be one of s1")):
+        assert command(["scenarios", *wrong]) == 2
+        assert line in capsys.readouterr().err
