@@ -3,8 +3,8 @@
 `--only optimum`: three small firms with an exact optimum (`tests/known_optima.py`), from a weak start (networks that
 know nothing), from a strong one (fitted to the rules, as MTMA comes), from residual networks, which are tied to the
 rules, and from the strong start without a clock: the gap after `--steps` to the optimum, of those without a clock to
-the best policy that sees none. `--only rates`: the firm `tiny` from the weak start, either department fast, by the
-ratio of learning rates.
+the best policy that sees none. `--only rates`: the firm `tiny`, or built-in ones, from the weak start, either
+department fast, by the ratio of learning rates.
 
 A run is a line of `--out`; a line that is there is not run again. Runs go side by side in `--jobs` processes.
 """
@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from coordinator.schemes.registry import scheme_of
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup
 from coordinator.workers.process import settle
-from environment import Firm
+from environment import Firm, load_firm
 from environment.streams import Stream
 from tests.known_optima import tiny
 
@@ -65,12 +66,11 @@ def optimum_runs(known: list[str], seeds: int, steps: float) -> Iterator[dict[st
                 yield {"firm": firm, "start": start, "seed": seed, "steps": steps}
 
 
-def rate_runs(seeds: int, steps: float) -> Iterator[dict[str, Any]]:
-    """By ratio of rates, who is fast and seed; one timescale is whose it may be."""
-    for ratio in RATIOS:
+def rate_runs(known: list[str], seeds: int, steps: float) -> Iterator[dict[str, Any]]:
+    """By seed, firm, ratio of rates and who is fast; one timescale is whose it may be."""
+    for seed, firm, ratio in product(range(seeds), known, RATIOS):
         for fast in ("recommendation", "replenishment")[: 1 if ratio == 1 else 2]:
-            for seed in range(seeds):
-                yield {"firm": "tiny", "start": "nothing", "seed": seed, "steps": steps, "ratio": ratio, "fast": fast}
+            yield {"firm": firm, "start": "nothing", "seed": seed, "steps": steps, "ratio": ratio, "fast": fast}
 
 
 def trained(run: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def trained(run: dict[str, Any]) -> dict[str, Any]:
     if "ratio" in run:
         laws = {"fast_law": 2e-3, "slow_law": 2e-3 / run["ratio"]}
         given |= {"fast": run["fast"], **{law: {"initial": rate, "decay": 0.7} for law, rate in laws.items()}}
-    firm, settings = firms()[run["firm"]], settings_of(given)
+    firm, settings = firms().get(run["firm"]) or load_firm(run["firm"]), settings_of(given)
     plan = setup_of(firm, settings)
     workers = LocalGroup(plan.factories, 1, 1)
     how = {"streams": plan.streams, "train_periods": plan.firm.periods.train}
@@ -104,8 +104,9 @@ def optimum_of(firm: Firm, clock: bool) -> float:
 def table(found: list[dict[str, Any]]) -> str:
     """Means over seeds with half of their 95% interval (normal), and gaps to the optimum, in markdown."""
     known, pairs = firms(), {(run["firm"], run["start"] != BLIND) for run in found}
-    best = {(firm, clock): optimum_of(known[firm], clock) for firm, clock in pairs}
+    best = {(firm, clock): optimum_of(known[firm], clock) for firm, clock in pairs if firm in known}
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    found = sorted(found, key=lambda run: (run["firm"], run.get("ratio", 0), run.get("fast", "")))
     for run in found:
         groups.setdefault((run["firm"], run["start"], run.get("fast", ""), run.get("ratio", "")), []).append(run)
     lines = [
@@ -115,7 +116,7 @@ def table(found: list[dict[str, Any]]) -> str:
     for (firm, start, fast, ratio), runs in groups.items():
         profit = np.array([run["profit"] for run in runs])
         half = 1.96 * profit.std(ddof=1) / len(profit) ** 0.5 if len(profit) > 1 else float("nan")
-        most = best[firm, start != BLIND]
+        most = best.get((firm, start != BLIND), float("nan"))
         gap, worst = 1.0 - profit.mean() / most, 1.0 - profit.min() / most
         seconds = float(np.median([run["seconds"] for run in runs]))
         before = np.mean([run["before"] for run in runs])
@@ -137,14 +138,15 @@ def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("optimum", "rates"), default="optimum")
-    parser.add_argument("--firms", nargs="+", choices=list(firms()), default=list(firms()), help="of `optimum`")
+    parser.add_argument("--firms", nargs="+", help="default: all that are known, or tiny for `rates`")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=float, default=3e6, help="environment steps of a run")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/timescales.jsonl"))
     options = parser.parse_args()
     much = options.seeds, options.steps
-    runs = list(rate_runs(*much) if options.only == "rates" else optimum_runs(options.firms, *much))
+    which = options.firms or (["tiny"] if options.only == "rates" else list(firms()))
+    runs = list((rate_runs if options.only == "rates" else optimum_runs)(which, *much))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.touch()
     kept = [json.loads(line) for line in options.out.read_text().splitlines()]
