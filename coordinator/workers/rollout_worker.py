@@ -113,15 +113,29 @@ class RolloutWorker:
             news: policies to take over first, as by `publish`.
 
         Returns:
-            For each learning department the fields of its `Slice` and its advantage [T, E], then the critic's lesson,
-            see `ValueFunction.advantages`.
+            For each learning department the fields of its `Slice` and its advantage [T, E], of one whose orders are not
+            always taken in the periods in which they are; then the critic's lesson, see `ValueFunction.advantages`.
         """
         self.publish(*news)
         slices, features, reward = self._play(learning, copies, seed, message)
         self._values.take(values)
         advantages, lesson = self._values.advantages(streams, features, reward)
-        parts = [(*part, _shared_out(own, part, copies)) for part, own in zip(slices, advantages, strict=True)]
+        parts = [
+            self._decided(name, (*part, _shared_out(own, part, copies)))
+            for name, part, own in zip(learning, slices, advantages, strict=True)
+        ]
         return [tuple(map(as_array, part)) for part in (*parts, lesson)]
+
+    def _decided(self, name: str, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """A stock point's periods of review: elsewhere what it wished had no effect. Gated memories go through all."""
+        reviews, names = self._world.limits.reviews, self._world.firm.names
+        if reviews.always or name not in names or self._snapshots[name].config.memory == "gru":
+            return part
+        observation, action, log_prob, memory, advantage = part
+        open_ = torch.tensor([bool(reviews.at(t)[names.index(name)].any()) for t in range(len(advantage))])
+        if not bool(open_.any()):
+            return part
+        return observation[open_], action[open_], log_prob[open_], memory, advantage[open_]
 
     def rewards(
         self, learning: Sequence[str], copies: int, seed: Sequence[int], message: Message | None = None

@@ -37,8 +37,8 @@ def _rolled(stage, learning):
     return collector.rollout(learning, streams, _values(observer), 4, (3, 1))
 
 
-def _stage(compiled=True):
-    firm = tree()
+def _stage(compiled=True, firm=None):
+    firm = firm or tree()
     world, observer = world_of(firm)
     snapshots = [stirred(s, i) for i, s in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))]
     levels = baseline_levels(firm)
@@ -124,3 +124,15 @@ def test_the_last_shard_holds_the_rest_of_the_episodes(episodes):
     assert whole.shape == (episodes,)
     parts = [collector.costs([shard], episodes, 0, 2) for shard in range(count)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_department_learns_from_the_periods_in_which_its_orders_are_taken():
+    whole = tree()
+    points = whole.stock_points | {"east": whole.stock_points["east"].model_copy(update={"review_period": 3})}
+    stage = _stage(firm=whole.model_copy(update={"stock_points": points}))
+    (seen, *rest, _, advantage), west, _ = _rolled(stage, ["east", "west"])
+    assert len(west[0]) == 12
+    assert [len(part) for part in (seen, *rest, advantage)] == [4] * 4
+    world, observer, snapshots, _ = stage
+    direct = rollout(world, observer, snapshots, ["east", "west"], copies=4, seed=(3, 1))
+    np.testing.assert_allclose(seen, direct.slices[0].observation[::3], rtol=1e-5, atol=1e-5)
