@@ -12,10 +12,30 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from environment.customers import Clientele, Segment, check_customers, per_product
-from environment.fields import Checked, by_product, listed, mapped, number, one_of, per_name, shown, text, whole
+from environment.fields import (
+    Checked,
+    by_product,
+    listed,
+    mapped,
+    number,
+    one_of,
+    per_name,
+    refusal,
+    shown,
+    text,
+    whole,
+)
 from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, parse_law
 from environment.names import MAX_NAME, fault
 
@@ -26,7 +46,7 @@ MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
 MAX_CYCLE = 1000  # periods from one review to the next
 RESERVED = ("law", OUTSIDE)
-_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset")
+_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
 _MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure", *_ORDERS)  # some products
 
 
@@ -85,11 +105,6 @@ class ReviewDays(Checked):
     cycle: Annotated[int, whole(1, MAX_CYCLE)] = 7
     days: Annotated[tuple[int, ...], listed("days, such as [0, 3]")]
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_a_week(cls, value: Any) -> Any:  # noqa: ANN401
-        return {"days": value} if isinstance(value, (list, tuple)) else value
-
     @field_validator("days", mode="before")
     @classmethod
     def _whole_days(cls, value: Any) -> Any:  # noqa: ANN401
@@ -109,6 +124,18 @@ class ReviewDays(Checked):
         return self
 
 
+def _review_days(value: object) -> object:
+    """Days of a cycle, or of a week, for all products; or a mapping product -> days."""
+    if value is None or isinstance(value, ReviewDays):
+        return value
+    if isinstance(value, Mapping) and not {"cycle", "days"} & set(value):
+        return per_name(_review_days, value)
+    try:
+        return ReviewDays.model_validate({"days": value} if isinstance(value, (list, tuple)) else value)
+    except ValidationError as error:
+        raise ValueError(refusal(error)) from None
+
+
 class StockPoint(Checked):
     """A place that holds stock; amounts are per unit (and period), one for all products or by product."""
 
@@ -125,16 +152,10 @@ class StockPoint(Checked):
     min_order: WholeAmounts = 0  # units: an order is 0 or at least that
     review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
     review_offset: WholeAmounts = 0  # periods
-    review_days: ReviewDays | None = None  # instead: days of a cycle, for all products
+    review_days: Annotated[Any, BeforeValidator(_review_days)] = None  # instead: days of a cycle, a `ReviewDays`
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products: orders must fit in
     )
-
-    @model_validator(mode="after")
-    def _reviews_once(self) -> Self:
-        if self.review_days is not None and (self.review_period != 1 or self.review_offset != 0):
-            raise ValueError(".review_days and review_period say the same: remove one of the two")
-        return self
 
     def initial_on_hand_per(self, products: tuple[str, ...]) -> list[float | None]:
         """Given stock at the start per product, [K]; None where the benchmark's level is meant."""
@@ -287,6 +308,9 @@ class Firm(Checked):
                 raise ValueError(f"{what}, above {limit}: raise max_order, or lower one of the two")
             if room is not None and smallest > room:
                 raise ValueError(f"{where}.capacity ({room}) is below the smallest order{of} ({smallest:g}): raise it")
+            days = per_product(self.stock_points[self.names[n]].review_days, self.products, None)[k]
+            if days is not None and (cycle[n, k] > 1 or offset[n, k] > 0):
+                raise ValueError(f"{where}.review_days and review_period{of} say the same: remove one of the two")
             if offset[n, k] >= cycle[n, k]:
                 what = f"{where}.review_offset{of} must be below review_period ({cycle[n, k]:g})"
                 raise ValueError(f"{what}, got {offset[n, k]:g}")
@@ -388,7 +412,8 @@ class Firm(Checked):
                 for field, value in record
             }
 
-        nothing = {"demand": Fixed(value=0), "initial_on_hand": None, "order_multiple": 1, "review_period": 1}
+        nothing: dict[str, object] = {"demand": Fixed(value=0), "initial_on_hand": None, "review_days": None}
+        nothing |= {"order_multiple": 1, "review_period": 1}
         points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
         supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
         return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.customers import per_product
 from environment.firm import Firm
 from environment.laws import Mass
 
@@ -15,14 +16,14 @@ class Reviews:
     def __init__(self, firm: Firm) -> None:
         """Read it from the firm."""
         cycle, offset = firm.amounts("review_period", 1.0).astype(int), firm.amounts("review_offset").astype(int)
-        days = [point.review_days for point in firm.stock_points.values()]
-        for n, given in enumerate(days):
-            cycle[n] = cycle[n] if given is None else given.cycle
+        points = [per_product(point.review_days, firm.products, None) for point in firm.stock_points.values()]
+        named = [(n, k, days) for n, row in enumerate(points) for k, days in enumerate(row) if days is not None]
+        for n, k, days in named:
+            cycle[n, k] = days.cycle
         self.cycle = cycle  # [N, K] periods
         self.days = np.arange(cycle.max()) == offset[..., None]  # [N, K, longest cycle] whether day t mod cycle is one
-        for n, given in enumerate(days):
-            if given is not None:
-                self.days[n] = np.isin(np.arange(self.days.shape[-1]), given.days)
+        for n, k, days in named:
+            self.days[n, k] = np.isin(np.arange(self.days.shape[-1]), days.days)
         self.always = bool((self.days.sum(-1) == cycle).all())
 
     def at(self, period: int) -> NDArray[np.bool_]:

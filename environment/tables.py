@@ -7,13 +7,15 @@
     service: {fill_rate: 0.98}    # what stock is for; without it, prices and penalties say so
 
 demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate; supply: item, from, to,
-lead_time, law, order_multiple, min_order; stock: location, item, on_hand, on_order. `firmwide import` writes them.
+lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`) and review_period (days); stock: location,
+item, on_hand, on_order, perhaps capacity (of the location). `firmwide import` writes them.
 Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 FILES = ("demand", "items", "supply", "stock")
+LIMITS = ("order_multiple", "min_order", "review_period", "review_days", "capacity")  # of a stock point's orders
+_WEEKDAYS = (
+    *("monday montag", "tuesday dienstag", "wednesday mittwoch", "thursday donnerstag"),
+    *("friday freitag", "saturday samstag sonnabend", "sunday sonntag"),
+)
 OWN = ("tables", "holding_rate", "service")  # what a firm file with tables says beside what all say
 DAYS_A_YEAR = 365.0
 
@@ -53,6 +60,11 @@ class Tables:
     laws: tuple[tuple[str, ...], ...]  # [N][K] `days:count ...`, '' where the lead time is fixed
     multiple: Array  # [N, K] units
     minimum: Array  # [N, K] units
+    review_days: tuple[
+        tuple[tuple[int, ...], ...], ...
+    ]  # [N][K] weekdays, Monday 0, on which orders are taken; (): any
+    review_period: Array  # [N, K] days from one order to the next, where no weekdays are told
+    capacity: tuple[int | None, ...]  # [N] units of all items that there is room for
     on_hand: Array  # [N, K] units
     on_order: Array  # [N, K] units
     unit: Array  # [K] what one unit is in the tables
@@ -70,6 +82,15 @@ class Tables:
         cost = np.where(self.cost > 0, self.cost, np.median(known) if len(known) else 1.0)
         return np.asarray(self.holding_rate / DAYS_A_YEAR * cost)
 
+    @property
+    def between_reviews(self) -> NDArray[np.int64]:
+        """Days from one review to the next at most, [N, K]."""
+        found = self.review_period.astype(np.int64)
+        for n, row in enumerate(self.review_days):
+            for k, days in enumerate(row):
+                found[n, k] = max(np.diff([*days, days[0] + 7])) if days else found[n, k]
+        return found
+
     def flow(self, per_series: Array) -> Array:
         """What passes through each point if [.., C, K] is asked of those that sell, [.., N, K]."""
         total = np.zeros((*per_series.shape[:-2], len(self.points), len(self.items)))
@@ -78,6 +99,21 @@ class Tables:
             if self.supplier[point] >= 0:
                 total[..., self.supplier[point], :] += total[..., point, :]
         return total
+
+
+def weekdays(text: str) -> tuple[int, ...]:
+    """Weekdays by name, English or German, two letters at least, in order, Monday 0: `Mon Thu` is (0, 3).
+
+    Raises:
+        ValueError: something else is written.
+    """
+    found = set[int]()
+    for word in re.findall(r"\w+", text.casefold()):
+        fits = [n for n, names in enumerate(_WEEKDAYS) if len(word) > 1 and re.search(rf"\b{word}", names)]
+        if not fits:
+            raise ValueError(f" must be weekdays such as 'Mon Thu', got {text!r}")
+        found.add(fits[0] if word != "so" else 6)
+    return tuple(sorted(found))
 
 
 def has_tables(content: object) -> bool:
@@ -130,6 +166,11 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
     laws = [[""] * len(items) for _ in points]
     for n, k, source, law in zip(*place(supply, "to"), supply["from"], supply["law"].fillna(""), strict=True):
         names[n][k], laws[n][k] = str(source), str(law)
+    review = [[tuple[int, ...]()] * len(items) for _ in points]
+    if "review_days" in supply:
+        for n, k, text in zip(*place(supply, "to"), supply["review_days"].fillna(""), strict=True):
+            review[n][k] = weekdays(text)
+    every = amounts(supply, "to", "review_period", 1.0) if "review_period" in supply else np.ones(shape)
     service = content.get("service") or {}
     rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
     if rate is not None and (not isinstance(rate, float) or not 0.5 <= rate < 1):
@@ -153,6 +194,9 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         laws=tuple(map(tuple, laws)),
         multiple=np.maximum(np.ceil(amounts(supply, "to", "order_multiple", 1.0) / unit - 1e-9), 1.0),
         minimum=np.ceil(amounts(supply, "to", "min_order", 0.0) / unit - 1e-9),
+        review_days=tuple(map(tuple, review)),
+        review_period=np.maximum(every, 1.0),
+        capacity=_capacities(stock, points),
         on_hand=np.rint(amounts(stock, "location", "on_hand", 0.0) / unit),
         on_order=np.rint(amounts(stock, "location", "on_order", 0.0) / unit),
         unit=unit,
@@ -163,6 +207,18 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         unmet=str(content.get("unmet", "backorder")),
         notes=tuple(notes),
     )
+
+
+def _capacities(stock: pd.DataFrame, points: tuple[str, ...]) -> tuple[int | None, ...]:
+    """Room at each point, [N]: the same in all of its rows that tell it."""
+    found: dict[str, int] = {}
+    if "capacity" in stock:
+        for name, units in stock.dropna(subset=["capacity"]).groupby("location")["capacity"].unique().items():
+            if len(units) > 1 or units[0] != int(units[0]):
+                wanted = "a whole number, the same in all rows of a location"
+                raise ValueError(f"tables.stock: capacity must be {wanted}, got {units[0]:g} and so on at {name!r}")
+            found[str(name)] = int(units[0])
+    return tuple(found.get(name) for name in points)
 
 
 def _fill_rates(items: pd.DataFrame, rate: float) -> Array:
@@ -185,7 +241,7 @@ def _frame(path: Path, kind: str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             found = pd.read_parquet(path)
         else:
-            names = dict.fromkeys(("item", "location", "from", "to", "law"), str)
+            names = dict.fromkeys(("item", "location", "from", "to", "law", "review_days"), str)
             found = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise ValueError(f"tables.{kind} must be a table that can be read: {' '.join(str(error).split())}") from None
@@ -251,15 +307,16 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
     mean = np.nan_to_num(np.nanmean(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0))
     flow, holding = tables.flow(mean), tables.holding_cost
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
-    points: dict[str, Any] = {}
+    points, between = dict[str, Any](), tables.between_reviews
     for n, name in enumerate(tables.points):
-        largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + 1.0) + most[n] + tables.minimum[n])
+        largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + between[n]) + most[n] + tables.minimum[n])
         point: dict[str, Any] = {
             "holding_cost": _by_item(tables, np.maximum(holding, 1e-9)),
             "max_order": _by_item(
                 tables, np.clip(np.ceil(largest / tables.multiple[n]) * tables.multiple[n], 1, 10**6)
             ),
         }
+        point |= _limits(tables, n)
         if n in tables.selling:
             c = tables.selling.index(n)
             point["demand"] = {item: _law(demand[:, c, k]) for k, item in enumerate(tables.items) if tables.sold[c, k]}
@@ -279,6 +336,20 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
         for n, name in enumerate(tables.points)
     ]
     return {"products": list(tables.items), "stock_points": points, "supply": supply}
+
+
+def _limits(tables: Tables, point: int) -> dict[str, Any]:
+    """What the orders of a point are limited by, as far as something does."""
+    found: dict[str, Any] = {}
+    every = np.where([bool(days) for days in tables.review_days[point]], 1.0, tables.review_period[point])
+    fields = {"order_multiple": tables.multiple[point], "min_order": tables.minimum[point], "review_period": every}
+    for field, values in fields.items():
+        if (values > (field != "min_order")).any():
+            found[field] = _by_item(tables, values)
+    named = zip(tables.items, tables.review_days[point], strict=True)
+    if days := {item: {"cycle": 7, "days": list(some)} for item, some in named if some}:
+        found["review_days"] = days
+    return found if tables.capacity[point] is None else found | {"capacity": tables.capacity[point]}
 
 
 def _by_item(tables: Tables, values: Array) -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from heuristics.arrays import AnyArray, array_module
 from heuristics.mass import Mass, convolve, mean, quantile
 
 _STATES = 400  # of a chain that is solved
@@ -43,16 +42,3 @@ def level_below(needed: Mass, over: Mass, ratio: float) -> int:
     It is the newsvendor's: least average cost where what is at hand is the level and the overshoot. It may be negative.
     """
     return quantile(convolve(needed, over[::-1]), ratio) - (len(over) - 1)
-
-
-def packed(wish: AnyArray, multiple: AnyArray, minimum: AnyArray) -> AnyArray:
-    """Nothing where nothing is wished, else at least the minimum, rounded up to whole packs; units.
-
-    Args:
-        wish: units, of any shape.
-        multiple: units a pack, at least 1, broadcastable.
-        minimum: units an order, at least 0, broadcastable.
-    """
-    xp = array_module(wish)
-    least = xp.maximum(wish, minimum + 0 * wish)
-    return xp.where(wish > 0.5, xp.ceil(least / multiple - 1e-9) * multiple, 0 * wish)

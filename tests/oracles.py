@@ -69,8 +69,8 @@ def chain_of(firm):
             for name, otherwise in fields:
                 amounts.setdefault(name, {})[point, product] = of(name, otherwise)
             cycle, days = of("review_period", 1), [of("review_offset", 0)]
-            if own.review_days is not None:
-                cycle, days = own.review_days.cycle, own.review_days.days
+            if (named := of("review_days", None)) is not None:
+                cycle, days = named.cycle, named.days
             amounts["review"][point, product] = cycle, days
     storage = {point: firm.stock_points[point].capacity for point in points if firm.stock_points[point].capacity}
     carried = {(edge.source, edge.target): edge.capacity for edge in firm.supply if edge.capacity}

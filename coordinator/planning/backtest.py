@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from coordinator.planning.backtest_page import backtest_page
 from coordinator.planning.course import Backtest, Course
 from coordinator.planning.demand import filled
-from coordinator.planning.policies import COVER, Past, cover_levels, kind_of, other_chance, policy_of, world_for
+from coordinator.planning.policies import (
+    COVER,
+    Past,
+    cover_levels,
+    kind_of,
+    other_chance,
+    period_of,
+    policy_of,
+    world_for,
+)
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from departments.play.stepping import play
@@ -94,7 +103,7 @@ def backtest(
     for name, (kind, argument) in asked.items():
         world = world_for(kind, argument, tables)
         policy = policy_of(kind, argument, world, tables, start, every, lambda line, name=name: note(f"{name}: {line}"))  # type: ignore[misc]
-        courses[name] = _played(world, policy, demand.to(world.dtype), opening, first - start)
+        courses[name] = _played(world, policy, demand.to(world.dtype), opening, first - start, tables.days[start])
     done = Backtest(tables, tables.days[first:last], courses, first - start)
     _write(done, folder / "backtest" if out is None else out)
     return done
@@ -107,14 +116,16 @@ def _place(tables: Tables, option: str, day: str) -> int:
         raise ValueError(f"{option} must be a day such as {tables.days[-1]}, got {day!r}") from None
 
 
-def _played(world: World, policy: Policy, demand: torch.Tensor, opening: Array, settle: int) -> Course:
+def _played(
+    world: World, policy: Policy, demand: torch.Tensor, opening: Array, settle: int, begins: np.datetime64
+) -> Course:
     """One policy through all days; stock is counted after the day's sales."""
     chance = Exogenous(demand, *other_chance(world, len(demand), 1, 0))
     start = world.reset(1, torch.as_tensor(np.rint(opening), dtype=world.dtype)[..., None])
     kept: dict[str, list[Array]] = {"on_hand": [], "ordered": [], "served": [], "asked": []}
     before = torch.zeros_like(demand[0])
     with torch.inference_mode():
-        for step in play(world, policy, chance, start):
+        for step in play(world, policy, chance, start, first=period_of(begins)):
             served = (step.outcome.sales - before).clamp_min(0.0)
             before = torch.zeros_like(before) if world.firm.unmet == "lost" else step.outcome.unserved
             if step.period >= settle:

@@ -45,6 +45,9 @@ WORDS: dict[str, str] = {
         "ordermultiple multiple packsize casepack caseqty casesize packungsgroesse ve gebinde roundingvalue vpe"
     ),
     "min_order": "moq minorder minimumorder minorderqty mindestmenge mindestbestellmenge minimumorderquantity",
+    "review_days": "reviewdays orderdays orderday ordercalendar planningcalendar bestelltage bestelltag",
+    "review_period": "reviewperiod ordercycle orderfrequency bestellrhythmus",
+    "capacity": "capacity storagecapacity lagerkapazitaet lagerkapazitat kapazitaet kapazitat",
     "cost": "cost unitcost procurementcost purchaseprice einstandspreis ek einkaufspreis costprice",
     "price": "price unitprice sellingprice salesprice listprice vk verkaufspreis preis retailprice",
     "unit": "unit unitsize step",

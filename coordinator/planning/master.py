@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coordinator.planning.cells import dates, numbers
+from coordinator.planning.cells import NOTHING, dates, numbers
 from coordinator.planning.layout import Layout
 from coordinator.planning.reading import Table
 from coordinator.planning.sales import ALONE, How, decimal_of
+from environment.tables import weekdays
 
 _OTHERWISE: dict[str, Any] = {"law": "", "order_multiple": 1.0, "min_order": 0.0}  # where no table tells
-AMOUNTS = ("on_hand", "on_order", "lead_time", "order_multiple", "min_order", "cost", "price", "unit", "fill_rate")
+_REVIEWS: dict[str, Any] = {"review_days": "", "review_period": 1.0}  # likewise, kept where some table tells
+AMOUNTS = (
+    *("on_hand", "on_order", "capacity", "lead_time", "order_multiple", "min_order", "review_period"),
+    *("cost", "price", "unit", "fill_rate"),
+)
 
 
 def master_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
@@ -50,6 +55,12 @@ def master_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
             f"{table.name}, column {roles['lead_time']!r}, row {row} must be a whole number of days, got "
             f"{found['lead_time'][row - 1]:g}"
         )
+    for row, days in enumerate(found.get("review_days", ()), 1):
+        found.loc[row - 1, "review_days"] = days = "" if days.strip().casefold() in NOTHING else days
+        try:
+            weekdays(days)
+        except ValueError as error:
+            raise ValueError(f"{table.name}, column {roles['review_days']!r}, row {row}{error}") from None
     table.said.append(
         f"{table.name}: {layout.kind}, " + ", ".join(f"{role} from {name!r}" for role, name in roles.items())
     )
@@ -97,8 +108,8 @@ def joined(
         said: what was found is added here.
 
     Returns:
-        items (item, unit, cost, price), supply (item, from, to, lead_time, law, order_multiple, min_order),
-        stock (location, item, on_hand, on_order).
+        items (item, unit, cost, price), supply (item, from, to, lead_time, law, order_multiple, min_order, and
+        review_days and review_period if they are told), stock (location, item, on_hand, on_order, capacity likewise).
     """
     tables = {kind: pd.concat(parts[kind], ignore_index=True) if parts[kind] else None for kind in parts}
     known = list(dict.fromkeys(sold["item"]))
@@ -137,7 +148,8 @@ def _stock(stock: pd.DataFrame | None, places: list[str], known: list[str], said
         said.append(f"{missing} of {len(stock)} locations and items have no row of stock: they count 0")
     if "on_order" not in stock:
         stock["on_order"] = 0.0
-    return stock.fillna({"on_hand": 0.0, "on_order": 0.0})[["location", "item", "on_hand", "on_order"]]
+    kept = ["location", "item", "on_hand", "on_order", *(["capacity"] if "capacity" in stock else [])]
+    return stock.fillna({"on_hand": 0.0, "on_order": 0.0})[kept]
 
 
 def _supply(
@@ -162,7 +174,9 @@ def _supply(
     if several.any():
         said.append(f"{several.sum()} items have a second supplier: the first one delivers")
         table = table[~several]
-    return table[["item", "from", "to", "lead_time", *_OTHERWISE]].reset_index(drop=True)
+    reviews = {role: value for role, value in _REVIEWS.items() if role in table}
+    kept = ["item", "from", "to", "lead_time", *_OTHERWISE, *reviews]
+    return table.fillna(reviews)[kept].reset_index(drop=True)
 
 
 def _with_lead_times(

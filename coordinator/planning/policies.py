@@ -1,7 +1,7 @@
 """Who orders in a planner's firm: days of cover, levels tuned to a fill rate, levels from a file, a trained run.
 
-All act in the same world, period by period on what was known on that day; what they wish is made whole packs of at
-least the minimum.
+All act in the same world, period by period on what was known on that day; the world says what it takes of their
+wishes. Its periods are counted from a Monday on, so that review days are weekdays.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from departments.play.stepping import play
 from environment import Exogenous, Feedback, Firm, State, World, parse_firm
 from environment.episode_files import levels_of
 from environment.streams import Stream, numpy_stream, torch_stream
-from environment.tables import Tables, firm_of
-from heuristics.orders import packed
+from environment.tables import LIMITS, Tables, firm_of
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -60,8 +59,8 @@ class Past:
 
     @property
     def interval(self) -> NDArray[np.int64]:
-        """Protection interval, lead time and a day, [N K]."""
-        return np.asarray(np.ceil(self.tables.lead_time).astype(np.int64) + 1).ravel()
+        """Protection interval, lead time and the days from one review to the next, [N K]."""
+        return np.asarray(np.ceil(self.tables.lead_time).astype(np.int64) + self.tables.between_reviews).ravel()
 
 
 def plain_firm(tables: Tables) -> Firm:
@@ -74,26 +73,9 @@ def plain_firm(tables: Tables) -> Firm:
     return parse_firm({"name": "planned", "unmet": tables.unmet, "periods": {"evaluate": 100_000}} | bare)
 
 
-@dataclass(frozen=True)
-class Packed:
-    """A policy whose wishes are made whole packs and at least the minimum."""
-
-    policy: Policy
-    multiple: Tensor  # [N, K, 1] units
-    minimum: Tensor  # [N, K, 1] units
-
-    @classmethod
-    def of(cls, policy: Policy, tables: Tables) -> Packed:
-        """As the tables say."""
-        multiple, minimum = (torch.as_tensor(value).unsqueeze(-1) for value in (tables.multiple, tables.minimum))
-        return cls(policy, multiple, minimum)
-
-    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
-        """The same in packs."""
-        wished = self.policy.decide(world, state, feedback, period, memory)
-        order = torch.minimum(wished.order, world.max_order)
-        multiple, minimum = self.multiple.to(order.dtype), self.minimum.to(order.dtype)
-        return wished._replace(order=packed(order, multiple, minimum))
+def period_of(day: np.datetime64) -> int:
+    """The number of a day as a period of the firm: those since a Monday."""
+    return int((day - np.datetime64("1970-01-05", "D")).astype(int))
 
 
 @dataclass(frozen=True)
@@ -101,10 +83,11 @@ class UpTo:
     """Order up to levels that change from day to day."""
 
     levels: Tensor  # [T, N, K, E or 1] units, at the start of each period
+    first: int = 0  # period
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """Level less position."""
-        return Decision(torch.round(self.levels[period]).to(world.dtype) - state.inventory_position)
+        return Decision(torch.round(self.levels[period - self.first]).to(world.dtype) - state.inventory_position)
 
 
 @dataclass(frozen=True)
@@ -113,10 +96,11 @@ class Scaled:
 
     policy: Policy
     ratio: Tensor  # [T, K, 1] demand forecast on each morning over that of training
+    first: int = 0  # period
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """As it would where demand is what it was trained on."""
-        ratio = self.ratio[period].to(world.dtype)
+        ratio = self.ratio[period - self.first].to(world.dtype)
         wished = self.policy.decide(world, State(*(part / ratio for part in state)), feedback, period, memory)
         return wished._replace(order=wished.order * ratio)
 
@@ -142,7 +126,7 @@ class Tuned:
 
 @torch.inference_mode()
 def fill_rates(
-    world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int, groups: int = 1
+    world: World, policy: Policy, demand: Tensor, start: Tensor, warm_up: int, groups: int = 1, first: int = 0
 ) -> tuple[Array, Array]:
     """What policies reach after the first days, on the same chance in each group of copies.
 
@@ -153,6 +137,7 @@ def fill_rates(
         start: [N, K, groups E] units on hand.
         warm_up: days that do not count.
         groups: G, how often all copies are there, one group after the other.
+        first: number of the first period.
 
     Returns:
         Share of demand that is served at once, [G, C, K], and mean stock on hand, [G, N, K].
@@ -162,7 +147,7 @@ def fill_rates(
     repeated = [one if one is None else one.repeat(1, 1, 1, groups) for one in other]
     chance = Exogenous(demand.repeat(1, 1, 1, groups), *repeated)
     before = torch.zeros_like(asked)
-    for step in play(world, policy, chance, world.reset(start.shape[-1], start)):
+    for step in play(world, policy, chance, world.reset(start.shape[-1], start), first=first):
         if step.period >= warm_up:
             asked, held = asked + step.outcome.demand, held + step.after.on_hand
             served = served + (step.outcome.sales - before).clamp_min(0.0)
@@ -204,7 +189,8 @@ def tuned_to(past: Past, world: World, fill_rate: float | Array, seed: int = 0) 
         """Of safety factors, [G, N, K]."""
         levels = [torch.as_tensor(Tuned(forecaster, own, own).of(ahead), dtype=world.dtype) for own in safety]
         whole = torch.cat(levels, -1).reshape(_EPISODE, *shape, -1)
-        return fill_rates(world, Packed.of(UpTo(whole), tables), given, whole[0], _WARM_UP, len(safety))
+        first = period_of(days[0])
+        return fill_rates(world, UpTo(whole, first), given, whole[0], _WARM_UP, len(safety), first)
 
     low, high = (np.full((len(tried), *shape), bound) for bound in (_LOWEST, _HIGHEST))
     for _ in range(_HALVINGS):
@@ -275,9 +261,12 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
     """
     firm = plain_firm(tables)
     if kind == "run":
-        firm = RunFolder(Path(argument)).firm()
-        if firm.names != tables.points or firm.products != tables.items:
+        trained = RunFolder(Path(argument)).firm()
+        if trained.names != tables.points or trained.products != tables.items:
             raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
+        limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
+        now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
+        firm = trained.model_copy(update={"stock_points": now})  # what is taken of orders is what the tables say today
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
 
 
@@ -312,9 +301,10 @@ def policy_of(
         every: days between two tunings.
         note: told how far the tuning is.
     """
+    begins = period_of(tables.days[0] + first)
     if kind == "run":
         learned = trained_policy(RunFolder(Path(argument)), world)
-        return Packed.of(Scaled(learned, _ratio(world, tables, first)), tables)
+        return Scaled(learned, _ratio(world, tables, first), begins)
     if kind == "levels":
         levels = np.broadcast_to(
             levels_of(Path(argument), world.firm), (len(tables.days) + 1 - first, *world.max_order.shape[:2])
@@ -330,4 +320,4 @@ def policy_of(
             tuned = tuned_to(past, world, rate)
             parts.append(tuned.levels(whole)[begin : begin + every])
         levels = np.concatenate(parts)
-    return Packed.of(UpTo(torch.as_tensor(levels.copy()).unsqueeze(-1)), tables)
+    return UpTo(torch.as_tensor(levels.copy()).unsqueeze(-1), begins)

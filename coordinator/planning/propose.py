@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from coordinator.planning.backtest import tables_of
 from coordinator.planning.policies import (
     COVER,
-    Packed,
     Past,
     Tuned,
     cover_levels,
     kind_of,
+    period_of,
     policy_of,
     target_of,
     tuned_to,
@@ -32,7 +32,6 @@ from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from environment import World
 from environment.tables import Tables
-from heuristics.orders import packed
 
 Array = NDArray[np.float64]
 
@@ -78,7 +77,7 @@ def propose(
         decides = policy_of(kind, argument, world, tables, len(tables.days), 1, note)
         target = _target(world, decides, tables)
     other = cover_levels(past, float(cover or COVER))[-1]
-    lines = _lines(past, np.rint(target), np.rint(other), tuned, rate)
+    lines = _lines(past, world, np.rint(target), np.rint(other), tuned, rate)
     day = tables.days[-1] + 1
     done = Proposal(tables, name, lines, folder / "orders" / str(day) if out is None else out)
     _write(done)
@@ -97,17 +96,28 @@ def _target(world: World, policy: Policy, tables: Tables) -> Array:
             )
     position = torch.as_tensor(tables.on_hand + tables.on_order, dtype=world.dtype)[..., None]
     state = start._replace(pipeline=pipeline, inventory_position=position)
-    bare = policy.policy if isinstance(policy, Packed) else policy
     with torch.inference_mode():
-        wish = bare.decide(world, state, None, 0, None).order
+        wish = policy.decide(world, state, None, period_of(tables.days[-1] + 1), None).order
     return np.asarray((position + wish.clamp_min(0.0))[..., 0].numpy(), dtype=np.float64)
 
 
-def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: Array | None) -> pd.DataFrame:
+def _taken(world: World, tables: Tables, target: Array) -> Array:
+    """What the firm takes tomorrow of orders up to a target, [N, K] units."""
+    position = tables.on_hand + tables.on_order
+    wish, held = (torch.as_tensor(units, dtype=world.dtype)[..., None] for units in (target - position, position))
+    with torch.inference_mode():
+        order = world.feasible(wish, held, period_of(tables.days[-1] + 1))
+    return np.asarray(order[..., 0].numpy(), dtype=np.float64)
+
+
+def _lines(
+    past: Past, world: World, target: Array, other: Array, tuned: Tuned | None, rate: Array | None
+) -> pd.DataFrame:
     tables, shape = past.tables, target.shape
     position = tables.on_hand + tables.on_order
     wish = np.maximum(target - position, 0.0)
-    order = np.asarray(packed(wish, tables.multiple, tables.minimum))
+    order = _taken(world, tables, target)
+    closed = ~world.limits.reviews.at(period_of(tables.days[-1] + 1))
     cut = _cut(tables, order, position, target)
     order = order - cut
     flow = past.flow
@@ -119,7 +129,7 @@ def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: A
         ahead = days.over_interval(flow, past.days)[-1].reshape(shape)
     spread = flow.std(0).reshape(shape)
     never = flow.sum(0).reshape(shape) == 0
-    rule = np.asarray(packed(np.maximum(other - position, 0.0), tables.multiple, tables.minimum))
+    rule = _taken(world, tables, other)
     usual = np.maximum(np.maximum(tables.multiple, tables.minimum), mean * 7)
     error = np.sqrt(np.maximum(flow.var(0).reshape(shape), 1e-9) / min(_RECENT, len(flow)))
     long_run = flow.mean(0).reshape(shape) if tuned is None else mean
@@ -160,6 +170,7 @@ def _lines(past: Past, target: Array, other: Array, tuned: Tuned | None, rate: A
             wish[n, k] * unit,
             cut[n, k] * unit,
             None if rate is None else float(rate[k]),
+            f"{tables.days[-1] + 1} is no review day" if closed[n, k] else "",
         )
         rows.append(
             row
@@ -194,10 +205,12 @@ def _cut(tables: Tables, order: Array, position: Array, target: Array) -> Array:
     return cut
 
 
-def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut: float, rate: float | None) -> str:
+def _reason(
+    row: dict[str, Any], lead_time: float, mean: float, wish: float, cut: float, rate: float | None, closed: str
+) -> str:
     """One sentence."""
     position = f"{row['position']:,.10g} on hand and on order"
-    if row["order"] == 0 and cut == 0:
+    if row["order"] == 0 and cut == 0 and wish <= 0:
         if "never sold" in row["exceptions"]:
             return f"Nothing was ever sold, and {position} {'is' if row['position'] == 1 else 'are'} there."
         return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}."
@@ -211,6 +224,9 @@ def _reason(row: dict[str, Any], lead_time: float, mean: float, wish: float, cut
             else f"packs of {row['order_multiple']:,.10g}"
         )
         text += f"; {row['order'] + cut:,.10g} because of {least}"
+    elif closed or wish - (row["order"] + cut) > 0.5:
+        left = wish - (row["order"] + cut)
+        text += f"; nothing is ordered, as {closed}" if closed else f"; {left:,.10g} less, as there is no room for more"
     if cut > 0:
         text += f"; {cut:,.10g} less, as {row['supplier']} has no more"
     return f"{text}."

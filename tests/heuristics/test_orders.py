@@ -1,27 +1,28 @@
-"""Orders in packs and of at least a minimum."""
+"""What packs and minima do to a base-stock level."""
 
 import numpy as np
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+from scipy.stats import poisson
 
-from heuristics.orders import packed
-
-
-def test_orders_are_packs_of_at_least_the_minimum():
-    wish = np.array([0.0, -3.0, 1.0, 12.0, 13.0, 95.0, 200.0])
-    assert packed(wish, np.array(12.0), np.array(96.0)).tolist() == [0, 0, 96, 96, 96, 96, 204]
-    assert packed(wish, np.array(1.0), np.array(0.0)).tolist() == [0, 0, 1, 12, 13, 95, 200]
-    assert packed(np.array([5.0]), np.array(7.0), np.array(10.0)).tolist() == [14]
+from heuristics.orders import level_below, overshoot
 
 
-@given(st.lists(st.integers(-50, 5000), min_size=1, max_size=20), st.integers(1, 200), st.integers(0, 1000))
-def test_an_order_is_the_least_that_a_supplier_takes_and_serves_the_wish(wishes, multiple, minimum):
-    wish = np.array(wishes, dtype=np.float64)
-    order = packed(wish, np.full_like(wish, multiple), np.full_like(wish, minimum))
-    needed = np.maximum(wish, minimum)
-    for one, got, least in zip(wish, order, needed, strict=True):
-        expected = next(n for n in range(0, 10**6, multiple) if n >= least) if one > 0 else 0
-        assert got == expected
-    like = [torch.as_tensor(value) for value in (wish, np.full_like(wish, multiple), np.full_like(wish, minimum))]
-    assert packed(*like).tolist() == order.tolist()
+def test_an_overshoot_is_even_below_a_pack_and_what_a_long_run_shows_under_a_minimum():
+    demand = poisson.pmf(np.arange(40), 5)
+    assert overshoot(demand, 4, 4) == pytest.approx(np.full(4, 0.25))
+    rng, over, seen = np.random.default_rng(0), 0, np.zeros(9)
+    for units in rng.poisson(5, 100_000):
+        over -= units
+        over += max(9, -(over // 3) * 3) if over < 0 else 0
+        seen[over] += 1
+    assert overshoot(demand, 3, 9) == pytest.approx(seen / seen.sum(), abs=0.01)
+
+
+def test_a_level_falls_by_what_is_overshot():
+    demand = poisson.pmf(np.arange(60), 10)
+    assert level_below(demand, np.ones(1), 0.9) == 14
+    needed, over = demand, np.full(6, 1 / 6)
+    level = level_below(needed, over, 0.9)
+    met = [sum(p * demand[: at + z + 1].sum() for z, p in enumerate(over)) for at in (level - 1, level)]
+    assert met[0] < 0.9 <= met[1]
+    assert level_below(demand, np.full(40, 1 / 40), 0.5) < 0

@@ -10,8 +10,8 @@ import torch
 import firmwide
 from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
-from coordinator.planning.policies import Packed, Past, Scaled, UpTo, cover_levels, fill_rates, plain_firm, tuned_to
-from environment import World
+from coordinator.planning.policies import Past, Scaled, UpTo, cover_levels, fill_rates, plain_firm, tuned_to
+from environment import World, load_firm
 
 DAYS = pd.date_range("2023-01-02", periods=364)
 MEANS = {"Nord": (6.0, 1.2), "Süd": (3.0, 0.4)}
@@ -105,7 +105,7 @@ def test_tuned_levels_reach_their_fill_rate_also_in_other_episodes(shop):
     demand = np.moveaxis(past.demand[rows], 1, -1)
     flow = np.moveaxis(shop.tables.flow(past.demand[rows]), 1, -1).reshape(140, -1, 8)
     levels = tuned.of(tuned.forecaster.over_interval(flow, first + np.arange(140))[:-1]).reshape(140, 3, 2, 8)
-    policy = Packed.of(UpTo(torch.as_tensor(levels)), shop.tables)
+    policy = UpTo(torch.as_tensor(levels))
     start = torch.as_tensor(levels[0], dtype=world.dtype)
     found, _ = fill_rates(world, policy, torch.as_tensor(demand, dtype=world.dtype), start, 42)
     weights = past.demand.mean(0)
@@ -215,3 +215,39 @@ def test_a_trained_run_is_played_and_proposes(kiosk, tmp_path):
     proposed = firmwide.propose(kiosk.folder, str(run), progress=False)
     assert proposed.orders["order"].sum() > 0
     assert "of this policy" in proposed.lines["reason"].iloc[0]
+
+
+def test_weekdays_packs_and_room_of_master_data_hold_in_firm_backtest_and_proposal(tmp_path):
+    demand = np.random.default_rng(2).poisson(5, (140, 2))
+    rows = [
+        f"{day.date()},{item},{n}"
+        for day, row in zip(DAYS[:140], demand, strict=True)
+        for item, n in zip("ab", row, strict=True)
+    ]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,item,qty", *rows]))
+    supply = "item,from,to,lead_time,multiple,moq,order_days\na,x,shop,3,6,12,Mo Do\nb,x,shop,2,1,0,\n"
+    (tmp_path / "supply.csv").write_text(supply)
+    (tmp_path / "stock.csv").write_text("location,item,on_hand,on_order,capacity\nshop,a,2,0,90\nshop,b,1,0,90\n")
+    files = [tmp_path / f"{name}.csv" for name in ("sales", "supply", "stock")]
+    done = firmwide.import_firm(files, out=tmp_path / "shop")
+    point = load_firm(done.folder).stock_points["shop"]
+    assert point.review_days["a"].days == (0, 3)
+    assert (point.order_multiple, point.min_order) == ({"a": 6, "b": 1}, {"a": 12, "b": 0})
+    assert point.capacity == 90
+    played = firmwide.backtest(done.folder, "2023-03-27", ["cover:14"], progress=False)
+    for course in played.courses.values():
+        weekday = (pd.Timestamp("2023-03-27").weekday() + np.arange(len(course.ordered))) % 7
+        assert not course.ordered[~np.isin(weekday, (0, 3)), 0, 0].any()
+        assert course.ordered[np.isin(weekday, (0, 3)), 0, 0].any()
+        assert set(np.unique(course.ordered[:, 0, 0] % 6)) == {0}
+        assert course.on_hand.sum((1, 2)).max() <= 90
+    lines = firmwide.propose(done.folder, "cover:14", progress=False).lines.set_index("item")  # for a Monday
+    assert lines["order"].sum() == 87
+    assert lines["reason"].str.contains("no room for more").any()
+    (done.folder / "supply.csv").write_text((done.folder / "supply.csv").read_text().replace("Mo Do", "Tue"))
+    lines = firmwide.propose(done.folder, "cover:14", progress=False).lines.set_index("item")
+    assert lines.loc["a", "order"] == 0
+    assert "nothing is ordered, as 2023-05-22 is no review day" in lines.loc["a", "reason"]
+    (tmp_path / "supply.csv").write_text(supply.replace("Mo Do", "sometimes"))
+    with pytest.raises(ValueError, match=r"supply.csv, column 'order_days', row 1 must be weekdays such as 'Mon Thu'"):
+        firmwide.import_firm(files, out=tmp_path / "other")

@@ -29,6 +29,17 @@ def test_orders_are_made_feasible_as_the_world_makes_them(firm, seed):
         np.testing.assert_array_equal(found, expected)
 
 
+@given(st.lists(st.integers(-50, 6000), min_size=1, max_size=20), st.integers(1, 200), st.integers(0, 1000))
+def test_an_order_is_the_least_that_a_supplier_takes_and_serves_the_wish(wishes, multiple, minimum):
+    point = {"holding_cost": 1, "max_order": 5000, "demand": 9, "order_multiple": multiple, "min_order": minimum}
+    world = World(parse_firm({"name": "one", "stock_points": {"shop": point}}), np.zeros((1, 1)))
+    wish = torch.tensor(wishes, dtype=torch.float32).view(1, 1, -1)
+    order = world.feasible(wish, 0.0 * wish, 0).flatten().tolist()
+    for one, got in zip(wishes, order, strict=True):
+        enough = [n for n in range(0, 5001, multiple) if n >= max(one, minimum)]
+        assert got == (enough[0] if enough else 5000 // multiple * multiple) * (one > 0)
+
+
 def test_what_products_share_goes_to_them_in_equal_shares_and_then_in_their_order():
     shop = {"holding_cost": 1, "max_order": 100, "demand": 9, "order_multiple": {"rice": 6}}
     supply = {"from": "outside", "to": "shop"}

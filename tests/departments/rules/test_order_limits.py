@@ -7,7 +7,6 @@ from scipy.stats import poisson
 
 from departments.rules.ordering import baseline_levels, reorder_rule
 from environment import CompiledWorld, World, parse_firm
-from heuristics.orders import overshoot
 
 MEAN, HOLDING, SHORT, LEAD = 5, 1.0, 9.0, 1
 LOW, HIGH = -60, 100  # positions
@@ -110,13 +109,3 @@ def _played(firm, rule):
     chance = world.draw(97, 4096, world.generator(1))
     played = CompiledWorld(world).play(world.reset(4096), rule.on(world), chance, counted_from=27)
     return played.cost[0].numpy() / 70
-
-
-def test_an_overshoot_is_even_below_a_pack_and_what_a_long_run_shows_under_a_minimum():
-    assert overshoot(DEMAND, 4, 4) == pytest.approx(np.full(4, 0.25))
-    rng, over, seen = np.random.default_rng(0), 0, np.zeros(9)
-    for demand in rng.poisson(MEAN, 100_000):
-        over -= demand
-        over += max(9, -(over // 3) * 3) if over < 0 else 0
-        seen[over] += 1
-    assert overshoot(DEMAND, 3, 9) == pytest.approx(seen / seen.sum(), abs=0.01)
