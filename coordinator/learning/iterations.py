@@ -30,6 +30,7 @@ Array = NDArray[np.float32]
 _TRIES = 8
 _ACQUAINTED = 3  # rollouts from which the critic learns before anybody else does, where policies start good
 _WORLD = "world/"  # a shard's state, among the learners' states in a checkpoint
+_STRETCH = ("period", *State._fields)  # where a stretch of periods begins
 Result = TypeVar("Result")
 
 
@@ -203,13 +204,14 @@ class Training:
 
     def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
         """States of the departments that have learned, and of the critic."""
-        worlds = {f"{_WORLD}{i}": dict(zip(State._fields, parts, strict=True)) for i, parts in enumerate(self._worlds)}
+        worlds = {f"{_WORLD}{i}": dict(zip(_STRETCH, parts, strict=True)) for i, parts in enumerate(self._worlds)}
         return self._states | worlds, self._critic
 
     def bring_back(self, states: dict[str, Arrays], critic: Arrays | None) -> None:
         """Go on from states that were kept."""
         worlds = sorted(name for name in states if name.startswith(_WORLD))
-        self._worlds = [[states[name][part] for part in State._fields] for name in worlds]
+        none = {_STRETCH[0]: np.zeros(1, dtype=np.float32)}  # checkpoints of earlier versions do not tell
+        self._worlds = [[(none | states[name])[part] for part in _STRETCH] for name in worlds]
         self._states = {name: state for name, state in states.items() if name not in worlds}
         self._critic = critic or self._critic
         self._safely(self._reinstall)

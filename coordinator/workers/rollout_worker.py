@@ -170,7 +170,7 @@ class RolloutWorker:
 
     def start(self, copies: int) -> list[Array]:
         """The number of a period, and the state in it, where a stretch of `descend` can begin."""
-        return [np.zeros((), dtype=np.float32), *(as_array(part) for part in self._world.reset(copies))]
+        return [np.zeros(1, dtype=np.float32), *(as_array(part) for part in self._world.reset(copies))]
 
     def descend(
         self, learning: Sequence[str], periods: int, seed: Sequence[int], unit_bound: float, *start: Array
@@ -180,7 +180,7 @@ class RolloutWorker:
         Returns:
             The gradient of each learning department, then the mean cost a period, then where it ended.
         """
-        first, state = int(start[0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
+        first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
         chance = self._world.draw(
             periods, state.on_hand.shape[-1], torch_stream(self._world.device, Stream.TRAINING, *seed)
         )
@@ -191,7 +191,7 @@ class RolloutWorker:
             result = compiled.descend(snapshots, state, chance, unit_bound, others, first=first)
         else:
             result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others, first=first)
-        end = [np.float32(first + periods), *map(as_array, result.end)]
+        end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
         return [*map(as_array, result.gradients), result.cost, end]
 
     def _ask(self, message: Message, seen: dict[str, Tensor]) -> dict[str, Tensor]:
