@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from environment.boundary import Declared
+from environment.events import FAR
+from environment.laws import TABLE_SIZE
 from environment.state import Exogenous, State
 from environment.toolchain import NotCompiledError, compile_cached
 from environment.world import World
 
-MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_square")  # by stock point
+MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_square", "waste")  # by stock point
 SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
 CORE = Path(__file__).with_name("core")
 FLAGS = (
@@ -31,7 +33,7 @@ FLAGS = (
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic")
+_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic", "breaks", "lost")
 _NOT_SOLD = -700.0  # utility; its exponential is nothing beside 1
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
@@ -349,8 +351,13 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
     facing_line = np.full(world.points * products, -1)
     facing_line[facing] = np.arange(len(facing))
     _, first, group = np.unique(seller, return_index=True, return_inverse=True)
-    order = np.argsort(first[group.reshape(-1)], kind="stable")  # suppliers as they first come, each with its lines
-    served = np.bincount(first[group.reshape(-1)])
+    turn = np.repeat(network.turns(), products)[seller]
+    place = turn * len(seller) + first[group.reshape(-1)]  # suppliers in turn and as they first come, with their lines
+    order, (_, served) = np.argsort(place, kind="stable"), np.unique(place, return_counts=True)
+    preference = np.zeros(len(target)) if network.preference is None else network.preference.repeat(products)
+    prefer = network.supplier_rank.repeat(products)[np.lexsort((preference, target))]
+    standing = torch.as_tensor(FAR * network.standing)
+    parts = torch.as_tensor(np.rint(firm.lost_shares()[network.customer_facing] * TABLE_SIZE))
     buys = bool(firm.amounts("unit_cost").any() or firm.amounts("fixed_order_cost").any())
     return {
         **{"points": world.points, "products": products, "facing": len(network.customer_facing)},
@@ -358,7 +365,8 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         **{"target": whole(target), "seller": whole(seller), "groups": len(first), "facing_line": whole(facing_line)},
         **{"in_start": starts(np.bincount(target, minlength=world.points * products))},
         **{"in_edge": whole(np.argsort(target, kind="stable"))},
-        **{"group_start": starts(served[served > 0]), "group_line": whole(order)},
+        **{"group_start": starts(served), "group_line": whole(order)},
+        "at_once": world.at_once,
         "fixed_lead_time": world.fixed_lead_time.reshape(-1).contiguous(),
         "holding_cost": amounts("holding_cost"),
         **_limits(world),
@@ -367,8 +375,13 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "unit_cost": amounts("unit_cost") if buys else None,
         "fixed_cost": amounts("fixed_order_cost") if buys else None,
         "blur": torch.as_tensor(network.blur().repeat(products)),
-        "lost": firm.unmet == "lost",
+        "prefer": None if network.preference is None else whole(prefer),
+        "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if network.split else None,
+        "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
+        "proportional": whole(network.proportional.repeat(products)) if network.proportional.any() else None,
+        "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
         **_segments(world),
+        **_aside(world),
     }
 
 
@@ -382,6 +395,38 @@ def _limits(world: World) -> dict[str, Tensor | None]:
         "least": limits.least.flatten().contiguous() if packs else None,
         **{name: torch.as_tensor(most) if (most >= 0).any() else None for name, most in wide.items()},
     }
+
+
+def _aside(world: World) -> dict[str, Tensor | int | None]:
+    """The fields of `Firm` about suppliers that are shut and stock that expires."""
+    firm, network, products = world.firm, world.network, world.products
+    fields: dict[str, Tensor | int | None] = dict(
+        zip(("shut", "waiting"), (rows * products for rows in world.aside), strict=False)
+    )
+
+    def rows(item: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (item[:, None] * products + np.arange(products)).reshape(-1)
+
+    def whole(values: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(values.astype(np.int32))
+
+    edges = np.flatnonzero(network.disruption[:, 0] + network.disruption[:, 1])
+    if len(edges):
+        place, waits = np.full(world.edges * products, -1), edges >= network.internal
+        place[rows(edges)] = np.arange(len(edges) * products)
+        waiting = np.where(waits, len(edges) + np.cumsum(waits) - 1, -1)
+        number = np.rint(network.disruption[edges] * TABLE_SIZE) - TABLE_SIZE // 2
+        fields |= {"shut_edge": whole(rows(edges)), "shut_row": whole(place)}
+        fields["waiting_row"] = whole(np.where(waits.repeat(products), rows(waiting), -1))
+        fields |= dict(zip(("break_start", "break_end"), map(whole, number.repeat(products, 0).T), strict=True))
+    lives = np.array([point.shelf_life or 0 for point in firm.stock_points.values()])
+    if lives.any():
+        own = np.flatnonzero(lives)
+        fields |= {"perishing": whole(rows(own)), "life": whole(lives[own].repeat(products)), "ages": int(lives.max())}
+        fields |= {"perishable": len(own) * products}
+        cost = firm.amounts("waste_cost")
+        fields["waste_cost"] = torch.as_tensor(cost, dtype=world.dtype).contiguous() if cost.any() else None
+    return fields
 
 
 def _segments(world: World) -> dict[str, Tensor | int]:

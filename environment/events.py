@@ -13,12 +13,15 @@ from functools import cached_property, partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from environment.network import Network
+from environment.network import Indices, Network
 
 _FEW = 32  # customers of a supplier that are compared pair by pair; more are sorted
+_WHOLE = 65_536  # parts of a chance
+FAR = 2.0**30  # units between positions of customers whose priorities differ
 _DENSE = 2**16  # entries of a matrix up to which it is dense, which is as fast and needs no index
 
 
@@ -55,13 +58,18 @@ class Incidence:
         points, edges, lines = len(network.names), len(network.edge_target), len(network.line_supplier)
         inside, supplier = network.internal, network.line_supplier.tolist()
         self._matrix = partial(_ones, device=device, dtype=dtype)
-        self.lines = lines
+        self.lines, self.inside = lines, inside
         self.line_supplier = Rows(supplier, device)  # [L]
         self.edge_target = torch.as_tensor(network.edge_target, device=device)
         self.facing = Rows(network.customer_facing.tolist(), device)  # [C]
         self.supplier_rank = torch.as_tensor(network.supplier_rank, device=device, dtype=dtype)[:, None]  # [Ed, 1]
+        parts = torch.as_tensor(network.parts(), device=device, dtype=torch.float64)
+        self.parts = parts[..., None]  # [2, Ed, 1] of 65,536, see `Network.parts`
+        self.by_preference = [] if network.preference is None else self._levels(network, network.preference)
         self.outgoing = self._matrix(supplier, range(lines), (points, lines))  # [N, L] line -> its supplier
         self.incoming = self._matrix(network.edge_target.tolist(), range(edges), (points, edges))  # edge -> its target
+        turn = torch.tensor(network.turns(), device=device)[network.line_supplier]
+        self.turns = [(turn == now).to(dtype)[:, None] for now in range(int(turn.max()) + 1)]  # [L, 1] each: who serves
         served = Counter(supplier)
         self.sharing = (
             max((line for line in range(lines) if served[supplier[line]] > 1), default=-1) + 1
@@ -75,10 +83,24 @@ class Incidence:
         # what a supplier's lines are owed in all, [sharing, X] for each of them: all backorders before any new order
         shared = range(self.sharing)
         self.owed_by = self._matrix(supplier[: self.sharing], shared, (points, self.sharing))
+        far = torch.as_tensor(FAR * network.standing, device=device, dtype=dtype)[:, None]
+        self.standing = far if bool(network.standing.any()) else None  # [I, 1] added to positions where they rank
+        portions = [line for line in range(self.sharing) if network.proportional[supplier[line]]]
+        self.portions = Portions(portions, supplier, device) if portions else None
         external = {supplier[line]: line for line in range(inside, self.sharing)}
         behind = [line for line in range(min(inside, self.sharing)) if supplier[line] in external]
         first = [external[supplier[line]] for line in behind]
         self.external_first = self._matrix(behind, first, (self.sharing, self.sharing)) if behind else None
+
+    def _levels(self, network: Network, preference: Indices) -> list[tuple[Tensor, Tensor]]:
+        """The edges that points prefer first, second, .., [N] (no edge: the one after the last), and places [N, 1]."""
+        levels, device = [], self.edge_target.device
+        for level in range(int(preference.max()) + 1):
+            own = np.flatnonzero(preference == level)
+            edge, rank = np.full(len(network.names), len(preference)), np.zeros(len(network.names))
+            edge[network.edge_target[own]], rank[network.edge_target[own]] = own, network.supplier_rank[own]
+            levels.append((torch.tensor(edge, device=device), torch.tensor(rank, device=device)[:, None]))
+        return levels
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -96,7 +118,9 @@ class Incidence:
         lines = torch.tensor(first + second, device=self.edge_target.device, dtype=torch.int64)
         before = self._matrix(second + first, range(2 * len(pairs)), (self.sharing, 2 * len(pairs)))
         reach = self._blur[lines].view(2, -1).sum(0)[:, None]
-        return Pairs(lines, self.edge_target[lines], reach, before)
+        ahead = None if self.standing is None else self.standing[lines].view(2, -1)
+        ahead = None if ahead is None else (ahead[0] - ahead[1])[:, None]
+        return Pairs(lines, self.edge_target[lines], reach, before, ahead)
 
 
 class Pairs(NamedTuple):
@@ -106,6 +130,7 @@ class Pairs(NamedTuple):
     customers: Tensor  # [2P] stock points
     reach: Tensor  # [P, 1] see `fulfil`
     before: Tensor  # [., 2P] who stands before whom
+    ahead: Tensor | None  # [P, 1] units added to the difference of their positions, where priorities say who is first
 
 
 def _ones(
@@ -133,11 +158,45 @@ def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tenso
     return per_edge * supplier.index_select(0, incidence.edge_target).to(order.dtype).eq_(incidence.supplier_rank)
 
 
+def split(order: Tensor, incidence: Incidence) -> Tensor:
+    """Orders per edge, [Ed, X], where every order is shared out: whole units, rounded supplier by supplier (ours)."""
+    own, (before, upto) = order.index_select(0, incidence.edge_target), incidence.parts
+    return share_of(own, upto) - share_of(own, before)
+
+
+def in_stock(order: Tensor, on_hand: Tensor, incidence: Incidence, shut: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Place of the first supplier who has the whole order on hand, by preference; else of the preferred one, [N, X].
+
+    Args:
+        order: [N, X] units.
+        on_hand: [N, X] units when it is placed; outside there is always enough.
+        incidence: of the network.
+        shut: edges [D], and [D, X] 1 where one is shut, so that nothing can be had there; None: none ever is.
+    """
+    outside = len(incidence.edge_target) - incidence.inside
+    stock = torch.cat(
+        (
+            incidence.line_supplier.of(on_hand)[: incidence.inside],
+            on_hand.new_full((outside, 1), torch.inf).expand(-1, on_hand.shape[1]),
+        )
+    )
+    if shut is not None:
+        stock = stock.index_copy(0, shut[0], torch.where(shut[1] > 0, -torch.inf, stock[shut[0]]))
+    able = torch.cat(
+        (stock >= order.index_select(0, incidence.edge_target), torch.zeros_like(order[:1], dtype=torch.bool))
+    )
+    place = torch.zeros_like(order) + incidence.by_preference[0][1]
+    for edge, rank in reversed(incidence.by_preference):
+        place = torch.where(able[edge], rank, place)
+    return place
+
+
 def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, incidence: Incidence) -> Tensor:
     """Event 2: units shipped on each line, [L, X].
 
     Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
-    lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants.
+    lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants. Where
+    edges have priorities these decide first, and `Portions` where scarce stock is shared out in proportion (ours).
 
     Who stands before whom is a step in the difference of two positions, which has no gradient. Backwards it is a ramp,
     as if the difference were smeared evenly over the `Network.blur` of both (ours): so a department learns what it is
@@ -164,15 +223,20 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     earlier = want.index_select(0, pairs.lines)  # [2P, 2, X]
     first, second = earlier[:half], earlier[half:]
     if rank.requires_grad:
-        keeps = _Lower.apply(rank[:half] - rank[half:], pairs.reach).unsqueeze(1)  # type: ignore[no-untyped-call]
+        gap = rank[:half] - rank[half:] + (0.0 if pairs.ahead is None else pairs.ahead)
+        keeps = _Lower.apply(gap, pairs.reach).unsqueeze(1)  # type: ignore[no-untyped-call]
         earlier = torch.cat((first * keeps, second - second * keeps))
     else:
-        keeps = rank[:half].le_(rank[half:]).unsqueeze(1)
+        lower = rank[:half] if pairs.ahead is None else rank[:half] + pairs.ahead
+        keeps = lower.le_(rank[half:]).unsqueeze(1)
         first.mul_(keeps)
         second.addcmul_(second, keeps, value=-1.0)
     ahead = torch.mm(pairs.before, earlier.view(-1, 2 * copies))
     for lines in incidence.crowds if pairs is incidence.few else ():
-        order = position.index_select(0, incidence.edge_target[lines]).argsort(stable=True, dim=0).unsqueeze(1)
+        order = position.index_select(0, incidence.edge_target[lines]).argsort(stable=True, dim=0)
+        if incidence.standing is not None:
+            order = order.gather(0, incidence.standing[lines].expand_as(order).gather(0, order).argsort(0, stable=True))
+        order = order.unsqueeze(1)
         queue = (mine := want.index_select(0, lines)).gather(0, order.expand_as(mine))
         waits = torch.empty_like(mine).scatter_(0, order.expand_as(mine), queue.cumsum(0) - queue)
         ahead.index_copy_(0, lines, waits.view(len(lines), -1))
@@ -181,7 +245,72 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     all_owed = incidence.line_supplier.of(incidence.owed_by @ owed)[:sharing]
     ahead[:, copies:].add_(all_owed)  # all backorders stand before any new order
     served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
-    return torch.cat((served[:, 0] + served[:, 1], alone))
+    shipped = served[:, 0] + served[:, 1]
+    if incidence.portions is not None:
+        lines = incidence.portions.lines
+        shipped = shipped.index_copy(0, lines, incidence.portions.served(stock[lines], want.index_select(0, lines)))
+    return torch.cat((shipped, alone))
+
+
+class Portions:
+    """Lines of suppliers that share out scarce stock in proportion to what each line wants, external ones alike.
+
+    Within a class the first lines together get the whole units of their part, so what is rounded evens out line by
+    line: stock is used up and no line gets more than it wants (ours).
+    """
+
+    def __init__(self, lines: Sequence[int], supplier: Sequence[int], device: torch.device) -> None:
+        """Prepare `lines`, which have a supplier each."""
+        own = sorted(lines, key=lambda line: (supplier[line], line))
+        of = [supplier[line] for line in own]
+        self.lines = torch.tensor(own, device=device)  # [R] supplier by supplier
+        self._first = torch.tensor([of.index(point) for point in of], device=device)
+        self._last = torch.tensor([len(of) - 1 - of[::-1].index(point) for point in of], device=device)
+
+    def served(self, stock: Tensor, want: Tensor) -> Tensor:
+        """Units for each line, [R, X], of its supplier's stock [R, X]; backorders and new orders wanted, [R, 2, X]."""
+        backorders, left = self._portion(stock.double(), want[:, 0].double())
+        return (backorders + self._portion(left, want[:, 1].double())[0]).to(stock.dtype)
+
+    def _portion(self, stock: Tensor, want: Tensor) -> tuple[Tensor, Tensor]:
+        """What one class gets, and what it leaves."""
+        before = want.cumsum(0) - want
+        before = before - before[self._first]
+        total = (before + want)[self._last]
+        short, least = stock < total, total.clamp_min(1.0)
+
+        def whole(wanted: Tensor) -> Tensor:
+            return torch.where(short, (stock * wanted / least).floor(), wanted)
+
+        with torch.no_grad():
+            exact = whole(before + want) - whole(before)
+        even = want * torch.where(short, stock / least, 1.0)
+        served = _Instead.apply(even, exact) if even.requires_grad else exact  # type: ignore[no-untyped-call]
+        return served, (stock - total).clamp_min(0.0)
+
+
+def fulfil_in_turn(
+    on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, at_once: Tensor, incidence: Incidence
+) -> tuple[Tensor, Tensor]:
+    """`fulfil` where what is shipped may arrive at once: suppliers before those whom they serve in no time.
+
+    Args:
+        on_hand: [N, X] units after event 1, and what arrived at once from outside.
+        owed: [L, X] backorders.
+        ordered: [L, X] last period's orders and external demand.
+        position: [N, X] inventory positions after event 1.
+        at_once: [Ed, X] 1 where the lead time is 0, else 0.
+        incidence: of the network.
+
+    Returns:
+        Units shipped on each line, [L, X], and on hand with what arrived at once, [N, X].
+    """
+    shipped, outside = torch.zeros_like(owed), at_once.new_zeros(len(at_once) - incidence.inside, owed.shape[1])
+    for turn in incidence.turns:
+        now = fulfil(on_hand, owed, ordered, position, incidence) * turn
+        arrived = at_once * torch.cat((now[: incidence.inside], outside))
+        shipped, on_hand = shipped + now, torch.addmm(on_hand, incidence.incoming, arrived)
+    return shipped, on_hand
 
 
 class _Lower(torch.autograd.Function):
@@ -207,6 +336,52 @@ def _served(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
     if left.requires_grad or want.requires_grad:
         return torch.where(left < want, left.clamp_min(0.0) if in_turn else left, want)
     return torch.minimum(left.clamp_min_(0.0) if in_turn else left, want)
+
+
+class LostShare:
+    """Which part of unmet demand is lost."""
+
+    def __init__(self, parts: Tensor) -> None:
+        """Prepare; `parts` [C, 1] of 65,536 are lost of what is asked for and not met at once."""
+        self._parts = parts
+        self.mixed = bool(((parts > 0) & (parts < _WHOLE)).any())
+
+    def of(self, unserved: Tensor, wanted: Tensor, drawn: Tensor | None) -> Tensor:
+        """Units lost, [C, X].
+
+        A part of a unit is rounded up with the probability that it is, so that the share is kept on average (ours).
+
+        Args:
+            unserved: [C, X] units that stay unserved; of these
+            wanted: [C, X] units, at most, were asked for in the last period.
+            drawn: [C, X] int16, what decides the rounding; None: no point has a mix.
+        """
+        if drawn is None:
+            return unserved * (self._parts / _WHOLE).to(unserved.dtype)
+        new = torch.where(wanted < unserved, wanted, unserved)  # a unit more in stock would leave one less of either
+        return share_of(new, self._parts, drawn)
+
+
+def share_of(units: Tensor, parts: Tensor, drawn: Tensor | None = None) -> Tensor:
+    """So many parts of 65,536 of whole units, rounded: up from a half on, or as what was drawn says (int16).
+
+    The gradient passes straight through the rounding.
+    """
+    number = _WHOLE / 2 if drawn is None else drawn.double() + _WHOLE / 2
+    whole = torch.floor((units.double() * parts + number) / _WHOLE).to(units.dtype)
+    return _Instead.apply(units * (parts / _WHOLE).to(units.dtype), whole)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Instead(torch.autograd.Function):
+    """Another value, with the gradient of the first."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor, other: Tensor) -> Tensor:
+        return other
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
 
 
 def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:

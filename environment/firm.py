@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import yaml
@@ -28,6 +28,7 @@ from environment.fields import (
     by_product,
     listed,
     mapped,
+    must_be,
     number,
     one_of,
     per_name,
@@ -53,7 +54,7 @@ _MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", 
 def _laws(value: object, info: ValidationInfo) -> object:
     """One law for all products, or a mapping product -> law; nothing where the field is absent."""
     folder = Path((info.context or {}).get("folder", "."))
-    bounds = (1, MAX_LEAD_TIME) if info.field_name == "lead_time" else (0, MAX_UNITS)
+    bounds = (0, MAX_LEAD_TIME) if info.field_name == "lead_time" else (0, MAX_UNITS)
     if value is None or (isinstance(value, Mapping) and "law" in value):
         return None if value is None else parse_law(value, folder, *bounds)
     if value == {}:
@@ -83,6 +84,18 @@ OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
 Cycles: TypeAlias = Annotated[Any, by_product(whole(1, MAX_CYCLE))]
 Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
+
+
+Allocation: TypeAlias = Literal["position", "priority", "proportional"]
+
+
+SupplierChoice: TypeAlias = Literal["random", "preferred", "cheapest", "in-stock", "split"]
+_CHOICES = get_args(SupplierChoice)
+_supplier_choice = must_be(  # `priority`, too, means the preferred one
+    "one of " + ", ".join(_CHOICES),
+    lambda value: value in (*_CHOICES, "priority"),
+    lambda value: "preferred" if value == "priority" else value,
+)
 
 
 class Periods(Checked):
@@ -148,6 +161,11 @@ class StockPoint(Checked):
     fixed_order_cost: Amounts = 0.0  # money per order above zero
     initial_on_hand: WholeAmounts = None  # units; None: the benchmark's base-stock level
     salvage_value: Amounts = 0.0  # money per unit on hand or on its way here when an episode ends
+    unmet: Annotated[Literal["backorder", "lost"] | None, one_of("backorder", "lost")] = None  # None: the firm's
+    lost_share: Annotated[float | None, number(0, 1)] = None  # of demand that is not met at once; the rest waits
+    shelf_life: Annotated[int | None, whole(1, 1000)] = None  # periods that a unit can be sold in after it arrived
+    waste_cost: Amounts = 0.0  # money per unit that expired
+    allocation: Annotated[Allocation | None, one_of("position", "priority", "proportional")] = None  # of scarce stock
     order_multiple: OrderLimits = 1  # units a pack: orders are whole packs
     min_order: WholeAmounts = 0  # units: an order is 0 or at least that
     review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
@@ -162,26 +180,36 @@ class StockPoint(Checked):
         return per_product(self.initial_on_hand, products, None)
 
 
+class Disruption(Checked):
+    """A supplier that is shut by chance, period by period, and serves nobody on this edge meanwhile."""
+
+    start: Annotated[float, number(0, 1)]  # chance that an open one is shut in the next period
+    end: Annotated[float, number(0, 1, above=True)]  # chance that a shut one is open again
+
+
 class Supply(Checked):
-    """An edge of the network: `source` ships to `target` in `lead_time` periods (at least one)."""
+    """An edge of the network: `source` ships to `target` in `lead_time` periods; in 0 it serves the same demand."""
 
     source: Text = Field(alias="from")
     target: Text = Field(alias="to")
     lead_time: Laws = Fixed(value=1)
     initial_pipeline: WholeAmounts = 0  # units under way at the start, for each period of the longest lead time
+    priority: Annotated[int | None, whole(1, 1000)] = None  # of the customer at its supplier; 1 is served first
+    share: Annotated[float | None, number(0, 1)] = None  # of the customer's orders; None: all suppliers alike
+    preference: Annotated[int | None, whole(1, 1000)] = None  # of the supplier; 1 is preferred, then the file's order
+    unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
+    disruption: Disruption | None = None
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period
     )
 
     @field_validator("lead_time")
     @classmethod
-    def _takes_a_period(cls, value: AnyLaw | dict[str, AnyLaw]) -> AnyLaw | dict[str, AnyLaw]:
+    def _not_too_long(cls, value: AnyLaw | dict[str, AnyLaw]) -> AnyLaw | dict[str, AnyLaw]:
         for law in value.values() if isinstance(value, dict) else [value]:
             if law is None:
                 raise ValueError(" must be a whole number or a law, got nothing: remove it for 1 period")
             mass = law.mass()
-            if mass[:1].sum() > 0:
-                raise ValueError(f" must be at least 1 period, got {int(np.flatnonzero(mass)[0])}")
             if len(mass) > MAX_LEAD_TIME + 1:
                 raise ValueError(f" must be at most {MAX_LEAD_TIME} periods, got up to {len(mass) - 1}")
         return value
@@ -193,7 +221,7 @@ class Firm(Checked):
     name: Text
     description: Text = ""
     unmet: Annotated[Literal["backorder", "lost"], one_of("backorder", "lost")] = "backorder"
-    supplier_choice: Annotated[Literal["random"], one_of("random")] = "random"
+    supplier_choice: Annotated[SupplierChoice, _supplier_choice] = "random"
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
@@ -208,7 +236,12 @@ class Firm(Checked):
         self._check_names()
         self._check_products()
         self._check_customers()
+        self._check_unmet()
         self._check_supply()
+        self._check_allocation()
+        self._check_choice()
+        self._check_shelf_life()
+        self._check_times()
         self._check_reach()
         self._check_orders()
         return self
@@ -238,6 +271,93 @@ class Firm(Checked):
                 raise ValueError(f"{field}.{unknown[0]}: unknown product; products are {', '.join(self.products)}")
             if (missing := sorted(known - set(value))) and field.rpartition(".")[2] not in _MAY_LEAVE_OUT:
                 raise ValueError(f"{field}.{missing[0]} is missing: give one number for all products or one for each")
+
+    def _check_unmet(self) -> None:
+        for name, point in self.stock_points.items():
+            if name not in self.customer_facing and (point.unmet or point.lost_share is not None):
+                field = "unmet" if point.unmet else "lost_share"
+                raise ValueError(f"stock_points.{name}.{field}: no customer buys here; remove it or give a demand")
+            if point.unmet and point.lost_share is not None:
+                raise ValueError(f"stock_points.{name}: unmet and lost_share say the same; remove one of the two")
+
+    def _check_allocation(self) -> None:
+        ranked = {edge.source for edge in self.supply if edge.priority is not None}
+        for i, edge in enumerate(self.supply):
+            if edge.priority is not None and edge.source == OUTSIDE:
+                raise ValueError(f"supply[{i}].priority is a customer's at its supplier, and outside never runs out")
+        for name, point in self.stock_points.items():
+            field, rule = f"stock_points.{name}.allocation", point.allocation
+            if rule and all(edge.source != name for edge in self.supply):
+                raise ValueError(f"{field}: no stock point buys here, and external customers are one; remove it")
+            if rule == "priority" and name not in ranked:
+                raise ValueError(f"{field} needs a priority on supply edges from here, such as priority: 1")
+            if rule in ("position", "proportional") and name in ranked:
+                raise ValueError(f"{field} is {rule}, but supply edges from here have a priority: remove one of them")
+
+    def _check_times(self) -> None:
+        """What leaves for other points and is there at once has to be known before these serve."""
+        inside = [edge for edge in self.supply if edge.source != OUTSIDE]
+        laws = [law for edge in inside for law in self.lead_time_laws(edge)]
+        if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
+            cure = "give the capacity to an edge from outside or to a stock point, or a lead time of 1"
+            raise ValueError(f"supply: capacity and lead_time 0 between stock points do not go together: {cure}")
+
+    def _check_shelf_life(self) -> None:
+        for name, point in self.stock_points.items():
+            if point.waste_cost and point.shelf_life is None:
+                raise ValueError(f"stock_points.{name}.waste_cost needs a shelf_life, such as shelf_life: 3")
+
+    def _check_choice(self) -> None:
+        rule = self.supplier_choice
+        for i, edge in enumerate(self.supply):
+            if edge.share is not None and rule not in ("random", "split"):
+                raise ValueError(f"supply[{i}].share is for supplier_choice random or split, got {rule}: remove it")
+            if edge.preference is not None and rule not in ("preferred", "in-stock"):
+                cure = f"is for supplier_choice preferred or in-stock, got {rule}: remove it"
+                raise ValueError(f"supply[{i}].preference {cure}")
+        if rule == "cheapest" and not any(edge.unit_cost for edge in self.supply):
+            raise ValueError("supplier_choice cheapest needs a unit_cost on supply edges")
+        for name, edges in self._suppliers().items():
+            shares = [edge.share for edge in edges if edge.share is not None]
+            if shares and (len(shares) < len(edges) or abs(sum(shares) - 1.0) > 1e-6):
+                told = f"got {sum(shares):g} of {len(shares)} of {len(edges)}"
+                raise ValueError(f"supply: the shares of all suppliers of {name} must sum to 1, {told}")
+            costs = [edge.unit_cost for edge in edges]
+            if rule not in ("preferred", "cheapest") and any(cost != costs[0] for cost in costs):
+                cure = f"as supplier_choice is {rule}: take cheapest or preferred"
+                raise ValueError(f"supply: the suppliers of {name} must have the same unit_cost, {cure}")
+
+    def _suppliers(self) -> dict[str, list[Supply]]:
+        """The edges to each stock point that has some, the preferred one first."""
+        found: dict[str, list[Supply]] = {}
+        for edge in self.supply:
+            found.setdefault(edge.target, []).append(edge)
+        for edges in found.values():
+            if self.supplier_choice == "cheapest":
+                edges.sort(key=lambda edge: sum(per_product(edge.unit_cost, self.products)))
+            else:
+                edges.sort(key=lambda edge: edge.preference or 1001)
+        return found
+
+    def supplier_shares(self) -> dict[tuple[str, str], float] | None:
+        """Of a point's orders by (supplier, point), in the long run; None where all suppliers are alike.
+
+        With `in-stock` all count as the preferred one's.
+        """
+        drawn = self.supplier_choice in ("random", "split")
+        if self.supplier_choice == "random" and all(edge.share is None for edge in self.supply):
+            return None
+        shares = {}
+        for name, edges in self._suppliers().items():
+            for place, edge in enumerate(edges):
+                even = 1.0 / len(edges) if drawn else float(place == 0)
+                shares[edge.source, name] = even if edge.share is None else edge.share
+        return shares
+
+    def preferences(self) -> dict[tuple[str, str], int]:
+        """Place of each supplier among those of a point, by (supplier, point); 0 is preferred."""
+        found = self._suppliers().items()
+        return {(edge.source, name): place for name, edges in found for place, edge in enumerate(edges)}
 
     def _check_customers(self) -> None:
         for name, clientele in self.customers.items():
@@ -350,8 +470,11 @@ class Firm(Checked):
     @property
     def customer_facing(self) -> tuple[str, ...]:
         """Stock points with external demand or customers, in the order of the axis C."""
-        sells = {name for name, point in self.stock_points.items() if point.demand is not None} | set(self.customers)
-        return tuple(name for name in self.stock_points if name in sells)
+        return tuple(name for name in self.stock_points if name in self._selling)
+
+    @property
+    def _selling(self) -> set[str]:
+        return {name for name, point in self.stock_points.items() if point.demand is not None} | set(self.customers)
 
     @property
     def earns(self) -> bool:
@@ -359,11 +482,34 @@ class Firm(Checked):
         return bool((self.amounts("price") > 0).any())
 
     def amounts(self, field: str, otherwise: float = 0.0) -> NDArray[np.float64]:
-        """A field of all stock points, [N, K]; a product that a mapping leaves out counts `otherwise`."""
-        return np.array(
+        """A field of all stock points, [N, K]; a product that a mapping leaves out counts `otherwise`.
+
+        What a unit costs holds what its supplier takes.
+        """
+        amounts = np.array(
             [per_product(getattr(point, field), self.products, otherwise) for point in self.stock_points.values()],
             dtype=float,
         )
+        if field == "unit_cost" and any(edge.unit_cost for edge in self.supply):
+            for name, (edge, *_) in self._suppliers().items():  # what the chosen one costs; else all cost the same
+                amounts[self.names.index(name)] += per_product(edge.unit_cost, self.products)
+        return amounts
+
+    def lost_shares(self) -> NDArray[np.float64]:
+        """Share of unmet demand that is lost at each stock point, [N]; what is not lost waits."""
+
+        def share(point: StockPoint) -> float:
+            if point.lost_share is not None:
+                return point.lost_share
+            return float((point.unmet or self.unmet) == "lost")
+
+        return np.array([share(point) for point in self.stock_points.values()])
+
+    @property
+    def unmet_demand(self) -> Literal["backorder", "lost", "mixed"]:
+        """What becomes of unmet demand where customers buy."""
+        shares = {share for share, name in zip(self.lost_shares(), self.names, strict=True) if name in self._selling}
+        return "backorder" if shares == {0.0} else "lost" if shares == {1.0} else "mixed"
 
     @property
     def order_limits(self) -> list[str]:

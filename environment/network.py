@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from itertools import count
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from environment.firm import OUTSIDE, Firm, Supply
-from environment.laws import AnyLaw, Mass
+from environment.laws import TABLE_SIZE, AnyLaw, Mass
 from environment.reviews import Reviews
 
+Amount = TypeVar("Amount", float, NDArray[np.float64])
 Indices = NDArray[np.int64]
 
 
@@ -34,8 +36,14 @@ class Network:
     customer_facing: Indices  # [C] stock points
     supplier_rank: Indices  # [Ed] place of the edge's source among its target's suppliers
     supplier_count: Indices  # [N]
+    shares: dict[tuple[int, int], float] | None  # of a point's orders by (supplier, point); None: all alike
+    preference: Indices | None  # [Ed] place of the edge among its target's; None unless who has stock is chosen
+    split: bool  # whether every order is shared out
     lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
     demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
+    disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
+    standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
+    proportional: NDArray[np.bool_]  # [N] whether scarce stock is shared out in proportion to what is wanted
     initial_pipeline: list[list[float]]  # [Ed][K] units at the start in each slot up to the longest lead time
     reviews: Reviews
 
@@ -50,6 +58,9 @@ class Network:
         target = [index[edge.target] for edge in supply]
         places: defaultdict[int, Iterator[int]] = defaultdict(count)
         ranks = [next(places[point]) for point in target]
+        pairs = [(edge.source, edge.target) for edge in supply]
+        shares, preferences = firm.supplier_shares(), firm.preferences()
+        chosen = np.array([preferences.get(pair, 0) for pair in pairs], dtype=np.int64)
         return cls(
             names=firm.names,
             edge_source=np.array([index[edge.source] for edge in supply], dtype=np.int64),
@@ -58,8 +69,14 @@ class Network:
             customer_facing=np.array([index[name] for name in firm.customer_facing], dtype=np.int64),
             supplier_rank=np.array(ranks, dtype=np.int64),
             supplier_count=np.bincount(target, minlength=len(firm.names)),
+            shares=None if shares is None else {(index[s], index[t]): shares.get((s, t), 1.0) for s, t in pairs},
+            preference=chosen if firm.supplier_choice == "in-stock" else None,
+            split=firm.supplier_choice == "split",
             lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
             demand_laws=firm.demand_laws(),
+            disruption=np.array([_chances(edge) for edge in supply]),
+            standing=_standing(supply),
+            proportional=np.array([point.allocation == "proportional" for point in firm.stock_points.values()]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
         )
@@ -119,15 +136,30 @@ class Network:
         return max(time)
 
     def mean_flow(self) -> NDArray[np.float64]:
-        """Mean demand through each stock point, [N, K] units a period; several suppliers share it equally."""
+        """Mean demand through each stock point, [N, K] units a period; suppliers have their share of it."""
         products = len(self.demand_laws[0])
         flow = np.zeros((len(self.names), products))
         for point, laws in zip(self.customer_facing, self.demand_laws, strict=True):
             flow[point] += [_mean(law.mass()) for law in laws]
         for point in self.upwards():
             for supplier in self.predecessors(point):
-                flow[supplier] += flow[point] / self.supplier_count[point]
+                flow[supplier] += self.part(flow[point], supplier, point)
         return flow
+
+    def part(self, amount: Amount, supplier: int, point: int) -> Amount:
+        """Of what a point orders, that of one supplier in the long run (-1: outside)."""
+        if self.shares is None:
+            return amount / int(self.supplier_count[point])
+        return amount * self.shares[supplier, point]
+
+    def parts(self) -> Indices:
+        """Of 65,536, what goes to those before each supplier among its customer's, and up to it, [2, Ed]."""
+        upto, found = np.zeros(len(self.names)), []
+        for supplier, point in zip(self.edge_source.tolist(), self.edge_target.tolist(), strict=True):
+            before = upto[point]
+            upto[point] += self.part(1.0, supplier, point)
+            found.append((before, upto[point]))
+        return np.rint(np.array(found).T * TABLE_SIZE).astype(np.int64)
 
     def blur(self) -> NDArray[np.float64]:
         """How far a point's inventory position is smeared where gradients meet the order of service, [N] units (ours).
@@ -143,8 +175,34 @@ class Network:
         return np.convolve(lead_time, self.reviews.ages(int(self.edge_target[edge]), product))
 
     def longest_lead_time(self) -> int:
-        """The number of pipeline slots: the longest lead time that can occur, in periods."""
-        return max(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws)
+        """The number of pipeline slots: the longest lead time that can occur, in periods, and one at least."""
+        return max(1, *(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws))
+
+    def turns(self) -> list[int]:
+        """In whose turn each point serves, [N]: behind its suppliers where what these ship may arrive at once, else 0.
+
+        It is 0 everywhere unless a lead time between stock points may be 0.
+        """
+        turn = [0] * len(self.names)
+        at_once = [any(law.mass()[0] > 0 for law in laws) for laws in self.lead_time_laws[: self.internal]]
+        if not any(at_once):
+            return turn
+        for point in reversed(self.upwards()):
+            for edge in np.flatnonzero(self.edge_target[: self.internal] == point):
+                turn[point] = max(turn[point], turn[self.edge_source[edge]] + at_once[edge])
+        return turn
+
+
+def _chances(edge: Supply) -> tuple[float, float]:
+    return (0.0, 0.0) if edge.disruption is None else (edge.disruption.start, edge.disruption.end)
+
+
+def _standing(supply: list[Supply]) -> Indices:
+    """Who is served in which order at each supplier, [I]; those without a priority come last."""
+    ranked = {edge.source for edge in supply if edge.priority is not None}
+    last = 1 + max((edge.priority or 0 for edge in supply), default=0)
+    inside = [edge for edge in supply if edge.source != OUTSIDE]
+    return np.array([(edge.priority or last) if edge.source in ranked else 0 for edge in inside], dtype=np.int64)
 
 
 def _mean(mass: Mass) -> float:

@@ -17,6 +17,9 @@ class State(NamedTuple):
     pipeline: Tensor  # [slots, Ed, K, E] units; slot l arrives l + 1 periods from now
     owed: Tensor  # [L, K, E] units ordered and not served: backorders of the internal edges, then the external backlog
     inventory_position: Tensor  # [N, K, E] units
+    aside: (
+        Tensor  # [H, K, E] suppliers that are shut, orders that wait for them, ages of stock; see `environment.aside`
+    )
 
 
 class Exogenous(NamedTuple):
@@ -29,6 +32,8 @@ class Exogenous(NamedTuple):
     traffic: Tensor | None = None  # [S, E] customers who come in this period
     customers: Tensor | None = None  # [J, S, E] int16, what decides each one's choice (see `environment.choice`)
     regime: Tensor | None = None  # [S, E] hidden state of the traffic; no department sees it
+    breaks: Tensor | None = None  # [D, E] int16, what decides whether an edge is shut in the next period
+    lost: Tensor | None = None  # [C, K, E] int16, what rounds the share of unmet demand that is lost
 
     def at(self, period: int) -> Exogenous:
         """One period of many."""
@@ -40,8 +45,9 @@ class Outcome(NamedTuple):
 
     cost: Tensor  # [N, E] money per stock point: holding, backlog or lost sales, purchases, less income
     sales: Tensor  # [C, K, E] units handed to external customers, backlog included
-    unserved: Tensor  # [C, K, E] units of external backlog, or units lost in this period
+    unserved: Tensor  # [C, K, E] units of external backlog, and units lost in this period
     demand: Tensor  # [C, K, E] units that external customers asked for
+    waste: Tensor | None = None  # [N, K, E] units that expired; None: nothing does
 
 
 class Feedback(NamedTuple):

@@ -39,26 +39,26 @@ def traits_of(firm: Firm) -> NDArray[np.float64]:
 def _streams(firm: Firm, network: Network) -> tuple[Table, Table, Table]:
     """Mean and variance of what passes through each point in a period, and what a unit short costs there in the end."""
     flow, spread = network.mean_flow(), np.zeros((len(firm.names), len(firm.products)))
-    short = firm.amounts("backorder_cost") + firm.amounts("price") * (firm.unmet == "lost")
+    short = firm.amounts("backorder_cost") + firm.amounts("price") * firm.lost_shares()[:, None]
     owed = np.zeros_like(flow)  # of those below: what passes times what it costs them
     for point, laws in zip(network.customer_facing, network.demand_laws, strict=True):
         spread[point] += [_moments(law.mass())[1] for law in laws]
         owed[point] += flow[point] * short[point]
     for point in network.upwards():
         for supplier in network.predecessors(point):
-            share = 1.0 / network.supplier_count[point]
+            share = network.part(1.0, supplier, point)
             spread[supplier] += share * spread[point] + share * (1.0 - share) * flow[point] ** 2
             owed[supplier] += share * owed[point]
     return flow, spread, owed / np.maximum(flow, 1e-3)
 
 
 def _lead_times(network: Network, products: int) -> tuple[Table, Table]:
-    """Mean and standard deviation of each point's lead time, suppliers equally likely, periods."""
+    """Mean and standard deviation of each point's lead time, suppliers by their shares, periods."""
     first, second = np.zeros((2, len(network.names), products))
-    for point, laws in zip(network.edge_target, network.lead_time_laws, strict=True):
+    for source, point, laws in zip(network.edge_source, network.edge_target, network.lead_time_laws, strict=True):
         mean, variance = np.array([_moments(law.mass()) for law in laws]).T
-        first[point] += mean / network.supplier_count[point]
-        second[point] += (variance + mean**2) / network.supplier_count[point]
+        first[point] += network.part(mean, source, point)
+        second[point] += network.part(variance + mean**2, source, point)
     return first, np.sqrt(np.maximum(second - first**2, 0.0))
 
 

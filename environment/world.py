@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, look_up, prepare
-from environment.events import Incidence, dispatch, fulfil, route
+from environment.events import Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_ends, quantile_table
 from environment.network import Network
@@ -111,7 +112,10 @@ class World:
             self._amounts("backorder_cost")[facing],
         )  # [C, K, 1]
         self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
-        self._sells, self._lost = firm.earns, firm.unmet == "lost"
+        self._sells = firm.earns
+        shares = firm.lost_shares()[self.network.customer_facing, None]
+        parts = torch.as_tensor(np.rint(shares * TABLE_SIZE), device=self.device, dtype=torch.float64)
+        self._lost = LostShare(parts) if shares.any() else None
         given = [
             [np.nan if value is None else value for value in row]
             for row in (firm.stock_points[name].initial_on_hand_per(firm.products) for name in firm.names)
@@ -128,13 +132,25 @@ class World:
         self._salvage_value = salvage_value if bool(salvage_value.any()) else None
         lead_times = [law.mass() for laws in self.network.lead_time_laws for law in laws]
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
+        self.at_once = any(mass[0] > 0 for mass in lead_times)  # whether what is shipped may arrive in the same period
         self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws, torch.int16)
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
         suppliers = torch.as_tensor(self.network.supplier_count, device=self.device, dtype=torch.int32)
         self._supplier_count = suppliers[:, None, None]
-        self._chooses = bool((self._supplier_count > 1).any())
+        drawn = not self.network.split and self.network.preference is None
+        self._chooses = drawn and bool((self._supplier_count > 1).any())
+        self._supplier_ends = self._ends() if drawn and self.network.shares is not None else None
         self._initial_pipeline = self._pipeline()
+        self._disruptions = self._shelf_life = None
+        if self.network.disruption.any():
+            self._disruptions = Disruptions(self.network, self.device, dtype)
+        if any(point.shelf_life for point in firm.stock_points.values()):
+            self._shelf_life = ShelfLife(firm, self.device, dtype)
+        self._waste_cost = self._amounts("waste_cost")
+        shut, waiting = (0, 0) if self._disruptions is None else (self._disruptions.count, self._disruptions.waiting)
+        aged = 0 if self._shelf_life is None else self._shelf_life.ages * self._shelf_life.count
+        self.aside = (shut, waiting, aged)  # D, Q and A P rows of `State.aside`
 
     def _stored(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Levels as far as storage holds them, in the same shares, [N, K] units."""
@@ -154,6 +170,13 @@ class World:
         longest = [[len(law.mass()) - 1 for law in laws] for laws in self.network.lead_time_laws]
         slot = torch.arange(self.slots, device=self.device)[:, None, None]
         return (units * (slot < torch.tensor(longest, device=self.device))).unsqueeze(-1)
+
+    def _ends(self) -> Tensor:
+        """Numbers from which on the next supplier is drawn, [places, N, 1, 1] of 65,536."""
+        network = self.network
+        ends = torch.full((int(network.supplier_count.max()), self.points), TABLE_SIZE, dtype=torch.int32)
+        ends[network.supplier_rank, network.edge_target] = torch.as_tensor(network.parts()[1], dtype=torch.int32)
+        return ends[:-1, :, None, None].to(self.device)
 
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
@@ -184,7 +207,10 @@ class World:
         stock = zeros + (self._initial_on_hand if on_hand is None else on_hand)
         pipeline = zeros.new_zeros(self.slots, self.edges, self.products, copies)
         owed = zeros.new_zeros(self.incidence.lines, self.products, copies)
-        state = State(stock, pipeline, owed, stock.clone())
+        aside = zeros.new_zeros(sum(self.aside), self.products, copies)
+        if self._shelf_life is not None:
+            aside[-self.aside[2] :] = self._shelf_life.at_first(stock).flatten(0, 1)
+        state = State(stock, pipeline, owed, stock.clone(), aside)
         if self._initial_pipeline is None:
             return state
         under_way = state._replace(pipeline=pipeline + self._initial_pipeline)
@@ -209,7 +235,10 @@ class World:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
         if self._chooses:
             lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
-            if self._demand_table.in_core:
+            if self._supplier_ends is not None:
+                number = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
+                supplier = torch.stack([number >= end for end in self._supplier_ends]).sum(0, dtype=torch.int16)
+            elif self._demand_table.in_core:
                 supplier = choose(self._supplier_count.squeeze(-1), lanes)
             else:
                 share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
@@ -218,8 +247,16 @@ class World:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
             cost_factor = 1.0 + self.firm.cost_spread * (2.0 * noise - 1.0)
+        lost = None
+        if self._lost is not None and self._lost.mixed:
+            size = (periods, len(self.network.customer_facing), self.products, copies)
+            lost = sixteen_bits(int(np.prod(size)), generator).view(size)
+        breaks = None
+        if self._disruptions is not None:
+            size = (periods, self._disruptions.count, copies)
+            breaks = sixteen_bits(int(np.prod(size)), generator).view(size)
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start, regime)
-        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)
+        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
         """Orders as the world accepts them, see `environment.orders`, [N, K, E].
@@ -261,28 +298,69 @@ class World:
         flat = (-1, self.products * order.shape[-1])
         demand = self.demand(chance, exposure)
         order_flat, wanted = order.reshape(flat), demand.reshape(flat)
-        supplier = None if chance.supplier is None else chance.supplier.reshape(flat)
-        placed = route(order_flat, supplier, incidence)
+        placed = self.placed(state, order, chance)
+        flags, waiting, ages = state.aside.reshape(len(state.aside), flat[1]).split(self.aside)
         ordered = torch.cat((placed[:inside], wanted))
         position = (state.inventory_position.view(flat) + order_flat).addmm_(incidence.outgoing, ordered, alpha=-1.0)
 
         pipeline = state.pipeline.view(self.slots, self.edges, -1)
         on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
         owed = state.owed.view(flat)
-        shipped = self.limits.carry(fulfil(on_hand, owed, ordered, position, incidence), self.products)  # event 2
-        on_hand = torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
+        now_owed, now_ordered = owed, ordered  # of lines that are not shut
+        if self._disruptions is not None and chance.breaks is not None:
+            number = chance.breaks.repeat(1, self.products)
+            flags, waiting, placed, serves = self._disruptions.step(flags, waiting, placed, number)
+            now_owed, now_ordered = owed * serves, ordered * serves
+        lead_time, at_once = self._lead_time(chance, order.shape[-1]), None
+        if not self.at_once:
+            shipped = fulfil(on_hand, now_owed, now_ordered, position, incidence)  # event 2
+            shipped = self.limits.carry(shipped, self.products)
+        else:
+            at_once = (lead_time == 0).to(self.dtype)
+            bought = torch.cat((torch.zeros_like(placed[:inside]), placed[inside:]))
+            on_hand = torch.addmm(on_hand, incidence.incoming, at_once * bought)
+            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, position, at_once, incidence)
+        received, on_hand = on_hand, torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
         unserved = owed[inside:]
-        if self._lost:
-            position = incidence.facing.add_to(position, unserved)
-            owed = torch.cat((owed[:inside], torch.zeros_like(unserved)))
+        if self._lost is not None:
+            lost = self._lost.of(unserved, wanted, None if chance.lost is None else chance.lost.reshape(flat))
+            position = incidence.facing.add_to(position, lost)
+            owed = torch.cat((owed[:inside], unserved - lost))
+        waste = None
+        if self._shelf_life is not None:
+            expires = self._shelf_life.points
+            arrived = (received - state.on_hand.view(flat))[expires]
+            aged = ages.view(self._shelf_life.ages, len(expires), -1)
+            aged, expired = self._shelf_life.step(aged, arrived, (received - on_hand)[expires])
+            waste = torch.zeros_like(on_hand).index_copy(0, expires, expired)
+            on_hand, position, ages = on_hand - waste, position - waste, aged.flatten(0, 1)
+            waste = waste.view(full)
+        aside = torch.cat((flags, waiting, ages)).view(len(state.aside), *full[1:]) if len(state.aside) else state.aside
         leaving = torch.cat((shipped[:inside], placed[inside:]))
-        pipeline = dispatch(pipeline, leaving, self._lead_time(chance, order.shape[-1]))
+        if at_once is not None:
+            leaving, lead_time = leaving * (1.0 - at_once), lead_time.clamp_min(1)
+        pipeline = dispatch(pipeline, leaving, lead_time)
 
-        after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full))
+        after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full), aside)
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
-        cost = self.account(after.on_hand, sales, unserved, order, chance)
-        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand)
+        cost = self.account(after.on_hand, sales, unserved, order, chance, waste)
+        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand, waste)
+
+    def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
+        """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
+        flat = (-1, self.products * order.shape[-1])
+        own, supplier = order.reshape(flat), None if chance.supplier is None else chance.supplier.reshape(flat)
+        if self.network.split:
+            return split(own, self.incidence)
+        if self.incidence.by_preference:
+            shut = (
+                None
+                if self._disruptions is None
+                else (self._disruptions.at, state.aside[: self.aside[0]].reshape(flat))
+            )
+            supplier = in_stock(own.detach(), state.on_hand.detach().reshape(flat), self.incidence, shut)
+        return route(own, supplier, self.incidence)
 
     def feedback(
         self,
@@ -304,13 +382,34 @@ class World:
             outcome: of the step.
         """
         choice, nothing = self.chosen(), self.no_feedback(order.shape[-1])
-        asked = before.inventory_position + order - after.inventory_position
-        if self._lost:
-            asked = self.incidence.facing.add_to(asked, outcome.unserved)
-        arrived = (self.incidence.incoming @ before.pipeline[0].view(self.edges, -1)).view(order.shape)
+        asked = self.asked(before, order, after, outcome)
+        lost = self.lost(after, outcome)
+        served = (before.owed - after.owed).view(self.incidence.lines, -1)
+        handed = torch.addmm(asked.view(self.points, -1), self.incidence.outgoing, served).view(order.shape)
+        if self._lost is not None:
+            handed = self.incidence.facing.add_to(handed, -lost)
         traffic = nothing.traffic if chance.traffic is None else chance.traffic
         shown = choice.standing if exposure is None else exposure
-        return Feedback(asked, before.on_hand + arrived - after.on_hand, traffic, nothing.exposure + shown)
+        return Feedback(asked, handed, traffic, nothing.exposure + shown)
+
+    def asked(self, before: State, order: Tensor, after: State, outcome: Outcome) -> Tensor:
+        """Units ordered from each point in a step, by customers of both kinds, backlog not included, [N, K, E]."""
+        asked = before.inventory_position + order - after.inventory_position
+        if self._lost is not None:
+            asked = self.incidence.facing.add_to(asked, self.lost(after, outcome))
+        return asked if outcome.waste is None else asked - outcome.waste
+
+    def waiting(self, state: State) -> Tensor:
+        """Units ordered outside that wait for a supplier who is shut, [Q, K, E]."""
+        return state.aside.split(self.aside)[1]
+
+    def backlog(self, state: State) -> Tensor:
+        """What external customers are owed, [C, K, E] units."""
+        return state.owed[self.network.internal :]
+
+    def lost(self, after: State, outcome: Outcome) -> Tensor:
+        """Units of demand lost in the step that led to a state, [C, K, E]."""
+        return outcome.unserved - self.backlog(after)
 
     def chosen(self) -> Choice:
         """The customers' choice, in a firm that has it.
@@ -330,13 +429,25 @@ class World:
 
     def _lead_time(self, chance: Exogenous, copies: int) -> Tensor:
         lead_time = self.fixed_lead_time if chance.lead_time is None else chance.lead_time.to(torch.int64)
-        return lead_time if self.slots == 1 else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
+        return (
+            lead_time
+            if self.slots == 1 and not self.at_once
+            else lead_time.expand(-1, -1, copies).reshape(self.edges, -1)
+        )
 
     def holding(self, state: State) -> Tensor:
         """Cost of period 0, before anything was ordered, [N, E] money."""
         return (self._holding_cost * state.on_hand).sum(1)
 
-    def account(self, on_hand: Tensor, sales: Tensor, unserved: Tensor, order: Tensor, chance: Exogenous) -> Tensor:
+    def account(
+        self,
+        on_hand: Tensor,
+        sales: Tensor,
+        unserved: Tensor,
+        order: Tensor,
+        chance: Exogenous,
+        waste: Tensor | None = None,
+    ) -> Tensor:
         """Event 3: cost per stock point and product, [N, K, E] money."""
         cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
         if chance.cost_factor is not None:
@@ -346,7 +457,7 @@ class World:
         cost = self.incidence.facing.add_to(cost, penalty)
         if self._buys:
             cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
-        return cost
+        return cost if waste is None else cost + self._waste_cost * waste
 
     def salvage(self, state: State) -> Tensor | None:
         """Value of stock on hand or in transit to each point when an episode ends, [N, E] money; None: no value."""

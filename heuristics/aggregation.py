@@ -35,6 +35,7 @@ def decomposition_aggregation(
     backorder_cost: ArrayLike,
     demand: Mapping[int, ArrayLike],
     lead_time: Mapping[Edge, ArrayLike],
+    shares: Mapping[Edge, float] | None = None,
 ) -> NDArray[np.int64]:
     """Installation base-stock levels of a supply network by decomposition-aggregation.
 
@@ -57,7 +58,8 @@ def decomposition_aggregation(
         holding_cost: [N] cost per unit and period, >= 0, and > 0 at customer-facing points.
         backorder_cost: [N] cost per unit and period, > 0 at customer-facing points; elsewhere not used.
         demand: customer-facing point -> mass function of one period's external demand, units.
-        lead_time: edge -> mass function of its lead time, periods; probability 0 of 0 periods.
+        lead_time: edge -> mass function of its lead time, periods.
+        shares: chance that an order takes an edge; None: all suppliers of a point are alike.
 
     Returns:
         [N] int64 base-stock levels, units, >= 0.
@@ -73,7 +75,7 @@ def decomposition_aggregation(
     demands = {point: as_mass(law, f"demand[{point}]") for point, law in demand.items()}
     _check(edges, holding, backorder, demands, lead_time)
     suppliers = suppliers_of(edges, holding.size)
-    lead_times = [_order_lead_time(point, suppliers[point], lead_time) for point in range(holding.size)]
+    lead_times = [_order_lead_time(point, suppliers[point], lead_time, shares) for point in range(holding.size)]
 
     @cache
     def protected(leaf: int, point: int) -> Mass:
@@ -81,12 +83,12 @@ def decomposition_aggregation(
 
     allowed = np.zeros(holding.size)  # expected backorders that the serial systems through each point leave
     for leaf in demands:
-        for path, weight in _paths(leaf, suppliers):
+        for path, weight in _paths(leaf, suppliers, shares):
             laws = [protected(leaf, point) for point in path]
             echelon_level = shang_song_mass(laws, _falling(holding[path]), float(backorder[leaf]))
             for point, law, level in zip(path, laws, local_levels(echelon_level), strict=True):
                 allowed[point] += weight * float(backorders_at(law, level))
-    stream = demand_streams(demands, suppliers)
+    stream = demand_streams(demands, suppliers, shares)
     return np.array(
         [matching_level(lead_time_demand(stream[i], lead_times[i]), allowed[i]) for i in range(holding.size)]
     )
@@ -100,7 +102,9 @@ def suppliers_of(edges: Sequence[Edge], points: int) -> list[list[int]]:
     return suppliers
 
 
-def demand_streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]]) -> dict[int, Mass]:
+def demand_streams(
+    demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int]], shares: Mapping[Edge, float] | None = None
+) -> dict[int, Mass]:
     """What reaches each point in one period, and so what it orders, units; customers come before their suppliers."""
     customers: dict[int, list[int]] = {point: [] for point in range(len(suppliers))}
     for customer, sources in enumerate(suppliers):
@@ -110,7 +114,9 @@ def demand_streams(demands: Mapping[int, Mass], suppliers: Sequence[Sequence[int
     stream: dict[int, Mass] = {}
     for point in TopologicalSorter(customers).static_order():
         own = [demands[point]] if point in demands else []
-        stream[point] = total(own + [thinned(stream[c], 1 / len(suppliers[c])) for c in customers[point]])
+        stream[point] = total(
+            own + [thinned(stream[c], _part(1.0, (point, c), suppliers, shares)) for c in customers[point]]
+        )
     return stream
 
 
@@ -124,17 +130,24 @@ def matching_level(lead_time_demand: Mass, allowed_backorders: float) -> int:
     return int(np.argmax(expected_backorders(lead_time_demand) <= allowed_backorders * (1 + 1e-9) + 1e-12))
 
 
-def _paths(leaf: int, suppliers: Sequence[Sequence[int]]) -> list[tuple[list[int], float]]:
+def _part(whole: float, edge: Edge, suppliers: Sequence[Sequence[int]], shares: Mapping[Edge, float] | None) -> float:
+    """Of a chance, that of one supplier."""
+    return whole / len(suppliers[edge[1]]) if shares is None else whole * shares[edge]
+
+
+def _paths(
+    leaf: int, suppliers: Sequence[Sequence[int]], shares: Mapping[Edge, float] | None
+) -> list[tuple[list[int], float]]:
     """All paths from the leaf upwards until the outside, each with the chance that an order takes it."""
     unfinished, finished = [([leaf], 1.0)], []
     while unfinished:
         path, weight = unfinished.pop()
-        sources = suppliers[path[-1]]
-        for supplier in sources:
+        for supplier in suppliers[path[-1]]:
+            chance = _part(weight, (supplier, path[-1]), suppliers, shares)
             if supplier == OUTSIDE:
-                finished.append((path, weight / len(sources)))
-            else:
-                unfinished.append(([*path, supplier], weight / len(sources)))
+                finished.append((path, chance))
+            elif chance > 0:
+                unfinished.append(([*path, supplier], chance))
     return finished
 
 
@@ -147,14 +160,11 @@ def _falling(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return falling
 
 
-def _order_lead_time(point: int, sources: Sequence[int], lead_time: Mapping[Edge, ArrayLike]) -> Mass:
+def _order_lead_time(
+    point: int, sources: Sequence[int], lead_time: Mapping[Edge, ArrayLike], shares: Mapping[Edge, float] | None
+) -> Mass:
     laws = [as_mass(lead_time[source, point], f"lead_time[{source}, {point}]") for source in sources]
-    for source, law in zip(sources, laws, strict=True):
-        if law[0] > 0:
-            raise ValueError(
-                f"lead_time[{source}, {point}] must be at least 1 period, got probability {law[0]:.3g} of 0 periods"
-            )
-    return mixture(laws, np.full(len(laws), 1 / len(laws)))
+    return mixture(laws, [1 / len(laws) if shares is None else shares[source, point] for source in sources])
 
 
 def _check(

@@ -6,7 +6,7 @@ limits and weights must then be of the same kind as the positions (plain numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -42,7 +42,9 @@ def order_up_to(
     return wish if reorder_point is None else wish * (inventory_position <= reorder_point)
 
 
-def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray[np.float64]:
+def descendant_weights(
+    edges: Iterable[tuple[int, int]], points: int, shares: Mapping[tuple[int, int], float] | None = None
+) -> NDArray[np.float64]:
     """Share of each point's stream that passes through each other point: W = (I - A)^-1, A[i, j] = 1 / n_j.
 
     A[i, j] is the chance that j, which has n_j suppliers, the outside included, sends its order to i. With one supplier
@@ -51,6 +53,7 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
     Args:
         edges: pairs (supplier, customer) of point indices 0..points - 1; supplier -1 is the outside.
         points: number of stock points N.
+        shares: of a customer's orders by edge; None: its suppliers are alike, 1 / n_j each.
 
     Returns:
         [N, N] weights in [0, 1]: W[i, i] = 1, W[i, j] > 0 for every j below i, else 0.
@@ -71,6 +74,8 @@ def descendant_weights(edges: Iterable[tuple[int, int]], points: int) -> NDArray
         if supplier != OUTSIDE:
             below.add(supplier, customer)
     share = adjacency / np.maximum(adjacency.sum(axis=1, keepdims=True), 1.0)
+    for (supplier, customer), part in (shares or {}).items():
+        share[customer, supplier] = part
     passing = share[:, :points].T
     try:
         below.prepare()

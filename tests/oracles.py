@@ -1,6 +1,7 @@
 """Slow, literal, obviously right: the world, one copy, plain whole numbers, one event after another."""
 
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from math import exp
 
 OUTSIDE = "outside"
@@ -15,6 +16,14 @@ class Chain:
     supply: list  # (supplier, customer), in any order
     customer_facing: list
     unmet: str = "backorder"
+    allocation: dict = field(default_factory=dict)  # by point, where it is not by position
+    priority: dict = field(default_factory=dict)  # by (supplier, customer); who has none comes last
+    disruption: dict = field(default_factory=dict)  # by (supplier, customer), chances in parts of 65,536
+    shelf_life: dict = field(default_factory=dict)  # by point, periods
+    choice: str = "random"  # of suppliers
+    preferred: dict = field(default_factory=dict)  # by point, its suppliers in that order
+    parts: dict = field(default_factory=dict)  # by point, (supplier, parts of 65,536 of it and those before), in order
+    lost_share: dict = field(default_factory=dict)  # by point, in parts of 65,536; others are as `unmet` says
     holding_cost: dict = field(default_factory=dict)
     backorder_cost: dict = field(default_factory=dict)
     price: dict = field(default_factory=dict)
@@ -26,6 +35,7 @@ class Chain:
     review: dict = field(default_factory=dict)  # (cycle, days of it on which orders are taken)
     storage: dict = field(default_factory=dict)  # by point, where there is a limit
     carried: dict = field(default_factory=dict)  # by (supplier, customer), where there is a limit
+    waste_cost: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -38,6 +48,7 @@ class Period:
     backlog: dict
     sales: dict
     lost: dict
+    waste: dict
     cost: dict
     shipped: int  # units that left any stock point or external supplier
     order: dict  # what was accepted of the wishes at its end
@@ -49,7 +60,7 @@ def chain_of(firm):
     supply = [(edge.source, edge.target) for edge in firm.supply]
     supply += [(OUTSIDE, point) for point in points if point not in {target for _, target in supply}]
     amounts = {}
-    for name in ("holding_cost", "backorder_cost", "price", "unit_cost", "fixed_order_cost"):
+    for name in ("holding_cost", "backorder_cost", "price", "unit_cost", "fixed_order_cost", "waste_cost"):
         given = {point: getattr(firm.stock_points[point], name) for point in points}
         amounts[name] = {
             (point, product): value.get(product, 0.0) if isinstance(value, dict) else value
@@ -74,16 +85,65 @@ def chain_of(firm):
             amounts["review"][point, product] = cycle, days
     storage = {point: firm.stock_points[point].capacity for point in points if firm.stock_points[point].capacity}
     carried = {(edge.source, edge.target): edge.capacity for edge in firm.supply if edge.capacity}
-    facing = list(firm.customer_facing)
-    return Chain(points, products, supply, facing, firm.unmet, **amounts, storage=storage, carried=carried)
+    disruption = {
+        (edge.source, edge.target): (round(edge.disruption.start * 65_536), round(edge.disruption.end * 65_536))
+        for edge in firm.supply
+        if edge.disruption
+    }
+    lives = {name: point.shelf_life for name, point in firm.stock_points.items() if point.shelf_life}
+    preferred, parts = {}, {}
+    for point in points:
+        edges = [edge for edge in firm.supply if edge.target == point]
+        if firm.supplier_choice == "cheapest":
+            edges.sort(key=lambda edge: sum(_each(edge.unit_cost, products)))
+        else:
+            edges.sort(key=lambda edge: edge.preference or 1001)
+        preferred[point] = [edge.source for edge in edges]
+        for product, cost in zip(products, _each(edges[0].unit_cost, products) if edges else (), strict=False):
+            amounts["unit_cost"][point, product] += cost
+        edges.sort(key=lambda edge: [*points, OUTSIDE].index(edge.source))
+        shares = [1 / len(edges) if edge.share is None else edge.share for edge in edges]
+        parts[point] = [(edge.source, round(65_536 * sum(shares[: i + 1]))) for i, edge in enumerate(edges)]
+    choice = (firm.supplier_choice, preferred, parts)
+    allocation = {point: firm.stock_points[point].allocation for point in points if firm.stock_points[point].allocation}
+    priority = {(edge.source, edge.target): edge.priority for edge in firm.supply if edge.priority}
+    shares = {
+        point: round(firm.stock_points[point].lost_share * 65_536)
+        for point in points
+        if firm.stock_points[point].lost_share is not None
+    }
+    shares |= {
+        point: 65_536 * (firm.stock_points[point].unmet == "lost") for point in points if firm.stock_points[point].unmet
+    }
+    return Chain(
+        points,
+        products,
+        supply,
+        list(firm.customer_facing),
+        firm.unmet,
+        allocation,
+        priority,
+        disruption,
+        lives,
+        *choice,
+        shares,
+        **amounts,
+        storage=storage,
+        carried=carried,
+    )
 
 
-def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None):
+def _each(value, products):
+    return [value.get(product, 0.0) if isinstance(value, dict) else value for product in products]
+
+
+def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None):
     """One copy of the world, period by period.
 
     `wishes[t][point, product]`, `suppliers[t][point, product]` and `demand[t][point, product]` are event 4 of t;
     `lead_times[t][supplier, customer, product]` hold for shipments of event 2 of t; `cost_factors[t]` holds a pair
-    (on holding cost, on backorder cost) per (point, product) for event 3 of t.
+    (on holding cost, on backorder cost) per (point, product) for event 3 of t; `numbers[t]` are from 0 to 65,535, what
+    decides in period t: `lost` of a part of a unit by (point, product).
     """
     world = SlowWorld(chain, initial)
     periods, orders = [], []
@@ -91,9 +151,11 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
         world.receive(t)
         if t > 0:
             world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
-        sales, lost, shipped = world.fulfil(t, lead_times[t])
+            world.disrupt(numbers[t].get("breaks", {}) if numbers else {})
+        sales, lost, shipped = world.fulfil(t, lead_times[t], numbers[t] if numbers else {})
+        waste = world.expire(t)
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
-        cost = world.account(ordered, sales, lost, cost_factors[t] if cost_factors else None)
+        cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None)
         orders.append(world.accept(t, wishes[t]))
         periods.append(
             Period(
@@ -103,6 +165,7 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
                 dict(world.backlog),
                 sales,
                 lost,
+                waste,
                 cost,
                 shipped,
                 orders[t],
@@ -117,20 +180,75 @@ class SlowWorld:
     def __init__(self, chain, initial):
         self.chain = chain
         self.keys = [(point, product) for point in chain.points for product in chain.products]
+        above = {point: [s for s, c in chain.supply if c == point and s != OUTSIDE] for point in chain.points}
+        order = TopologicalSorter(above).static_order()
+        self.downwards = [(point, product) for point in order for product in chain.products]  # suppliers first
         self.on_hand = {key: initial[key] for key in self.keys}
+        self.arrived = {}  # in this period
         self.due = {}  # (period, customer, product) -> units that arrive at event 1 of that period
         self.backorders = {(s, c, k): 0 for s, c in chain.supply for k in chain.products}
         self.new = dict.fromkeys(self.backorders, 0)  # ordered in the last period
         self.backlog = dict.fromkeys(self.keys, 0)
         self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
+        self.shut = set()  # edges
+        self.batches = {}  # (point, product) -> [last period of sale, units], of stock that expires
+        for (point, product), units in initial.items():
+            if point in chain.shelf_life:
+                self.batches[point, product] = [[chain.shelf_life[point], units]]
 
     def receive(self, t):
+        self.told, self.told_shut = dict(self.on_hand), set(self.shut)  # when the orders were placed
         for point, product in self.keys:
-            self.on_hand[point, product] += self.due.pop((t, point, product), 0)
+            self._put(point, product, self.due.pop((t, point, product), 0))
+
+    def _put(self, point, product, units):
+        """What arrives is as old as new."""
+        self.on_hand[point, product] += units
+        self.arrived[point, product] = self.arrived.get((point, product), 0) + units
+
+    def disrupt(self, numbers):
+        for edge, (start, end) in self.chain.disruption.items():
+            if edge not in self.shut and numbers[edge] < start:
+                self.shut.add(edge)
+            elif edge in self.shut and numbers[edge] >= end:
+                pass
+            else:
+                self.shut.discard(edge)
+
+    def expire(self, t):
+        """First expired, first out: what was used came from the oldest."""
+        waste = dict.fromkeys(self.keys, 0)
+        for (point, product), batches in self.batches.items():
+            batches.append([t + self.chain.shelf_life[point] - 1, self.arrived.get((point, product), 0)])
+            batches.sort()
+            used = sum(units for _, units in batches) - self.on_hand[point, product]
+            for batch in batches:
+                taken = min(batch[1], used)
+                batch[1] -= taken
+                used -= taken
+                if batch[0] <= t:
+                    waste[point, product] += batch[1]
+                    batch[1] = 0
+            self.on_hand[point, product] -= waste[point, product]
+        self.arrived = {}
+        return waste
 
     def stand_in_line(self, orders, suppliers, demand):
         for point, product in self.keys:
-            self.new[suppliers[point, product], point, product] = orders[point, product]
+            order, sources = orders[point, product], self.chain.preferred.get(point, [])
+            if self.chain.choice == "split" and sources:
+                before = 0
+                for supplier, parts in self.chain.parts[point]:
+                    upto = (order * parts + 32_768) // 65_536
+                    self.new[supplier, point, product], before = upto - before, upto
+            elif self.chain.choice == "in-stock" and sources:
+                able = [s for s in sources if s == OUTSIDE or self.told[s, product] >= order]
+                able = [s for s in able if (s, point) not in self.told_shut]
+                self.new[(able or sources)[0], point, product] = order
+            elif self.chain.choice in ("preferred", "cheapest") and sources:
+                self.new[sources[0], point, product] = order
+            else:
+                self.new[suppliers[point, product], point, product] = order
             self.wanted[point, product] = demand.get((point, product), 0)
 
     def in_transit(self, point, product):
@@ -143,36 +261,74 @@ class SlowWorld:
         owes += self.backlog[point, product] + self.wanted[point, product]
         return self.on_hand[point, product] + self.in_transit(point, product) + own - owes
 
-    def fulfil(self, t, lead_times):
+    def fulfil(self, t, lead_times, numbers):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         self.taken = {}  # (edge, whether it was new) -> units
-        for supplier, product in self.keys:
+        for supplier, customer, product in self.backorders:
+            edge = (supplier, customer, product)
+            if supplier == OUTSIDE and lead_times.get(edge) == 0 and edge[:2] not in self.shut:
+                self._put(customer, product, self.new[edge] + self.backorders[edge])  # in time for what is next
+        for supplier, product in self.downwards:
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
+            customers = [c for c in customers if (supplier, c) not in self.shut]
             customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
-            for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
-                served = min(external[supplier, product], self.on_hand[supplier, product])
-                external[supplier, product] -= served
-                self.on_hand[supplier, product] -= served
-                sales[supplier, product] += served
-                for customer in customers:
-                    edge = (supplier, customer, product)
-                    served = min(internal[edge], self.on_hand[supplier, product])
-                    internal[edge] -= served
-                    self.on_hand[supplier, product] -= served
-                    shipments[edge] += served
-                    self.taken[edge, internal is self.new] = served
+            customers.sort(key=lambda c: self.chain.priority.get((supplier, c), 10_000))
+            if self.chain.allocation.get(supplier) == "proportional":
+                self._share_out(supplier, product, sales, shipments, lead_times)
+            else:
+                self._serve(supplier, product, customers, sales, shipments, lead_times)
         self._load(shipments)
         for edge in self.backorders:
             if edge[0] == OUTSIDE:  # unlimited stock
-                shipments[edge] = self.new[edge]
+                self.backorders[edge] += self.new[edge]
                 self.new[edge] = 0
-            if shipments[edge]:
+                if edge[:2] not in self.shut:
+                    shipments[edge], self.backorders[edge] = self.backorders[edge], 0
+            if shipments[edge] and lead_times[edge] > 0:
                 arrival = (t + lead_times[edge], edge[1], edge[2])
                 self.due[arrival] = self.due.get(arrival, 0) + shipments[edge]
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
-        return sales, self._left_unserved(), sum(shipments.values()) + sum(sales.values())
+        return sales, self._left_unserved(numbers.get("lost", {})), sum(shipments.values()) + sum(sales.values())
+
+    def _serve(self, supplier, product, customers, sales, shipments, lead_times):
+        for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+            served = min(external[supplier, product], self.on_hand[supplier, product])
+            external[supplier, product] -= served
+            self.on_hand[supplier, product] -= served
+            sales[supplier, product] += served
+            for customer in customers:
+                edge = (supplier, customer, product)
+                served = min(internal[edge], self.on_hand[supplier, product])
+                internal[edge] -= served
+                self.on_hand[supplier, product] -= served
+                shipments[edge] += served
+                self.taken[edge, internal is self.new] = served
+                if lead_times.get(edge) == 0:
+                    self._put(customer, product, served)
+
+    def _share_out(self, supplier, product, sales, shipments, lead_times):
+        """Each class in proportion to what is wanted, customers in index order and the external ones last."""
+        customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]
+        customers = [c for c in customers if (supplier, c) not in self.shut]
+        for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+            wants = [internal[supplier, c, product] for c in customers] + [external[supplier, product]]
+            stock, total, got = self.on_hand[supplier, product], sum(wants), 0
+            for place, customer in enumerate([*customers, None]):
+                together = sum(wants[: place + 1])
+                together = together if stock >= total else stock * together // total
+                served, got = together - got, together
+                self.on_hand[supplier, product] -= served
+                if customer is None:
+                    external[supplier, product] -= served
+                    sales[supplier, product] += served
+                else:
+                    internal[supplier, customer, product] -= served
+                    shipments[supplier, customer, product] += served
+                    self.taken[(supplier, customer, product), internal is self.new] = served
+                    if lead_times.get((supplier, customer, product)) == 0:
+                        self._put(customer, product, served)
 
     def _load(self, shipments):
         """Units that an edge does not carry go back on the shelf, new orders first, and stay owed."""
@@ -183,7 +339,7 @@ class SlowWorld:
             fits = shared([shipments[edge] for edge in edges], [0] * len(edges), most, lambda k, units: units)
             for edge, units in zip(edges, fits, strict=True):
                 back = shipments[edge] - units
-                new = min(back, self.taken[edge, True])
+                new = min(back, self.taken.get((edge, True), 0))
                 self.new[edge] += new
                 self.backorders[edge] += back - new
                 self.on_hand[supplier, edge[2]] += back
@@ -217,14 +373,16 @@ class SlowWorld:
                     orders |= zip(keys, shared([orders[key] for key in keys], free, room, packs), strict=True)
         return orders
 
-    def _left_unserved(self):
+    def _left_unserved(self, numbers):
         lost = dict.fromkeys(self.keys, 0)
         for key in self.keys:
-            (lost if self.chain.unmet == "lost" else self.backlog)[key] += self.wanted[key]
+            parts = self.chain.lost_share.get(key[0], 65_536 * (self.chain.unmet == "lost"))
+            lost[key] = (self.wanted[key] * parts + numbers.get(key, 0)) // 65_536
+            self.backlog[key] += self.wanted[key] - lost[key]
             self.wanted[key] = 0
         return lost
 
-    def account(self, ordered, sales, lost, factors):
+    def account(self, ordered, sales, lost, waste, factors):
         chain, cost = self.chain, {}
         for key in self.keys:
             holding, penalty = factors[key] if factors else (1.0, 1.0)
@@ -234,6 +392,7 @@ class SlowWorld:
                 - chain.price[key] * sales[key]
                 + chain.unit_cost[key] * ordered[key]
                 + chain.fixed_order_cost[key] * (ordered[key] > 0)
+                + chain.waste_cost.get(key, 0) * waste[key]
             )
         return cost
 

@@ -59,6 +59,54 @@ def order_limits(draw, products):
 
 
 @st.composite
+def ranked(draw, points, supply, money):
+    """Who serves whom first, and who buys where: written into points and edges; the rule of choice comes back."""
+    for edge in supply:
+        rule = points.get(edge["from"], {}).get("allocation")
+        if edge["from"] != OUTSIDE and rule is None:
+            points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(["position", "priority", "proportional"]))
+            if rule == "priority":
+                edge["priority"] = 2
+        elif rule == "priority" and draw(st.booleans()):
+            edge["priority"] = draw(st.integers(1, 3))
+    rules = ["random", "random", "preferred", "cheapest", "in-stock", "split"]
+    choice = draw(st.sampled_from(rules)) if supply else "random"
+    for name in points:
+        to = [edge for edge in supply if edge["to"] == name]
+        weights = draw(st.lists(st.integers(1, 5), min_size=len(to), max_size=len(to)))
+        own, shared = draw(money), draw(st.booleans())
+        for edge, weight in zip(to, weights, strict=True):
+            edge["unit_cost"] = 1 + draw(money) if choice in ("preferred", "cheapest") else own
+            if choice in ("random", "split") and shared:
+                edge["share"] = weight / sum(weights)
+            if choice in ("preferred", "in-stock") and shared:
+                edge["preference"] = weight
+    return choice
+
+
+@st.composite
+def limited(draw, points, supply, products, soonest):
+    """Limits of orders and of what edges carry, written into points and edges."""
+    for point in points.values():
+        point |= draw(order_limits(products))
+    for edge in supply:
+        alone = [other["to"] for other in supply].count(edge["to"]) == 1
+        if draw(st.booleans()) and (alone if edge["from"] == OUTSIDE else soonest):
+            edge["capacity"] = draw(st.integers(12, 25))
+
+
+@st.composite
+def misfortunes(draw, points, supply, money):
+    """Edges that are shut and stock that expires."""
+    for edge in supply:
+        if draw(st.integers(0, 4)) == 0:
+            edge["disruption"] = {"start": 0.3, "end": 0.5}
+    for point in points.values():
+        if draw(st.integers(0, 3)) == 0:
+            point |= {"shelf_life": draw(st.integers(1, 3)), "waste_cost": draw(money)}
+
+
+@st.composite
 def firms(draw, customers=False):
     """General networks of up to five points in shuffled order, one or two products, all that a firm file can say.
 
@@ -74,7 +122,8 @@ def firms(draw, customers=False):
     money = st.sampled_from([0, 0.5, 1, 3.25])
     amount = st.one_of(money, st.fixed_dictionaries({product: money for product in products}))
     law = st.one_of(st.integers(0, 9), st.just({"law": "uniform", "low": 0, "high": 12}))
-    lead_time = st.one_of(st.integers(1, 3), st.just({"law": "uniform", "low": 1, "high": 4}))
+    soonest = draw(st.sampled_from([0, 1]))
+    lead_time = st.one_of(st.integers(soonest, 3), st.just({"law": "uniform", "low": soonest, "high": 4}))
     names = [f"p-{i}" for i in range(count)]
     points, chosen = {}, {}
     for i in draw(st.permutations(range(count))):
@@ -85,17 +134,18 @@ def firms(draw, customers=False):
             chosen[names[i]] = draw(clienteles(products))
         elif i in sells:
             points[names[i]]["demand"] = draw(law)
+        if i in sells and draw(st.booleans()):
+            points[names[i]] |= draw(st.sampled_from([{"unmet": "lost"}, {"unmet": "backorder"}, {"lost_share": 0.3}]))
     supply = [{"from": OUTSIDE, "to": names[i], "lead_time": draw(lead_time)} for i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
+    choice = draw(ranked(points, supply, money))
+    draw(misfortunes(points, supply, money))
     if draw(st.booleans()):
-        for point in points.values():
-            point |= draw(order_limits(products))
-        for edge in supply:
-            if draw(st.booleans()) and (edge["from"] != OUTSIDE or [e["to"] for e in supply].count(edge["to"]) == 1):
-                edge["capacity"] = draw(st.integers(12, 25))
+        draw(limited(points, supply, products, soonest))
     return parse_firm(
         {
             "name": "random",
+            "supplier_choice": choice,
             "unmet": draw(st.sampled_from(["backorder", "lost"])),
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
@@ -209,12 +259,24 @@ def slow_replay(episode, copy):
             }
             for t in periods[1:]
         ]
+    numbers = [{} for _ in periods]  # what is drawn with period t - 1 decides in period t
+    if chance.lost is not None:
+        for t in periods[1:]:
+            numbers[t]["lost"] = {
+                (p, k): int(chance.lost[t - 1, n, i, copy]) + WIDTH // 2
+                for n, p in enumerate(facing)
+                for i, k in enumerate(products)
+            }
+    if chance.breaks is not None:
+        edges = [edge for edge, odds in zip(network.edge_names, network.disruption, strict=True) if odds[1]]
+        for t in periods[1:]:
+            drawn = chance.breaks[t - 1, :, copy].tolist()
+            numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
     asked = chance.demand.clone()
     for t in periods if world.choice is not None else ():
         bought, _ = slow_purchases(world, episode.exposures[t], chance.customers[t], chance.traffic[t], copy)
         for own, point in zip(bought, world.choice.facing.tolist(), strict=True):
             asked[t, point, :, copy] += torch.tensor(own)
     demand = by_key(asked, facing)
-    return replay(
-        chain_of(firm), initial, by_key(episode.wishes, points, float), suppliers, demand, lead_times, factors
-    )
+    wishes = by_key(episode.wishes, points, float)
+    return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers)

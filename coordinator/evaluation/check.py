@@ -38,7 +38,7 @@ def facts(firm: Firm) -> dict[str, Any]:
     """All that is shown, as plain values.
 
     A protection interval is the lead time + 1 period, or + those from review to review: what an order must last for.
-    Its mean takes the suppliers of a point as equally likely, its range covers all of them.
+    Its mean takes the suppliers of a point by their shares, its range covers all of them.
     """
     network, levels = Network.of(firm), baseline_levels(firm)
     flow, echelons = network.mean_flow(), network.echelons()
@@ -62,7 +62,7 @@ def facts(firm: Firm) -> dict[str, Any]:
     return {
         "firm": firm.name,
         "description": firm.description,
-        "unmet": firm.unmet,
+        "unmet": firm.unmet_demand,
         "products": list(firm.products),
         "periods": firm.periods.model_dump(),
         "points": points,
@@ -82,7 +82,7 @@ def warnings_of(firm: Firm) -> list[str]:
     found += [note for note in notes if note]
     for n, laws in zip(network.customer_facing, network.demand_laws, strict=True):
         if not shortage_cost(firm)[n][[law.mass()[0] < 1 for law in laws]].all():
-            cure = "set backorder_cost" + ", or a price above the cost" * (firm.unmet == "lost")
+            cure = "set backorder_cost" + ", or a price above the cost" * (firm.unmet_demand != "backorder")
             found.append(f"{firm.names[n]}: a unit short costs nothing, so nothing makes stock worth while: {cure}")
     way = ceil(network.time_through())
     if 0 < periods.warm_up < way or periods.evaluate <= way:
@@ -98,10 +98,8 @@ def _protection_interval(network: Network, point: int, product: int) -> dict[str
     edges = np.flatnonzero(network.edge_target == point)
     masses: list[NDArray[np.float64]] = [network.lead_time_laws[edge][product].mass() for edge in edges]
     possible = [np.flatnonzero(mass) for mass in masses]
-    mean, review = (
-        float(np.mean([np.arange(len(mass)) @ mass for mass in masses])),
-        network.reviews.longest(point, product),
-    )
+    means, review = [float(np.arange(len(mass)) @ mass) for mass in masses], network.reviews.longest(point, product)
+    mean = sum(network.part(own, int(network.edge_source[e]), point) for own, e in zip(means, edges, strict=True))
     low, high = min(int(p[0]) for p in possible), max(int(p[-1]) for p in possible)
     return {"mean": _tidy(mean + 1 + review), "low": low + 1 + review, "high": high + 1 + review}
 
@@ -113,7 +111,7 @@ def _tidy(value: float) -> float:
 
 def drawn(found: dict[str, Any]) -> RenderableType:
     """The facts for the eye: the network as a tree, then a table."""
-    lost = "lost" if found["unmet"] == "lost" else "backordered"
+    lost = {"backorder": "backordered", "mixed": "lost at some points, or in part"}.get(found["unmet"], "lost")
     head = f"{found['firm']}: {found['description']}" if found["description"] else found["firm"]
     periods = found["periods"]
     horizon = f"unmet demand is {lost}; training {periods['train']} periods, evaluation {periods['evaluate']}"

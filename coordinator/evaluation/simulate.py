@@ -195,13 +195,21 @@ def _demand(file: EpisodeFile, firm: Firm, periods: int) -> Array:
 
 def _lead_times(file: EpisodeFile, firm: Firm, periods: int) -> Array:
     """Nothing is shipped in period 0."""
-    edges = Network.of(firm).edge_names
+    network = Network.of(firm)
+    edges = network.edge_names
     file.refuse_others(lambda key: (key[0], key[1]) in edges, "is not an edge of the firm")
-    return _table(firm, edges, periods, lambda t, key: file.value(t, key, 1, MAX_LEAD_TIME) if t else 1)
+    least = {  # 0 only where the law has it: who may be in time decides who serves first
+        (*edge, product): int(law.mass()[0] == 0)
+        for edge, laws in zip(edges, network.lead_time_laws, strict=True)
+        for product, law in zip(firm.products, laws, strict=True)
+    }
+    return _table(firm, edges, periods, lambda t, key: file.value(t, key, least[key], MAX_LEAD_TIME) if t else 1)
 
 
 def _suppliers(file: EpisodeFile, firm: Firm, periods: int, orders: Array | None) -> Array:
     """No row is needed where there is one supplier, or nothing to send."""
+    if firm.supplier_choice in ("in-stock", "split"):
+        raise ValueError(f"--suppliers: supplier_choice {firm.supplier_choice} says who delivers; leave the file out")
     edges = Network.of(firm).edge_names
     suppliers = {name: [source for source, target in edges if target == name] for name in firm.names}
 
@@ -255,16 +263,17 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
     cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
     for step in play(world, policy, chance, start):
-        before, lost = step.before, unserved if world.firm.unmet == "lost" else torch.zeros_like(unserved)
-        backlog = _spread(world, before.owed[world.network.internal :])
+        before, backlog = step.before, world.backlog(step.before)
+        lost = unserved - backlog if step.period else torch.zeros_like(unserved)
         values = (
-            *(before.on_hand, world.in_transit(before), before.inventory_position, backlog),
+            *(before.on_hand, world.in_transit(before), before.inventory_position, _spread(world, backlog)),
             *(_spread(world, sales), _spread(world, lost), step.order, _spread(world, step.outcome.demand), cost),
         )
         for column, value in zip(COLUMNS, values, strict=True):
             kept[column].append(value)
         sales, unserved = step.outcome.sales, step.outcome.unserved
-        cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period))
+        waste = step.outcome.waste
+        cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period), waste)
     return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
 
 

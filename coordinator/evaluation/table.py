@@ -23,7 +23,10 @@ _MEASURES = {  # of a stock point: what it is called in the table, and how many 
     "periods without shortage": ("cycle_service_level", ".4f"),
     "bullwhip": ("bullwhip_ratio", ".2f"),
     "turns": ("inventory_turns", ".2f"),
+    "waste": ("waste", ".3f"),  # where something expires
 }
+
+_UNMET = {"backorder": "backlog", "lost": "lost_sales", "mixed": "unserved"}  # units of it, in `to_json`
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,10 +62,11 @@ class Evaluation(Shown):
             demand = episodes.demand.sum()
             policies[name] = {
                 word: {"mean": sign * mean, "se": error},
+                "worst_5_percent": sign * episodes.worst,
                 "fill_rate": float(episodes.served_at_once.sum() / demand) if demand > 0 else 1.0,
                 "cycle_service_level": float(episodes.full_service.mean()),
                 "on_hand": float(episodes.on_hand.sum()),
-                "backlog" if self.firm.unmet == "backorder" else "lost_sales": float(episodes.unserved.sum()),
+                _UNMET[self.firm.unmet_demand]: float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
                 **({"expected": sign * self.expected[name]} if name in self.expected else {}),
                 "versus": {base: {"difference": sign * less, "se": spread} for base, (less, spread) in paired.items()},
@@ -78,6 +82,9 @@ class Evaluation(Shown):
         for c, name in enumerate(self.firm.customer_facing):
             points[name]["fill_rate"] = float(episodes.fill_rate[c])
             points[name]["cycle_service_level"] = float(episodes.full_service[c])
+        for n, (name, point) in enumerate(self.firm.stock_points.items()):
+            if point.shelf_life is not None:
+                points[name]["waste"] = float(episodes.waste[n])
         return points
 
 
@@ -98,7 +105,7 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
     """Cost (or profit) of every policy with the paired saving over `base`, then service and stock per stock point."""
     sign, word = (-1.0, "profit") if evaluation.firm.earns else (1.0, "cost")
     found, title = evaluation.to_json(), "{firm}: {episodes:,} fresh episodes, the same for every policy"
-    numbers = _right(f"{word} ± se", "saving over the first", "%", "fill rate", "on hand")
+    numbers = _right(f"{word} ± se", "saving over the first", "%", "worst 5%", "fill rate", "on hand")
     table = Table("policy", *numbers, title=title.format(**found), title_justify="left")
     reference = abs(found["policies"][base][word]["mean"]) or 1.0
     for name, own in found["policies"].items():
@@ -107,7 +114,8 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
             saved, error = -sign * own["versus"][base]["difference"], own["versus"][base]["se"]
             saving, percent = f"{saved:+z,.1f} ± {error:.1f}", f"{100.0 * saved / reference:+z.2f}"
         result = "{mean:z,.1f} ± {se:.1f}".format(**own[word])
-        table.add_row(name, result, saving, percent, f"{own['fill_rate']:.4f}", f"{own['on_hand']:,.1f}")
+        worst = f"{own['worst_5_percent']:z,.1f}"
+        table.add_row(name, result, saving, percent, worst, f"{own['fill_rate']:.4f}", f"{own['on_hand']:,.1f}")
     exact = [
         f"{name}: exactly {own['expected']:z,.2f} an episode, of which {own[word]['mean']:z,.2f} is a sample"
         for name, own in found["policies"].items()
@@ -119,10 +127,12 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
 def _points(policies: dict[str, Any]) -> Table:
     """Of every stock point what each policy comes to; nothing where nothing is known."""
     title, places = "per stock point (units a period; cost in money an episode)", next(iter(policies.values()))
-    table = Table("stock point", "policy", *_right(*_MEASURES), title=title, title_justify="left")
+    told = {key for point in places["stock_points"].values() for key in point}
+    measures = {heading: shown for heading, shown in _MEASURES.items() if shown[0] in told}
+    table = Table("stock point", "policy", *_right(*measures), title=title, title_justify="left")
     for point in places["stock_points"]:
         for i, (name, own) in enumerate(policies.items(), 1):
-            values = [(own["stock_points"][point].get(key), digits) for key, digits in _MEASURES.values()]
+            values = [(own["stock_points"][point].get(key), digits) for key, digits in measures.values()]
             shown = ("" if value is None else f"{value:{digits}}" for value, digits in values)
             table.add_row(point if i == 1 else "", name, *shown, end_section=i == len(policies))
     return table

@@ -51,6 +51,12 @@ class Fed(Simulated):
     def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str) -> None:
         """Prepare `firm`; `feed`: where its observations come from."""
         super().__init__(firm, seed)
+        if sum(self.world.aside):
+            raise ValueError(
+                "--feed: a feed tells neither who is shut nor how old stock is: no disruption, no shelf_life"
+            )
+        if self.firm.unmet_demand == "mixed":
+            raise ValueError("--feed: a feed tells backlog or lost sales: give all stock points the same `unmet`")
         self.layout, self.folder = layout, Path(feed) / "in"
         self.arrivals = min(self.world.slots, ARRIVALS)
         self._sold = None
@@ -78,7 +84,7 @@ class Fed(Simulated):
             seen = read_observations(self.folder / f"period-{tick}.csv", self.layout, self.arrivals)
             if self.layout.recommends is not None:
                 seen["traffic"] = read_traffic(self.folder / f"traffic-{tick}.csv", self.layout)
-            earlier = None if self.firm.unmet == "lost" else arrays[f"{_ACCOUNT}backlog"][..., 0]
+            earlier = None if self.firm.unmet_demand == "lost" else arrays[f"{_ACCOUNT}backlog"][..., 0]
             check_sales(tick, self.layout, seen, earlier, self._sold)
         except FileNotFoundError:
             return None
@@ -104,13 +110,14 @@ class Fed(Simulated):
                 pipeline[slot, edge] = units(seen[f"arriving_{slot + 1}"][point])
         facing = network.customer_facing
         owed[network.internal :] = units(seen["backlog"][facing])
-        state = State(units(seen["on_hand"]), pipeline, owed, units(seen["inventory_position"]))
+        stock, position = units(seen["on_hand"]), units(seen["inventory_position"])
+        state = State(stock, pipeline, owed, position, before.aside)
         feedback = None
         if "traffic" in seen:
             exposure = torch.as_tensor(arrays["exposure"], dtype=world.dtype)
             feedback = Feedback(units(seen["asked"]), units(seen["handed"]), units(seen["traffic"]), exposure)
         sales, demand = units(seen["sales"][facing]), units(seen["demand"][facing])
-        lost = self.firm.unmet == "lost"
+        lost = self.firm.unmet_demand == "lost"
         unserved = (demand - sales).clamp_min(0.0) if lost else units(seen["backlog"][facing])
         order = torch.as_tensor(arrays["order"], dtype=world.dtype)
         cost = world.account(state.on_hand, sales, unserved, order, Exogenous(demand, None, None, None)).sum(1)

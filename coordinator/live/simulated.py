@@ -70,12 +70,11 @@ class Simulated:
             stream: of chance.
         """
         world = self.world
-        state = State(*(torch.as_tensor(arrays[field]) for field in _STATE))
+        state = self._state(arrays)
         now, placed = self.chance(tick, arrays, stream), torch.as_tensor(order, dtype=world.dtype)
         shown = None if exposure is None else torch.as_tensor(exposure, dtype=world.dtype)
         after, outcome, feedback = advance(world, state, placed, shown, now)
-        backlog = state.owed[world.network.internal :] if self.firm.unmet == "backorder" else 0.0 * outcome.sales
-        served = (outcome.sales - backlog).clamp_min(0.0)
+        served = (outcome.sales - world.backlog(state)).clamp_min(0.0)
         return self._moment(tick + 1, after, feedback, now.regime, outcome.cost, outcome.demand, served)
 
     def _moment(
@@ -88,7 +87,7 @@ class Simulated:
         demand: torch.Tensor,
         served: torch.Tensor,
     ) -> PeriodStart:
-        arrays = {field: value.numpy() for field, value in zip(_STATE, state, strict=True)}
+        arrays = {field: value.numpy() for field, value in zip(_STATE, state, strict=True) if len(value)}
         if feedback is not None and regime is not None:
             arrays |= {f"told_{field}": value.numpy() for field, value in zip(_REPORT, feedback, strict=True)}
             arrays["regime"] = regime.numpy()
@@ -100,14 +99,18 @@ class Simulated:
             "served": served,
             "on_hand": state.on_hand,
             "inventory_position": state.inventory_position,
-            "backlog": state.owed[self.world.network.internal :],
+            "backlog": self.world.backlog(state),
         }
         return PeriodStart(arrays, features, {key: value.numpy() for key, value in account.items()})
 
+    def _state(self, arrays: Arrays) -> State:
+        """The state in arrays, which hold no part that has no rows."""
+        nothing = torch.as_tensor(arrays["on_hand"])[:0]
+        return State(*(torch.as_tensor(arrays[field]) if field in arrays else nothing for field in _STATE))
+
     def features(self, tick: int, arrays: Arrays) -> Array:
         """What there is to see in arrays, [G, E] units."""
-        state = State(*(torch.as_tensor(arrays[field]) for field in _STATE))
-        feedback = None
+        state, feedback = self._state(arrays), None
         if self.world.choice is not None:
             feedback = Feedback(*(torch.as_tensor(arrays[f"told_{field}"]) for field in _REPORT))
         seen: Array = self.observer.units(state, feedback, tick).double().numpy()

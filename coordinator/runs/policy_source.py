@@ -21,7 +21,7 @@ def fingerprint(firm: Firm) -> str:
     structure = {
         "stock_points": firm.names,
         "products": firm.products,
-        "unmet": firm.unmet,
+        "unmet": firm.unmet if firm.unmet_demand != "mixed" else firm.lost_shares().tolist(),
         "edges": world.network.edge_names,
         "slots": world.slots,
         "max_order": firm.amounts("max_order").tolist(),

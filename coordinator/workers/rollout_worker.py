@@ -187,7 +187,7 @@ class RolloutWorker:
         snapshots = [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
-        if compiled is not None:
+        if compiled is not None and not self._world.network.proportional.any():  # whose gradient only PyTorch has
             result = compiled.descend(snapshots, state, chance, unit_bound, others, first=first)
         else:
             result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others, first=first)

@@ -37,7 +37,7 @@ def default_rule(firm: Firm, note: Callable[[str], None] = quiet) -> DefaultRule
     """
     levels = baseline_levels(firm)
     baseline, world = BaseStock("decomposition-aggregation", levels), World(firm, levels)
-    if firm.customers or firm.unmet != "lost":
+    if firm.customers or firm.unmet_demand == "backorder":
         made_for = "customers choose" if firm.customers else "unmet demand is backordered"
         return DefaultRule(baseline, f"{baseline.name}, the default where {made_for}")
     played = CompiledEpisodes(world, quiet)

@@ -30,10 +30,16 @@ class Episodes:
     order_square: Vector  # [N] units^2
     received: Vector  # [N] units a period that customers ordered
     received_square: Vector  # [N] units^2
+    waste: Vector  # [N] units a period that expired
     demand: Vector  # [C] units a period
     served_at_once: Vector  # [C] units a period
-    unserved: Vector  # [C] units of backlog, or lost a period
+    unserved: Vector  # [C] units of backlog, and lost a period
     full_service: Vector  # [C] share of periods without unserved demand
+
+    @property
+    def worst(self) -> float:
+        """Mean cost of the worst 5% of episodes (conditional value at risk), money; of one episode at least."""
+        return float(np.sort(self.cost)[-max(len(self.cost) // 20, 1) :].mean())
 
     @property
     def fill_rate(self) -> Vector:
@@ -84,7 +90,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
         policy: orders from the state alone, or orders and exposures of a firm with customers.
         chance: [T] periods of `World.draw`.
     """
-    firm, warm_up = world.firm, world.firm.periods.warm_up
+    warm_up = world.firm.periods.warm_up
     end = world.reset(chance.demand.shape[-1])
     cost = first_cost(world, end, torch.float64)
     tally = _Tally(world)
@@ -94,8 +100,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
         if step.period + 1 >= warm_up:
             cost += step.outcome.cost
             tally.count(step, backlog)
-        if firm.unmet == "backorder":
-            backlog = step.outcome.unserved
+        backlog = world.backlog(end)
     return tally.episodes(less_salvage(world, end, cost))
 
 
@@ -140,10 +145,8 @@ class _Tally:
     def count(self, step: Step, backlog: Tensor) -> None:
         """One period more; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
-        before, order, after, (_, sales, unserved, demand) = step.before, step.order, step.after, step.outcome
-        received = before.inventory_position + order - after.inventory_position
-        if self._world.firm.unmet == "lost":
-            received = self._world.incidence.facing.add_to(received, unserved)
+        order, after, (_, sales, unserved, demand, waste) = step.order, step.after, step.outcome
+        received = self._world.asked(step.before, order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(
             on_hand=after.on_hand,
@@ -151,6 +154,7 @@ class _Tally:
             order_square=ordered**2,
             received=received,
             received_square=asked**2,
+            waste=torch.zeros_like(order) if waste is None else waste,
             demand=demand,
             served_at_once=(sales - backlog).clamp_min(0.0),
             unserved=unserved,

@@ -111,7 +111,7 @@ def more_incoming(world: World, point: int, units: dict[int, float]) -> Change:
     def change(moment: Moment) -> Moment:
         pipeline = moment.state.pipeline.clone()
         for product, amount in units.items():
-            pipeline[min(1, longest[product] - 1), edge, product] += amount
+            pipeline[max(min(1, longest[product] - 1), 0), edge, product] += amount
         position = moment.state.inventory_position + _at(moment.state.on_hand, point, units)
         return moment._replace(state=moment.state._replace(pipeline=pipeline, inventory_position=position))
 

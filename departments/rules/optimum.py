@@ -114,6 +114,23 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
     network, long_run = Network.of(firm), firm.periods.warm_up > 0
     refused = f"policy {name!r}: {firm.name} has no exact optimum here, as"
     lead_times = [[law.mass() for law in laws] for laws in network.lead_time_laws]
+    _check(firm, network, lead_times, refused)
+    lead_time = np.array([[len(mass) - 1 for mass in masses] for masses in lead_times])
+    unmet = firm.unmet_demand
+    if unmet == "backorder" and long_run and not firm.customers and (len(firm.names) > 1 or _ample(firm, network)):
+        return _serial(firm, network, lead_time, name, refused)
+    if len(firm.names) > 1:
+        cure = "backorders and a warm-up" if unmet != "backorder" or firm.customers else "a warm-up"
+        raise ValueError(f"{refused} it has several stock points: serial ones need {cure}, all others just one point")
+    if not lead_time.all():
+        raise ValueError(f"{refused} a lead time is 0, which needs backorders, a warm-up and no customers")
+    if (firm.amounts("salvage_value") > firm.amounts("unit_cost")).any():
+        raise ValueError(f"{refused} a unit is worth more when an episode ends than it costs")
+    return _Single(firm, lead_time[0], steps, clock, refused).policy(name)
+
+
+def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: str) -> None:
+    """Refuse what neither way to an optimum knows."""
     if any(np.count_nonzero(mass) != 1 for masses in lead_times for mass in masses):
         raise ValueError(f"{refused} a lead time is random")
     if (network.supplier_count != 1).any():
@@ -122,17 +139,14 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
         raise ValueError(f"{refused} orders are limited by {limits[0]}")
     if firm.amounts("fixed_order_cost").any():
         raise ValueError(f"{refused} orders have a fixed cost")
-    if long_run and firm.amounts("salvage_value").any():
+    if firm.periods.warm_up and firm.amounts("salvage_value").any():
         raise ValueError(f"{refused} it has a salvage value, and a warm-up: set periods.warm_up to 0")
-    lead_time = np.array([[len(mass) - 1 for mass in masses] for masses in lead_times])
-    if firm.unmet == "backorder" and long_run and not firm.customers and (len(firm.names) > 1 or _ample(firm, network)):
-        return _serial(firm, network, lead_time, name, refused)
-    if len(firm.names) > 1:
-        cure = "backorders and a warm-up" if firm.unmet == "lost" or firm.customers else "a warm-up"
-        raise ValueError(f"{refused} it has several stock points: serial ones need {cure}, all others just one point")
-    if (firm.amounts("salvage_value") > firm.amounts("unit_cost")).any():
-        raise ValueError(f"{refused} a unit is worth more when an episode ends than it costs")
-    return _Single(firm, lead_time[0], steps, clock, refused).policy(name)
+    if network.disruption.any():
+        raise ValueError(f"{refused} a supplier may be shut (disruption)")
+    if any(point.shelf_life for point in firm.stock_points.values()):
+        raise ValueError(f"{refused} stock expires (shelf_life)")
+    if not set(firm.lost_shares()[network.customer_facing]) <= {0.0, 1.0}:
+        raise ValueError(f"{refused} a share of unmet demand is lost: set unmet to backorder or lost")
 
 
 def _ample(firm: Firm, network: Network) -> bool:
@@ -252,7 +266,7 @@ class _Single:
             missed = amounts["backorder_cost"][own] + max(amounts["price"][own] - amounts["unit_cost"][own], 0.0)
             ratio = missed / max(missed + amounts["holding_cost"][own], _NEVER)
             single, position = dynamic.order_bounds(demand, lead, ratio)
-            lost = self._firm.unmet == "lost"
+            lost = self._firm.unmet_demand == "lost"
             if self._long_run and not lost and mean(demand) > limit - _NEVER:
                 raise ValueError(f"{self._refused} max_order is no more than mean demand, so that ever more waits")
             if not lost or single >= limit:
@@ -261,4 +275,4 @@ class _Single:
             high.append(max(int(position * growth), held) + 1)
             most.append(max(min(single, high[-1] - low[-1]), int(under_way.max()), 1))
         lead_times = [self._lead_time[k] for k in products]
-        return Point(self._firm.unmet == "lost", lead_times, most, low, high, *amounts.values())
+        return Point(self._firm.unmet_demand == "lost", lead_times, most, low, high, *amounts.values())

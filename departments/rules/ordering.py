@@ -60,19 +60,17 @@ class BaseStock(OrdersAlone):
 
 
 def shortage_cost(firm: Firm) -> Levels:
-    """What a unit short costs, [N, K] money: the backorder cost, or where sales are lost the penalty and the margin."""
-    cost = firm.amounts("backorder_cost")
-    if firm.unmet == "lost":
-        return cost + np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0)
-    return cost
+    """What a unit short costs, [N, K] money: the backorder cost, and as far as sales are lost the margin."""
+    margin = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0)
+    return np.asarray(firm.amounts("backorder_cost") + firm.lost_shares()[:, None] * margin)
 
 
 def delivered_cost(firm: Firm) -> Levels:
-    """What a unit has cost when it reaches each point, all purchases on its way; suppliers equally likely, [N, K]."""
+    """What a unit has cost when it reaches each point, all purchases on its way; suppliers by their shares, [N, K]."""
     network, cost = Network.of(firm), firm.amounts("unit_cost").copy()
     for point in reversed(network.upwards()):
         for supplier in network.predecessors(point):
-            cost[point] += cost[supplier] / network.supplier_count[point]
+            cost[point] += network.part(cost[supplier], supplier, point)
     return cost
 
 
@@ -89,7 +87,7 @@ def baseline_levels(firm: Firm) -> Levels:
         penalty, rate = backorder[:, k].copy(), holding[:, k].copy()
         penalty[list(demand)] = np.maximum(penalty[list(demand)], 1e-6)
         rate[list(demand)] = np.maximum(rate[list(demand)], 1e-6)
-        levels[:, k] = decomposition_aggregation(edge_pairs(network), rate, penalty, demand, lead_time)
+        levels[:, k] = decomposition_aggregation(edge_pairs(network), rate, penalty, demand, lead_time, network.shares)
         _fit_packs(firm, network, levels, k)
     return levels
 
@@ -113,12 +111,14 @@ class _Streams:
         demand, self._times = _laws_of(network, product)
         self._suppliers = suppliers_of(edge_pairs(network), len(network.names))
         self._reviews, self._product = network.reviews, product
-        self.stream = demand_streams(demand, self._suppliers)  # in a period
+        self.stream = demand_streams(demand, self._suppliers, network.shares)  # in a period
+        self._network = network
 
     def needed(self, point: int) -> Mass:
         """Until the order of the next review arrives, for a period drawn evenly from those of a review."""
         times = [self._times[supplier, point] for supplier in self._suppliers[point]]
-        return lead_time_demand(self.stream[point], mixture(times, np.full(len(times), 1 / len(times))))
+        parts = [self._network.part(1.0, supplier, point) for supplier in self._suppliers[point]]
+        return lead_time_demand(self.stream[point], mixture(times, parts))
 
     def periods(self, point: int) -> int:
         """From one review to the next, on average and rounded."""
@@ -147,7 +147,8 @@ def edge_pairs(network: Network) -> list[tuple[int, int]]:
 
 def echelon_weights(firm: Firm) -> Levels:
     """Share of each point's stream that passes through each other point, [N, N]."""
-    return descendant_weights(edge_pairs(Network.of(firm)), len(firm.names))
+    network = Network.of(firm)
+    return descendant_weights(edge_pairs(network), len(firm.names), network.shares)
 
 
 def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:

@@ -13,6 +13,7 @@ struct Firm {
   const int32_t *in_start, *in_edge;        // [N K + 1], [Ed K] edges by where they lead, suppliers in their order
   const int32_t *group_start, *group_line;  // [groups + 1], [L K] lines by who serves them
   const int32_t *facing_line;               // [N K] its line of external demand, counted from the first, or -1
+  int64_t at_once;                          // whether what is shipped may arrive in the same period
   const int64_t *fixed_lead_time;           // [Ed K] periods
   const real *max_order, *holding_cost;     // [N K] units, whole packs; money
   const real *multiple, *least;             // [N K] units a pack, smallest order; or none: any
@@ -20,7 +21,18 @@ struct Firm {
   const real *penalty, *price;              // [N K] money a unit of backlog or lost; earned, or none
   const real *unit_cost, *fixed_cost;       // [N K] or none
   const double *blur;                       // [N K] units; see `Network.blur`
-  int64_t lost;                             // whether unmet demand is
+  int64_t shut, waiting;                    // rows of `aside`: D K edges that may be shut, Q K orders that wait
+  int64_t ages, perishable;                 // A ages of P K points whose stock expires
+  const int32_t *shut_edge, *shut_row;      // [D K] which; [Ed K] its place among these, or -1, or none
+  const int32_t *waiting_row;               // [D K] of `aside`, or -1 inside
+  const int32_t *break_start, *break_end;   // [D K] signed numbers from which on an edge stays open; is open again
+  const int32_t *perishing, *life;          // [P K] rows of points, and how many periods a unit can be sold in
+  const real *waste_cost;                   // [N K] money a unit that expired
+  const int32_t *prefer;                    // [Ed K] places of in_edge by preference, or none: whoever was drawn
+  const real *upto;                         // [Ed K] of 65,536: what goes to these and those before, if split
+  const real *ranks;                        // [inside] units added to positions where customers rank, or none
+  const int32_t *proportional;              // [N K] whether scarce stock is shared out in proportion, or none
+  const real *lost;                         // [C K] parts of 65,536 of unmet demand that are, or none
   int64_t segments;                         // S
   const int32_t *segment_facing;            // [S] of C
   const double *preference, *uplift;        // [S K] utility, -700 where not sold; what full exposure adds to it
@@ -36,11 +48,11 @@ typedef void Back(void *actors, const real *seen, const real *by_out, real *by_s
 
 struct Call {
   const Firm *firm;
-  int64_t copies, periods, counted;                      // E, T, the first whose cost and measures count
-  int64_t drawn;                                         // copies of chance: copy e meets that of copy e mod drawn
-  real *on_hand, *pipeline, *owed, *inventory_position;  // the state, which goes on
-  const real *demand, *cost_factor;                      // chance; none: nothing is random there
-  const int16_t *supplier, *lead_time;
+  int64_t copies, periods, counted;  // E, T, the first whose cost and measures count
+  int64_t drawn;                     // copies of chance: copy e meets that of copy e mod drawn
+  real *on_hand, *pipeline, *owed, *inventory_position, *aside;  // the state, which goes on
+  const real *demand, *cost_factor;                              // chance; none: nothing is random there
+  const int16_t *supplier, *lead_time, *lost, *breaks;
   int64_t crowd;                             // J customers at most, and
   const int16_t *customers;                  // [T][J][S][E] what decides each one's choice
   const real *traffic;                       // [T][S][E] how many of them come

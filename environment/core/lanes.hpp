@@ -9,8 +9,10 @@
 typedef REAL real;  // float or double, as this library is built for
 typedef std::conditional_t<sizeof(real) == 4, int32_t, int64_t> whole;
 constexpr long kBytes = 64, kLanes = kBytes / sizeof(real);
+constexpr real kWhole = 65536;  // parts of a chance
 typedef real R __attribute__((vector_size(kBytes)));
 typedef whole M __attribute__((vector_size(kBytes)));  // of truth values: all bits or none
+typedef int64_t Q __attribute__((vector_size(kLanes * sizeof(int64_t))));
 typedef double D __attribute__((vector_size(kLanes * sizeof(double))));
 
 // Some vectors side by side: the processor works on one while another waits for its last result.
@@ -63,6 +65,16 @@ inline Reals<N> pick(Truths<N> where, Reals<N> a, Reals<N> b) {
   Reals<N> result;
   EACH result.part[i] = where.part[i] ? a.part[i] : b.part[i];
   return result;
+}
+template <long N>
+inline Truths<N> pick(Truths<N> where, Truths<N> a, Truths<N> b) {
+  Truths<N> result;
+  EACH result.part[i] = where.part[i] ? a.part[i] : b.part[i];
+  return result;
+}
+template <long N>
+inline Reals<N> plain(Reals<N> x) {
+  return x;
 }
 template <long N>
 inline Reals<N> least(Reals<N> a, Reals<N> b) {
@@ -139,6 +151,30 @@ inline double plain(Reals<N> x, long copy) {  // of one copy
 template <long N>
 inline Reals<N> served(Reals<N> left, Reals<N> want) {
   return least(most(left, Reals<N>{}), want);
+}
+// A share of whole units, a part of a unit rounded up with the chance that it is; see `LostShare`.
+template <long N>
+inline Reals<N> share_of(Reals<N> units, real parts, Truths<N> number) {
+  Reals<N> result;
+  EACH {
+    const D sum = __builtin_convertvector(units.part[i], D) * (double)parts +
+                  __builtin_convertvector(number.part[i], D) + (double)kWhole / 2;
+    const auto whole = __builtin_convertvector(sum * (1.0 / kWhole), Q);
+    result.part[i] = __builtin_convertvector(whole, R);
+  }
+  return result;
+}
+// The whole units of what is left for those who want `sum` of a total.
+template <long N>
+inline Parts<D, N> portion(Parts<D, N> left, Parts<D, N> sum, Parts<D, N> total) {
+  Parts<D, N> result;
+  EACH {
+    const auto short_of = left.part[i] < total.part[i];
+    const D part = left.part[i] * sum.part[i] / (short_of ? total.part[i] : D{} + 1);
+    const D whole = __builtin_convertvector(__builtin_convertvector(short_of ? part : D{}, Q), D);
+    result.part[i] = short_of ? whole : sum.part[i];
+  }
+  return result;
 }
 template <long N>
 inline Reals<N> paid(Reals<N> x) {

@@ -33,6 +33,11 @@ class Copies {
         earlier_new_(lines_),
         leaving_(firm_.edges),
         ring_(firm_.slots * firm_.edges),
+        aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable),
+        held_back_(firm_.shut),
+        shelf_(firm_.perishable),
+        arrived_(firm_.perishable ? rows_ : 0),
+        waste_(firm_.perishable ? rows_ : 0),
         backlog_(lines_ - firm_.inside),
         unserved_(lines_ - firm_.inside),
         seen_(call.features + (call.spread ? rows_ + firm_.segments * call.offers : 0)),
@@ -50,7 +55,7 @@ class Copies {
         claims_(firm_.products),
         forecast_(call.forecast ? rows_ : 0),
         cost_(firm_.points),
-        tally_(call.sums ? 5 * firm_.points + 4 * firm_.facing : 0) {}
+        tally_(call.sums ? 6 * firm_.points + 4 * firm_.facing : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -60,8 +65,10 @@ class Copies {
       act(t);
       show(t);
       ask(t);
-      receive();
-      fulfil();
+      if (firm_.shut) disrupt(t);
+      receive(t);
+      fulfil(t);
+      if (firm_.perishable) expire();
       dispatch(t);
       if constexpr (kActs)
         if (call_.held) bring(t);
@@ -88,6 +95,7 @@ class Copies {
   void begin() {
     for (long i = 0; i < rows_; i++) on_hand_[i] = at(call_.on_hand, i), position_[i] = at(call_.inventory_position, i);
     for (long l = 0; l < lines_; l++) owed_[l] = at(call_.owed, l);
+    for (size_t i = 0; i < aside_.size(); i++) aside_[i] = at(call_.aside, (long)i);
     for (size_t i = 0; i < ring_.size(); i++) ring_[i] = at(call_.pipeline, (long)i);
     const auto levels = [&](const real *from, std::vector<Given> &to) {
       for (size_t i = 0; i < to.size() && from; i++)
@@ -105,6 +113,7 @@ class Copies {
     for (long i = 0; i < rows_; i++)
       keep(call_.on_hand, i, on_hand_[i]), keep(call_.inventory_position, i, position_[i]);
     for (long l = 0; l < lines_; l++) keep(call_.owed, l, owed_[l]);
+    record(call_.aside, 0, aside_);
     for (long k = 0; k < firm_.slots; k++)
       for (long i = 0; i < firm_.edges; i++) keep(call_.pipeline, k * firm_.edges + i, arriving(k)[i]);
     for (long n = 0; n < firm_.points; n++)
@@ -302,11 +311,16 @@ class Copies {
     for (long p = 0; p < rows_; p++) {
       const int32_t *edge = firm_.in_edge + firm_.in_start[p];
       const long count = firm_.in_start[p + 1] - firm_.in_start[p];
-      const bool chosen = call_.supplier && count > 1;
-      const Truth supplier = chosen ? drawn(call_.supplier, t * rows_ + p) : Truth{};
-      for (long i = 0; i < count; i++)
-        (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]] =
-            chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
+      const bool chosen = (call_.supplier || firm_.prefer) && count > 1;
+      const Truth supplier = !chosen ? Truth{} : firm_.prefer ? in_stock(p) : drawn(call_.supplier, t * rows_ + p);
+      V before{};
+      for (long i = 0; i < count; i++) {
+        V &placed = (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]];
+        if (firm_.upto && count > 1) {
+          const V upto = share_of(order_[p], firm_.upto[edge[i]], Truth{});
+          placed = upto - before, before = upto;
+        } else placed = chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
+      }
     }
     for (long l = firm_.inside; l < lines_; l++)
       wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
@@ -322,38 +336,119 @@ class Copies {
     }
   }
 
+  // The first supplier of a row who has the whole order on hand, by preference; else the preferred one.
+  Truth in_stock(long row) const {
+    const long start = firm_.in_start[row], count = firm_.in_start[row + 1] - start;
+    Truth place = ::all<Truth>(firm_.prefer[start]);
+    for (long i = count - 1; i >= 0; i--) {
+      const long rank = firm_.prefer[start + i], edge = firm_.in_edge[start + rank];
+      Truth able = ::all<Truth>(-1);
+      if (edge < firm_.inside) able = plain(order_[row]) <= plain(on_hand_[firm_.seller[edge]]);
+      if (firm_.shut_row && firm_.shut_row[edge] >= 0) able = able & (plain(aside_[firm_.shut_row[edge]]) == Given{});
+      place = pick(able, ::all<Truth>(rank), place);
+    }
+    return place;
+  }
+
+  // Edges are shut or opened: what is ordered there waits, outside or among the supplier's debts.
+  void disrupt(long t) {
+    for (long d = 0; d < firm_.shut; d++) {
+      const long edge = firm_.shut_edge[d];
+      const Truth number = drawn(call_.breaks, (t * firm_.shut + d) / firm_.products);
+      const Truth shut = pick(plain(aside_[d]) > Given{}, number >= ::all<Truth>(firm_.break_end[d]),
+                              number < ::all<Truth>(firm_.break_start[d]));
+      aside_[d] = pick(shut, V(all(1)), V());
+      if (edge < firm_.inside) {
+        held_back_[d] = pick(shut, owed_[edge] + wanted_[edge], V());
+        owed_[edge] = pick(shut, V(), owed_[edge]), wanted_[edge] = pick(shut, V(), wanted_[edge]);
+      } else {
+        V &waiting = aside_[firm_.waiting_row[d]];
+        waiting += leaving_[edge], leaving_[edge] = pick(shut, V(), waiting), waiting = pick(shut, waiting, V());
+      }
+    }
+  }
+
   // Event 1: what is due.
-  void receive() {
+  void receive(long t) {
     V *now = arriving(0);
+    for (long p = 0; p < firm_.perishable; p++) shelf_[p] = on_hand_[firm_.perishing[p]];
     for (long i = 0; i < firm_.edges; i++) on_hand_[firm_.target[i]] += now[i], now[i] = V();
+    for (long i = firm_.inside; i < firm_.edges && firm_.at_once; i++) arrive(t, i, leaving_[i]);
+  }
+
+  // What leaves on an edge is there at once if it needs no time.
+  void arrive(long t, long edge, V units) {
+    V &stock = on_hand_[firm_.target[edge]];
+    if (call_.lead_time) join(stock, drawn(call_.lead_time, t * firm_.edges + edge) == ::all<Truth>(0), units);
+    else if (!firm_.fixed_lead_time[edge]) stock += units;
   }
 
   // Event 2: backorders first, then in ascending order of inventory position; see `events.fulfil`.
-  void fulfil() {
+  void fulfil(long t) {
     for (long g = 0; g < firm_.groups; g++) {
       serve(lines_of(g));
-      if (!firm_.carried) settle(lines_of(g));
+      if (!firm_.carried) settle(t, lines_of(g));
     }
     for (long i = 0; i < firm_.inside / firm_.products && firm_.carried; i++)
       if (firm_.carried[i] >= 0) cut(shipped_, i, firm_.carried[i], nullptr, false);
-    for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(lines_of(g));
-    for (long l = firm_.inside; l < lines_ && firm_.lost; l++) position_[firm_.seller[l]] += owed_[l], owed_[l] = V();
+    for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(t, lines_of(g));
+    for (long l = firm_.inside; l < lines_ && firm_.lost; l++) lose(t, l);
+    for (long d = 0; d < firm_.shut; d++)
+      if (firm_.shut_edge[d] < firm_.inside) owed_[firm_.shut_edge[d]] += held_back_[d];
+  }
+
+  // First expired, first out; see `environment.aside.ShelfLife`.
+  void expire() {
+    V *ages = &aside_[firm_.shut + firm_.waiting];
+    for (long p = 0; p < firm_.perishable; p++) {
+      const long row = firm_.perishing[p], count = firm_.perishable;
+      ages[(firm_.life[p] - 1) * count + p] += arrived_[row] - shelf_[p];
+      V used = arrived_[row] - on_hand_[row], upto{}, taken{};
+      for (long a = 0; a < firm_.ages; a++) {
+        V &units = ages[a * count + p];
+        upto += units;
+        const V now = least(used, upto);
+        const V left = units - (now - taken);
+        taken = now;
+        if (a) ages[(a - 1) * count + p] = left;
+        else waste_[row] = left;
+      }
+      ages[(firm_.ages - 1) * count + p] = V();
+      on_hand_[row] -= waste_[row], position_[row] -= waste_[row];
+    }
+  }
+
+  // What of unmet demand is lost.
+  void lose(long t, long line) {
+    const long c = line - firm_.inside;
+    const real parts = firm_.lost[c];
+    if (parts == 0) return;
+    V lost = owed_[line];
+    if (parts < kWhole) {
+      const Truth number = drawn(call_.lost, t * (lines_ - firm_.inside) + c);
+      lost = share_of(least(wanted_[line], lost), parts, number);
+    }
+    position_[firm_.seller[line]] += lost, owed_[line] -= lost;
   }
 
   void serve(const Lines &lines) {
     const V stock = on_hand_[lines.seller];
     if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
     else share(stock, lines);
+    if constexpr (!kTaped)
+      if (firm_.proportional && firm_.proportional[lines.seller]) in_proportion(stock, lines);
   }
 
-  void settle(const Lines &lines) {
+  void settle(long t, const Lines &lines) {
     V stock = on_hand_[lines.seller];
+    if (firm_.perishable) arrived_[lines.seller] = stock;
     for (long i = 0; i < lines.count; i++) {
       const long l = lines.line[i], c = l - firm_.inside;
       stock -= shipped_[l];
       const V left = owed_[l] + wanted_[l] - shipped_[l];
       if (c >= 0) backlog_[c] = owed_[l], unserved_[c] = left;
       owed_[l] = left;
+      if (firm_.at_once && c < 0) arrive(t, l, shipped_[l]);
     }
     if (!handed_.empty()) handed_[lines.seller] = on_hand_[lines.seller] - stock;
     on_hand_[lines.seller] = stock;
@@ -374,7 +469,8 @@ class Copies {
       V earlier = earlier_[i], earlier_new = earlier_new_[i];
       for (long j = i + 1; j < customers; j++) {
         const long l = line[j], second = firm_.target[l];
-        const V gap = position - position_[second];
+        V gap = position - position_[second];
+        if (firm_.ranks) gap = gap + V(all(firm_.ranks[line[i]] - firm_.ranks[l]));
         const real reach = (real)(firm_.blur[first] + firm_.blur[second]);
         join_before(earlier_[j], gap, owed, reach), join_before(earlier_new_[j], gap, wanted, reach);
         join_behind(earlier, gap, owed_[l], reach), join_behind(earlier_new, gap, wanted_[l], reach);
@@ -387,12 +483,29 @@ class Copies {
     }
   }
 
+  // The lines of a supplier in proportion to what they want, each class by itself; see `events.Portions`.
+  void in_proportion(V stock, const Lines &lines) {
+    Wide left = wide(stock);
+    for (const std::vector<V> *want : {&owed_, &wanted_}) {
+      Wide total{}, sum{}, before{};
+      for (long i = 0; i < lines.count; i++) total += wide((*want)[lines.line[i]]);
+      for (long i = 0; i < lines.count; i++) {
+        const long l = lines.line[i];
+        sum += wide((*want)[l]);
+        const Wide whole = portion(left, sum, total);
+        shipped_[l] = (want == &owed_ ? V() : shipped_[l]) + narrow(whole - before);
+        before = whole;
+      }
+      left -= before;
+    }
+  }
+
   // What is shipped joins the pipeline.
   void dispatch(long t) {
     std::copy_n(shipped_.begin(), firm_.inside, leaving_.begin());
     for (long i = 0; i < firm_.edges; i++) {
       if (!call_.lead_time) {
-        arriving(firm_.fixed_lead_time[i])[i] += leaving_[i];
+        if (const long time = firm_.fixed_lead_time[i]) arriving(time)[i] += leaving_[i];
         continue;
       }
       const Truth time = drawn(call_.lead_time, t * firm_.edges + i);
@@ -418,6 +531,7 @@ class Copies {
           money += order_[i] * all(firm_.unit_cost[i]);
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
         }
+        if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
         spent += money;
         if (call_.spent) keep(call_.spent, t * rows_ + i, money);
       }
@@ -442,14 +556,15 @@ class Copies {
       of[0] += wide(over_products(on_hand_, n));
       of[points] += wide(ordered), of[2 * points] += wide(ordered * ordered);
       of[3 * points] += wide(asked), of[4 * points] += wide(asked * asked);
+      if (firm_.perishable) of[5 * points] += wide(over_products(waste_, n));
     }
     for (long c = 0; c < facing; c++) {
-      Wide *of = &tally_[5 * points + c];
+      Wide *of = &tally_[6 * points + c];
       V demand{}, at_once{};
       for (long row = c * products; row < (c + 1) * products; row++) {
         const V sold = shipped_[firm_.inside + row];
         demand += wanted_[firm_.inside + row];
-        at_once += firm_.lost ? sold : most(sold - backlog_[row], V());
+        at_once += most(sold - backlog_[row], V());
       }
       const V unserved = over_products(unserved_, c);
       of[0] += wide(demand), of[facing] += wide(at_once), of[2 * facing] += wide(unserved);
@@ -465,7 +580,9 @@ class Copies {
   std::vector<V> on_hand_, position_, order_, wish_;   // [N K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
-  std::vector<V> backlog_, unserved_;                               // [C K]
+  std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
+  std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
+  std::vector<V> backlog_, unserved_;       // [C K]
   std::vector<V> seen_, did_;
   std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;

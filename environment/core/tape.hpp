@@ -106,6 +106,7 @@ inline Taped &operator+=(Taped &a, Taped b) { return a = a + b; }
 inline Taped &operator-=(Taped &a, Taped b) { return a = a - b; }
 inline Truth operator<=(Taped a, Value b) { return a.value <= b; }
 inline Truth operator>(Taped a, Value b) { return a.value > b; }
+inline Value plain(Taped x) { return x.value; }
 inline auto wide(Taped x) { return wide(x.value); }
 inline void store(real *to, Taped x, long count) { store(to, x.value, count); }
 
@@ -129,6 +130,10 @@ inline Taped accepted(Taped wish, real high, real multiple, real least) {
 }
 inline double plain(Taped x, long copy) { return plain(x.value, copy); }
 inline Taped served(Taped left, Taped want) { return pick(left.value < want.value, most(left, Taped()), want); }
+
+inline Taped share_of(Taped units, real parts, Truth number) {
+  return {share_of(units.value, parts, number), (units * all<Value>(parts / kWhole)).node};
+}
 
 // Backwards the step in a gap of positions is a ramp; `kept` is what it lets through of some units.
 inline Taped ramp(Taped kept, Taped gap, Value units, real reach) {

@@ -41,7 +41,7 @@ def test_the_world_is_the_slow_world_on_random_firms(firm, seed):
             assert of(world.in_transit(state)) == [expected[t].in_transit[key] for key in keys]
             assert of(state.owed[inside:]) == [expected[t].backlog[key] for key in facing]
             if outcome is not None:
-                unserved = expected[t].lost if firm.unmet == "lost" else expected[t].backlog
+                unserved = {key: expected[t].lost[key] + expected[t].backlog[key] for key in facing}
                 assert of(outcome.sales) == [expected[t].sales[key] for key in facing]
                 assert of(outcome.unserved) == [unserved[key] for key in facing]
                 cost = [sum(expected[t].cost[p, k] for k in firm.products) for p in firm.names]
@@ -57,23 +57,23 @@ def test_units_are_conserved_and_nothing_is_negative(firm, seed):
     network, inside = episode.world.network, episode.world.network.internal
     for t, outcome in enumerate(episode.outcomes):
         state = episode.states[t]
-        assert all((field >= 0).all() for field in (state.on_hand, state.pipeline, state.owed))
+        assert all((field >= 0).all() for field in (state.on_hand, state.pipeline, state.owed, state.aside))
         if outcome is None:
             continue
         assert (outcome.sales >= 0).all()
         assert (outcome.unserved >= 0).all()
         before, demand = episode.states[t - 1], episode.chance.demand[t - 1]
-        bought = torch.zeros_like(state.on_hand[0])  # what the external suppliers ship: last period's orders to them
-        for edge in range(inside, len(network.edge_target)):
-            target = network.edge_target[edge]
-            order = episode.orders[t - 1][target]
-            supplier = episode.chance.supplier
-            chosen = 1.0 if supplier is None else supplier[t - 1][target] == float(network.supplier_rank[edge])
-            bought += order * chosen
+        order = episode.orders[t - 1]
+        placed = episode.world.placed(before, order, episode.chance.at(t - 1)).view(-1, *order.shape[1:])
+        assert torch.equal(torch.zeros_like(order).index_add(0, torch.as_tensor(network.edge_target), placed), order)
+        bought = placed[inside:].sum(0)  # what the external suppliers ship: last period's orders to them, but for
+        bought += episode.world.waiting(before).sum(0) - episode.world.waiting(state).sum(0)  # what they hold back
+        expired = 0 if outcome.waste is None else outcome.waste.sum(0)
         held = state.on_hand.sum(0) + state.pipeline.sum((0, 1))
         held_before = before.on_hand.sum(0) + before.pipeline.sum((0, 1))
-        assert torch.equal(held, held_before + bought - outcome.sales.sum(0))
-        lost = outcome.unserved if firm.unmet == "lost" else torch.zeros_like(demand)
+        assert torch.equal(held, held_before + bought - outcome.sales.sum(0) - expired)
+        lost = episode.world.lost(state, outcome)
+        assert (lost >= 0).all()
         assert torch.equal(state.owed[inside:], before.owed[inside:] + demand - outcome.sales - lost)
 
 
@@ -86,10 +86,11 @@ def test_permuting_the_copies_permutes_the_output(firm, seed):
     state = episode.states[0]._replace(
         on_hand=episode.states[0].on_hand[..., order],
         inventory_position=episode.states[0].inventory_position[..., order],
+        aside=episode.states[0].aside[..., order],
     )
     again = follow(episode.world, state, episode.orders[..., order], chance)
     for old, new in zip(episode.states + episode.outcomes[1:], again.states + again.outcomes[1:], strict=True):
-        assert all(torch.equal(a[..., order], b) for a, b in zip(old, new, strict=True))
+        assert all(torch.equal(a[..., order], b) for a, b in zip(all_tensors(old), all_tensors(new), strict=True))
 
 
 @EXAMPLES
