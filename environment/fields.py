@@ -118,6 +118,16 @@ def text() -> BeforeValidator:
     )
 
 
+def label(such_as: str) -> BeforeValidator:
+    """What stands behind a number, nothing by default: at most 12 characters that can be seen, no digit first."""
+
+    def sound(value: Any) -> bool:  # noqa: ANN401
+        told = isinstance(value, str) and 0 < len(value) <= 12 and value.isprintable() and value == value.strip()
+        return value is None or (told and not value[0].isdigit())
+
+    return must_be(f"1 to 12 characters, no digit or blank first, such as {such_as}", sound)
+
+
 def one_of(*choices: str) -> BeforeValidator:
     """One of a few words."""
     return must_be(" or ".join(choices), lambda value: value in choices)

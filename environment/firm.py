@@ -26,6 +26,7 @@ from environment.customers import Clientele, Segment, check_customers, per_produ
 from environment.fields import (
     Checked,
     by_product,
+    label,
     listed,
     mapped,
     must_be,
@@ -220,6 +221,8 @@ class Firm(Checked):
 
     name: Text
     description: Text = ""
+    currency: Annotated[str | None, label("EUR")] = None  # of all money, for whoever reads pages; None: not said
+    unit: Annotated[str | None, label("kg")] = None  # what is counted, for whoever reads pages; None: units
     unmet: Annotated[Literal["backorder", "lost"], one_of("backorder", "lost")] = "backorder"
     supplier_choice: Annotated[SupplierChoice, _supplier_choice] = "random"
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share

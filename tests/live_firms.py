@@ -129,7 +129,7 @@ def running(folder, monkeypatch, firm="a1", feed=None, **options):
     if not (folder / "book.sqlite").exists():
         loaded, policies = source_of(firm, None)
         found(folder, loaded, policies, seed=5, settings={"feed": feed})
-    made = Firm(folder, monkeypatch, **options)
+    made = Firm(folder, monkeypatch, feed=feed, **options)
     try:
         yield made
     finally:

@@ -139,6 +139,47 @@ def cancel(
     _ask(home, name, "cancel", command, why=why, who=who)
 
 
+def approve(
+    name: Name,
+    line: Annotated[list[str] | None, option("POINT/PRODUCT=UNITS", "Order this instead; repeatable.")] = None,
+    reject: Annotated[list[str] | None, option("POINT/PRODUCT", "Order nothing of this; repeatable.")] = None,
+    period: Annotated[int | None, typer.Option(min=0, help="Default: the one that waits.", show_default=False)] = None,
+    why: Why = "",
+    who: Who = None,
+    command: Id = None,
+    home: Home = HOME,
+) -> None:
+    """Let orders leave that wait for approval, as `orders` shows them, or changed line by line."""
+    from coordinator.live.book import Book
+    from coordinator.live.home import folder_of
+
+    book = Book(folder_of(name, home) / "book.sqlite", reads=True)
+    layout, (tick, _, record) = book.facts()["frame"], book.now()
+    book.close()
+    waits = record.get("proposal")
+    made = None if waits is None or period is not None else waits["made"]
+    lines: dict[str, dict[str, float]] = {}
+    given = [("--line", *each.rpartition("=")[::2]) for each in line or ()]
+    for option_name, place, units in [*given, *(("--reject", each, "0") for each in reject or ())]:
+        point, product = _place(option_name, place, layout)
+        if not re.fullmatch(r"[0-9]{1,9}", units, re.ASCII):
+            raise ValueError(f"--line must be POINT/PRODUCT=UNITS in whole units, got {place}={units}")
+        if product in lines.setdefault(point, {}):
+            raise ValueError(f"{option_name} {place} is given twice: leave one out")
+        lines[point][product] = float(units)
+    _ask(home, name, "approve", tick if period is None else period, lines, made=made, why=why, who=who, command=command)
+
+
+def _place(option_name: str, text: str, layout: dict[str, Any]) -> tuple[str, str]:
+    """The stock point and product of POINT/PRODUCT; of a firm with one product, POINT does."""
+    for point in layout["points"]:
+        for product in layout["products"]:
+            if text == f"{point}/{product}" or (text == point and len(layout["products"]) == 1):
+                return point, product
+    example = f"{layout['points'][0]}/{layout['products'][0]}"
+    raise ValueError(f"{option_name} must name a stock point and a product, such as {example}, got {text!r}")
+
+
 def _is_run(name: str) -> bool:
     return (Path(name) / "settings.json").is_file()
 

@@ -32,6 +32,7 @@ def live(
         int | None, typer.Option(min=100, max=10**9, help="Periods in the book; older: daily sums.")
     ] = None,
     benchmark: Annotated[list[str] | None, option("DEPARTMENT", "Begin this one on its benchmark's rule.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Orders wait until somebody approves them.")] = False,
     home: Home = HOME,
 ) -> None:
     """Put a firm into operation: it goes on after this command has ended. With --name alone, go on where it was."""
@@ -39,7 +40,8 @@ def live(
 
     pace = 0.0 if tick == "max" else seconds("--tick", tick)
     asked = Opening(source, name, home, policies, pace, ticks, feed, address, seed, seconds("--deadline", deadline))
-    with open_firm(replace(asked, keep=keep, benchmark=tuple(benchmark or ())), say) as firm:
+    asked = replace(asked, keep=keep, benchmark=tuple(benchmark or ()), approve=approve)
+    with open_firm(asked, say) as firm:
         say(f"{firm.name} runs in {firm.folder}; see `firmwide status {firm.name}`")
 
 
@@ -112,6 +114,33 @@ def history(
             _write(file, rows)
     else:
         _write(sys.stdout, rows)
+
+
+def orders(
+    name: Name,
+    search: Annotated[str, option("WORDS", "Lines with these in point, product or exception.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many lines.")] = 40,
+    out: Annotated[Path | None, option("FILE", "Write all lines to a file instead.", "--csv")] = None,
+    home: Home = HOME,
+    as_json: AsJson = False,
+) -> None:
+    """What waits for approval, or was ordered last, line by line, exceptions first; also of a firm that has stopped."""
+    from coordinator.live.book import Book
+    from coordinator.live.layout import FirmLayout
+    from coordinator.live.lines import Lines
+    from coordinator.live.tables import orders_table
+
+    folder = folder_of(name, home)
+    with contextlib.closing(Book(folder / "book.sqlite", reads=True)) as book:
+        lines = Lines(folder, FirmLayout.of(book.facts()["frame"]))
+        page = lines.page(book, search=search, limit=None if as_json or out is not None else limit)
+    if as_json:
+        show_json(page._asdict())
+    elif out is not None:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            _write(file, [line | {"exceptions": "; ".join(line["exceptions"])} for line in page.lines])
+    else:
+        show(orders_table(name, page))
 
 
 def audit(name: Name, home: Home = HOME, as_json: AsJson = False) -> int:

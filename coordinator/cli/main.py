@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.cli.firms import check, evaluate, scenarios, simulate
-from coordinator.cli.interventions import cancel, override, pause, resume, rollback, swap, versions
+from coordinator.cli.interventions import approve, cancel, override, pause, resume, rollback, swap, versions
 from coordinator.cli.learning import benchmark, explain, report, theory, train
-from coordinator.cli.live import audit, backup, history, live, status, stop
+from coordinator.cli.live import audit, backup, history, live, orders, status, stop
 from coordinator.cli.options import CommandOfSchemes
 from coordinator.cli.planning import backtest, import_firm, propose
 from coordinator.cli.serving import monitor, office
@@ -26,7 +26,7 @@ from coordinator.version import program_version
 COMMANDS = (
     *(import_firm, backtest, propose),
     *(scenarios, check, simulate, evaluate, explain, theory, train, benchmark, report),
-    *(live, status, versions, swap, cancel, rollback, override, pause, resume, stop),
+    *(live, status, orders, approve, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values

@@ -43,7 +43,7 @@ class Command(NamedTuple):
 
     id: str
     who: str
-    kind: str  # swap, rollback, override, pause, resume, cancel, stop
+    kind: str  # swap, rollback, override, pause, resume, cancel, approve, stop
     department: str
     arguments: dict[str, Any]
     why: str
@@ -339,7 +339,44 @@ class Book:
         rows = self._read("select tick, time, record from ticks where tick >= ? order by tick limit ?", (since, limit))
         return [{"tick": tick, "time": at} | json.loads(record) for tick, at, record in rows]
 
-    def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    def series(self, point: str, product: str | None, number: int | None, most: int) -> dict[str, Any]:
+        """A stock point's history as means over equally many ticks, of which at most four are looked at.
+
+        Args:
+            point: its name.
+            product: of this one; None: the sum of all.
+            number: of the product.
+            most: means.
+
+        Returns:
+            `step` (ticks of a mean), and by mean `tick` (its last one), the firm's `money`, and the point's `order`,
+            `on_hand`, `position` and `target`.
+        """
+        (first, last) = self._read("select min(tick), max(tick) from ticks")[0]
+        step = 1 if first is None else -(-(last - first + 1) // most)
+        field = "avg((select sum(value) from json_each(d.value, '$.{}') where :product is null or key = :product))"
+        fields = ", ".join(field.format(name) for name in ("order", "on_hand", "inventory_position"))
+        wish = "avg((select sum(max(value, 0)) from json_each(w.wished) where :number is null or key = :number))"
+        rows = self._read(
+            f"select max(t.tick), avg(json_extract(t.record, '$.money')), {fields}, {wish}"
+            " from ticks t, json_each(t.record, '$.departments') d"
+            " join decisions w on w.tick = t.tick and w.department = d.key"
+            " where d.key = :point and t.tick % :stride = 0 group by (t.tick - :first) / :step order by t.tick",
+            {
+                "point": point,
+                "product": product,
+                "number": number,
+                "first": first,
+                "step": step,
+                "stride": max(step // 4, 1),
+            },
+        )
+        tick, money, order, on_hand, position, wished = zip(*rows, strict=True) if rows else ((),) * 6
+        target = [at + wish for at, wish in zip(position, wished, strict=True)]
+        means = {"tick": tick, "money": money, "order": order, "on_hand": on_hand, "position": position}
+        return {"step": step} | means | {"target": target}
+
+    def _read(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         with self._lock, named(self.path):
             return self._file.execute(statement, values).fetchall()
 

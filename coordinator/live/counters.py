@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from coordinator.live.layout import FirmLayout
 from departments.serving.numpy_policy import Array
 
@@ -42,6 +44,7 @@ def new_totals(layout: FirmLayout) -> Record:
         "cost": [0.0] * len(layout.points),
         "demand": [0.0] * facing,
         "served": [0.0] * facing,
+        "products": new_products(layout),
         "tick_seconds": new_histogram(TICK),
         "split": {"departments": 0.0, "environment": 0.0, "policy": 0.0, "log": 0.0},
         "departments": {
@@ -52,6 +55,12 @@ def new_totals(layout: FirmLayout) -> Record:
     }
 
 
+def new_products(layout: FirmLayout) -> Record:
+    """Demand and units served at once by product, [C][K], and of how many periods; books of before begin with none."""
+    empty = [[0.0] * len(layout.products) for _ in layout.customer_facing]
+    return {"periods": 0, "demand": empty, "served": [list(row) for row in empty]}
+
+
 def add_account(totals: Record, account: Mapping[str, Array]) -> None:
     """Add a period's cost [N, 1], demand and units served at once [C, K, 1]."""
     for key, values in (
@@ -60,6 +69,10 @@ def add_account(totals: Record, account: Mapping[str, Array]) -> None:
         ("served", account["served"].sum((1, 2))),
     ):
         totals[key] = [before + float(value) for before, value in zip(totals[key], values, strict=True)]
+    products = totals["products"]
+    products["periods"] += 1
+    for key in ("demand", "served"):
+        products[key] = (np.array(products[key]) + account[key][..., 0]).tolist()
 
 
 def fill_rate(served: float, demand: float) -> float | None:

@@ -47,8 +47,17 @@ def figures(
         "restarts": sum(entry["restarts"] for entry in departments.values()) + sum(totals["actors"].values()),
         "actors": {name: {"restarts": count} for name, count in totals["actors"].items()},
         "canaries": canaries,
+        "proposal": _proposal(operation),
         "departments": departments,
     }
+
+
+def _proposal(operation: Operation) -> Record | None:
+    """What waits for approval."""
+    proposal = operation.proposal
+    if proposal is None or proposal["approved"]:
+        return None
+    return {"period": operation.now.tick, "made": proposal["made"]}
 
 
 def _department(operation: Operation, name: str, worker: Record) -> Record:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from coordinator.live.approvals import checked_approval, nothing_waits
 from coordinator.live.book import AgainError, Book, Command, Event, LostError
 from coordinator.live.book_file import BookError
-from coordinator.live.counters import LATENCY, TICK, Record, add_account, observe, stock_of
+from coordinator.live.counters import LATENCY, TICK, Record, add_account, new_products, observe, stock_of
 from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import checked_override, given_decision, shortened
 from coordinator.live.period_start import Arrays, PeriodStart, moment_in, packed, unpacked
@@ -26,6 +27,7 @@ from departments.serving.policy_server import Answer
 _SHORT = json.JSONEncoder(separators=(",", ":"))
 _PREVIOUS = 50  # versions that can be rolled back one after the other
 _TRIES = 2  # of a command that fails
+_DECIDES = ("swap", "rollback", "override", "pause", "resume")  # commands after which somebody decides otherwise
 
 
 class Question(NamedTuple):
@@ -76,6 +78,15 @@ def clipped(name: str, wished: Mapping[str, float], accepted: Mapping[str, float
     return Event("clipped", name, why=f"the firm takes {both}", details={"wished": wished, "accepted": accepted})
 
 
+class Made(NamedTuple):
+    """What was decided for a tick that has not happened yet."""
+
+    decided: dict[str, Record]  # by department: mode, decision, latency
+    wishes: dict[str, Array]
+    memories: dict[str, Array]  # after it
+    standins: dict[str, Array]
+
+
 class Operation:
     """One firm in operation."""
 
@@ -94,6 +105,7 @@ class Operation:
         self.posts: dict[str, Record] = self.record["posts"]
         self.totals: Record = self.record["totals"]
         self.record.setdefault("attendance", {"session": "", "restarts": {}})
+        self.totals.setdefault("products", new_products(self.layout))
         policies = folder / "policies"
         try:
             bundles = {name: read_bundle(policies, name, post["version"]) for name, post in self.posts.items()}
@@ -105,6 +117,8 @@ class Operation:
         parts = unpacked(arrays)
         self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
         self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], bundles)
+        self.record.setdefault("proposal", None)
+        self._made = self._proposed(parts)
         self.last: Record = {}  # decisions of the last tick, by department
         self._handlers: dict[str, Callable[[Command, PolicyBundle | None], tuple[str, Record]]] = {
             "swap": self._swap,
@@ -114,6 +128,7 @@ class Operation:
             "resume": self._resume,
             "stop": self._stop,
             "cancel": self._cancel,
+            "approve": self._approve,
         }
         self._withdrawn: list[Command] = []  # answered with the command at hand
         self._events: list[Event] = []
@@ -153,58 +168,97 @@ class Operation:
         self._events = []
 
     def tick(self) -> Record:
-        """Decide, step, commit.
+        """Decide, unless that was done by `propose`; step, commit.
 
         Returns:
             The account of the tick, as `ticks` in docs/live.md.
         """
-        started = time.perf_counter()
-        now, layout = self.now, self.layout
+        started, now = time.perf_counter(), self.now
+        made = self._made or self._decide()
+        before_step = time.perf_counter()
+        stepping = self.clients.step(now.tick, now.moment.arrays, *self._given(made))
+        rows = [self._row(name, made.wishes[name], entry) for name, entry in made.decided.items()]  # meanwhile
+        add_account(self.totals, now.moment.account)
+        account = self._account(now, made.decided)
+        moment = stepping()
+        stepped = time.perf_counter()
+        self.totals["split"]["environment"] += stepped - before_step
+        self._listen()
+        self._made, self.record["proposal"] = None, None
+        self.now = Now(now.tick + 1, moment, made.memories, made.standins, now.bundles)
+        self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
+        self._events, self.last = [], made.decided
+        done = time.perf_counter()
+        self.totals["split"]["log"] += done - stepped
+        observe(self.totals["tick_seconds"], TICK, done - started)
+        return {"tick": now.tick, "time": time.time(), "seconds": done - started} | account
+
+    @property
+    def proposal(self) -> Record | None:
+        """What the departments propose for the tick, as the book has it: `made`, `decided`, `wished`, `approved`."""
+        proposal: Record | None = self.record["proposal"]
+        return proposal
+
+    def propose(self) -> Record:
+        """Let the departments decide; the book has it from here on, and `tick` waits until it is approved."""
+        self._made = self._decide()
+        wished = {name: wish.tolist() for name, wish in self._made.wishes.items()}
+        self.record["proposals"] = self.record.get("proposals", 0) + 1
+        proposal = {
+            "made": self.record["proposals"],
+            "decided": self._made.decided,
+            "wished": wished,
+            "approved": False,
+        }
+        self.record["proposal"] = proposal
+        self.flush()
+        return proposal
+
+    def _proposed(self, parts: Mapping[str, Arrays]) -> Made | None:
+        """What was proposed before this began, from the book."""
+        if self.proposal is None:
+            return None
+        wishes = {name: np.array(wish) for name, wish in self.proposal["wished"].items()}
+        return Made(self.proposal["decided"], wishes, parts["next-memory"], parts["next-standin"])
+
+    def _decide(self) -> Made:
+        """Ask every department; what counts as its decision, and what all remember then."""
+        started, now, layout = time.perf_counter(), self.now, self.layout
         questions = {
             name: Question(now.tick, now.moment.features[bundle.arrays["rows"]], bundle, now.memories[name])
             for name, bundle in now.bundles.items()
         }
         replies = self.clients.decide(questions)
         asked = time.perf_counter()
-        order = np.zeros((*layout.max_order.shape, 1))
-        exposure, wishes = None, dict[str, Array]()
-        memories, standins, decided = dict(now.memories), dict(now.standins), dict[str, Record]()
+        made = Made({}, {}, dict(now.memories), dict(now.standins))
         for name in layout.departments:
-            wish, mode, reply = self._settle(name, questions[name], replies.get(name), memories, standins)
+            wish, mode, reply = self._settle(name, questions[name], replies.get(name), made.memories, made.standins)
             if name == layout.recommends:
-                exposure = layout.feasible_exposure(wish)
-                decision = layout.shown(exposure[..., 0])
+                decision = layout.shown(layout.feasible_exposure(wish)[..., 0])
             else:
-                point = layout.points.index(name)
-                order[point] = layout.feasible_order(
-                    point, wish, now.moment.arrays["inventory_position"][point], now.tick
-                )
-                decision = layout.by_product(order[point, :, 0])
-                if mode == "override" and not np.array_equal(order[point], wish):
-                    self.note(clipped(name, layout.by_product(wish[:, 0]), decision))
+                position = now.moment.arrays["inventory_position"][layout.points.index(name)]
+                accepted = layout.feasible_order(layout.points.index(name), wish, position, now.tick)
+                decision = layout.by_product(accepted[:, 0])
+                given = self.posts[name]["override"]["order"] if mode == "override" else {}
+                if (taken := {product: decision[product] for product in given}) != given:
+                    self.note(clipped(name, given, taken))
             seconds = None if reply is None else reply.seconds
-            decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
-            wishes[name] = wish
-        before_step = time.perf_counter()
-        stepping = self.clients.step(now.tick, now.moment.arrays, order, exposure)
-        rows = [self._row(name, questions[name], wishes[name], entry) for name, entry in decided.items()]  # meanwhile
-        add_account(self.totals, now.moment.account)
-        account = self._account(now, decided)
-        moment = stepping()
-        stepped = time.perf_counter()
-        self._listen()
-        self._count(replies, asked - started, stepped - before_step)
-        self.now = Now(now.tick + 1, moment, memories, standins, now.bundles)
-        self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
-        self._events, self.last = [], decided
-        done = time.perf_counter()
-        self.totals["split"]["log"] += done - stepped
-        observe(self.totals["tick_seconds"], TICK, done - started)
-        return {"tick": now.tick, "time": time.time(), "seconds": done - started} | account
+            made.decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
+            made.wishes[name] = wish
+        self._count(replies, asked - started)
+        return made
 
-    def _row(self, name: str, question: Question, wish: Array, entry: Record) -> Sequence[Any]:
+    def _given(self, made: Made) -> tuple[Array, Array | None]:
+        """Orders [N, K, 1], and what is recommended [S, K, 1], as the firm does them."""
+        layout = self.layout
+        rows = [[made.decided[name]["decision"][product] for product in layout.products] for name in layout.points]
+        if layout.recommends is None:
+            return np.array(rows)[..., None], None
+        return np.array(rows)[..., None], layout.feasible_exposure(made.wishes[layout.recommends])
+
+    def _row(self, name: str, wish: Array, entry: Record) -> Sequence[Any]:
         """A decision as the book has it."""
-        version, saw = self.posts[name]["version"], question.observation[:, 0]
+        version, saw = self.posts[name]["version"], self.now.moment.features[self.now.bundles[name].arrays["rows"], 0]
         texts = map(_text, (entry["decision"], wish.reshape(-1), saw))
         return (name, version, entry["mode"], *texts, entry["latency"])
 
@@ -227,7 +281,8 @@ class Operation:
         if override and question.tick >= override["until"]:
             post["override"] = override = None
         if override:
-            return given_decision(self.layout, name, override), "override", reply
+            own = rule if reply is None or not good or post["paused"] else reply.answer.wish
+            return given_decision(self.layout, name, override, own), "override", reply
         if post["paused"]:
             return rule, "paused", reply
         if reply is not None and good:
@@ -236,10 +291,9 @@ class Operation:
         self.note(Event("fallback", name, why=why, details={"version": post["version"]}))
         return rule, "fallback", None
 
-    def _count(self, replies: Mapping[str, Reply], asking: float, stepping: float) -> None:
+    def _count(self, replies: Mapping[str, Reply], asking: float) -> None:
         split = self.totals["split"]
         split["departments"] += asking
-        split["environment"] += stepping
         for name, reply in replies.items():
             counted = self.totals["departments"][name]
             counted["decisions"] += 1
@@ -261,7 +315,8 @@ class Operation:
 
     def _packed(self) -> Arrays:
         now = self.now
-        return packed(now.moment, now.memories, now.standins, self.shadow["arrays"], self.shadow["memories"])
+        ahead = None if self._made is None else (self._made.memories, self._made.standins)
+        return packed(now.moment, now.memories, now.standins, self.shadow["arrays"], self.shadow["memories"], ahead)
 
     def keep_state(self) -> None:
         """Keep the state before the next tick, from where a replay may begin."""
@@ -290,6 +345,8 @@ class Operation:
                 raise ValueError(f"a command must be one of {', '.join(self._handlers)}, got {shortened(command.kind)}")
             message, details = self._handlers[command.kind](command, bundle)
             state, kind = "done", command.kind
+            if kind in _DECIDES:  # what was proposed is nothing that they propose now
+                self._made, self.record["proposal"] = None, None
         except ValueError as error:
             state, kind, message, details = "refused", "refusal", " ".join(str(error).split()), {}
             details = {"asked": command.kind, "reason": message}
@@ -385,6 +442,20 @@ class Operation:
         message = f"withdrawn by {command.who}"
         self._withdrawn = [under_way[asked]._replace(state="refused", tick=self.now.tick, message=message)]
         return f"{under_way[asked].kind} {asked} is withdrawn", {"withdrawn": asked}
+
+    def _approve(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+        tick, made, proposal = self.now.tick, self._made, self.proposal
+        if made is None or proposal is None:
+            raise ValueError(nothing_waits(tick, command.arguments.get("period")))
+        position = self.now.moment.arrays["inventory_position"]
+        changed = checked_approval(self.layout, tick, position, proposal, command.arguments)
+        for line in changed:
+            entry = made.decided[line["stock_point"]]
+            entry["mode"], entry["decision"] = "changed", entry["decision"] | {line["product"]: line["order"]}
+        proposal |= {"decided": made.decided, "approved": True}
+        lines = sum(units > 0 for name in self.layout.points for units in made.decided[name]["decision"].values())
+        message = f"period {tick} is approved: {lines} lines order something, {len(changed)} were changed"
+        return message, {"made": proposal["made"], "lines": lines, "changed": changed}
 
     def _stop(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
         self.clients.roll_call()

@@ -35,11 +35,11 @@ def checked_override(layout: FirmLayout, name: str, arguments: Mapping[str, Any]
 
 
 def _order(layout: FirmLayout, name: str, order: Any) -> dict[str, float]:  # noqa: ANN401
-    if not isinstance(order, dict) or set(order) != set(layout.products):
+    if not isinstance(order, dict) or not order or not set(order) <= set(layout.products):
         raise ValueError(f"--order must give a quantity for {', '.join(layout.products)}, got {shortened(order)}")
     most = layout.by_product(layout.max_order[layout.points.index(name)])
     for product, units in order.items():
-        if not _number(units) or not 0 <= units <= most[product] or units != int(units):
+        if not number(units) or not 0 <= units <= most[product] or units != int(units):
             bound = f"a whole number from 0 to {most[product]:g} of {product}"
             raise ValueError(f"--order of {name} must be {bound}, got {shortened(units)}")
     return {product: float(units) for product, units in order.items()}
@@ -59,7 +59,7 @@ def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: A
     for key, share in exposure.items():
         if key not in known:
             raise ValueError(f"--exposure must be of {', '.join(known)}; got {shortened(key)}")
-        if not _number(share) or not 0 <= share <= 1:
+        if not number(share) or not 0 <= share <= 1:
             raise ValueError(f"--exposure of {key} must be a share from 0 to 1, got {shortened(share)}")
         total[known[key]] += share
     for segment, given, slots in zip(layout.segments, total, layout.slots, strict=True):
@@ -68,7 +68,8 @@ def _exposure(layout: FirmLayout, exposure: Any) -> dict[str, float]:  # noqa: A
     return {key: float(share) for key, share in exposure.items() if share > 0}
 
 
-def _number(value: Any) -> bool:  # noqa: ANN401
+def number(value: Any) -> bool:  # noqa: ANN401
+    """Whether something is a number that can be counted with."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MOST  # no nan, no 10**400
 
 
@@ -81,10 +82,15 @@ def shortened(value: Any, most: int = _SHOWN) -> str:  # noqa: ANN401
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
-def given_decision(layout: FirmLayout, name: str, override: Mapping[str, Any]) -> Array:
-    """A checked override as a decision: orders [K, 1] units, or exposures [S, K, 1] where what is not given is 0."""
+def given_decision(layout: FirmLayout, name: str, override: Mapping[str, Any], own: Array) -> Array:
+    """A checked override as a decision: orders [K, 1] units, or exposures [S, K, 1] where what is not given is 0.
+
+    Of products that it does not name the department orders what it decides itself, `own`.
+    """
     if name != layout.recommends:
-        return np.array([override["order"][product] for product in layout.products], dtype=float)[:, None]
+        given = override["order"]
+        units = [given.get(product, own[k, 0]) for k, product in enumerate(layout.products)]
+        return np.array(units, dtype=float)[:, None]
     exposure = np.zeros((*layout.sold.shape, 1))
     for key, share in override["exposure"].items():
         segment, _, product = key.rpartition("/")

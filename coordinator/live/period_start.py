@@ -20,9 +20,17 @@ class PeriodStart(NamedTuple):
     account: Arrays  # cost [N, E], demand, served [C, K, E], on_hand, inventory_position [N, K, E], backlog [C, K, E]
 
 
-def packed(moment: PeriodStart, memories: Arrays, standins: Arrays, shadow: Arrays, shadow_memories: Arrays) -> Arrays:
-    """Everything a successor needs, as one mapping with flat names."""
-    parts = {
+def packed(
+    moment: PeriodStart,
+    memories: Arrays,
+    standins: Arrays,
+    shadow: Arrays,
+    shadow_memories: Arrays,
+    ahead: tuple[Arrays, Arrays] | None = None,
+) -> Arrays:
+    """Everything a successor needs, as one mapping with flat names; `ahead`: memories after a proposal."""
+    proposed = {} if ahead is None else dict(zip(("next-memory", "next-standin"), ahead, strict=True))
+    parts = proposed | {
         "world": moment.arrays,
         "seen": {"features": moment.features},
         "account": moment.account,
@@ -36,7 +44,7 @@ def packed(moment: PeriodStart, memories: Arrays, standins: Arrays, shadow: Arra
 
 def unpacked(arrays: Arrays) -> dict[str, Arrays]:
     """The parts of `packed` by name."""
-    names = ("world", "seen", "account", "memory", "standin", "shadow", "shadow-memory")
+    names = ("world", "seen", "account", "memory", "standin", "shadow", "shadow-memory", "next-memory", "next-standin")
     parts: dict[str, Arrays] = {name: {} for name in names}
     for key, value in arrays.items():
         part, _, name = key.partition("/")

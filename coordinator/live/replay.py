@@ -21,6 +21,7 @@ from coordinator.live.period_start import Arrays, PeriodStart, moment_in, unpack
 from coordinator.live.simulated import Simulated
 from departments.serving.numpy_policy import Array
 
+Units = dict[str, float]
 _PAGE = 500  # ticks read at a time
 
 
@@ -47,7 +48,7 @@ def _replayed(folder: Path, book: Book) -> dict[str, Any]:
     since = next((row["tick"] for row in book.ticks(0, 1)), 0)
     since = tick = since if since and str(since) in book.names("state") else 0
     moment = moment_in(unpacked(book.kept("state", str(since)))) if since else world.begin()
-    orders, faults, decisions = _Orders(events), list[str](), 0
+    orders, faults, decisions = _Orders(events, facts["settings"].get("approve", False)), list[str](), 0
     while tick < until and not faults:
         page = book.ticks(tick, _PAGE)
         rows = book.decisions(None, tick, _PAGE * len(layout.departments))
@@ -62,6 +63,7 @@ def _replayed(folder: Path, book: Book) -> dict[str, Any]:
             for name in (n for n in layout.departments if (tick, n) in made):
                 accepted = partial(_accepted, layout, name, moment.arrays, tick)
                 faults += orders.faults(made[tick, name], accepted)
+            faults += orders.unapproved(tick)
             wrong = [n for n in layout.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
             decisions += len(layout.departments) - len(wrong)
@@ -87,9 +89,11 @@ def _told(world: Fed, tick: int, moment: PeriodStart, book: Book) -> PeriodStart
 class _Orders:
     """What the events say that each department must follow."""
 
-    def __init__(self, events: list[dict[str, Any]]) -> None:
+    def __init__(self, events: list[dict[str, Any]], approve: bool) -> None:
+        self._approve = approve
         self._versions: dict[str, list[tuple[int, int]]] = {}  # from a tick on
         self._overrides: dict[str, list[tuple[int, int, Any]]] = {}  # from a tick until before another
+        self._approved: dict[int, dict[str, dict[str, float]]] = {}  # by tick, what was changed then by department
         for event in events:
             name, tick, details = event["department"], event["tick"], event["details"]
             if event["kind"] in ("swap", "rollback"):
@@ -97,27 +101,48 @@ class _Orders:
             elif event["kind"] == "override":
                 given = details["order"] if "order" in details else details["exposure"]
                 self._overrides.setdefault(name, []).append((tick, details["until"], given))
+            elif event["kind"] == "approve":
+                changed = self._approved[tick] = {}
+                for line in details["changed"]:
+                    changed.setdefault(line["stock_point"], {})[line["product"]] = line["order"]
 
-    def faults(self, row: dict[str, Any], accepted: Callable[[dict[str, float]], dict[str, float]]) -> list[str]:
+    def unapproved(self, tick: int) -> list[str]:
+        """Orders that left though nobody approved them."""
+        wrong = self._approve and tick not in self._approved
+        return [f"tick {tick}: its orders left without approval"] * wrong
+
+    def faults(self, row: dict[str, Any], accepted: Callable[[Units, Units], Units]) -> list[str]:
         """What is wrong with a decision, one line each; `accepted`: what the firm takes of given orders."""
         name, tick, wrong = row["department"], row["tick"], []
         version = ([1] + [to for since, to in self._versions.get(name, ()) if since <= tick])[-1]
         if row["version"] != version:
             wrong.append(f"tick {tick}: {name} follows version {row['version']}, must be {version}")
+        changed = self._approved.get(tick, {}).get(name, {})
+        if (row["mode"] == "changed") != bool(changed) or row["decision"] | changed != row["decision"]:
+            wrong.append(f"tick {tick}: {name} decided {row['decision']}, what was approved says {changed}")
+        if changed:
+            return wrong
         begun = [(until, given) for since, until, given in self._overrides.get(name, ()) if since <= tick]
         until, given = begun[-1] if begun else (0, {})
         if (row["mode"] == "override") != (tick < until):
             wrong.append(f"tick {tick}: {name} decides by {row['mode']}, its override lasts until {until}")
-        elif row["mode"] == "override" and not _same(row["decision"], taken := accepted(given)):
+        elif row["mode"] == "override" and not _same(row["decision"], taken := accepted(given, row["decision"])):
             wrong.append(f"tick {tick}: {name} decided {row['decision']}, its override says {taken}")
         return wrong
 
 
-def _accepted(layout: FirmLayout, name: str, arrays: Arrays, tick: int, given: dict[str, float]) -> dict[str, float]:
-    """What a firm takes of orders that are given by hand; exposures are checked before."""
+def _accepted(layout: FirmLayout, name: str, arrays: Arrays, tick: int, given: Units, decided: Units) -> Units:
+    """What a firm takes of orders that are given by hand; exposures are checked before.
+
+    Products that were not given are what was decided; where they share room with those that were, this tells nothing.
+    """
     if name == layout.recommends:
         return given
-    point, wish = layout.points.index(name), np.array([given[product] for product in layout.products])[:, None]
+    point = layout.points.index(name)
+    shares_room = max(layout.limits.load[point], layout.limits.storage[point]) >= 0
+    if shares_room and given.keys() != decided.keys():
+        return decided
+    wish = np.array([(decided | given)[product] for product in layout.products])[:, None]
     return layout.by_product(layout.feasible_order(point, wish, arrays["inventory_position"][point], tick)[:, 0])
 
 

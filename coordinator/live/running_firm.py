@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from coordinator.live.book import Book
 from coordinator.live.home import HOME, folder_of, leave, running_at
@@ -19,6 +19,9 @@ from coordinator.live.overrides import shortened
 from coordinator.runs.policy_text import absolute
 from coordinator.storage.files import write_atomically
 from departments import extensions
+
+if TYPE_CHECKING:
+    from coordinator.live.lines import Lines, Page
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
@@ -40,6 +43,7 @@ class RunningFirm:
         facts = self._book.facts()
         self.layout = FirmLayout.of(facts["frame"])
         self.settings: dict[str, Any] = facts["settings"]
+        self._lines: Lines | None = None
 
     @classmethod
     def connect(cls, name: str, home: str | Path = HOME) -> Self:
@@ -133,6 +137,18 @@ class RunningFirm:
         """Events from number `since` on, oldest first."""
         return self._book.events(since, limit)
 
+    def lines(self, **asked: Any) -> Page:  # noqa: ANN401
+        """The lines of the proposal that waits for approval, or of the last decision; see `Lines.page`."""
+        if self._lines is None:
+            from coordinator.live.lines import Lines  # knows laws
+
+            self._lines = Lines(self.folder, self.layout)
+        return self._lines.page(self._book, **asked)
+
+    def series(self, point: str, product: str | None, number: int | None, most: int) -> Answer:
+        """A stock point's whole history, thinned; see `Book.series`."""
+        return self._book.series(point, product, number, most)
+
     def deliver(self, period: int, observations: str, traffic: str | None = None) -> Answer:
         """Hand a fed firm one period's observations, as the text of its csv files (`coordinator.live.feed_files`).
 
@@ -208,6 +224,25 @@ class RunningFirm:
     def cancel(self, number: str, **asked: Any) -> Answer:  # noqa: ANN401
         """Withdraw a command that is under way, such as a canary, by its id."""
         return self._command("cancel", "", {"command": number}, **asked)
+
+    def approve(
+        self,
+        period: int,
+        lines: Mapping[str, Mapping[str, float]] | None = None,
+        *,
+        made: int | None = None,
+        **asked: Any,  # noqa: ANN401
+    ) -> Answer:
+        """Let the orders of a period leave that wait for approval.
+
+        Args:
+            period: that waits.
+            lines: units by stock point and product of what is changed; 0 rejects a line.
+            made: of the proposal that was looked at (`lines()`); another one is not approved. None: any.
+            asked: as everywhere.
+        """
+        given = {name: dict(row) for name, row in (lines or {}).items()}
+        return self._command("approve", "", {"period": period, "made": made, "lines": given}, **asked)
 
     def stop(self, **asked: Any) -> Answer:  # noqa: ANN401
         """Stop after the tick at hand, and end the firm's processes; what stands in its folder stays."""

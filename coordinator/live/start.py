@@ -40,6 +40,7 @@ class Opening:
     deadline: float = 0.5  # s
     keep: int | None = None  # periods that the book keeps at least
     benchmark: tuple[str, ...] = ()  # departments that begin on their benchmark's rule
+    approve: bool = False  # a fed firm's orders wait for approval
     patience: float = 60.0  # s after which a process that is alive and silent is ended
 
     def options(self) -> dict[str, Any]:
@@ -190,12 +191,16 @@ def _found(folder: Path, asked: Opening, report: Callable[[str], None]) -> None:
             raise ValueError(
                 f"firm {name!r} is there already: go on with `firmwide live --name {name}`, or give it another --name"
             )
+        if asked.approve:
+            raise ValueError(f"--approve is said when a firm begins, and {name!r} has: leave it out")
         return
+    if asked.approve and asked.feed is None:
+        raise ValueError("--approve needs --feed DIR: of a simulated firm no order leaves")
     from coordinator.live.create import found, source_of
 
     firm, policies = source_of(str(asked.source), asked.policies)
     feed = None if asked.feed is None else str(asked.feed.resolve())
-    settings = {"feed": feed, "extensions": extensions.names_for_others()}
+    settings = {"feed": feed, "approve": asked.approve, "extensions": extensions.names_for_others()}
     found(folder, firm, policies, seed=asked.seed, settings=settings, report=report)
     report(f"founded {name} in {folder}")
 

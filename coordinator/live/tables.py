@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from coordinator.live.lines import Page
+
 Record = dict[str, Any]
 
 
@@ -42,6 +44,23 @@ def status_table(figures: Record) -> RenderableType:
             f"withdraw it with `firmwide cancel {figures['name']} {canary['command']}`"
         )
     return Group(*lines)
+
+
+def orders_table(name: str, page: Page) -> RenderableType:
+    """Lines with exceptions first, and how to go on."""
+    table = Table(show_edge=False)
+    for column in ("stock point", "product", "position", "target", "order", "exceptions", "why"):
+        table.add_column(column, justify="right" if column in ("position", "target", "order") else "left")
+    for line in page.lines:
+        amounts = (line[key] for key in ("position", "target", "order"))
+        shown = ("" if units is None else f"{units:,.0f}" for units in amounts)
+        table.add_row(line["stock_point"], line["product"], *shown, "; ".join(line["exceptions"]), line["reason"])
+    head = f"period {page.tick}: {page.matching} lines, {page.odd} with an exception"
+    more = [f"... and {page.matching - len(page.lines)} more"] if page.matching > len(page.lines) else []
+    if page.proposal is None:
+        return Group(head, table, *more)
+    way = f"they wait: `firmwide approve {name}`, with --line POINT/PRODUCT=UNITS or --reject POINT/PRODUCT"
+    return Group(head, table, *more, way)
 
 
 def _title(figures: Record) -> str:

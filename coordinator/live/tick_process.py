@@ -197,7 +197,7 @@ class TickProcess:
             if limit is not None and operation.now.tick >= limit:
                 self._state, self._reason = "done", f"all {limit} ticks are done"
                 self._idle(0.1)
-            elif operation.awaits and not self._arrived():
+            elif (operation.awaits and not self._arrived()) or not self._approved():
                 self._idle(_FEED_EVERY)
             elif life.due(self._idle):
                 life.tick()
@@ -219,6 +219,17 @@ class TickProcess:
             operation.note(Event("feed", why=reason))
             operation.flush()
         self._state, self._reason = "waiting", reason
+        return False
+
+    def _approved(self) -> bool:
+        """Whether the tick may happen: where orders wait for approval, they are proposed first."""
+        operation = self._running().operation
+        if not self._options.get("approve"):
+            return True
+        if (operation.proposal or operation.propose())["approved"]:
+            self._state, self._reason = "running", ""
+            return True
+        self._state, self._reason = "waiting", f"approval of the orders of period {operation.now.tick}"
         return False
 
     def _emit(self) -> None:

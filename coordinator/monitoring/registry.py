@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 Kind = Literal["gauge", "counter", "histogram", "info"]
 STATES = ("running", "waiting", "done", "stopped", "failed")
-MODES = ("policy", "paused", "override", "fallback")
+MODES = ("policy", "paused", "override", "fallback", "changed")
 
 
 class Described(NamedTuple):

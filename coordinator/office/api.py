@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from coordinator.live.running_firm import RunningFirm
 from coordinator.office import bodies
+from coordinator.office.answers import WAIT, Json, answer, carried, known, refusal
 from coordinator.office.guard import Guard
+from coordinator.office.products import Limit, Since, approvals_of, figures_of, lines_of
 from coordinator.office.recent import Recent
 from coordinator.office.records import network_of, policies_of
 from coordinator.office.uploads import NAME, keep_upload, where_uploaded
 from coordinator.office.weigh import weigh
-from coordinator.shown import finite
 
-Json = dict[str, Any]
-Since = Annotated[int, Query(ge=0, le=bodies.MOST, description="First period (or number of event).")]
-Limit = Annotated[int, Query(ge=1, le=5000, description="At most so many, oldest first.")]
 Zip = Annotated[bytes, Body(media_type="application/zip", description="A run folder as a zip.")]
 CommandId = Annotated[str, PathParameter(pattern=bodies.ID, description="Of the command to be withdrawn.")]
 UploadName = Annotated[str, Query(pattern=f"^{NAME}$", description="For people, such as the run's.")]
 _PAGE = Path(__file__).parent / "page"
-_WAIT = 10.0  # s that a command may take before its answer is `pending`
 _CANARY_WAIT = 3.0  # s; a canary takes its periods
 _REFUSALS = {
     400: "The request cannot be read.",
@@ -70,11 +67,14 @@ def office(firm: RunningFirm, token: str, hosts: frozenset[str] | None) -> FastA
     app.add_middleware(Guard, token=token, hosts=hosts)
     app.add_exception_handler(AnyHTTPException, _plain)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(ValueError, lambda _, error: _error(409, str(error)))
-    app.add_exception_handler(RuntimeError, lambda _, error: _error(503, str(error)))
+    app.add_exception_handler(ValueError, lambda _, error: refusal(409, str(error)))
+    app.add_exception_handler(RuntimeError, lambda _, error: refusal(503, str(error)))
     shown = HTTPBearer(auto_error=False, description="Of `office.token` in the firm's folder; the guard looks at it.")
-    app.include_router(_looks(firm), prefix="/api", responses=_LOOK)
-    app.include_router(_commands(firm), prefix="/api", responses=_COMMAND | _UNDER_WAY, dependencies=[Depends(shown)])
+    for looks in (_looks, figures_of, lines_of):
+        app.include_router(looks(firm), prefix="/api", responses=_LOOK)
+    for commands in (_commands, approvals_of):
+        responses = _COMMAND | _UNDER_WAY
+        app.include_router(commands(firm), prefix="/api", responses=responses, dependencies=[Depends(shown)])
     app.include_router(_deliveries(firm), prefix="/api", responses=_COMMAND, dependencies=[Depends(shown)])
     app.mount("/page", StaticFiles(directory=_PAGE))
 
@@ -96,12 +96,6 @@ def _with_head(schema: Json) -> Json:
     return schema
 
 
-def _known(firm: RunningFirm, department: str) -> str:
-    if department not in firm.departments:
-        raise HTTPException(404, f"DEPARTMENT must be one of {', '.join(firm.departments)}")
-    return department
-
-
 def _looks(firm: RunningFirm) -> APIRouter:
     router = APIRouter(tags=["look"])
     network = network_of(firm.folder, firm.layout)
@@ -109,47 +103,32 @@ def _looks(firm: RunningFirm) -> APIRouter:
     @router.get("/status", response_model=Json)
     def status() -> Response:
         """How the firm does, without its departments."""
-        return _answer({key: value for key, value in firm.metrics().items() if key != "departments"})
-
-    @router.get("/metrics", response_model=Json)
-    def metrics() -> Response:
-        """All figures of now. A bucket without an upper bound has null."""
-        return _answer(firm.metrics())
+        return answer({key: value for key, value in firm.metrics().items() if key != "departments"})
 
     @router.get("/network", response_model=Json)
     def shape() -> Response:
         """Stock points, products, order limits, and who supplies whom."""
-        return _answer(network)
+        return answer(network)
 
     @router.get("/departments", response_model=Json)
     def departments() -> Response:
         """Figures of all departments."""
-        return _answer(firm.metrics()["departments"])
+        return answer(firm.metrics()["departments"])
 
     @router.get("/departments/{department:path}/policies", response_model=list[Json])
     def policies(department: str) -> Response:
         """Every policy that a department has followed, oldest first: whence, by whom, why, its base-stock level."""
-        return _answer(policies_of(firm.folder, _known(firm, department), firm.layout.products))
+        return answer(policies_of(firm.folder, known(firm, department), firm.layout.products))
 
     @router.get("/departments/{department:path}", response_model=Json)
     def department(department: str) -> Response:
         """Figures of one department."""
-        return _answer(firm.metrics()["departments"][_known(firm, department)])
-
-    @router.get("/ticks", response_model=list[Json])
-    def ticks(since: Since = 0, limit: Limit = 1000) -> Response:
-        """Ticks from `since` on."""
-        return _answer(firm.ticks(since, limit))
-
-    @router.get("/history", response_model=list[Json])
-    def history(department: str | None = None, since: Since = 0, limit: Limit = 1000) -> Response:
-        """Decisions from tick `since` on."""
-        return _answer(firm.history(None if department is None else _known(firm, department), since, limit))
+        return answer(firm.metrics()["departments"][known(firm, department)])
 
     @router.get("/events", response_model=list[Json])
     def events(since: Since = 0, limit: Limit = 1000) -> Response:
         """Swaps, overrides, restarts and so on, from number `since` on."""
-        return _answer(firm.events(since, limit))
+        return answer(firm.events(since, limit))
 
     return router
 
@@ -158,45 +137,45 @@ def _commands(firm: RunningFirm) -> APIRouter:
     router = APIRouter(tags=["change"])
 
     def tagged(asked: bodies.Asked) -> Json:
-        return {"who": asked.who, "why": asked.why, "command": asked.command, "wait": _WAIT}
+        return asked.tagged() | {"wait": WAIT}
 
     @router.post("/departments/{department:path}/swap", response_model=bodies.Answer)
     def swap(department: str, body: bodies.Swap) -> Response:
         """Let a department follow another policy, after it was examined."""
         given = {"canary": body.canary, "tolerance": body.tolerance, "undecided": body.undecided, **tagged(body)}
-        given["wait"] = _CANARY_WAIT if body.canary else _WAIT
-        return _carried(firm.swap(_known(firm, department), where_uploaded(firm.folder, body.policy), **given))
+        given["wait"] = _CANARY_WAIT if body.canary else WAIT
+        return carried(firm.swap(known(firm, department), where_uploaded(firm.folder, body.policy), **given))
 
     @router.post("/departments/{department:path}/rollback", response_model=bodies.Answer)
     def rollback(department: str, body: bodies.Asked) -> Response:
         """Let a department follow again what it followed before."""
-        return _carried(firm.rollback(_known(firm, department), **tagged(body)))
+        return carried(firm.rollback(known(firm, department), **tagged(body)))
 
     @router.post("/departments/{department:path}/override", response_model=bodies.Answer)
     def override(department: str, body: bodies.Order | bodies.Exposure) -> Response:
         """Give a stock point's order, or what is recommended, for some periods."""
         given = body.order if isinstance(body, bodies.Order) else body.exposure
-        return _carried(firm.override(_known(firm, department), given, body.periods, **tagged(body)))
+        return carried(firm.override(known(firm, department), given, body.periods, **tagged(body)))
 
     @router.post("/departments/{department:path}/pause", response_model=bodies.Answer)
     def pause(department: str, body: bodies.Asked) -> Response:
         """Let the benchmark's rule decide for a department."""
-        return _carried(firm.pause(_known(firm, department), **tagged(body)))
+        return carried(firm.pause(known(firm, department), **tagged(body)))
 
     @router.post("/departments/{department:path}/resume", response_model=bodies.Answer)
     def resume(department: str, body: bodies.Asked) -> Response:
         """Let a department decide by itself again."""
-        return _carried(firm.resume(_known(firm, department), **tagged(body)))
+        return carried(firm.resume(known(firm, department), **tagged(body)))
 
     @router.post("/commands/{command}/cancel", response_model=bodies.Answer)
     def cancel(command: CommandId, body: bodies.Asked) -> Response:
         """Withdraw a command that is under way, such as the swap of a canary."""
-        return _carried(firm.cancel(command, **tagged(body)))
+        return carried(firm.cancel(command, **tagged(body)))
 
     @router.post("/stop", response_model=bodies.Answer)
     def stop(body: bodies.Asked) -> Response:
         """Stop the firm after the tick at hand; the office closes with it."""
-        return _carried(firm.stop(**tagged(body)))
+        return carried(firm.stop(**tagged(body)))
 
     return router
 
@@ -207,43 +186,30 @@ def _deliveries(firm: RunningFirm) -> APIRouter:
     @router.post("/token", response_model=bodies.Right)
     def token() -> Response:
         """Whether the token is right; nothing else happens."""
-        return _answer({"token": "right"})
+        return answer({"token": "right"})
 
     @router.post("/policies", response_model=bodies.Uploaded)
     def upload(content: Zip, name: UploadName = "upload") -> Response:
         """Keep a run folder; what comes back can be swapped in as a policy, by then with `@VERSION` behind it."""
-        return _answer({"policy": keep_upload(firm.folder, name, content, weigh)})
+        return answer({"policy": keep_upload(firm.folder, name, content, weigh)})
 
     @router.post("/observations", response_model=bodies.Delivered)
     def deliver(body: bodies.Observations) -> Response:
         """Hand over one period's observations, to a firm that is fed."""
         with one_at_a_time:  # a period's two files are of one delivery
-            return _answer(firm.deliver(body.period, body.observations, body.traffic))
+            return answer(firm.deliver(body.period, body.observations, body.traffic))
 
     return router
 
 
-def _answer(found: Any) -> Response:  # noqa: ANN401
-    return JSONResponse(finite(found))
-
-
-def _carried(answer: Json) -> Response:
-    """What a command came to."""
-    if answer["state"] == "refused":
-        return _error(409, answer["message"])
-    return JSONResponse(answer, 202 if answer["state"] == "pending" else 200)
-
-
-def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": " ".join(reason.split())}, status, headers)
-
-
 def _plain(_: Request, error: Exception) -> Response:
     known = error if isinstance(error, AnyHTTPException) else AnyHTTPException(500)
-    return _error(known.status_code, str(known.detail), dict(known.headers or {}))
+    return refusal(known.status_code, str(known.detail), dict(known.headers or {}))
 
 
 def _malformed(_: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
     where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return _error(422, f"{ascii(where)[1:-1][:80] or 'the body'}: {first['msg']}, got {ascii(first.get('input'))[:80]}")
+    return refusal(
+        422, f"{ascii(where)[1:-1][:80] or 'the body'}: {first['msg']}, got {ascii(first.get('input'))[:80]}"
+    )

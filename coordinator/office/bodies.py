@@ -34,6 +34,10 @@ class Asked(_Body):
         None, description="An id of your choosing: repeated, the command is carried out once."
     )
 
+    def tagged(self) -> dict[str, Any]:
+        """As commands of a running firm take it."""
+        return {"who": self.who, "why": self.why, "command": self.command}
+
 
 class Swap(Asked):
     """Let a department follow another policy."""
@@ -60,6 +64,24 @@ class Order(_ByHand):
     """Give a stock point's order."""
 
     order: dict[str, Units] = Field(description="Whole units by product.", max_length=10_000)
+
+
+class Changed(_Body):
+    """A line of a proposal that is changed."""
+
+    stock_point: Annotated[str, Field(max_length=500)]
+    product: Annotated[str, Field(max_length=500)]
+    order: Units = Field(description="Whole units; 0 rejects the line.")
+
+
+class Approval(Asked):
+    """Let orders leave that wait for approval."""
+
+    period: Whole = Field(ge=0, le=MOST, description="That waits.")
+    made: Whole | None = Field(
+        None, ge=0, le=MOST, description="Of the proposal that was looked at, as /api/lines tells; null: any."
+    )
+    lines: list[Changed] = Field([], max_length=100_000, description="What is changed; all else leaves as proposed.")
 
 
 class Exposure(_ByHand):
@@ -113,3 +135,43 @@ class Right(BaseModel):
     """The token is right."""
 
     token: Literal["right"]
+
+
+class LineNow(BaseModel):
+    """A stock point's product."""
+
+    stock_point: str
+    product: str
+    on_hand: float
+    backlog: float = Field(description="Units owed to customers.")
+    position: float = Field(description="On hand and on order when it was decided, less what is owed.")
+    target: float | None = Field(description="Position and wish together; null before any decision.")
+    order: float
+    mode: str = Field(description="As in /api/metrics; `changed` at approval.")
+    demand: float = Field(description="Mean units asked a period.")
+    expected_until_arrival: float = Field(description="Mean units asked within the lead time.")
+    fill_rate: float | None = Field(description="Null where no customers have asked.")
+    exceptions: list[str] = Field(description="The most urgent first.")
+    reason: str = Field(description="Why this order, in one sentence.")
+
+
+class Lines(BaseModel):
+    """Lines that match, in order."""
+
+    tick: int = Field(description="The period of the decision.")
+    proposal: dict[str, Any] | None = Field(description="Where it waits for approval: `made`, `lines`, `exceptions`.")
+    matching: int = Field(description="How many lines match.")
+    odd: int = Field(description="Of them, with an exception.")
+    lines: list[LineNow]
+
+
+class Series(BaseModel):
+    """A stock point's history, as means over `step` periods each; the last ones may be fewer."""
+
+    step: int = Field(description="Periods of a mean.")
+    tick: list[int] = Field(description="The last period of each.")
+    money: list[float] = Field(description="Of the firm: cost, or profit where it earns.")
+    order: list[float]
+    on_hand: list[float]
+    position: list[float]
+    target: list[float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from coordinator.runs.policy_text import name_and_policy
 from environment.names import file_name
 
 Json = dict[str, Any]
+EVERY = "*"  # in a product's place: the sum of all
 
 
 def network_of(folder: Path, layout: FirmLayout) -> Json:
@@ -22,8 +24,9 @@ def network_of(folder: Path, layout: FirmLayout) -> Json:
 
     Returns:
         `firm`, `departments`, `points`, `products`, `customer_facing`, `segments` (STOCK_POINT/SEGMENT), `recommends`
-        (the department, or null), `earns`, `max_order` (units by point and product), and `edges`: `from`, `to`,
-        `lead_time` (as in the firm file: periods, a law, or either by product). Who has no supplier buys `outside`.
+        (the department, or null), `earns`, `currency`, `unit` (null where the firm file does not say), `max_order`
+        (units by point and product), and `edges`: `from`, `to`, `lead_time` (as in the firm file: periods, a law, or
+        either by product). Who has no supplier buys `outside`.
     """
     written = yaml.safe_load((folder / "firm.yaml").read_text())
     edges = [{"lead_time": 1, **edge} for edge in written.get("supply", [])]
@@ -32,7 +35,33 @@ def network_of(folder: Path, layout: FirmLayout) -> Json:
     told = ("firm", "departments", "points", "products", "customer_facing", "segments", "recommends", "earns")
     most = {name: layout.by_product(units) for name, units in zip(layout.points, layout.max_order, strict=True)}
     shown = [{key: edge[key] for key in ("from", "to", "lead_time")} for edge in edges]
-    return {key: getattr(layout, key) for key in told} | {"max_order": most, "edges": shown}
+    labels = {key: written.get(key) for key in ("currency", "unit")}
+    return {key: getattr(layout, key) for key in told} | labels | {"max_order": most, "edges": shown}
+
+
+def narrowed(departments: Mapping[str, Json], product: str) -> Json:
+    """Departments with what they have by product narrowed to one product, or summed over all where it is `*`."""
+
+    def narrow(values: Mapping[str, float]) -> Json:
+        if not values:
+            return {}
+        return {product: sum(values.values()) if product == EVERY else values[product]}
+
+    by_product = ("order", "on_hand", "inventory_position", "backlog")
+    return {
+        name: row | {key: narrow(row[key]) for key in by_product if key in row} for name, row in departments.items()
+    }
+
+
+def narrowed_decision(row: Json, layout: FirmLayout, product: str) -> Json:
+    """A decision of `history` narrowed as departments are, without what it saw; recommendations stay as they are."""
+    if row["department"] == layout.recommends:
+        return row
+    decision, wished = row["decision"], row["wished"]
+    if product == EVERY:
+        return row | {"decision": {EVERY: sum(decision.values())}, "wished": [sum(wished)], "saw": []}
+    k = layout.products.index(product)
+    return row | {"decision": {product: decision[product]}, "wished": [wished[k]], "saw": []}
 
 
 def policies_of(folder: Path, department: str, products: list[str]) -> list[Json]:

@@ -1,8 +1,8 @@
 /** A card per department: whom it follows, what it decided last and why, what it costs beside its benchmark. */
 
-import { count, el, mark, money, number, products, say, share, svg, total, units } from "./format.js";
+import { count, el, mark, money, number, products, say, service, share, svg, total, units } from "./format.js";
 
-const MODES = { policy: "by its policy", paused: "paused", override: "by hand", fallback: "stand-in", down: "down" };
+const MODES = { policy: "by its policy", paused: "paused", override: "by hand", fallback: "stand-in", changed: "changed", down: "down" };
 const TRACE = 90; // periods of a card's little line
 
 export class Card {
@@ -62,7 +62,7 @@ export class Card {
     );
   }
 
-  /** facts: { row, metrics, tick, wished, policy, canary, until, trace } of now. */
+  /** facts: { row, metrics, tick, wished, policy, canary, until, trace, product } of now. */
   show(facts) {
     const { row, metrics, policy, canary } = facts;
     this.paused = row.paused;
@@ -79,7 +79,7 @@ export class Card {
       this.costs(row, metrics);
       if (row.demand !== null) {
         this.fact("Demand", `${units(row.demand / Math.max(metrics.tick, 1))} a period`);
-        this.fact("Fill rate", share(row.fill_rate));
+        this.fact("Fill rate", share(row.fill_rate), service(row.fill_rate) ?? "");
       }
       this.fact("On hand", products(row.on_hand));
       if (total(row.backlog)) this.fact("Owed", products(row.backlog));
@@ -125,7 +125,7 @@ export class Card {
   }
 
   /** The last decision in a sentence: position against target, and what stood in the way. */
-  reason({ tick, wished, until, row }) {
+  reason({ tick, wished, until, row, product }) {
     if (!tick) return "Nothing decided yet.";
     const position = total(tick.inventory_position);
     const ordered = total(tick.order);
@@ -135,10 +135,12 @@ export class Card {
     if (tick.mode === "paused") return `Paused: the benchmark's rule ${order}, at a position of ${units(position)}.`;
     if (tick.mode === "fallback")
       return `It did not answer in time: the benchmark's rule ${order}, at a position of ${units(position)}.`;
+    if (tick.mode === "changed") return `Changed at approval: ${order}, at a position of ${units(position)}.`;
     if (!wished) return `Position ${units(position)}: ${order}.`;
     const aim = position + wished.reduce((sum, each) => sum + each, 0);
-    const limit = wished.some((each, k) => each > Object.values(this.most)[k] + 0.5) ? ", its limit" : "";
-    if (aim - position <= 0.5) return `Position ${units(position)}, not under its target of ${number(aim)}: ${order}.`;
+    const limit = product in this.most && wished[0] > this.most[product] + 0.5 ? ", its limit" : "";
+    if (aim - position <= 0.5)
+      return `Position ${units(position)}, not under its target of ${number(aim)}: ${order}.`;
     return `Position ${units(position)}, ${number(aim - position)} under its target of ${number(aim)}: ${order}${limit}.`;
   }
 

@@ -106,7 +106,7 @@ export class Chart {
     const at = this.at ?? last;
     const told = this.data.map((data) => {
       const found = data.findLast(([period]) => period <= at);
-      return found ? `${number(found[1])} ${this.unit}` : "none yet";
+      return found ? `${number(found[1])} ${this.unit}`.trim() : "none yet";
     });
     told.forEach((text, i) => say(this.values[i], text));
     say(this.when, `period ${number(at)}`);

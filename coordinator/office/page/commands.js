@@ -1,7 +1,7 @@
 /** Commands: dialogs that say what will happen, ask once for the token, and tell what came of it. */
 
-import { command, signedIn, signIn, signOut, upload, who } from "./api.js";
-import { el, number, say } from "./format.js";
+import { command, look, signedIn, signIn, signOut, upload, who } from "./api.js";
+import { el, number, say, unitWord } from "./format.js";
 
 const RULES = ["decomposition-aggregation", "tuned-base-stock", "echelon-base-stock", "reorder"];
 const RULES_OF_MARKETS = ["forecast-base-stock", "inventory-aware:0.25", "margin-greedy", "none"];
@@ -82,6 +82,7 @@ export class Commands {
 
   tellWho() {
     say(this.sign, signedIn() ? `Sign out ${who()}` : "Sign in");
+    document.getElementById("stop").hidden = !signedIn();
   }
 
   leave() {
@@ -99,13 +100,30 @@ export class Commands {
     return signedIn();
   }
 
-  /** A command on a department, or on the firm. */
-  async open(kind, name) {
-    if (!signedIn() && !(await this.enter())) return;
+  /** A command on a department, or on the firm; product: of an order by hand; approval: { period, made, lines }. */
+  async open(kind, name, { product = null, approval = null } = {}) {
+    if (!signedIn() && !(await this.enter())) return false;
+    let done = false;
     if (kind === "swap") await this.swap(name);
-    else if (kind === "override") await this.override(name);
+    else if (kind === "override") await this.override(name, product);
+    else if (kind === "approve") done = await this.approve(approval);
     else await this.confirm(kind, name);
     this.tellWho();
+    return done;
+  }
+
+  async approve({ period, made, lines }) {
+    const dialog = this.dialog("confirm");
+    dialog.querySelector("form").reset();
+    say(dialog.querySelector("h2"), `Approve the orders of period ${number(period)}`);
+    const told = lines.slice(0, 8).map((line) => `${line.stock_point} ${line.product}: ${number(line.order)}`);
+    const more = lines.length > 8 ? ` and ${lines.length - 8} more` : "";
+    say(
+      dialog.querySelector("p"),
+      lines.length ? `They leave with your changes: ${told.join(", ")}${more}.` : "They leave as they are proposed.",
+    );
+    say(dialog.querySelector("button[type=submit]"), "Approve");
+    return ask(dialog, (given) => this.send("approve", { period, made, lines, why: given.get("why") }));
   }
 
   async send(path, body) {
@@ -151,34 +169,36 @@ export class Commands {
     }
   }
 
-  async override(name) {
+  async override(name, product) {
     const dialog = this.dialog("override");
     const { network } = this.facts();
-    const fields = dialog.querySelector("#override-products");
-    const most = network.max_order[name];
-    say(dialog.querySelector("h2"), `Order by hand for ${name}`);
-    fields.replaceChildren(
-      ...network.products.map((product) => {
-        const shown = network.products.length === 1 ? "Order" : product;
-        const input = el("input", {
-          name: `order-${product}`,
-          type: "number",
-          min: 0,
-          max: most[product],
-          step: 1,
-          required: true,
-        });
-        return el("label", {}, `${shown}, units (0 to ${number(most[product])}) `, input);
-      }),
-    );
+    const choice = dialog.querySelector("[name=product]");
     dialog.querySelector("form").reset();
+    say(dialog.querySelector("h2"), `Order by hand for ${name}`);
+    dialog.querySelector("#override-choice").hidden = network.products.length === 1;
+    choice.replaceChildren(...network.products.map((each) => el("option", { value: each }, each)));
+    choice.value = network.products.includes(product) ? product : network.products[0];
+    choice.onchange = () => this.prefill(dialog, name, choice.value);
+    await this.prefill(dialog, name, choice.value);
     await ask(dialog, (given) =>
       this.send(`departments/${encodeURIComponent(name)}/override`, {
-        order: Object.fromEntries(network.products.map((product) => [product, Number(given.get(`order-${product}`))])),
+        order: { [choice.value]: Number(given.get(`order-${choice.value}`)) },
         periods: Number(given.get("periods")),
         why: given.get("why"),
       }),
     );
+  }
+
+  /** One product's field, with what is proposed or was ordered last, and why. */
+  async prefill(dialog, name, product) {
+    const most = this.facts().network.max_order[name][product];
+    const input = el("input", { name: `order-${product}`, type: "number", min: 0, max: most, step: 1, required: true });
+    const label = el("label", {}, `Order, ${unitWord(2)} (0 to ${number(most)}) `, input);
+    dialog.querySelector("#override-products").replaceChildren(label);
+    const asked = new URLSearchParams({ stock_point: name, search: product, limit: 500 });
+    const line = (await look(`lines?${asked}`)).lines.find((each) => each.product === product);
+    input.value = line.order;
+    say(dialog.querySelector("#override-reason"), line.reason);
   }
 
   async confirm(kind, name) {

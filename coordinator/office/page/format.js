@@ -12,9 +12,13 @@ const minus = (text) => text.replace("-", "−");
 /** A number; one decimal where it is small and not whole. */
 export const number = (value) =>
   minus((Math.abs(value) < 100 ? tenths : whole).format(Math.abs(value) < 0.05 ? 0 : value));
-export const money = (value) => `${number(value)} money`;
-export const difference = (value) => `${minus(signed.format(value))} money`;
-export const units = (value) => `${number(value)} ${Math.abs(value) === 1 ? "unit" : "units"}`;
+/** What stands behind amounts: as the firm file says, and nothing for money where it does not. */
+export const labels = { currency: null, unit: null };
+const priced = (text) => (labels.currency ? `${text} ${labels.currency}` : text);
+export const money = (value) => priced(number(value));
+export const difference = (value) => priced(minus(signed.format(value)));
+export const unitWord = (value) => labels.unit ?? (Math.abs(value) === 1 ? "unit" : "units");
+export const units = (value) => `${number(value)} ${unitWord(value)}`;
 export const share = (value) => (value === null || value === undefined ? "none yet" : percent.format(value));
 export const count = (value, one, many = `${one}s`) => `${whole.format(value)} ${value === 1 ? one : many}`;
 export const timeOf = (seconds) => clock.format(new Date(1000 * seconds));
@@ -25,8 +29,12 @@ export const total = (byProduct) => Object.values(byProduct).reduce((sum, value)
 export function products(byProduct) {
   const entries = Object.entries(byProduct);
   if (entries.length === 1) return units(entries[0][1]);
-  return `${entries.map(([product, value]) => `${product} ${number(value)}`).join(", ")} units`;
+  if (entries.length > 4) return `${units(total(byProduct))} of ${entries.length} products`;
+  return `${entries.map(([product, value]) => `${product} ${number(value)}`).join(", ")} ${unitWord(2)}`;
 }
+
+/** How a share of demand that was served at once is coloured. */
+export const service = (share) => (share === null || share === undefined || share >= 0.95 ? null : share < 0.9 ? "bad" : "warn");
 
 /** An HTML element. */
 export function el(tag, attributes = {}, ...children) {

@@ -1,12 +1,19 @@
 /** The log: what was done to the firm, newest first. */
 
-import { dayOf, difference, el, number, products, timeOf } from "./format.js";
+import { count, dayOf, difference, el, number, products, timeOf } from "./format.js";
 
 const SHOWN = 25; // rows at first
 
 function shownByHand(exposure) {
   const places = Object.entries(exposure || {}).filter(([, share]) => share > 0);
   return `recommends by hand: ${places.map(([place, share]) => `${number(100 * share)}% ${place}`).join(", ") || "nothing"}`;
+}
+
+/** Lines that were changed at approval. */
+function changes(changed) {
+  const told = changed.slice(0, 5).map((line) => `${line.stock_point} ${line.product} ${number(line.order)} instead of ${number(line.proposed)}`);
+  const more = changed.length > 5 ? `, ${changed.length - 5} more` : "";
+  return told.length ? `; changed ${told.join(", ")}${more}` : ", as proposed";
 }
 
 /** An event in words. */
@@ -17,6 +24,7 @@ export function told({ kind, details, why }) {
     rollback: () => `back to ${given.policy}, version ${given.to} instead of ${given.from}`,
     override: () =>
       `${given.order ? `ordered by hand: ${products(given.order)}` : shownByHand(given.exposure)}, until period ${number(given.until - 1)}`,
+    approve: () => `approved: ${count(given.lines, "line")} ordered${changes(given.changed)}`,
     pause: () => "paused: the benchmark's rule decides",
     resume: () => "decides by itself again",
     canary: () => `canary of ${given.policy} until period ${number(given.until)}`,

@@ -4,12 +4,16 @@ import { look, takeTokenFromAddress } from "./api.js";
 import { Card } from "./cards.js";
 import { Chart, means } from "./charts.js";
 import { Commands } from "./commands.js";
-import { count, difference, el, mark, money, number, say, share, total, units } from "./format.js";
+import { count, difference, el, labels, mark, money, number, say, service, share, total, unitWord, units } from "./format.js";
+import { Lines } from "./lines.js";
 import { Log } from "./log.js";
 import { Network } from "./network.js";
 
 const EVERY = 1000; // ms between two looks
-const WINDOW = 150; // periods shown
+const WINDOW = 90; // periods of the cards' little lines
+const ALL = "*"; // products, summed
+const MEANS = 300; // of a chart over the whole history
+const SHARE = 20; // a chart's looks may take one of so many milliseconds
 const AT_ONCE = 400; // periods of one look
 const WORDS = { running: "Running", waiting: "Waiting", done: "Done", stopped: "Stopped", failed: "Failed" };
 
@@ -19,12 +23,14 @@ const firm = {
   metrics: null,
   ticks: [],
   wished: {},
-  aims: [],
+  course: null,
+  courseDue: 0,
   saved: [],
   policies: {},
   until: {},
   next: 0,
   chosen: null,
+  product: null, // of a firm with several: one, or all summed
 };
 
 function notice(text, trouble = false) {
@@ -33,31 +39,34 @@ function notice(text, trouble = false) {
   say(node, text);
 }
 
+/** A look whose amounts are of the product that is chosen. */
+const narrowly = (path, given = {}) =>
+  look(`${path}?${new URLSearchParams(firm.product === null ? given : { ...given, product: firm.product })}`);
+
 /** Everything that is new since the last look. */
 async function gather() {
-  const metrics = await look("metrics");
+  const { product, chosen } = firm;
+  const metrics = await narrowly("metrics");
   const known = firm.ticks.at(-1)?.tick ?? -1;
   const since = Math.max(known + 1, metrics.tick - WINDOW, 0);
-  const [ticks, rows, chosen, events] = await Promise.all([
-    metrics.tick > since ? look(`ticks?since=${since}&limit=${AT_ONCE}`) : [],
-    metrics.tick ? look(`history?since=${metrics.tick - 1}&limit=${firm.network.departments.length}`) : [],
-    metrics.tick > since || !firm.aims.length
-      ? look(
-          `history?department=${encodeURIComponent(firm.chosen)}&since=${firm.aims.length ? since : Math.max(0, metrics.tick - WINDOW)}&limit=${AT_ONCE}`,
-        )
-      : [],
+  const begun = performance.now();
+  const due = metrics.tick && (firm.course === null || (metrics.tick > known + 1 && begun > firm.courseDue));
+  const [ticks, rows, course, events] = await Promise.all([
+    metrics.tick > since ? narrowly("ticks", { since, limit: AT_ONCE }) : [],
+    metrics.tick ? narrowly("history", { since: metrics.tick - 1, limit: firm.network.departments.length }) : [],
+    due ? narrowly("series", { stock_point: chosen, most: MEANS }) : firm.course,
     look(`events?since=${firm.next}&limit=1000`),
+    firm.lines.gather(metrics),
   ]);
+  if (product !== firm.product || chosen !== firm.chosen) return events; // another one was chosen meanwhile
+  if (due) firm.courseDue = begun + SHARE * (performance.now() - begun);
   firm.metrics = metrics;
+  firm.course = course;
   firm.ticks = [...firm.ticks, ...ticks.filter((tick) => tick.tick > known)].slice(-WINDOW);
   for (const row of rows) firm.wished[row.department] = row;
-  const aimed = firm.aims.at(-1)?.tick ?? -1;
-  firm.aims = [...firm.aims, ...chosen.filter((row) => row.tick > aimed && row.department === firm.chosen)].slice(
-    -WINDOW,
-  );
   const { benchmark } = metrics;
   if (benchmark.tick !== firm.saved.at(-1)?.[0])
-    firm.saved = [...firm.saved, [benchmark.tick, benchmark.saving]].slice(-WINDOW);
+    firm.saved = [...firm.saved, [benchmark.tick, benchmark.saving]].slice(-MEANS);
   return events;
 }
 
@@ -98,7 +107,12 @@ function showFigures() {
       : `${part} ${benchmark.saving > 0 ? "better" : "worse"}, period ${benchmark.tick}`,
     even ? null : benchmark.saving > 0 ? "good" : "bad",
   );
-  figure("Fill rate", share(metrics.fill_rate), `${number(metrics.served)} of ${units(metrics.demand)}`);
+  figure(
+    "Fill rate",
+    share(metrics.fill_rate),
+    `${number(metrics.served)} of ${units(metrics.demand)}`,
+    service(metrics.fill_rate),
+  );
   figure("Stock on hand", units(held), owed ? `${units(owed)} owed` : "nothing owed");
   const { sum, count: periods } = metrics.tick_seconds;
   figure(
@@ -106,11 +120,11 @@ function showFigures() {
     periods ? `${number((1000 * sum) / periods)} ms` : "none yet",
     `${number(metrics.tick_rate)} periods/s`,
   );
-  figure(
-    "Troubles",
-    count(metrics.fallbacks, "stand-in"),
-    `${count(metrics.restarts, "restart")}, ${count(metrics.refusals, "refusal")}`,
-  );
+  const troubles = ["fallback", "restart", "refusal"]
+    .map((kind) => [metrics[kind === "refusal" ? "refusals" : `${kind}s`], kind === "fallback" ? "stand-in" : kind])
+    .filter(([times]) => times)
+    .map(([times, word]) => count(times, word));
+  figure("Troubles", troubles[0] ?? "none", troubles.slice(1).join(", "));
 }
 
 function showState() {
@@ -118,32 +132,22 @@ function showState() {
   say(place("name"), metrics.name);
   document.title = `${metrics.name}: ${WORDS[metrics.state]}, period ${metrics.tick}`;
   const late = metrics.lag > 1 ? `, ${number(metrics.lag)} s late` : "";
-  const kind = metrics.firm === metrics.name ? "" : ` of firm ${metrics.firm}`;
+  const kind = metrics.firm === metrics.name ? "" : ` of ${metrics.firm}`;
   const reason = metrics.reason ? `: ${metrics.reason}` : "";
   say(place("state"), `${WORDS[metrics.state]} at period ${metrics.tick}${kind}${late}${reason}`);
   mark(place("state"), "class", `state ${metrics.state}`);
 }
 
 function showCharts(charts) {
-  const spent = firm.ticks.map((tick) => [tick.tick, tick.money]);
-  charts.money.show([spent, means(spent, 20)]);
+  const { course } = firm;
   charts.saving.show([firm.saved]);
-  const name = firm.chosen;
-  if (name === firm.network.recommends) return;
-  const rows = firm.ticks.map((tick) => [tick.tick, tick.departments[name]]);
-  const position = Object.fromEntries(rows.map(([period, row]) => [period, total(row.inventory_position)]));
-  const aims = firm.aims
-    .filter((row) => row.tick in position)
-    .map((row) => [row.tick, position[row.tick] + row.wished.reduce((sum, each) => sum + each, 0)]);
-  charts.stock.show(
-    [
-      rows.map(([period, row]) => [period, total(row.order)]),
-      rows.map(([period, row]) => [period, total(row.on_hand)]),
-      Object.entries(position).map(([period, value]) => [Number(period), value]),
-      aims,
-    ],
-    `${name}, units`,
-  );
+  if (course === null) return;
+  const over = (values) => values.map((value, i) => [course.tick[i], value]);
+  const spent = over(course.money);
+  charts.money.show([spent, means(spent, 20)]);
+  const of = firm.product === null ? "" : firm.product === ALL ? ", all products" : `, ${firm.product}`;
+  const step = course.step > 1 ? `, means of ${course.step} periods` : "";
+  charts.stock.show([course.order, course.on_hand, course.position, course.target].map(over), `${firm.chosen}${of}, ${unitWord(2)}${step}`);
 }
 
 function showCards(cards) {
@@ -161,6 +165,7 @@ function showCards(cards) {
       policy: firm.policies[name]?.find((each) => each.version === row.version),
       canary: metrics.canaries.find((each) => each.department === name),
       until: firm.until[name],
+      product: firm.product ?? firm.network.products[0],
       trace: firm.ticks.map(({ departments: { [name]: each } }) => [
         total(each.inventory_position),
         total(each.on_hand),
@@ -169,19 +174,23 @@ function showCards(cards) {
   }
 }
 
-function choose(name) {
-  if (firm.chosen !== name) firm.aims = [];
-  firm.chosen = name;
+/** Show a stock point and a product; what was of another one is looked up anew. */
+function choose(name, product = firm.product) {
+  if (product !== firm.product) [firm.ticks, firm.wished] = [[], {}];
+  if (product !== firm.product || name !== firm.chosen) firm.course = null;
+  [firm.chosen, firm.product] = [name, product];
   place("chosen").value = name;
+  place("product").value = product;
 }
 
 function chartsOf(network) {
   const word = network.earns ? "Profit" : "Cost";
+  const priced = labels.currency ? `, ${labels.currency}` : "";
   const spent = [
     { name: "period", kind: "soft" },
     { name: "mean of 20", kind: "main" },
   ];
-  const saved = [{ name: "since the firm began", kind: "main" }];
+  const saved = [{ name: "since this page was opened", kind: "main" }];
   const stock = [
     { name: "ordered", kind: "bars" },
     { name: "on hand", kind: "soft" },
@@ -189,9 +198,9 @@ function chartsOf(network) {
     { name: "target", kind: "target" },
   ];
   return {
-    money: new Chart(place("chart-money"), `${word} a period, money`, "money", spent),
-    saving: new Chart(place("chart-saving"), "Better than the benchmark so far, money", "money", saved),
-    stock: new Chart(place("chart-stock"), "", "units", stock, true),
+    money: new Chart(place("chart-money"), `${word} a period${priced}`, labels.currency ?? "", spent),
+    saving: new Chart(place("chart-saving"), `Better than the benchmark so far${priced}`, labels.currency ?? "", saved),
+    stock: new Chart(place("chart-stock"), "", unitWord(2), stock, true),
   };
 }
 
@@ -232,6 +241,7 @@ async function begin() {
   takeTokenFromAddress();
   firm.network = await look("network");
   const { network } = firm;
+  [labels.currency, labels.unit] = [network.currency, network.unit];
   const charts = chartsOf(network);
   const pause = { end: () => {} };
   const done = (path) => {
@@ -239,25 +249,38 @@ async function begin() {
     pause.end();
   };
   const commands = new Commands(() => firm, notice, done);
-  const act = (kind, name) => commands.open(kind, name);
+  const act = (kind, name, more = { product: firm.product }) => commands.open(kind, name, more);
   const cards = Object.fromEntries(network.departments.map((name) => [name, new Card(name, network, act)]));
   const draw = () => {
     if (!firm.metrics) return;
+    document.body.classList.remove("loading");
     showState();
     showFigures();
     showCharts(charts);
     drawing.show(firm.metrics, firm.chosen);
     showCards(cards);
   };
-  const pick = (name) => {
-    if (name !== network.recommends) choose(name);
-    draw();
+  const pick = (name, product = firm.product) => {
+    if (name !== network.recommends) choose(name, product);
+    pause.end();
   };
+  const show = (name, product) => {
+    pick(name, network.products.length > 1 ? product : null);
+    place("stock-title").scrollIntoView({ block: "start", behavior: "smooth" });
+  };
+  firm.lines = new Lines(network, show, act);
   const drawing = new Network(place("network"), place("network-note"), network, pick);
   place("cards").append(...Object.values(cards).map((card) => card.node));
   place("chosen").append(...network.points.map((name) => el("option", { value: name }, name)));
   place("chosen").addEventListener("change", (event) => pick(event.target.value));
-  choose(network.points.at(-1));
+  const several = network.products.length > 1;
+  place("product-choice").hidden = !several;
+  place("product").append(
+    el("option", { value: ALL }, `all ${network.products.length} products`),
+    ...network.products.map((name) => el("option", { value: name }, name)),
+  );
+  place("product").addEventListener("change", (event) => pick(firm.chosen, event.target.value));
+  choose(network.points.at(-1), several ? ALL : null);
   const log = new Log(place("log"), place("log-of"), place("log-none"), place("log-more"), network.departments);
   await watch(log, draw, pause);
 }
