@@ -38,8 +38,9 @@ from environment.fields import (
     text,
     whole,
 )
-from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, parse_law
+from environment.laws import AnyLaw, Fixed, History, Law, parse_law
 from environment.names import MAX_NAME, fault
+from environment.seasons import Correlations, Seasonal, parse_demand
 
 OUTSIDE = "outside"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
@@ -55,12 +56,16 @@ _MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", 
 def _laws(value: object, info: ValidationInfo) -> object:
     """One law for all products, or a mapping product -> law; nothing where the field is absent."""
     folder = Path((info.context or {}).get("folder", "."))
-    bounds = (0, MAX_LEAD_TIME) if info.field_name == "lead_time" else (0, MAX_UNITS)
+    lasts = info.field_name == "lead_time"
+
+    def parsed(law: object) -> Law:
+        return parse_law(law, folder, 0, MAX_LEAD_TIME) if lasts else parse_demand(law, folder)
+
     if value is None or (isinstance(value, Mapping) and "law" in value):
-        return None if value is None else parse_law(value, folder, *bounds)
+        return None if value is None else parsed(value)
     if value == {}:
         raise ValueError(" must be a law or a mapping product -> law, got an empty mapping: remove it")
-    return per_name(lambda law: parse_law(law, folder, *bounds), value)
+    return per_name(parsed, value)
 
 
 def _named(value: Mapping[object, object]) -> Mapping[object, object]:
@@ -210,6 +215,8 @@ class Supply(Checked):
         for law in value.values() if isinstance(value, dict) else [value]:
             if law is None:
                 raise ValueError(" must be a whole number or a law, got nothing: remove it for 1 period")
+            if law.rows() is not None:
+                raise ValueError(" must be a number or a law that is drawn, got a sequence: remove `order`")
             mass = law.mass()
             if len(mass) > MAX_LEAD_TIME + 1:
                 raise ValueError(f" must be at most {MAX_LEAD_TIME} periods, got up to {len(mass) - 1}")
@@ -226,6 +233,7 @@ class Firm(Checked):
     unmet: Annotated[Literal["backorder", "lost"], one_of("backorder", "lost")] = "backorder"
     supplier_choice: Annotated[SupplierChoice, _supplier_choice] = "random"
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
+    correlation: Correlations = None  # of demands in a period; None: they are independent
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
     stock_points: Annotated[
@@ -247,6 +255,7 @@ class Firm(Checked):
         self._check_times()
         self._check_reach()
         self._check_orders()
+        self._check_correlation()
         return self
 
     def _check_names(self) -> None:
@@ -458,6 +467,18 @@ class Firm(Checked):
         packs = self.amounts("order_multiple", 1.0)
         return np.asarray(np.maximum(np.ceil(self.amounts("min_order") / packs), 1.0) * packs)
 
+    def _check_correlation(self) -> None:
+        if self.correlation is None:
+            return
+        laws = [law for row in self.demand_laws() for law in row]
+        if self.customers:
+            name = next(iter(self.customers))
+            raise ValueError(f"correlation is of laws of demand, and the customers of {name} choose: remove it")
+        if len(laws) < 2:
+            raise ValueError("correlation is of several demands, and the firm has one: remove it")
+        if any(law.rows() is not None for law in laws):
+            raise ValueError("correlation: a sequence happens as it happened, remove one of the two")
+
     def _direct_suppliers(self) -> dict[str, list[str]]:
         suppliers: dict[str, list[str]] = {name: [] for name in self.stock_points}
         for edge in self.supply:
@@ -573,6 +594,8 @@ class Firm(Checked):
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Seasonal):
+        return _plain(value.base) | {"season": _plain(value.season)}
     if isinstance(value, History):
         value = value.resolved()
     if isinstance(value, Fixed):

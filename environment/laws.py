@@ -27,7 +27,7 @@ from pydantic import (
     validate_call,
 )
 
-from environment.fields import Checked, either, listed, number, refusal, shown, text, whole
+from environment.fields import Checked, either, listed, number, one_of, refusal, shown, text, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,14 @@ class Law(Checked):
     def mass(self) -> Mass:
         """Probability of 0, 1, ..., n units; sums to 1."""
         raise TypeError(f"{type(self).__name__} has no mass function")
+
+    def phases(self) -> tuple[Mass, ...]:
+        """The mass function of periods 0, 1, ..., until it begins again: one where all periods are alike."""
+        return (self.mass(),)
+
+    def rows(self) -> NDArray[np.int64] | None:
+        """Units period by period, of demand that is played as it happened; None: periods are drawn."""
+        return None
 
 
 class Fixed(Law):
@@ -216,8 +224,34 @@ class MassFunction(Law):
         return mass
 
 
+class Sequence(Law):
+    """Units period by period, as they happened; an episode begins on a day that is drawn, the last is before the first.
+
+    `mass` is how often each number of units is there: what levels without a clock are reckoned by.
+    """
+
+    law: Literal["sequence"] = "sequence"
+    values: Annotated[tuple[Units, ...], listed("whole numbers")]
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        if not self.values:
+            raise ValueError(".values must hold at least one value, got an empty list")
+        return self
+
+    def mass(self) -> Mass:
+        """Relative frequencies."""
+        return np.bincount(self.values) / len(self.values)
+
+    def rows(self) -> NDArray[np.int64]:
+        """The values."""
+        return np.array(self.values, dtype=np.int64)
+
+
 class History(Law):
     """A column of a csv file, one row a period: perhaps scaled to a mean, in whole units, drawn independently.
+
+    `order: sequence` plays the rows as they happened instead, see `Sequence`.
 
     What scaling leaves between two whole numbers becomes either of them, with the probabilities that keep the mean.
 
@@ -231,14 +265,19 @@ class History(Law):
     unit: Annotated[float, number(0, 1e9, above=True)] = (
         1.0  # what one unit of the firm is in the file, such as 0.05 kg
     )
+    order: Annotated[Literal["independent", "sequence"], one_of("independent", "sequence")] = "independent"
     _mass: Mass = PrivateAttr()
+    _rows: NDArray[np.int64] | None = PrivateAttr(None)
     _note: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _read(self, info: ValidationInfo) -> Self:
         folder = Path((info.context or {}).get("folder", "."))
         table = _table(folder / self.file)
-        self._mass = history_mass(table, Path(self.file).name, self.column, self.scale_to_mean, self.unit)
+        sales = history_units(table, Path(self.file).name, self.column, self.scale_to_mean, self.unit)
+        self._mass = frequencies(sales)
+        if self.order == "sequence":  # parts of units are carried over to the next row, so that the sum stays
+            self._rows = np.diff(np.floor(np.cumsum(sales) + 0.5 + 1e-9), prepend=0.0).astype(np.int64)
         self._note = _missing_days(table, Path(self.file).name)
         return self
 
@@ -251,12 +290,18 @@ class History(Law):
         """Relative frequencies of the history; where it is scaled, its mean is exact."""
         return self._mass
 
-    def resolved(self) -> MassFunction:
+    def rows(self) -> NDArray[np.int64] | None:
+        """Units row by row, if they are played as they happened."""
+        return self._rows
+
+    def resolved(self) -> MassFunction | Sequence:
         """The same law without its file, so that a saved configuration stands by itself."""
-        return MassFunction.of(self._mass)
+        return MassFunction.of(self._mass) if self._rows is None else Sequence(values=tuple(self._rows.tolist()))
 
 
-AnyLaw: TypeAlias = Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | History
+AnyLaw: TypeAlias = (
+    Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | Sequence | History
+)
 _ADAPTER: TypeAdapter[AnyLaw] = TypeAdapter(Annotated[AnyLaw, Field(discriminator="law")])
 LAW_NAMES = tuple(law.model_fields["law"].default for law in get_args(AnyLaw))
 _REGISTERED: dict[str, Callable[..., Mass]] = {}  # an explicit registry: laws of users by name
@@ -328,14 +373,16 @@ def _table(path: Path) -> pd.DataFrame:
     raise ValueError(f".file {str(path)!r} is not a csv file with a header: {told}")
 
 
-def history_mass(table: pd.DataFrame, file: str, column: str, scale_to_mean: float | None, unit: float = 1.0) -> Mass:
-    """Relative frequencies of one column, in units, perhaps scaled to a mean.
+def history_units(
+    table: pd.DataFrame, file: str, column: str, scale_to_mean: float | None, unit: float = 1.0
+) -> NDArray[np.float64]:
+    """One column in units, [rows], perhaps scaled to a mean, with parts of units then.
 
     Args:
         table: all cells as text, the header first.
         file: how it is called.
         column: of the header.
-        scale_to_mean: units a period; what lies between two whole numbers is split among them, so that this is exact.
+        scale_to_mean: units a period.
         unit: what one unit is in the file.
 
     Raises:
@@ -367,6 +414,11 @@ def history_mass(table: pd.DataFrame, file: str, column: str, scale_to_mean: flo
         raise ValueError(f".column {column!r} of {file} must hold whole units, {where}: {cure}")
     if sales.max() > MAX_UNITS:
         raise ValueError(f".column {column!r} of {file} must stay at or below {MAX_UNITS} units, got {sales.max():.6g}")
+    return sales
+
+
+def frequencies(sales: NDArray[np.float64]) -> Mass:
+    """Relative frequencies; what lies between two whole numbers is split among them, so that the mean is exact."""
     below = np.floor(sales + 1e-9)
     above = np.maximum(sales - below, 0.0)  # the share of the whole number above
     counts = np.bincount(below.astype(np.int64), 1.0 - above, int(below.max()) + 2)

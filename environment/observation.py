@@ -4,7 +4,7 @@ A feature row is one number per copy. Positions come first, one row per stock po
 `pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
 each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
 in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
-clock, how many periods are left until the episode ends.
+clock, how many periods are left until the episode ends. Where laws of demand have seasons, everybody sees their phases.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from environment.seasons import Seasonal
 from environment.state import Feedback, State
 from environment.streams import Stream, torch_stream
 from environment.traits import traits_of
@@ -68,7 +69,9 @@ class Observer:
         self.positions = world.points * products
         asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
         seasons = [clientele.season for clientele in world.firm.customers.values()]
-        self._frequencies = sorted({2.0 * math.pi / season.period for season in seasons if season.amplitude})
+        lengths = {season.period for season in seasons if season.amplitude}
+        lengths |= {law.season.period for laws in network.demand_laws for law in laws if isinstance(law, Seasonal)}
+        self._frequencies = sorted(2.0 * math.pi / length for length in lengths)
         self._ends: int | None = None
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))
         sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
@@ -78,6 +81,8 @@ class Observer:
             sizes |= dict.fromkeys(("asked", "handed", "in_transit"), self.positions)
             sizes |= {"traffic": segments, "exposure": segments * products, "season": 2 * len(self._frequencies)}
             sizes["clock"] = len(_CLOCK)
+        elif self._frequencies:
+            sizes["season"] = 2 * len(self._frequencies)
         ends = accumulate(sizes.values())
         self._blocks = {what: range(end - size, end) for (what, size), end in zip(sizes.items(), ends, strict=True)}
         self.size = sum(sizes.values())  # all features
@@ -122,7 +127,7 @@ class Observer:
             position = state.inventory_position
             state, _ = world.step(state, world.feasible(level - position, position, t), chance.at(t))
             if t >= warm_up:
-                seen.append(self.all_features(state))
+                seen.append(self.all_features(state, period=t + 1))
         every = torch.stack(seen)
         mean, spread = every.mean((0, 2)), every.std((0, 2)).clamp_min(_LEAST_SPREAD)
         self.centre += mean.unsqueeze(-1) / self.factor
@@ -137,7 +142,9 @@ class Observer:
     def units(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
         seen = self._of_state_units(state)
-        return seen if self.world.choice is None else torch.cat((seen, *self._told(state, feedback, period)))
+        if self.world.choice is not None:
+            return torch.cat((seen, *self._told(state, feedback, period)))
+        return torch.cat((seen, self._phases(period, state))) if self._frequencies else seen
 
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
@@ -197,14 +204,14 @@ class Observer:
 
     def for_each_product(self, rows: list[int]) -> list[int]:
         """The rows of a department again, feature by feature one for each product: what is of none stands K times."""
-        if self.world.choice is None:
-            return rows
-        of_none = {*self._blocks["traffic"], *self._blocks["season"], *self.clock_rows}
+        of_none = {*self._blocks.get("traffic", ()), *self.season_rows, *self.clock_rows}
         return [row for row in rows for _ in range(self.world.products if row in of_none else 1)]
 
     def phases(self, period: int) -> Tensor:
-        """What time tells: sine and cosine of every season in a period, then the hands of the clock, [P]."""
+        """What time tells: sine and cosine of every season in a period, then with customers the clock's hands, [P]."""
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
+        if self.world.choice is None:
+            return self.centre.new_tensor(phases)
         left = math.inf if self._ends is None else max(self._ends - period, 0)
         return self.centre.new_tensor([*phases, *(min(left / reach, 1.0) for reach in _CLOCK)])
 
@@ -216,8 +223,12 @@ class Observer:
             *(value.view(-1, copies) for value in (feedback.asked, feedback.handed, self.world.in_transit(state))),
             feedback.traffic,
             feedback.exposure.reshape(-1, copies),
-            self.phases(period).view(-1, 1).expand(-1, copies),
+            self._phases(period, state),
         )
+
+    def _phases(self, period: int, state: State) -> Tensor:
+        """`phases` of all copies, [P, E]."""
+        return self.phases(period).view(-1, 1).expand(-1, state.on_hand.shape[-1])
 
     def labels(self) -> list[str]:
         """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
@@ -234,15 +245,15 @@ class Observer:
         ]
         labels = [f"{kind}/{point}" for kind in self._by_point for point in points]
         labels += [f"owed/{line}{product}" for line in lines for product in products]
+        periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
+        seasons = [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
         if world.choice is None:
-            return labels
+            return labels + seasons
         segments = ["/".join(name) for name in world.choice.names]
         labels += [f"{kind}/{point}" for kind in ("asked", "handed", "in_transit") for point in points]
         labels += [f"traffic/{segment}" for segment in segments]
         labels += [f"exposure/{segment}/{product}" for segment in segments for product in firm.products]
-        periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
-        labels += [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
-        return labels + [f"clock/{reach:g}" for reach in _CLOCK]
+        return labels + seasons + [f"clock/{reach:g}" for reach in _CLOCK]
 
     def rows(self, kind: ObservationSet, point: int) -> list[int]:
         """Which feature rows the department of a stock point sees, its own position first.
@@ -266,7 +277,12 @@ class Observer:
             points = [point, *network.descendants(point)]
         else:
             points = sorted(range(self.world.points), key=point.__ne__)
-        return [other * products + k for other in points for k in range(products)]
+        return [other * products + k for other in points for k in range(products)] + self.season_rows
+
+    @property
+    def season_rows(self) -> list[int]:
+        """The feature rows that tell the phase of each season; none where nothing has one."""
+        return list(self._blocks.get("season", ()))
 
     @property
     def clock_rows(self) -> list[int]:

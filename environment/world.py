@@ -6,6 +6,8 @@ chance, so common random numbers, replayed traces and gradients through the simu
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from environment.choice import Choice
 from environment.draws import choose, look_up, prepare
 from environment.events import Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
-from environment.laws import TABLE_SIZE, AnyLaw, Fixed, quantile_ends, quantile_table
+from environment.laws import TABLE_SIZE, AnyLaw, Fixed, Mass, quantile_ends, quantile_table
 from environment.network import Network
 from environment.orders import Limits
 from environment.state import Exogenous, Feedback, Outcome, State
@@ -29,27 +31,56 @@ class LawTable:
 
     def __init__(self, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> None:
         """Tabulate `laws`, each distinct one once."""
-        distinct = {law.model_dump_json(): law.mass() for law in laws}
-        number = {key: place for place, key in enumerate(distinct)}
-        place = torch.tensor([number[law.model_dump_json()] for law in laws], device=device)
+        distinct = {law.model_dump_json(): law.phases() for law in laws}
+        first, masses = dict[str, int](), list[Mass]()
+        for key, phases in distinct.items():
+            first[key] = len(masses)
+            masses += phases
+        keys = [law.model_dump_json() for law in laws]
+        place = torch.tensor([first[key] for key in keys], device=device)
         self._laws, self._dtype, self._ends = len(laws), dtype, None
         self.in_core = False  # whether C++ looks up, faster and to the bit the same
-        longest = max(map(len, distinct.values()))
-        if len(distinct) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(distinct):
-            ends = np.full((len(distinct), longest), TABLE_SIZE, dtype=np.int32)
-            for row, mass in zip(ends, distinct.values(), strict=True):
+        self._rows = _Rows.of(laws, device, dtype)
+        self._place = self._phases = None  # [laws] of their first phase, and how many there are; None: one each
+        if len(masses) > len(distinct):
+            self._place, self._phases = place, torch.tensor([len(distinct[key]) for key in keys], device=device)
+        longest = max(map(len, masses))
+        if len(masses) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(masses):
+            ends = np.full((len(masses), longest), TABLE_SIZE, dtype=np.int32)
+            for row, mass in zip(ends, masses, strict=True):
                 row[: len(mass)] = quantile_ends(mass)
-            self._ends = torch.as_tensor(ends, device=device)[place]  # [laws, units]
+            table = torch.as_tensor(ends, device=device)
+            self._ends = table[place] if self._phases is None else table  # [laws or all phases, units]
             return
         # Entries are kept rotated by half a table, so that a signed 16-bit number plus an offset is the index.
-        rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in distinct.values()]
+        rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in masses]
         self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
-        self._offset = (place * TABLE_SIZE + TABLE_SIZE // 2).to(torch.int32)[None, :, None]  # [1, laws, 1]
+        self._offset = _offset(place)[None, :, None]  # [1, laws, 1]
 
-    def draw(self, periods: int, copies: int, generator: Generator) -> Tensor:
-        """Independent draws, [T, laws, E]."""
-        lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
+    def draw(
+        self, periods: int, copies: int, generator: Generator, start: int | None = None, lanes: Tensor | None = None
+    ) -> Tensor:
+        """Draws of periods start, start + 1, ..., [T, laws, E], independent of each other.
+
+        Args:
+            periods: T.
+            copies: E.
+            generator: of the device.
+            start: the first period's number; None: 0, and sequences begin on days that are drawn.
+            lanes: [T, laws, E] signed 16-bit numbers to look up, which may hang together.
+        """
+        if lanes is None:
+            lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
+        if self._phases is None:
+            units = self._looked_up(lanes)
+        else:
+            period = torch.arange(start or 0, (start or 0) + periods, device=lanes.device)[:, None]
+            units = self._in_phase(lanes, self._place + period % self._phases)
+        return units if self._rows is None else self._rows.played(units, generator, start)
+
+    def _looked_up(self, lanes: Tensor) -> Tensor:
         if self._ends is not None:  # many laws: the same units by bisection, where tables would fill the memory
+            periods, _, copies = lanes.shape
             own = lanes.transpose(0, 1).reshape(self._laws, -1).to(torch.int32).bitwise_and_(TABLE_SIZE - 1)
             units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
             return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
@@ -57,6 +88,53 @@ class LawTable:
             return look_up(self._table, self._offset, lanes)
         index = torch.add(self._offset, lanes)
         return self._table.index_select(0, index.view(-1)).view(index.shape)
+
+    def _in_phase(self, lanes: Tensor, place: Tensor) -> Tensor:
+        """The same where the law of each period is at a place of its own, [T, laws]."""
+        if self._ends is not None:
+            own = lanes.to(torch.int32).bitwise_and(TABLE_SIZE - 1)
+            found = [torch.searchsorted(self._ends[at], one, right=True) for at, one in zip(place, own, strict=True)]
+            return torch.stack(found).to(self._dtype)
+        offset = _offset(place)
+        if self.in_core:
+            flat = lanes.view(1, -1, lanes.shape[-1])
+            return look_up(self._table, offset.reshape(1, -1, 1), flat).view(lanes.shape)
+        index = offset.unsqueeze(-1) + lanes
+        return self._table.index_select(0, index.view(-1)).view(index.shape)
+
+
+def _offset(place: Tensor) -> Tensor:
+    """Where the middle of the tables at these places is."""
+    return (place * TABLE_SIZE + TABLE_SIZE // 2).to(torch.int32)
+
+
+class _Rows(NamedTuple):
+    """Demands that are played as they happened; those of equally many periods begin on the same day."""
+
+    groups: list[tuple[list[int], Tensor]]  # numbers of laws, and their units, [days, laws]
+
+    @classmethod
+    def of(cls, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> _Rows | None:
+        """Of all laws, those that are sequences; None: there are none."""
+        by_length: dict[int, dict[int, NDArray[np.int64]]] = {}
+        for number, law in enumerate(laws):
+            if (rows := law.rows()) is not None:
+                by_length.setdefault(len(rows), {})[number] = rows
+        groups = [
+            (list(own), torch.as_tensor(np.stack(list(own.values()), 1), device=device, dtype=dtype))
+            for own in by_length.values()
+        ]
+        return cls(groups) if groups else None
+
+    def played(self, units: Tensor, generator: Generator, start: int | None) -> Tensor:
+        """Draws [T, laws, E] with the sequences in place of what was drawn for them."""
+        period = torch.arange(units.shape[0], device=units.device)[:, None]
+        for numbers, values in self.groups:
+            first = torch.full((units.shape[-1],), start or 0, device=units.device)
+            if start is None:
+                first = torch.randint(len(values), first.shape, generator=generator, device=units.device)
+            units[:, numbers] = values[(first + period) % len(values)].transpose(1, 2)
+        return units
 
 
 def sixteen_bits(count: int, generator: Generator) -> Tensor:
@@ -217,7 +295,7 @@ class World:
         return under_way._replace(inventory_position=stock + self.in_transit(under_way))
 
     def draw(
-        self, periods: int, copies: int, generator: Generator, *, start: int = 0, regime: Tensor | None = None
+        self, periods: int, copies: int, generator: Generator, *, start: int | None = None, regime: Tensor | None = None
     ) -> Exogenous:
         """All chance of `periods` periods, each field with a leading axis T.
 
@@ -225,11 +303,15 @@ class World:
             periods: T.
             copies: E.
             generator: of the device.
-            start: the first period's number; only customers have a season.
+            start: the first period's number, for seasons and sequences; None: an episode, which begins in period 0 of
+                seasons and on a day of sequences that is drawn.
             regime: [S, E] of the period before, to go on with the same customers.
         """
         shape = (periods, -1, self.products, copies)
-        demand = self._demand_table.draw(periods, copies, generator).view(shape)
+        lanes, linked = None, self.firm.correlation
+        if linked is not None:
+            lanes = linked.lanes((periods, len(self.network.customer_facing), self.products, copies), generator)
+        demand = self._demand_table.draw(periods, copies, generator, start, lanes).view(shape)
         lead_time = supplier = cost_factor = None
         if self._lead_time_table is not None:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
@@ -255,7 +337,7 @@ class World:
         if self._disruptions is not None:
             size = (periods, self._disruptions.count, copies)
             breaks = sixteen_bits(int(np.prod(size)), generator).view(size)
-        crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start, regime)
+        crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start or 0, regime)
         return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:

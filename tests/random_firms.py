@@ -121,7 +121,9 @@ def firms(draw, customers=False):
     sells |= set(draw(st.lists(st.integers(0, count - 1), unique=True)))
     money = st.sampled_from([0, 0.5, 1, 3.25])
     amount = st.one_of(money, st.fixed_dictionaries({product: money for product in products}))
-    law = st.one_of(st.integers(0, 9), st.just({"law": "uniform", "low": 0, "high": 12}))
+    uniform = {"law": "uniform", "low": 0, "high": 12}
+    seasonal = uniform | {"season": {"period": 3, "profile": [1, 0, 0.5]}}
+    law = st.one_of(st.integers(0, 9), st.sampled_from([uniform, seasonal, {"law": "sequence", "values": [3, 0, 12]}]))
     soonest = draw(st.sampled_from([0, 1]))
     lead_time = st.one_of(st.integers(soonest, 3), st.just({"law": "uniform", "low": soonest, "high": 4}))
     names = [f"p-{i}" for i in range(count)]

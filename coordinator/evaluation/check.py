@@ -80,6 +80,11 @@ def warnings_of(firm: Firm) -> list[str]:
         found.append(f"{firm.names[n]}: {units} is above max_order {int(most[n, k])}, so it can never keep up")
     notes = dict.fromkeys(law.note for laws in network.demand_laws for law in laws if isinstance(law, History))
     found += [note for note in notes if note]
+    if firm.correlation is not None and max(map(len, map(network.successors, range(len(firm.names))))) > 1:
+        found.append(
+            "demands are correlated, which decomposition-aggregation does not know: its levels of points that supply "
+            "several are too low, so use levels tuned by simulation"
+        )
     for n, laws in zip(network.customer_facing, network.demand_laws, strict=True):
         if not shortage_cost(firm)[n][[law.mass()[0] < 1 for law in laws]].all():
             cure = "set backorder_cost" + ", or a price above the cost" * (firm.unmet_demand != "backorder")

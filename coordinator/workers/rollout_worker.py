@@ -181,9 +181,9 @@ class RolloutWorker:
             The gradient of each learning department, then the mean cost a period, then where it ended.
         """
         first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
-        chance = self._world.draw(
-            periods, state.on_hand.shape[-1], torch_stream(self._world.device, Stream.TRAINING, *seed)
-        )
+        generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
+        clock = first if self._observer.season_rows else None
+        chance = self._world.draw(periods, copies, generator, start=clock)
         snapshots = [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])

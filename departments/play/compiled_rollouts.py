@@ -174,7 +174,10 @@ class CompiledRollouts:
         recommender = next((member.spec for member in members if member.spec.recommends), None)
         parts = 1 if recommender is None else recommender.policy.parts
         rules = self._rules(
-            periods, recommender is None or recommender.aware, parts, 0 if world.choice is None else first
+            periods,
+            recommender is None or recommender.aware,
+            parts,
+            first if world.choice is not None or observer.season_rows else 0,
         )
         hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:

@@ -42,7 +42,8 @@ def critic_features(observer: Observer, departments: Sequence[DepartmentSpec], b
     See `seen_by_product` for how much it is of one product.
     """
     if by_product:
-        return int(observer.size) // observer.world.products + int(observer.traits[..., 0].numel())
+        told = len(observer.season_rows)
+        return int(observer.size - told) // observer.world.products + told + int(observer.traits[..., 0].numel())
     closed_loop = any(department.closed_loop for department in departments)
     return int(observer.size) + (len(observer.world.chosen().names) if closed_loop else 0)
 
@@ -50,11 +51,13 @@ def critic_features(observer: Observer, departments: Sequence[DepartmentSpec], b
 def seen_by_product(observer: Observer, features: Tensor) -> Tensor:
     """What the critic sees product by product, [T, G, K E], of all features [T, .., E] of a firm without customers.
 
-    Behind the features stand the product's traits at all points.
+    Behind the features stand the phases of seasons, and the product's traits at all points.
     """
-    columns = features.reshape(len(features), -1, observer.world.products * features.shape[-1])
+    own, products = observer.size - len(observer.season_rows), observer.world.products
+    columns = features[:, :own].reshape(len(features), -1, products * features.shape[-1])
+    seasons = features[:, own:].repeat(1, 1, products)
     traits = observer.traits.flatten(0, 1).repeat_interleave(features.shape[-1], -1)
-    return torch.cat((columns, traits.expand(len(features), -1, -1)), 1)
+    return torch.cat((columns, seasons, traits.expand(len(features), -1, -1)), 1)
 
 
 def cost_of(brought: Brought) -> Tensor:

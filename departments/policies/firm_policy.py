@@ -102,7 +102,8 @@ class FirmPolicy:
                 alone = not isinstance(shapes, Shapes) or member.clones > 1
                 same = (config.hidden, config.form, config.activation, len(member.points))
                 kinds[name if alone else same].append(member)
-        self._all = any(m.closed_loop or m.policy.observation == "pipeline" for of in kinds.values() for m in of)
+        everyone = [member for of in kinds.values() for member in of]
+        self._all = any(m.closed_loop or max(m.rows, default=0) >= observer.positions for m in everyone)
 
         def flat(member: DepartmentSpec) -> Tensor:
             held = torch.tensor(by_name[member.name].parameters, device=world.device, dtype=world.dtype)

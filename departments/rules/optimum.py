@@ -133,6 +133,8 @@ def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: 
     """Refuse what neither way to an optimum knows."""
     if any(np.count_nonzero(mass) != 1 for masses in lead_times for mass in masses):
         raise ValueError(f"{refused} a lead time is random")
+    if any(len(law.phases()) > 1 or law.rows() is not None for laws in network.demand_laws for law in laws):
+        raise ValueError(f"{refused} demand depends on the period")
     if (network.supplier_count != 1).any():
         raise ValueError(f"{refused} a stock point has several suppliers")
     if limits := firm.order_limits:

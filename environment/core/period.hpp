@@ -223,8 +223,8 @@ class Copies {
       for (long s = 0; s < firm_.segments; s++)
         seen_[g++] = t ? drawn(call_.traffic, (t - 1) * firm_.segments + s) : Given{};
       for (const Given &shown : exposure_) seen_[g++] = t ? shown : Given{};
-      for (long i = 0; i < call_.phases; i++) seen_[g++] = all(call_.phase[t * call_.phases + i]);
     }
+    for (long i = 0; i < call_.phases; i++) seen_[g++] = all(call_.phase[t * call_.phases + i]);
     for (g = 0; g < call_.features; g++) {
       seen_[g] = (seen_[g] - V(all(call_.centre[g]))) * all(call_.factor[g]);
       if (g < call_.cut) seen_[g] = within(seen_[g], -1, 1);

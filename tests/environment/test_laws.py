@@ -22,6 +22,7 @@ LAWS = {
     "negative_binomial": {"law": "negative_binomial", "mean": 10, "cv": 1.02},
     "gamma": {"law": "gamma", "mean": 3, "cv": 1.0, "low": 1, "high": 15},
     "mass": {"law": "mass", "values": [9, 0, 4], "probabilities": [0.5, 0.2, 0.3]},
+    "sequence": {"law": "sequence", "values": [9, 0, 4, 4]},
 }
 
 
