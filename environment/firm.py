@@ -50,7 +50,16 @@ MAX_LEAD_TIME = 1000
 MAX_CYCLE = 1000  # periods from one review to the next
 RESERVED = ("law", OUTSIDE)
 _ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
-_MAY_LEAVE_OUT = ("demand", "price", "initial_on_hand", "preference", "uplift", "exposure", *_ORDERS)  # some products
+_MAY_LEAVE_OUT = (
+    "fill_rate",
+    "demand",
+    "price",
+    "initial_on_hand",
+    "preference",
+    "uplift",
+    "exposure",
+    *_ORDERS,
+)  # some products
 
 
 def _laws(value: object, info: ValidationInfo) -> object:
@@ -86,6 +95,7 @@ def _check_name(field: str, name: object) -> None:
 
 Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
 WholeAmounts: TypeAlias = Annotated[Any, by_product(whole(0, MAX_WHOLE))]
+FillRates: TypeAlias = Annotated[Any, by_product(number(0, 0.9999, above=True, optional=True))]
 OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
 Cycles: TypeAlias = Annotated[Any, by_product(whole(1, MAX_CYCLE))]
 Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
@@ -172,6 +182,7 @@ class StockPoint(Checked):
     shelf_life: Annotated[int | None, whole(1, 1000)] = None  # periods that a unit can be sold in after it arrived
     waste_cost: Amounts = 0.0  # money per unit that expired
     allocation: Annotated[Allocation | None, one_of("position", "priority", "proportional")] = None  # of scarce stock
+    fill_rate: FillRates = None  # share of demand to be served at once: a target of levels, beside the costs
     order_multiple: OrderLimits = 1  # units a pack: orders are whole packs
     min_order: WholeAmounts = 0  # units: an order is 0 or at least that
     review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
@@ -223,6 +234,12 @@ class Supply(Checked):
         return value
 
 
+class Target(Checked):
+    """What stock is for."""
+
+    fill_rate: Annotated[float, number(0, 0.9999, above=True)]  # share of demand to be served at once
+
+
 class Firm(Checked):
     """A whole firm. The order of `stock_points` is that of the axis N everywhere, that of `products` of the axis K."""
 
@@ -233,6 +250,7 @@ class Firm(Checked):
     unmet: Annotated[Literal["backorder", "lost"], one_of("backorder", "lost")] = "backorder"
     supplier_choice: Annotated[SupplierChoice, _supplier_choice] = "random"
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
+    service: Target | None = None  # of all points that sell and name none of their own
     correlation: Correlations = None  # of demands in a period; None: they are independent
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
@@ -256,6 +274,7 @@ class Firm(Checked):
         self._check_reach()
         self._check_orders()
         self._check_correlation()
+        self._check_targets()
         return self
 
     def _check_names(self) -> None:
@@ -467,6 +486,39 @@ class Firm(Checked):
         packs = self.amounts("order_multiple", 1.0)
         return np.asarray(np.maximum(np.ceil(self.amounts("min_order") / packs), 1.0) * packs)
 
+    def _check_targets(self) -> None:
+        """Refuse fill rates of nothing, of some alone, and of what levels of one product cannot meet by themselves."""
+        rates, facing = self.fill_rates(), self.customer_facing
+        if np.isnan(rates).all():
+            return
+        for n, name in enumerate(self.names):
+            if self.stock_points[name].fill_rate is not None and name not in facing:
+                raise ValueError(f"stock_points.{name}.fill_rate: it has no demand, remove it")
+            if name in facing and np.isnan(rates[n]).any():
+                cure = "give one to all that is sold, such as by `service: {fill_rate: 0.98}`, or to nothing"
+                raise ValueError(f"stock_points.{name}.fill_rate is missing, and others have one: {cure}")
+        if self.customers:
+            raise ValueError("fill_rate is of laws of demand, and customers choose here: remove it")
+        if self.couples:
+            raise ValueError("fill_rate is met product by product, and products share a capacity here: remove one")
+
+    def fill_rates(self) -> NDArray[np.float64]:
+        """Targets, [N, K]; nan where there is none."""
+        given = self.service.fill_rate if self.service else None
+        rows = [
+            [
+                given if rate is None and name in self.customer_facing else rate
+                for rate in per_product(point.fill_rate, self.products, None)
+            ]
+            for name, point in self.stock_points.items()
+        ]
+        return np.array(rows, dtype=float)
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether fill rates are to be met."""
+        return not bool(np.isnan(self.fill_rates()).all())
+
     def _check_correlation(self) -> None:
         if self.correlation is None:
             return
@@ -583,7 +635,7 @@ class Firm(Checked):
             }
 
         nothing: dict[str, object] = {"demand": Fixed(value=0), "initial_on_hand": None, "review_days": None}
-        nothing |= {"order_multiple": 1, "review_period": 1}
+        nothing |= {"order_multiple": 1, "review_period": 1, "fill_rate": None}
         points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
         supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
         return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})

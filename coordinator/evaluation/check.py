@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from coordinator.shown import Shown
+from departments.play.service import meet_targets
 from departments.rules.ordering import baseline_levels, shortage_cost
 from environment import Firm, Network
 from environment.laws import History
@@ -59,6 +60,8 @@ def facts(firm: Firm) -> dict[str, Any]:
         for n, name in enumerate(firm.names)
         for k, product in enumerate(firm.products)
     ]
+    if firm.has_targets:
+        _add_service(points, firm)
     return {
         "firm": firm.name,
         "description": firm.description,
@@ -71,6 +74,19 @@ def facts(firm: Firm) -> dict[str, Any]:
     }
 
 
+def _add_service(points: list[dict[str, Any]], firm: Firm) -> None:
+    """Targets, the levels that meet them with the least holding cost, and what a unit short is worth by these."""
+    met, rates, facing = meet_targets(firm), firm.fill_rates(), list(firm.customer_facing)
+    for place, point in enumerate(points):
+        n, k = divmod(place, len(firm.products))
+        point["service_level"] = int(met.levels[n, k])
+        if firm.names[n] in facing:
+            c = facing.index(firm.names[n])
+            point["fill_rate"], point["fill_rate_reached"] = _tidy(rates[n, k]), _tidy(met.reached[c, k])
+            worth = met.backorder_cost[c, k]
+            point["implied_backorder_cost"] = None if np.isnan(worth) else round(float(worth), 4)
+
+
 def warnings_of(firm: Firm) -> list[str]:
     """What is allowed and yet hardly meant: orders that cannot keep up, stock without a use, too short a warm-up."""
     network, found = Network.of(firm), []
@@ -80,6 +96,11 @@ def warnings_of(firm: Firm) -> list[str]:
         found.append(f"{firm.names[n]}: {units} is above max_order {int(most[n, k])}, so it can never keep up")
     notes = dict.fromkeys(law.note for laws in network.demand_laws for law in laws if isinstance(law, History))
     found += [note for note in notes if note]
+    if firm.has_targets:
+        found.append(
+            "fill_rate: tuned-base-stock meets it; other rules and departments that learn go by backorder_cost, so set "
+            "that to what `firmwide check` says a target implies"
+        )
     if firm.correlation is not None and max(map(len, map(network.successors, range(len(firm.names))))) > 1:
         found.append(
             "demands are correlated, which decomposition-aggregation does not know: its levels of points that supply "
@@ -155,6 +176,8 @@ def table(found: dict[str, Any]) -> Table:
     several = len(found["products"]) > 1
     names = ["stock point", *["product"][:several]]
     numbers = ("echelon", "mean demand", "protection interval", "base-stock", "holding", "backorder", "max order")
+    targets = any("service_level" in point for point in found["points"])
+    numbers += ("fill rate", "level for it", "implied backorder")[: 3 * targets]
     shown = Table(*names, *(Column(name, justify="right") for name in numbers), show_edge=False, pad_edge=False)
     for point in found["points"]:
         interval = point["protection_interval"]
@@ -164,5 +187,13 @@ def table(found: dict[str, Any]) -> Table:
             *(str(point["echelon"]), f"{point['mean_demand']:.4g}", f"{interval['mean']:g}{spread}"),
             *(str(point["base_stock_level"]), f"{point['holding_cost']:g}"),
             *(f"{point['backorder_cost']:g}", str(point["max_order"])),
+            *_service_cells(point)[: 3 * targets],
         )
     return shown
+
+
+def _service_cells(point: dict[str, Any]) -> tuple[str, str, str]:
+    """Target, level and what a unit short is worth, of one row."""
+    rate, worth = point.get("fill_rate"), point.get("implied_backorder_cost")
+    cells = ("" if rate is None else f"{rate:g}", "" if worth is None else f"{worth:.3g}")
+    return cells[0], str(point.get("service_level", "")), cells[1]

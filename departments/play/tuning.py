@@ -16,6 +16,7 @@ from torch import Tensor
 from departments.decisions import OrdersAlone
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_costs
+from departments.play.service import meet_targets
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
 from environment.streams import Stream, torch_stream
@@ -135,7 +136,7 @@ def tuned_base_stock(
     note: Callable[[str], None] = quiet,
     compiling: Callable[[str], None] = quiet,
 ) -> BaseStock:
-    """Installation base-stock levels of least simulated cost.
+    """Installation base-stock levels of least simulated cost; of a firm with fill-rate targets, `meet_targets`.
 
     Args:
         firm: a checked firm.
@@ -148,6 +149,8 @@ def tuned_base_stock(
         note: told every few seconds how far the search is, and what time has cut short.
         compiling: told why the compiled world cannot do it.
     """
+    if firm.has_targets:
+        return BaseStock("tuned-base-stock", meet_targets(firm, seed=seed, device=device, compiling=compiling).levels)
     clock, begin = _Clock(seconds, note), baseline_levels(firm) if start is None else start
     how = _How(None, seed, device, None if eager else compiling)
     return BaseStock("tuned-base-stock", _search(firm, begin, how, clock, _SHARES if start is None else (1.0,)))

@@ -1,0 +1,142 @@
+"""Base-stock levels that meet fill-rate targets with the least holding cost, and what a unit short is worth by them.
+
+On common random numbers the fill rate of a point that sells rises with its level, so the least level that meets a
+target is found by halving; levels of points that serve others are searched around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from departments.play.compiled_episodes import CompiledEpisodes
+from departments.play.episode import Episodes
+from departments.rules.ordering import BaseStock, Levels, baseline_levels
+from environment import Exogenous, Firm, World
+from environment.streams import Stream, torch_stream
+
+Array = NDArray[np.float64]
+
+_SHARD, _FEW, _MANY = 1024, 1, 16  # episodes of a shard, and shards that levels are searched and settled on
+_STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # of a level upstream, as far as they are a unit and more
+
+
+@dataclass(frozen=True)
+class Service:
+    """Levels that meet the targets of a firm, in the episodes that they were searched on."""
+
+    levels: Levels  # [N, K] units
+    reached: Array  # [C, K] fill rates
+    backorder_cost: Array  # [C, K] the least at which the last unit of the level pays; nan where nothing is short
+
+
+def meet_targets(
+    firm: Firm, *, seed: int = 0, device: str = "cpu", compiling: Callable[[str], None] = lambda _: None
+) -> Service:
+    """Levels of least holding cost that serve at least the target's share of demand at once, point by point.
+
+    Args:
+        firm: with `fill_rate` wherever it sells.
+        seed: of the episodes.
+        device: where to simulate.
+        compiling: told why the compiled world cannot do it.
+
+    Raises:
+        ValueError: one line; a target is not met by any level that `max_order` lets a point keep.
+    """
+    parts = [_Search(firm.of_product(product), seed, device, compiling).run() for product in firm.products]
+    return Service(*(np.concatenate(columns, 1) for columns in zip(*parts, strict=True)))
+
+
+class _Search:
+    """Of one product."""
+
+    def __init__(self, firm: Firm, seed: int, device: str, compiling: Callable[[str], None]) -> None:
+        self._firm, self._start = firm, baseline_levels(firm)
+        self._world = World(firm, self._start, device=device)
+        self._play = CompiledEpisodes(self._world, compiling).episodes
+        self._selling = list(self._world.network.customer_facing)
+        self._serving = [
+            n for n in range(len(firm.names)) if self._world.network.successors(n) and n not in self._selling
+        ]
+        self._target = firm.fill_rates()[self._selling, 0]
+        self._chance: list[Exogenous] = [
+            self._world.draw(
+                firm.periods.evaluate - 1, _SHARD, torch_stream(self._world.device, Stream.TUNING, seed, shard)
+            )
+            for shard in range(_MANY)
+        ]
+
+    def run(self) -> tuple[Levels, Array, Array]:
+        """Levels [N, 1], reached fill rates [C, 1] and implied backorder costs [C, 1]."""
+        levels = self._met(self._start[:, 0], _FEW)
+        cost = self._held(levels, _FEW)
+        for share in _STEPS:
+            for point in self._serving:
+                step, better = max(round(share * self._start[point, 0]), 1), True
+                while better:
+                    better = False
+                    for sign in (-1, 1):
+                        tried = levels.copy()
+                        tried[point] = max(tried[point] + sign * step, 0.0)
+                        tried = self._met(tried, _FEW)
+                        if (held := self._held(tried, _FEW)) < cost - 1e-9:
+                            levels, cost, better = tried, held, True
+                            break
+        levels = self._met(levels, _MANY)
+        found = self._episodes(levels, _MANY)
+        return levels[:, None], found.fill_rate[:, None], self._worth(levels, found)[:, None]
+
+    def _episodes(self, levels: Array, shards: int) -> Episodes:
+        policy = BaseStock("tuned-base-stock", levels[:, None])
+        return Episodes.joined([self._play(policy, chance) for chance in self._chance[:shards]])
+
+    def _held(self, levels: Array, shards: int) -> float:
+        """Holding cost a period, money."""
+        return float(self._firm.amounts("holding_cost")[:, 0] @ self._episodes(levels, shards).on_hand)
+
+    def _met(self, levels: Array, shards: int) -> Array:
+        """The same upstream, with the least levels of points that sell that meet their targets."""
+        at, most = self._selling, self._highest()
+        low, high = np.full(len(at), -1.0), np.maximum(levels[at], 1.0)
+        while ((short := self._rates(levels, high, shards) < self._target) & (high < most)).any():
+            low, high = np.where(short, high, low), np.where(short, np.minimum(2.0 * high, most), high)
+        if short.any():
+            name = self._firm.names[at[int(short.argmax())]]
+            raise ValueError(
+                f"stock_points.{name}.fill_rate {self._target[short.argmax()]:g} is not met by any level: raise "
+                "max_order or what limits its suppliers, or lower the target"
+            )
+        while (high - low > 1.0).any():
+            middle = np.where(high - low > 1.0, np.floor((low + high) / 2.0), high)
+            short = self._rates(levels, middle, shards) < self._target
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
+        found = levels.copy()
+        found[at] = high
+        return found
+
+    def _highest(self) -> Array:
+        """Levels beyond which nothing is looked for: what the largest orders bring in twice the way through, [C]."""
+        way = 2.0 * self._world.network.time_through() + 2.0
+        return np.asarray(np.ceil(way * self._firm.amounts("max_order")[self._selling, 0]))
+
+    def _rates(self, levels: Array, selling: Array, shards: int) -> Array:
+        """Fill rates [C] with these levels of the points that sell."""
+        tried = levels.copy()
+        tried[self._selling] = selling
+        return self._episodes(tried, shards).fill_rate
+
+    def _worth(self, levels: Array, found: Episodes) -> Array:
+        """Holding cost of the last unit of each level over what it keeps from being short, [C] money."""
+        holding, worth = self._firm.amounts("holding_cost")[:, 0], []
+        for point in self._selling:
+            less = levels.copy()
+            less[point] -= 1.0
+            before = self._episodes(less, _MANY)
+            saved = float(before.unserved.sum() - found.unserved.sum())
+            more = float(holding @ (found.on_hand - before.on_hand))
+            worth.append(max(more, 0.0) / saved if saved > 1e-12 and levels[point] > 0 else np.nan)
+        return np.array(worth)
