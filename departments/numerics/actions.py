@@ -44,7 +44,7 @@ class OrderLimits:
     @classmethod
     def only(cls, max_order: Array) -> Self:
         """Nothing but `max_order`, [N, K] units."""
-        one, any_ = np.ones_like(max_order), np.full(len(max_order), -1.0)
+        one, any_ = np.ones_like(max_order), np.full(max_order.shape[:1], -1.0)
         return cls(max_order, one, 0.0 * one, any_, any_, one, one[..., None])
 
     @classmethod
