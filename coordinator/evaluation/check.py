@@ -91,9 +91,12 @@ def warnings_of(firm: Firm) -> list[str]:
     """What is allowed and yet hardly meant: orders that cannot keep up, stock without a use, too short a warm-up."""
     network, found = Network.of(firm), []
     flow, most, periods = network.mean_flow(), firm.amounts("max_order"), firm.periods
-    for n, k in np.argwhere(flow > most):
-        units = f"mean demand {_tidy(flow[n, k])} of {firm.products[k]}"
+    gap = np.array([[network.reviews.between(n, k) for k in range(flow.shape[1])] for n in range(flow.shape[0])])
+    for n, k in np.argwhere(flow * gap > most):
+        until = " between reviews" if gap[n, k] > 1 else ""
+        units = f"mean demand {_tidy(flow[n, k] * gap[n, k])} of {firm.products[k]}{until}"
         found.append(f"{firm.names[n]}: {units} is above max_order {int(most[n, k])}, so it can never keep up")
+    found += _rooms(firm, network)
     notes = dict.fromkeys(law.note for laws in network.demand_laws for law in laws if isinstance(law, History))
     found += [note for note in notes if note]
     if firm.has_targets:
@@ -117,6 +120,25 @@ def warnings_of(firm: Firm) -> list[str]:
             f"{periods.evaluate}, so the stock at the start falsifies them: set periods.warm_up to {way} or more and "
             f"periods.evaluate to {way + 50}"
         )
+    return found
+
+
+def _rooms(firm: Firm, network: Network) -> list[str]:
+    """Storage and edges that hold or carry less than what passes through them on average."""
+    flow, found = network.mean_flow(), []
+    for n, (name, point) in enumerate(firm.stock_points.items()):
+        held = sum(flow[n, k] * _protection_interval(network, n, k)["mean"] for k in range(flow.shape[1]))
+        if point.capacity is not None and point.capacity < held:
+            what = f"capacity {point.capacity} is below the mean demand of its protection interval ({_tidy(held)})"
+            found.append(f"{name}: {what}, so it is short of stock most of the time")
+    for edge in firm.supply:
+        n = firm.names.index(edge.target)
+        carries = float(flow[n].sum()) / float(network.supplier_count[n])
+        if edge.capacity is not None and edge.capacity < carries:
+            what = (
+                f"capacity {edge.capacity} from {edge.source} is below the mean demand {_tidy(carries)} that comes so"
+            )
+            found.append(f"{edge.target}: {what}, so it can never keep up")
     return found
 
 

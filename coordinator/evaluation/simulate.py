@@ -263,6 +263,8 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
     cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
     for step in play(world, policy, chance, start):
+        if given.orders is not None:
+            _taken_as_given(world.firm, given.orders[step.period], step.order[..., 0].numpy(), step.period)
         before, backlog = step.before, world.backlog(step.before)
         lost = unserved - backlog if step.period else torch.zeros_like(unserved)
         values = (
@@ -275,6 +277,15 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
         waste = step.outcome.waste
         cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period), waste)
     return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
+
+
+def _taken_as_given(firm: Firm, given: Array, taken: Array, period: int) -> None:
+    """Refuse orders of which the firm takes something else."""
+    for n, k in np.argwhere(given != taken):
+        of = f" of {firm.products[k]}" * (len(firm.products) > 1)
+        what = f"{firm.names[n]} orders {given[n, k]:g}{of} in period {period}"
+        cure = f"keep to its {' and '.join(firm.order_limits)}"
+        raise ValueError(f"--orders: {what}, and would get {taken[n, k]:g}: {cure}")
 
 
 def _spread(world: World, value: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class OrderCurve:
 
 @torch.inference_mode()
 def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int = 0) -> list[list[OrderCurve]]:
-    """Play evaluation episodes, and sort the orders of the periods after the warm-up by inventory position.
+    """Play evaluation episodes, and sort the orders of the periods of review after the warm-up by inventory position.
 
     Args:
         world: of the firm.
@@ -53,13 +53,18 @@ def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int =
     """
     length, warm_up = world.firm.periods.evaluate - 1, world.firm.periods.warm_up
     chance = world.draw(length, copies, torch_stream(world.device, Stream.ORDER_CURVES, seed))
-    positions, orders = [], []
+    positions, orders, taken = [], [], []
     for step in play(world, policy, chance):
         if step.period + 1 >= warm_up:
             positions.append(step.before.inventory_position)
             orders.append(step.order)
-    met, did = (torch.cat(parts, -1).double().cpu().numpy() for parts in (positions, orders))
-    return [[_order_curve(met[n, k], did[n, k]) for k in range(world.products)] for n in range(world.points)]
+            taken.append(world.network.reviews.at(step.period))
+    met, did = (torch.stack(parts).double().cpu().numpy() for parts in (positions, orders))
+    days = np.stack(taken)  # [T, N, K]
+    return [
+        [_order_curve(*(of[days[:, n, k], n, k].ravel() for of in (met, did))) for k in range(world.products)]
+        for n in range(world.points)
+    ]
 
 
 def _order_curve(position: NDArray[np.float64], order: NDArray[np.float64]) -> OrderCurve:

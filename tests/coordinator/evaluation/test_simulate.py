@@ -10,7 +10,7 @@ from coordinator.cli import run
 from coordinator.evaluation.simulate import GivenFiles, simulate
 from coordinator.runs.folder import RunFolder
 from departments.rules.ordering import baseline_levels
-from environment import load_firm
+from environment import load_firm, parse_firm
 from tests.random_firms import run as run_episode
 from tests.small_firms import fresh, pair, world_of
 from tests.small_markets import market
@@ -293,3 +293,16 @@ def test_a_quantity_that_may_be_a_thousand_is_refused(tmp_path):
     write(tmp_path / "demand.csv", ["period", "stock_point", "quantity"], [(0, "shop", "1.000")])
     with pytest.raises(ValueError, match=r"quantity must be a whole number .* got '1\.000': write 1000 or 1$"):
         simulate(pair(), GivenFiles(demand=tmp_path / "demand.csv"))
+
+
+def test_given_orders_that_the_firm_does_not_take_are_refused(tmp_path):
+    limits = {"order_multiple": 6, "review_period": 2}
+    firm = parse_firm(
+        {"name": "s", "stock_points": {"shop": {"holding_cost": 1, "max_order": 60, "demand": 5} | limits}}
+    )
+    orders = tmp_path / "orders.csv"
+    for given, said in (((7, 0), "7 in period 0, and would get 12"), ((6, 6), "6 in period 1, and would get 0")):
+        orders.write_text("period,stock_point,quantity\n" + "".join(f"{t},shop,{n}\n" for t, n in enumerate(given)))
+        expected = f"--orders: shop orders {said}: keep to its order_multiple and review_period"
+        with pytest.raises(ValueError, match=expected):
+            simulate(firm, GivenFiles(orders=orders), periods=2)
