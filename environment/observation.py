@@ -4,7 +4,8 @@ A feature row is one number per copy. Positions come first, one row per stock po
 `pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
 each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
 in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
-clock, how many periods are left until the episode ends. Where laws of demand have seasons, everybody sees their phases.
+clock, how many periods are left until the episode ends. Where laws of demand have seasons, or orders are taken on some
+days only, everybody sees the phases of those cycles.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Observer:
         self.world = world
         flow = network.mean_flow()
         flow = np.where(flow > 1e-3, flow, 1.0)  # what no one asks for is counted in units
-        self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point
+        self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point, and
+        self.reach = self._column(flow * network.reviews.gaps())  # from one review to the next, a residual action of 1
         self.level = self._column(base_stock_level)  # [N * K, 1] units
         self.cut = 0  # so many features, from the first one on, are cut off at -1 and 1
         self.arrivals = min(world.slots, _ARRIVALS)  # periods of arrival that are told apart
@@ -71,6 +73,8 @@ class Observer:
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         lengths = {season.period for season in seasons if season.amplitude}
         lengths |= {law.season.period for laws in network.demand_laws for law in laws if isinstance(law, Seasonal)}
+        cycle = network.reviews.cycle
+        lengths |= set(map(int, cycle[cycle > 1]))
         self._frequencies = sorted(2.0 * math.pi / length for length in lengths)
         self._ends: int | None = None
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))

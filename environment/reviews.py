@@ -45,7 +45,10 @@ class Reviews:
         """Periods from one review to the next at most, less 1."""
         return len(self.ages(point, product)) - 1
 
+    def gaps(self) -> NDArray[np.float64]:
+        """Periods from one review to the next on average, [N, K]."""
+        return np.asarray(self.cycle / self.days.sum(-1))
+
     def between(self, point: int, product: int) -> float:
         """Periods from one review to the next on average."""
-        cycle = int(self.cycle[point, product])
-        return cycle / float(self.days[point, product, :cycle].sum())
+        return float(self.gaps()[point, product])

@@ -86,7 +86,7 @@ class FirmCore:
         self._form = form
         size = (self.world.points, self.world.products, 1)
         self._level = self.observer.level.view(size)
-        self._unit = REACH * self.observer.spread.view(size) if form == "residual" else self.world.max_order / 2.0
+        self._unit = REACH * self.observer.reach.view(size) if form == "residual" else self.world.max_order / 2.0
 
     @torch.inference_mode()
     def begin(self, seed: int) -> None:

@@ -196,8 +196,8 @@ class PolicyBundles:
 
     def _unit(self, config: PolicyConfig, observer: Observer, point: int) -> Array:
         products = len(self.firm.products)
-        spread = observer.spread.view(-1, products)[point].double().numpy()
-        return spread if config.form == "residual" else self.firm.amounts("max_order")[point] / 2.0
+        reach = observer.reach.view(-1, products)[point].double().numpy()
+        return reach if config.form == "residual" else self.firm.amounts("max_order")[point] / 2.0
 
     @staticmethod
     def _scaling(observer: Observer, spec: DepartmentSpec) -> Arrays:

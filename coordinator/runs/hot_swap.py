@@ -182,7 +182,7 @@ class HotSwap:
                 f"from: {allowed}, or a run"
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
-        unit = observer.spread.view(len(firm.names), -1)[point]
+        unit = observer.reach.view(len(firm.names), -1)[point]
         layers, _ = shapes.split(parameters)
         more = (torch.as_tensor(rule.levels[point] - base[point]) / unit).view(-1, spec.clones)
         if not torch.allclose(more, more[:, :1]):

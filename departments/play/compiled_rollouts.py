@@ -225,7 +225,7 @@ class CompiledRollouts:
             slice(did, did + spec.head.actions * spec.clones),
             slice(remembered, remembered + spec.remembered * spec.clones),
         )
-        reach = observer.spread if residual else world.max_order / 2.0
+        reach = observer.reach if residual else world.max_order / 2.0
         return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
 
     def _say(self, periods: int, aware: bool, parts: int, first: int) -> _Rules:

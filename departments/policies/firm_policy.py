@@ -172,7 +172,7 @@ class _Place:
         neighbours = points == list(range(points[0], points[-1] + 1))
         self._where = slice(points[0], points[-1] + 1) if neighbours else torch.tensor(points, device=world.device)
         self._form, shape = members[0].policy.form, (world.points, world.products, 1)
-        self._unit = (observer.spread.view(shape) if self._form == "residual" else world.max_order / 2.0)[self._where]
+        self._unit = (observer.reach.view(shape) if self._form == "residual" else world.max_order / 2.0)[self._where]
 
     def write(self, order: Tensor, action: Tensor) -> None:
         """What `action` [D, orders, E] means, into `order` [N, K, E], which holds the rule's before."""
