@@ -378,7 +378,9 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "prefer": None if network.preference is None else whole(prefer),
         "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if network.split else None,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
-        "proportional": whole(network.proportional.repeat(products)) if network.proportional.any() else None,
+        "proportional": whole(network.proportional.astype(np.int64).repeat(products))
+        if network.proportional.any()
+        else None,
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
         **_segments(world),
         **_aside(world),

@@ -235,7 +235,9 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     for lines in incidence.crowds if pairs is incidence.few else ():
         order = position.index_select(0, incidence.edge_target[lines]).argsort(stable=True, dim=0)
         if incidence.standing is not None:
-            order = order.gather(0, incidence.standing[lines].expand_as(order).gather(0, order).argsort(0, stable=True))
+            order = order.gather(
+                0, incidence.standing[lines].expand_as(order).gather(0, order).argsort(dim=0, stable=True)
+            )
         order = order.unsqueeze(1)
         queue = (mine := want.index_select(0, lines)).gather(0, order.expand_as(mine))
         waits = torch.empty_like(mine).scatter_(0, order.expand_as(mine), queue.cumsum(0) - queue)

@@ -9,7 +9,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -28,6 +28,7 @@ _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxlevel = 3
 class Checked(BaseModel):
     """A frozen record that says which fields it knows when it meets another one."""
 
+    absent: ClassVar[Mapping[str, str]] = {}  # fields that are looked for here, and what there is instead
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     @model_validator(mode="before")
@@ -40,6 +41,8 @@ class Checked(BaseModel):
             raise ValueError(f" must be a mapping with the fields {', '.join(names)}, got {shown(value)}")
         for key in value:
             if key not in names and key not in cls.model_fields:
+                if key in cls.absent:
+                    raise ValueError(f".{key} {cls.absent[key]}")
                 close = _meant(str(key), names)
                 cure = f"did you mean {close[0]!r}?" if close else "remove it;"
                 raise ValueError(f".{key} is not a known field: {cure} known are {', '.join(names)}")
@@ -88,10 +91,15 @@ def whole(low: int, high: int, *, optional: bool = False) -> BeforeValidator:
     """A whole number from `low` to `high`."""
     return must_be(
         f"a whole number from {low} to {high}",
-        lambda value: (_within(value, low, high) and value == math.floor(value)) or (value is None and optional),
+        lambda value: is_whole(value, low, high) or (value is None and optional),
         lambda value: None if value is None else int(value),
         _unquote,
     )
+
+
+def is_whole(value: Any, low: int, high: int) -> bool:  # noqa: ANN401
+    """Whether it is a whole number in a range."""
+    return _within(value, low, high) and value == math.floor(value)
 
 
 def _within(value: Any, low: float, high: float) -> bool:  # noqa: ANN401

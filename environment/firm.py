@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import yaml
@@ -26,6 +26,7 @@ from environment.customers import Clientele, Segment, check_customers, per_produ
 from environment.fields import (
     Checked,
     by_product,
+    is_whole,
     label,
     listed,
     mapped,
@@ -38,7 +39,7 @@ from environment.fields import (
     text,
     whole,
 )
-from environment.laws import AnyLaw, Fixed, History, Law, parse_law
+from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, Law, MassFunction, parse_law
 from environment.names import MAX_NAME, fault
 from environment.seasons import Correlations, Seasonal, parse_demand
 
@@ -55,6 +56,7 @@ _MAY_LEAVE_OUT = (
     "demand",
     "price",
     "initial_on_hand",
+    "initial_backlog",
     "preference",
     "uplift",
     "exposure",
@@ -93,9 +95,26 @@ def _check_name(field: str, name: object) -> None:
         raise ValueError(f"{field}: {name!r} is {meaning}; choose another name")
 
 
+_start = must_be(
+    f"a whole number from 0 to {MAX_WHOLE}",
+    lambda value: is_whole(value, 0, MAX_WHOLE),
+    int,
+    lambda value: (
+        f": units owed to customers are initial_backlog: {-value:g}" if is_whole(value, -MAX_WHOLE, -1) else ""
+    ),
+)
+_under_way = must_be(
+    f"a whole number from 0 to {MAX_WHOLE}, or a list of them by period",
+    lambda value: all(
+        is_whole(each, 0, MAX_WHOLE) for each in (value if isinstance(value, (list, tuple)) else [value])
+    ),
+    lambda value: tuple(map(int, value)) if isinstance(value, (list, tuple)) else int(value),
+)
 Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
 WholeAmounts: TypeAlias = Annotated[Any, by_product(whole(0, MAX_WHOLE))]
 FillRates: TypeAlias = Annotated[Any, by_product(number(0, 0.9999, above=True, optional=True))]
+StartAmounts: TypeAlias = Annotated[Any, by_product(_start)]
+Pipeline: TypeAlias = Annotated[Any, by_product(_under_way)]
 OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
 Cycles: TypeAlias = Annotated[Any, by_product(whole(1, MAX_CYCLE))]
 Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
@@ -168,6 +187,11 @@ def _review_days(value: object) -> object:
 class StockPoint(Checked):
     """A place that holds stock; amounts are per unit (and period), one for all products or by product."""
 
+    absent: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("needs", "components", "bill_of_materials", "bom"),
+        "is not modelled: nothing is assembled of other products; give each part its own demand, units of it a period",
+    )
+
     holding_cost: Amounts  # money per unit on hand and period
     max_order: OrderLimits  # units per order
     backorder_cost: Amounts = 0.0  # money per unit of external backlog and period, or per lost unit
@@ -175,11 +199,17 @@ class StockPoint(Checked):
     price: Amounts = 0.0  # income per unit sold
     unit_cost: Amounts = 0.0  # money per unit ordered
     fixed_order_cost: Amounts = 0.0  # money per order above zero
-    initial_on_hand: WholeAmounts = None  # units; None: the benchmark's base-stock level
+    initial_on_hand: StartAmounts = None  # units; None: the benchmark's base-stock level
+    initial_backlog: WholeAmounts = 0  # units owed to external customers at the start
+    order_lead_time: Annotated[int, whole(0, 100)] = 0  # periods until an order has reached the supplier outside
     salvage_value: Amounts = 0.0  # money per unit on hand or on its way here when an episode ends
     unmet: Annotated[Literal["backorder", "lost"] | None, one_of("backorder", "lost")] = None  # None: the firm's
-    lost_share: Annotated[float | None, number(0, 1)] = None  # of demand that is not met at once; the rest waits
-    shelf_life: Annotated[int | None, whole(1, 1000)] = None  # periods that a unit can be sold in after it arrived
+    lost_share: Annotated[float | None, number(0, 1, optional=True)] = (
+        None  # of demand that is not met at once; the rest waits
+    )
+    shelf_life: Annotated[int | None, whole(1, 1000, optional=True)] = (
+        None  # periods that a unit can be sold in after it arrived
+    )
     waste_cost: Amounts = 0.0  # money per unit that expired
     allocation: Annotated[Allocation | None, one_of("position", "priority", "proportional")] = None  # of scarce stock
     fill_rate: FillRates = None  # share of demand to be served at once: a target of levels, beside the costs
@@ -210,10 +240,16 @@ class Supply(Checked):
     source: Text = Field(alias="from")
     target: Text = Field(alias="to")
     lead_time: Laws = Fixed(value=1)
-    initial_pipeline: WholeAmounts = 0  # units under way at the start, for each period of the longest lead time
-    priority: Annotated[int | None, whole(1, 1000)] = None  # of the customer at its supplier; 1 is served first
-    share: Annotated[float | None, number(0, 1)] = None  # of the customer's orders; None: all suppliers alike
-    preference: Annotated[int | None, whole(1, 1000)] = None  # of the supplier; 1 is preferred, then the file's order
+    initial_pipeline: Pipeline = 0  # units that arrive in each period of the longest lead time, or in the listed ones
+    priority: Annotated[int | None, whole(1, 1000, optional=True)] = (
+        None  # of the customer at its supplier; 1 is served first
+    )
+    share: Annotated[float | None, number(0, 1, optional=True)] = (
+        None  # of the customer's orders; None: all suppliers alike
+    )
+    preference: Annotated[int | None, whole(1, 1000, optional=True)] = (
+        None  # of the supplier; 1 is preferred, then the file's order
+    )
     unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
     disruption: Disruption | None = None
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
@@ -308,6 +344,9 @@ class Firm(Checked):
             if name not in self.customer_facing and (point.unmet or point.lost_share is not None):
                 field = "unmet" if point.unmet else "lost_share"
                 raise ValueError(f"stock_points.{name}.{field}: no customer buys here; remove it or give a demand")
+            backlog = any(per_product(point.initial_backlog, self.products))
+            if backlog and (name not in self.customer_facing or self.lost_shares()[self.names.index(name)] == 1):
+                raise ValueError(f"stock_points.{name}.initial_backlog: nobody waits here; remove it")
             if point.unmet and point.lost_share is not None:
                 raise ValueError(f"stock_points.{name}: unmet and lost_share say the same; remove one of the two")
 
@@ -327,6 +366,17 @@ class Firm(Checked):
 
     def _check_times(self) -> None:
         """What leaves for other points and is there at once has to be known before these serve."""
+        for i, edge in enumerate(self.supply):
+            laws = self.lead_time_laws(edge)
+            if self.stock_points[edge.target].order_lead_time and edge.source != OUTSIDE:
+                cure = f"orders reach a stock point at once: add it to supply[{i}].lead_time"
+                raise ValueError(f"stock_points.{edge.target}.order_lead_time is for suppliers outside; {cure}")
+            for units, law in zip(self.initial_pipeline(edge), laws, strict=True):
+                if units and not isinstance(units, tuple) and len(law.mass()) == 1:
+                    cure = "say when it arrives, such as initial_pipeline: [5]"
+                    raise ValueError(
+                        f"supply[{i}].initial_pipeline has no period to arrive in, as lead_time is 0: {cure}"
+                    )
         inside = [edge for edge in self.supply if edge.source != OUTSIDE]
         laws = [law for edge in inside for law in self.lead_time_laws(edge)]
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
@@ -422,7 +472,10 @@ class Firm(Checked):
         except CycleError as error:
             cycle = error.args[1]
             walk = cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-2:]]
-            raise ValueError(f"supply has a cycle: {' -> '.join(walk)}; remove one of these edges") from None
+            raise ValueError(
+                f"supply has a cycle: {' -> '.join(walk)}; remove one of these edges: points that help each other "
+                "(transshipment) are not modelled, a warehouse above them is the nearest"
+            ) from None
 
     def _check_reach(self) -> None:
         suppliers = self._direct_suppliers()
@@ -618,10 +671,12 @@ class Firm(Checked):
         return self.customers[point].segments if point in self.customers else {}
 
     def lead_time_laws(self, supply: Supply) -> list[AnyLaw]:
-        """Lead time of one edge per product, [K]."""
-        return per_product(supply.lead_time, self.products, None)
+        """Time from order to arrival on one edge per product, [K]: with what an order takes to the supplier outside."""
+        laws = per_product(supply.lead_time, self.products, None)
+        before = self.stock_points[supply.target].order_lead_time
+        return [MassFunction.of(np.concatenate((np.zeros(before), law.mass()))) for law in laws] if before else laws
 
-    def initial_pipeline(self, supply: Supply) -> list[float]:
+    def initial_pipeline(self, supply: Supply) -> list[float | tuple[int, ...]]:
         """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
         return per_product(supply.initial_pipeline, self.products)
 

@@ -44,7 +44,7 @@ class Network:
     disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     proportional: NDArray[np.bool_]  # [N] whether scarce stock is shared out in proportion to what is wanted
-    initial_pipeline: list[list[float]]  # [Ed][K] units at the start in each slot up to the longest lead time
+    initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
 
     @classmethod
@@ -159,7 +159,7 @@ class Network:
             before = upto[point]
             upto[point] += self.part(1.0, supplier, point)
             found.append((before, upto[point]))
-        return np.rint(np.array(found).T * TABLE_SIZE).astype(np.int64)
+        return np.asarray(np.rint(np.array(found).T * TABLE_SIZE), dtype=np.int64)
 
     def blur(self) -> NDArray[np.float64]:
         """How far a point's inventory position is smeared where gradients meet the order of service, [N] units (ours).
@@ -175,8 +175,9 @@ class Network:
         return np.convolve(lead_time, self.reviews.ages(int(self.edge_target[edge]), product))
 
     def longest_lead_time(self) -> int:
-        """The number of pipeline slots: the longest lead time that can occur, in periods, and one at least."""
-        return max(1, *(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws))
+        """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""
+        listed = [len(units) for row in self.initial_pipeline for units in row if isinstance(units, tuple)]
+        return max(1, *listed, *(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws))
 
     def turns(self) -> list[int]:
         """In whose turn each point serves, [N]: behind its suppliers where what these ship may arrive at once, else 0.

@@ -220,6 +220,8 @@ class World:
         self._chooses = drawn and bool((self._supplier_count > 1).any())
         self._supplier_ends = self._ends() if drawn and self.network.shares is not None else None
         self._initial_pipeline = self._pipeline()
+        backlog = self._amounts("initial_backlog")
+        self._initial_backlog = backlog if bool(backlog.any()) else None
         self._disruptions = self._shelf_life = None
         if self.network.disruption.any():
             self._disruptions = Disruptions(self.network, self.device, dtype)
@@ -242,12 +244,12 @@ class World:
 
     def _pipeline(self) -> Tensor | None:
         """Units under way at the start, [slots, Ed, K, 1]; None if there are none anywhere."""
-        units = torch.tensor(self.network.initial_pipeline, device=self.device, dtype=self.dtype)
-        if not bool(units.any()):
-            return None
-        longest = [[len(law.mass()) - 1 for law in laws] for laws in self.network.lead_time_laws]
-        slot = torch.arange(self.slots, device=self.device)[:, None, None]
-        return (units * (slot < torch.tensor(longest, device=self.device))).unsqueeze(-1)
+        units = np.zeros((self.slots, self.edges, self.products, 1))
+        for e, (row, laws) in enumerate(zip(self.network.initial_pipeline, self.network.lead_time_laws, strict=True)):
+            for k, (given, law) in enumerate(zip(row, laws, strict=True)):
+                one_by_one = given if isinstance(given, tuple) else (given,) * (len(law.mass()) - 1)
+                units[: len(one_by_one), e, k, 0] = one_by_one
+        return torch.as_tensor(units, device=self.device, dtype=self.dtype) if units.any() else None
 
     def _ends(self) -> Tensor:
         """Numbers from which on the next supplier is drawn, [places, N, 1, 1] of 65,536."""
@@ -289,10 +291,16 @@ class World:
         if self._shelf_life is not None:
             aside[-self.aside[2] :] = self._shelf_life.at_first(stock).flatten(0, 1)
         state = State(stock, pipeline, owed, stock.clone(), aside)
+        if self._initial_backlog is not None:
+            owed = self.incidence.facing.of(zeros + self._initial_backlog)
+            position = state.inventory_position - zeros - self._initial_backlog
+            state = state._replace(
+                owed=torch.cat((state.owed[: self.network.internal], owed)), inventory_position=position
+            )
         if self._initial_pipeline is None:
             return state
         under_way = state._replace(pipeline=pipeline + self._initial_pipeline)
-        return under_way._replace(inventory_position=stock + self.in_transit(under_way))
+        return under_way._replace(inventory_position=state.inventory_position + self.in_transit(under_way))
 
     def draw(
         self, periods: int, copies: int, generator: Generator, *, start: int | None = None, regime: Tensor | None = None
@@ -331,12 +339,12 @@ class World:
             cost_factor = 1.0 + self.firm.cost_spread * (2.0 * noise - 1.0)
         lost = None
         if self._lost is not None and self._lost.mixed:
-            size = (periods, len(self.network.customer_facing), self.products, copies)
-            lost = sixteen_bits(int(np.prod(size)), generator).view(size)
+            of = periods, len(self.network.customer_facing), self.products, copies
+            lost = sixteen_bits(int(np.prod(of)), generator).view(of)
         breaks = None
         if self._disruptions is not None:
-            size = (periods, self._disruptions.count, copies)
-            breaks = sixteen_bits(int(np.prod(size)), generator).view(size)
+            edges = periods, self._disruptions.count, copies
+            breaks = sixteen_bits(int(np.prod(edges)), generator).view(edges)
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start or 0, regime)
         return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
 
@@ -381,7 +389,7 @@ class World:
         demand = self.demand(chance, exposure)
         order_flat, wanted = order.reshape(flat), demand.reshape(flat)
         placed = self.placed(state, order, chance)
-        flags, waiting, ages = state.aside.reshape(len(state.aside), flat[1]).split(self.aside)
+        flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), self.aside)
         ordered = torch.cat((placed[:inside], wanted))
         position = (state.inventory_position.view(flat) + order_flat).addmm_(incidence.outgoing, ordered, alpha=-1.0)
 
@@ -483,7 +491,8 @@ class World:
 
     def waiting(self, state: State) -> Tensor:
         """Units ordered outside that wait for a supplier who is shut, [Q, K, E]."""
-        return state.aside.split(self.aside)[1]
+        shut, waiting, _ = self.aside
+        return state.aside[shut : shut + waiting]
 
     def backlog(self, state: State) -> Tensor:
         """What external customers are owed, [C, K, E] units."""
@@ -519,7 +528,8 @@ class World:
 
     def holding(self, state: State) -> Tensor:
         """Cost of period 0, before anything was ordered, [N, E] money."""
-        return (self._holding_cost * state.on_hand).sum(1)
+        cost = self._holding_cost * state.on_hand
+        return self.incidence.facing.add_to(cost, self._penalty * self.backlog(state)).sum(1)
 
     def account(
         self,

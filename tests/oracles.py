@@ -18,6 +18,7 @@ class Chain:
     unmet: str = "backorder"
     allocation: dict = field(default_factory=dict)  # by point, where it is not by position
     priority: dict = field(default_factory=dict)  # by (supplier, customer); who has none comes last
+    initial_backlog: dict = field(default_factory=dict)
     disruption: dict = field(default_factory=dict)  # by (supplier, customer), chances in parts of 65,536
     shelf_life: dict = field(default_factory=dict)  # by point, periods
     choice: str = "random"  # of suppliers
@@ -123,6 +124,11 @@ def chain_of(firm):
         firm.unmet,
         allocation,
         priority,
+        {
+            (name, k): own
+            for name in points
+            for k, own in zip(products, _each(firm.stock_points[name].initial_backlog, products), strict=True)
+        },
         disruption,
         lives,
         *choice,
@@ -188,7 +194,7 @@ class SlowWorld:
         self.due = {}  # (period, customer, product) -> units that arrive at event 1 of that period
         self.backorders = {(s, c, k): 0 for s, c in chain.supply for k in chain.products}
         self.new = dict.fromkeys(self.backorders, 0)  # ordered in the last period
-        self.backlog = dict.fromkeys(self.keys, 0)
+        self.backlog = dict.fromkeys(self.keys, 0) | chain.initial_backlog
         self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
         self.shut = set()  # edges
         self.batches = {}  # (point, product) -> [last period of sale, units], of stock that expires

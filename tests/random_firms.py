@@ -142,6 +142,13 @@ def firms(draw, customers=False):
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
     choice = draw(ranked(points, supply, money))
     draw(misfortunes(points, supply, money))
+    for name, point in points.items():
+        waits = point.get("unmet") == "backorder" or "lost_share" in point
+        if waits and name not in chosen and draw(st.booleans()):
+            point["initial_backlog"] = draw(st.integers(0, 5))
+        bought = [edge["from"] for edge in supply if edge["to"] == name]
+        if set(bought) <= {OUTSIDE} and draw(st.booleans()):
+            point["order_lead_time"] = 1
     if draw(st.booleans()):
         draw(limited(points, supply, products, soonest))
     return parse_firm(

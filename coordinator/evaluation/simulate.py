@@ -198,7 +198,7 @@ def _lead_times(file: EpisodeFile, firm: Firm, periods: int) -> Array:
     network = Network.of(firm)
     edges = network.edge_names
     file.refuse_others(lambda key: (key[0], key[1]) in edges, "is not an edge of the firm")
-    least = {  # 0 only where the law has it: who may be in time decides who serves first
+    least: dict[Key, int] = {  # 0 only where the law has it: who may be in time decides who serves first
         (*edge, product): int(law.mass()[0] == 0)
         for edge, laws in zip(edges, network.lead_time_laws, strict=True)
         for product, law in zip(firm.products, laws, strict=True)
@@ -258,7 +258,7 @@ def chance_of(world: World, given: Given, seed: int) -> Exogenous:
 def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[str, Array]:
     """The columns of the states file, [T, N, K] each."""
     start = world.reset(1, None if given.initial is None else torch.as_tensor(given.initial)[..., None])
-    sales = unserved = torch.zeros_like(chance.demand[0])
+    sales, unserved = torch.zeros_like(chance.demand[0]), world.backlog(start)
     calm = Exogenous(sales, None, None, None)  # period 0: nothing was ordered or sold, costs are the firm file's
     cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}

@@ -94,7 +94,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     end = world.reset(chance.demand.shape[-1])
     cost = first_cost(world, end, torch.float64)
     tally = _Tally(world)
-    backlog = torch.zeros_like(chance.demand[0])
+    backlog = world.backlog(end)
     for step in play(world, policy, chance):
         end = step.after
         if step.period + 1 >= warm_up:

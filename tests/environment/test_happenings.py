@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from departments.named_policies import parse_policy
 from departments.play.compiled_episodes import CompiledEpisodes
@@ -184,3 +185,94 @@ def test_shares_of_suppliers_are_drawn_and_flow_and_levels_follow_them():
 def test_what_a_rule_of_choice_does_not_use_is_refused(first, firm, told):
     with pytest.raises(ValueError, match=told):
         two_suppliers(first, **firm)
+
+
+def test_stock_that_expires_costs_what_its_markov_chain_says():
+    life = {"shelf_life": 2, "waste_cost": 4, "initial_on_hand": 5, "demand": {"law": "uniform", "low": 0, "high": 2}}
+    firm, level = shop(life, {"lead_time": 1}), 5
+    law = {
+        (5, 0, 0, 0.0, 0.0): 1.0
+    }  # stock that can be sold once more, backlog, arriving, and last what it cost, wasted
+    for _ in range(200):
+        after: dict[tuple[float, ...], float] = {}
+        for (old, owed, due, *_), chance in law.items():
+            order = max(level - (old + due - owed), 0)
+            for demand in range(3):
+                used = min(old + due, owed + demand)
+                waste, kept, waits = max(old - used, 0), due - max(used - old, 0), owed + demand - used
+                state = kept, waits, order, kept + 9 * waits + 4 * waste, waste
+                after[state] = after.get(state, 0.0) + chance / 3
+        law = after
+    cost, waste = (sum(chance * state[i] for state, chance in law.items()) for i in (3, 4))
+    found = played(firm, f"base-stock:shop={level}")
+    near(found, 50 * cost)
+    assert waste > 0.1
+    assert found.waste.item() == pytest.approx(waste, rel=0.02)
+    with pytest.raises(ValueError, match=r"no exact optimum here, as stock expires \(shelf_life\)"):
+        parse_policy("optimum", firm)
+
+
+@pytest.mark.parametrize("shut", [0, 1])
+def test_what_is_ordered_from_who_is_shut_waits_and_all_of_it_leaves_later(shut):
+    firm = line(*({"disruption": {"start": 0.05, "end": 0.25}} if i == shut else {} for i in range(2)))
+    world = World(firm, np.full((2, 1), 50.0))
+    chance, state = world.draw(4000, 4, world.generator(1)), world.reset(4)
+    order, flags = (world.max_order * 0 + 10).expand(2, 1, 4), []
+    for t in range(4000):
+        before, (state, _) = state, world.step(state, order, chance.at(t))
+        flags.append(state.aside[0, 0])
+        if shut == 0:  # outside: what was ordered before and is not under way, waits
+            left = world.waiting(before)[0, 0] + 10 - world.waiting(state)[0, 0]
+            assert torch.equal(left * state.aside[0, 0], left * 0)
+        else:
+            assert not (state.pipeline[0, 0, 0] * state.aside[0, 0]).any()
+    down = torch.stack(flags)
+    assert down.mean().item() == pytest.approx(0.05 / 0.30, abs=0.02)
+    begins = ((down[1:] > down[:-1]).float().mean() / (1 - down).mean()).item()
+    assert begins == pytest.approx(0.05, abs=0.01)
+    with pytest.raises(ValueError, match=r"no exact optimum here, as a supplier may be shut \(disruption\)"):
+        parse_policy("optimum", firm)
+
+
+def test_an_order_that_takes_a_period_to_the_supplier_is_a_lead_time_one_longer():
+    late, slow = shop({"order_lead_time": 1}, {"lead_time": 1}), shop(edge={"lead_time": 2})
+    assert np.array_equal(baseline_levels(late), baseline_levels(slow))
+    assert np.array_equal(played(late, "optimum").cost, played(slow, "optimum").cost)
+    with pytest.raises(
+        ValueError, match=r"order_lead_time is for suppliers outside; .* add it to supply\[1\]\.lead_time"
+    ):
+        parse_firm(
+            {
+                "name": "line",
+                "stock_points": {
+                    "warehouse": {"holding_cost": 1, "max_order": 9},
+                    "shop": {"holding_cost": 1, "max_order": 9, "demand": 3, "order_lead_time": 1},
+                },
+                "supply": [{"from": "outside", "to": "warehouse"}, {"from": "warehouse", "to": "shop"}],
+            }
+        )
+
+
+def test_a_firm_may_start_with_customers_who_wait_and_orders_that_are_due():
+    firm = shop({"initial_backlog": 10, "initial_on_hand": 2}, {"lead_time": 2, "initial_pipeline": [4, 0, 7]})
+    world = World(firm, np.zeros((1, 1)))
+    state = world.reset(1)
+    assert world.backlog(state).item() == 10
+    assert state.pipeline.flatten().tolist() == [4, 0, 7]
+    assert state.inventory_position.item() == 2 + 11 - 10
+    assert world.holding(state).item() == 2 + 9 * 10
+    with pytest.raises(ValueError, match=r"got -10: units owed to customers are initial_backlog: 10"):
+        shop({"initial_on_hand": -10})
+    with pytest.raises(ValueError, match=r"shop\.initial_backlog: nobody waits here"):
+        shop({"initial_backlog": 3}, unmet="lost")
+    with pytest.raises(ValueError, match=r"initial_pipeline has no period to arrive in, as lead_time is 0"):
+        shop(edge={"lead_time": 0, "initial_pipeline": 3})
+
+
+def test_what_is_not_there_is_told_with_what_is_nearest():
+    with pytest.raises(ValueError, match=r"shop\.needs is not modelled: nothing is assembled of other products"):
+        shop({"needs": {"bike": {"wheel": 2}}})
+    with pytest.raises(ValueError, match=r"capacity and lead_time 0 between stock points do not go together"):
+        line({}, {"lead_time": 0, "capacity": 5})
+    with pytest.raises(ValueError, match=r"waste_cost needs a shelf_life"):
+        shop({"waste_cost": 3})

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from departments.play.compiled_rollouts import CompiledRollouts
@@ -73,7 +73,9 @@ def test_networks_of_any_depth(hidden):
 @examples(8)
 @given(firms(), st.integers(0, 10_000), st.sampled_from(["downstream", "pipeline"]))
 def test_random_firms_with_all_they_may_pay_for_and_wait_for(firm, seed, observation):
-    same(*staged(firm, hidden=(9,), observation=observation), copies=21, seed=seed)
+    world, observer, snapshots = staged(firm, hidden=(9,), observation=observation)
+    assume(not world.network.proportional.any())  # whose gradient only PyTorch has
+    same(world, observer, snapshots, copies=21, seed=seed)
 
 
 def test_customers_who_choose_are_part_of_the_firm():
