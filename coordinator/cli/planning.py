@@ -60,12 +60,12 @@ def backtest(
         Repeated,
         option(
             "[NAME=]RULE|RUN|CSV",
-            "cover:DAYS, tuned[:FILL_RATE], a run, or levels (stock_point,product,level); repeatable, others are "
-            "compared with the first (default: today=cover:14 and tuned).",
+            "cover:DAYS, tuned[:FILL_RATE], trained[:FILL_RATE], a run, or levels (stock_point,product,level); "
+            "repeatable, others are compared with the first (default: today=cover:14 and tuned).",
         ),
     ] = None,
     until: Annotated[str | None, option("DAY", "The first day that does not count any more.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Days between two tunings.")] = 28,
+    every: Annotated[int, typer.Option(min=1, help="Days between two tunings or trainings.")] = 28,
     out: Annotated[Path | None, option("DIR", "For backtest.html and csv files (default: FOLDER/backtest).")] = None,
 ) -> None:
     """Play history as it happened under several policies, each on what was known on the day."""
@@ -77,7 +77,7 @@ def backtest(
 def propose(
     folder: FolderOf,
     policy: Annotated[
-        str, option("[NAME=]RULE|RUN|CSV", "Who orders: tuned[:FILL_RATE], cover:DAYS, a run, levels.")
+        str, option("[NAME=]RULE|RUN|CSV", "Who orders: tuned or trained[:FILL_RATE], cover:DAYS, a run, levels.")
     ] = "tuned",
     beside: Annotated[str, option("cover:DAYS", "A rule to compare with.")] = "cover:14",
     out: Annotated[Path | None, option("DIR", "For the order list (default: FOLDER/orders/DAY).")] = None,

@@ -12,16 +12,8 @@ from numpy.typing import NDArray
 from coordinator.planning.backtest_page import backtest_page
 from coordinator.planning.course import Backtest, Course
 from coordinator.planning.demand import filled
-from coordinator.planning.policies import (
-    COVER,
-    Past,
-    cover_levels,
-    kind_of,
-    other_chance,
-    period_of,
-    policy_of,
-    world_for,
-)
+from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, world_for
+from coordinator.planning.tuning import Past, other_chance, period_of
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from departments.play.stepping import play

@@ -14,20 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from coordinator.planning.backtest import tables_of
-from coordinator.planning.policies import (
-    COVER,
-    Past,
-    Tuned,
-    cover_levels,
-    kind_of,
-    period_of,
-    policy_of,
-    target_of,
-    tuned_to,
-    world_for,
-)
+from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, target_of, world_for
 from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.planning.propose_page import propose_page
+from coordinator.planning.tuning import Past, Tuned, period_of, tuned_to
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from environment import World

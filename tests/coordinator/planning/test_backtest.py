@@ -10,7 +10,8 @@ import torch
 import firmwide
 from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
-from coordinator.planning.policies import Past, Scaled, UpTo, cover_levels, fill_rates, plain_firm, tuned_to
+from coordinator.planning.policies import Scaled, cover_levels
+from coordinator.planning.tuning import Past, UpTo, fill_rates, plain_firm, tuned_to
 from environment import World, load_firm
 
 DAYS = pd.date_range("2023-01-02", periods=364)
