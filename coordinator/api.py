@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coordinator.evaluation.check import Check
     from coordinator.evaluation.simulate import Episode
     from coordinator.evaluation.table import Evaluation
+    from coordinator.evaluation.whatif import WhatIf
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
     from coordinator.planning.course import Backtest
@@ -142,6 +143,31 @@ def simulate(
     written = None if out is None else Path(out)
     how: dict[str, Any] = {"policy": policy, "periods": periods, "seed": seed, "out": written}
     return simulate_episode(load_firm(firm), files, **how, note=_teller(progress))
+
+
+def compare(
+    firms: Sequence[Firm | str | Path],
+    changes: Sequence[str] = (),
+    *,
+    policy: str = "tuned-base-stock",
+    episodes: int = 4096,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> WhatIf:
+    """What if: firms on the same demand, each under its own policy, with paired differences from the first.
+
+    Args:
+        firms: one or more.
+        changes: `PATH=VALUE`, such as `supply[0].lead_time=5`, of the first firm: all of them make one firm more.
+        policy: a rule that each firm follows by itself.
+        episodes: how many.
+        seed: of the episodes.
+        progress: of a search for levels, as of `train`.
+    """
+    from coordinator.evaluation.whatif import compare as play_all
+
+    with _settled("cpu"):
+        return play_all(firms, changes, policy=policy, episodes=episodes, seed=seed, note=_teller(progress))
 
 
 def evaluate(

@@ -15,7 +15,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coordinator.api import backtest, benchmark, check, evaluate, import_firm, propose, report, simulate, train
+    from coordinator.api import (
+        backtest,
+        benchmark,
+        check,
+        compare,
+        evaluate,
+        import_firm,
+        propose,
+        report,
+        simulate,
+        train,
+    )
     from coordinator.envs import FirmEnv, FirmParallelEnv, FirmVectorEnv
     from coordinator.envs.sb3 import FirmVecEnv
     from coordinator.experiments.run import Run
@@ -41,6 +52,7 @@ __all__ = [
     "backtest",
     "benchmark",
     "check",
+    "compare",
     "evaluate",
     "import_firm",
     "load_firm",
@@ -53,7 +65,7 @@ __all__ = [
 
 _WHERE = {
     **dict.fromkeys(("backtest", "import_firm", "propose"), "coordinator.api"),
-    **dict.fromkeys(("benchmark", "check", "evaluate", "report", "simulate", "train"), "coordinator.api"),
+    **dict.fromkeys(("benchmark", "check", "compare", "evaluate", "report", "simulate", "train"), "coordinator.api"),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "FirmVecEnv": "coordinator.envs.sb3",
     "Run": "coordinator.experiments.run",

@@ -1,4 +1,4 @@
-"""`firmwide scenarios`, `check`, `simulate` and `evaluate`: firms, and the rules and policies that decide in them."""
+"""`firmwide scenarios`, `check`, `simulate`, `evaluate` and `compare`: firms, and what decides in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordinator import api
-from coordinator.cli.options import AsJson, Device, FirmName, Seed, option
+from coordinator.cli.options import AsJson, Device, FirmName, Seed, argument, option
 from coordinator.cli.show import say, show, show_json
 
 if TYPE_CHECKING:
@@ -124,4 +124,22 @@ def evaluate(
 ) -> None:
     """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
     done = api.evaluate(firm, policy, episodes=episodes, seed=seed, device=device, compiled=say if compiled else None)
+    return show_json(done.to_json()) if as_json else show(done)
+
+
+def compare(
+    firms: Annotated[
+        list[str], argument("FIRM...", "Firm files or built-in names; others are compared with the first.")
+    ],
+    change: Annotated[
+        list[str] | None,
+        option("PATH=VALUE", "One firm more: the first with this, such as supply[0].lead_time=5; repeatable.", "--set"),
+    ] = None,
+    policy: Annotated[str, option("RULE", "That each firm follows by itself.")] = "tuned-base-stock",
+    episodes: Annotated[int, typer.Option(min=2, max=10_000_000, help="Of the same demand for all.")] = 4096,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """What if: firms on the same demand, with paired differences, such as what a shorter lead time is worth."""
+    done = api.compare(firms, change or (), policy=policy, episodes=episodes, seed=seed)
     return show_json(done.to_json()) if as_json else show(done)

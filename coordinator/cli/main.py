@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.firms import check, evaluate, scenarios, simulate
+from coordinator.cli.firms import check, compare, evaluate, scenarios, simulate
 from coordinator.cli.interventions import approve, cancel, override, pause, resume, rollback, swap, versions
 from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, orders, status, stop
@@ -25,7 +25,7 @@ from coordinator.version import program_version
 
 COMMANDS = (
     *(import_firm, backtest, propose),
-    *(scenarios, check, simulate, evaluate, explain, theory, train, benchmark, report),
+    *(scenarios, check, simulate, evaluate, compare, explain, theory, train, benchmark, report),
     *(live, status, orders, approve, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),
 )
