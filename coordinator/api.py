@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
     from coordinator.planning.course import Backtest
+    from coordinator.planning.forecasting import Forecast
     from coordinator.planning.importing import Imported
     from coordinator.planning.proposal import Proposal
     from coordinator.runs.watcher import Watcher
@@ -79,6 +80,19 @@ def backtest(
     with _settled("cpu"):
         how: dict[str, Any] = {"until": until, "every": every, "out": None if out is None else Path(out)}
         return play_history(Path(folder), begin, policies, **how, note=_teller(progress))
+
+
+def forecast(folder: str | Path, days: int = 28, *, out: str | Path | None = None) -> Forecast:
+    """Forecast demand of an imported firm with intervals, and say how good such forecasts were on days before.
+
+    Args:
+        folder: of `import_firm`.
+        days: how many.
+        out: folder of forecast.csv, errors.csv and forecast.html; by default `forecast` in the firm's.
+    """
+    from coordinator.planning.forecasting import forecast as look_ahead
+
+    return look_ahead(Path(folder), days, None if out is None else Path(out))
 
 
 def propose(

@@ -54,6 +54,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "forecast",
     "import_firm",
     "load_firm",
     "propose",
@@ -64,7 +65,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("backtest", "import_firm", "propose"), "coordinator.api"),
+    **dict.fromkeys(("backtest", "forecast", "import_firm", "propose"), "coordinator.api"),
     **dict.fromkeys(("benchmark", "check", "compare", "evaluate", "report", "simulate", "train"), "coordinator.api"),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "FirmVecEnv": "coordinator.envs.sb3",

@@ -18,13 +18,13 @@ from coordinator.cli.interventions import approve, cancel, override, pause, resu
 from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, orders, status, stop
 from coordinator.cli.options import CommandOfSchemes
-from coordinator.cli.planning import backtest, import_firm, propose
+from coordinator.cli.planning import backtest, forecast, import_firm, propose
 from coordinator.cli.serving import monitor, office
 from coordinator.cli.show import complain
 from coordinator.version import program_version
 
 COMMANDS = (
-    *(import_firm, backtest, propose),
+    *(import_firm, forecast, backtest, propose),
     *(scenarios, check, simulate, evaluate, compare, explain, theory, train, benchmark, report),
     *(live, status, orders, approve, versions, swap, cancel, rollback, override, pause, resume, stop),
     *(history, audit, backup, office, monitor),

@@ -1,4 +1,4 @@
-"""`firmwide import`, `backtest` and `propose`: a planner's firm from exports to orders."""
+"""`firmwide import`, `forecast`, `backtest` and `propose`: a planner's firm from exports to orders."""
 
 from __future__ import annotations
 
@@ -86,3 +86,13 @@ def propose(
     done = api.propose(folder, policy, beside=beside, out=out)
     show(done)
     say(f"{done.folder / 'propose.html'}")
+
+
+def forecast(
+    folder: FolderOf,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How many.")] = 28,
+    out: Annotated[Path | None, option("DIR", "For csv files and the page (default: FOLDER/forecast).")] = None,
+) -> None:
+    """Forecast demand with intervals, and say how good such forecasts were on earlier days."""
+    show(api.forecast(folder, days, out=out))
+    say(f"{(folder / 'forecast' if out is None else out) / 'forecast.html'}")
