@@ -207,7 +207,8 @@ def _reason(line: Record) -> str:
         text = f"With {position} there is nothing to order up to the target of {line['target']:,.0f}{of}"
         return f"{text}." if not line["order"] else f"{text}; {order} ordered because of a limit."
     text = f"{position}, {line['_wish']:,.0f} below the target of {line['target']:,.0f}{of}"
-    text += f"; {line['demand']:,.3g} asked a period, {line['expected_until_arrival']:,.3g} until it arrives"
+    if line["demand"]:
+        text += f"; {line['demand']:,.3g} asked a period, {line['expected_until_arrival']:,.3g} until an order arrives"
     if line["order"] < line["_wish"] - 0.5:
         text += f"; cut to {order} by a limit"
     elif line["order"] > line["_wish"] + 0.5:

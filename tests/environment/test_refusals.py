@@ -112,6 +112,11 @@ CASES = {
     ),
     "name with a line break": (BASE.replace("small", '"a\\nb"'), r"name: the firm's own name has .*got 'a\\nb'"),
     "description list": (top("description: [a]"), r"description must be text, got \['a'\]"),
+    "currency number": (top("currency: 3"), r"currency must be 1 to 12 characters.* such as EUR, got 3"),
+    "currency long": (top("currency: pounds sterling"), r"currency must be 1 to 12 characters"),
+    "currency empty": (top('currency: ""'), r"currency must be 1 to 12 characters.*got ''"),
+    "unit digits": (top('unit: "3 kg"'), r"unit must be 1 to 12 characters, no digit or blank first, such as kg"),
+    "unit lines": (top('unit: "a\\nb"'), r"unit must be 1 to 12 characters"),
     "unmet": (top("unmet: maybe"), r"unmet must be backorder or lost, got 'maybe'"),
     "unmet truth value": (top("unmet: yes"), r"unmet must be backorder or lost, got True"),
     "supplier choice": (

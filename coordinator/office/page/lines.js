@@ -3,7 +3,7 @@
 import { look } from "./api.js";
 import { count, el, mark, number, say, service, share } from "./format.js";
 
-const ROWS = 25; // of a page
+const ROWS = matchMedia("(max-width: 40rem)").matches ? 8 : 20; // of a page
 const place = (id) => document.getElementById(id);
 
 export class Lines {
@@ -113,7 +113,7 @@ export class Lines {
     const name = el("button", { type: "button", class: "plain" }, product);
     name.append(el("span", { class: "unseen" }, ` of ${point}: show its course`));
     name.addEventListener("click", () => this.choose(point, product));
-    const cells = Object.fromEntries(["stock", "position", "target", "service"].map((id) => [id, el("td", { class: "number", "data-name": id })]));
+    const cells = Object.fromEntries(["stock", "position", "target", "service"].map((id) => [id, el("td", { class: "number", "data-name": id === "stock" ? "on hand" : id })]));
     Object.assign(cells, { exceptions: el("strong"), reason: el("span"), order: el("span") });
     const input = this.made === null ? null : this.input(line, key);
     const reject = el("button", { type: "button" }, input ? "Reject" : "Order");

@@ -40,7 +40,7 @@ export class Network {
     for (const { to } of network.edges) this.suppliers[to] = (this.suppliers[to] || 0) + 1;
     const several = Object.values(this.suppliers).some((howMany) => howMany > 1);
     note.textContent =
-      "Boxes show units on hand, moving dots the units ordered last" +
+      "Boxes show what is on hand, moving dots what was ordered last" +
       (network.recommends ? "." : ", on the right what customers ask a period.") +
       (several
         ? " Where a point has several suppliers, chance draws one for each order; lines show even shares."

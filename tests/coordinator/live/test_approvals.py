@@ -19,14 +19,15 @@ from tests.small_firms import tree
 PRODUCTS = ("tea", "rice", "00123")
 
 
-def period_of(layout, arrivals, on_hand):
-    """A period's observations as csv in which each point holds `on_hand` of everything."""
+def period_of(layout, arrivals, on_hand, otherwise=()):
+    """A period's observations as csv in which each point holds `on_hand` of everything, but `otherwise`, by line."""
     columns = observation_columns(arrivals)
     rows = [["stock_point", "product", *columns]]
     for point in layout.points:
         for product in layout.products:
             sold = 3 if point in layout.customer_facing else 0
             told = {"on_hand": on_hand, "inventory_position": on_hand, "demand": sold, "sales": sold, "asked": sold}
+            told |= dict(otherwise).get((point, product), {})
             rows.append([point, product, *(str(told.get(column, 0)) for column in columns)])
     return "".join(",".join(row) + "\n" for row in rows)
 

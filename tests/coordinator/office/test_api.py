@@ -24,6 +24,7 @@ POSTS = [
     "/api/departments/retailer-1/pause",
     "/api/departments/retailer-1/resume",
     "/api/commands/some-id/cancel",
+    "/api/approve",
     "/api/stop",
     "/api/token",
     "/api/policies",
@@ -62,7 +63,7 @@ def operations(office):
 def test_whatever_is_asked_the_answer_is_as_documented_and_never_a_failure_inside(which, request):
     office = request.getfixturevalue(which)
     found = operations(office)
-    assert len(found) == 28
+    assert len(found) == 33
     assert {op.path for op in found if op.method == "head"} == {op.path for op in found if op.method == "get"}
     for operation in found:
         if operation.path in ("/api/stop", "/api/policies"):  # the latter takes a zip: test_uploads.py
