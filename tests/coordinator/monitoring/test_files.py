@@ -49,6 +49,19 @@ def test_the_dashboard_that_is_shipped_is_the_one_that_is_described():
     assert len(set(places)) == len(places), "no panel hides another"
 
 
+def test_panels_say_what_they_show_and_swaps_and_rollbacks_are_marked():
+    board = json.loads(dashboard.text())
+    panels = [panel for panel in board["panels"] if panel["type"] != "row"]
+    assert {panel["type"] for panel in panels} == {"timeseries", "stat", "state-timeline"}
+    for panel in panels:
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+    (rate,) = (panel for panel in panels if panel["title"] == "Served from stock at once, all along")
+    steps = rate["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["color"], step["value"]) for step in steps] == [("red", None), ("orange", 0.9), ("green", 0.95)]
+    assert [each["name"] for each in board["annotations"]["list"]] == ["Swaps", "Rollbacks"]
+
+
 def test_files_know_their_paths(folder):
     assert str(folder.parent / "targets") in (folder / "prometheus.yml").read_text()
     assert str(folder / "grafana/dashboards") in (folder / "grafana/provisioning/dashboards/firmwide.yml").read_text()

@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from coordinator.monitoring.dashboard import rows
+from coordinator.monitoring.dashboard import dashboard, rows
 
 WORDS = re.compile(r"\bfirmwide_\w+")
 needs_prometheus = pytest.mark.skipif(
@@ -19,13 +19,13 @@ needs_prometheus = pytest.mark.skipif(
 
 
 def panels():
-    """(title, PromQL) of everything that the dashboard draws, Grafana's variables filled in."""
-    for row, entries in rows().items():
-        for panel in entries:
-            for query in panel["queries"].values():
-                filled = re.sub(r"\$(firm|department|run)\b", ".*", query).replace("$__rate_interval", "30s")
-                assert "$" not in filled
-                yield f"{row}: {panel['title']}", filled
+    """(title, PromQL) of everything that the dashboard draws or marks, Grafana's variables filled in."""
+    found = [(f"{r}: {p['title']}", q) for r, entries in rows().items() for p in entries for q in p["queries"].values()]
+    found += [(f"annotation {each['name']}", each["expr"]) for each in dashboard()["annotations"]["list"]]
+    for title, query in found:
+        filled = re.sub(r"\$(firm|department|run)\b", ".*", query).replace("$__rate_interval", "30s")
+        assert "$" not in filled
+        yield title, filled
 
 
 def rules():
