@@ -60,6 +60,7 @@ def lines(
     y_label: str,
     *,
     levels: Sequence[tuple[float, str]] = (),
+    marks: Sequence[tuple[float, str]] = (),
     size: tuple[float, float] = (4.6, 2.9),
     log: bool = False,
     limits: tuple[float, float] | None = None,
@@ -74,6 +75,7 @@ def lines(
         x_label: with the unit.
         y_label: with the unit.
         levels: horizontal lines, as (y, line style).
+        marks: vertical lines, as (x, line style).
         size: inches; the page scales the picture to its column.
         log: whether y is on a logarithmic scale.
         limits: of y; what lies beyond is cut off.
@@ -82,6 +84,8 @@ def lines(
     with _axes(size) as axes:
         for level, line in levels:
             axes.axhline(level, color=_TOKENS["ink"], linestyle=_DASHES[line], linewidth=1.1)
+        for at, line in marks:
+            axes.axvline(at, color=_TOKENS["muted"], linestyle=_DASHES[line], linewidth=1.1)
         for one in series:
             style = {"color": _TOKENS[one.colour], "linestyle": _DASHES[one.line], "marker": "o" if one.marks else None}
             axes.plot(one.x, one.y, linewidth=1.7, markersize=3, **style)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from coordinator.experiments.folder import read_json
 from coordinator.experiments.options import flat
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _STEPS = "environment steps, millions"
+_PAUSE = 1.5  # times its usual rest after which a learner has paused
+MARKS = {"swapped": "dashdot", "rolled back": "dotted"}  # how events are drawn
 MEASURES = {  # columns of metrics.csv: title, unit, digits
     "kl": ("KL divergence of an update", "nats", 4),
     "entropy": ("Entropy of the policy", "nats", 2),
@@ -69,11 +73,12 @@ def run_page(path: Path) -> Page:
     learners = dict.fromkeys([*firm.names, RECOMMENDATION, JOINT, *metrics.department])
     shown = [name for name in learners if (metrics.department == name).any()]
     colours = {name: f"c{place % COLOURS}" for place, name in enumerate(shown)}
+    marks = _marks(metrics, events)
     sections = [
-        Section("How it learned", _learning(firm, settings, metrics, colours)),
-        Section("Department by department", _departments(metrics, colours)),
+        Section("Result", _comparison(firm, settings, result, path)),
+        Section("How it learned", _learning(firm, settings, metrics, colours, marks)),
+        Section("Department by department", _departments(metrics, colours, marks)),
         Section("Accepted policies", _accepted(firm, events)),
-        Section("Final comparison", _comparison(firm, settings, result, path)),
         Section("What the departments order", order_blocks(path)),
         Section("Settings", _settings(settings)),
     ]
@@ -92,11 +97,53 @@ def _lead(metrics: DataFrame, result: Any) -> list[Block]:  # noqa: ANN401
     return blocks
 
 
+class Mark(NamedTuple):
+    """A policy that was swapped in, or back."""
+
+    department: str
+    at: float  # million environment steps
+    event: str  # of events.csv
+
+    @property
+    def line(self) -> str:
+        """How it is drawn."""
+        return MARKS[self.event]
+
+
+def _marks(metrics: DataFrame, events: DataFrame) -> list[Mark]:
+    found = []
+    for event in events[events.event.isin(list(MARKS))].to_dict("records"):
+        before = metrics.env_steps[metrics.iteration <= event["iteration"]]
+        at = 0.0 if before.empty else float(before.iloc[-1]) / 1e6
+        found.append(Mark(str(event["department"]), at, str(event["event"])))
+    return found
+
+
+def _marked(marks: Sequence[Mark]) -> list[Entry]:
+    """What vertical lines mean."""
+    return [
+        Entry(f"a policy {event}", "muted", line) for event, line in MARKS.items() if event in {m.event for m in marks}
+    ]
+
+
+def line_of(colour: str, own: DataFrame, column: str, sign: float = 1.0, marks: bool = False) -> Line:
+    """A measure over steps; where a learner rested longer than usual nothing is drawn between before and after."""
+    x, y = own.env_steps.to_numpy() / 1e6, sign * own[column].to_numpy()
+    rests = np.diff(own.iteration.to_numpy())
+    if len(rests):
+        after = np.flatnonzero(rests > _PAUSE * np.median(rests)) + 1
+        x, y = np.insert(x, after, x[after]), np.insert(y, after, np.nan)
+        marks = marks or bool(len(after))
+    return Line(colour, x, y, marks=marks)
+
+
 def _sign(firm: Firm) -> tuple[float, str]:
     return (-1.0, "profit") if firm.earns else (1.0, "cost")
 
 
-def _learning(firm: Firm, settings: Settings, metrics: DataFrame, colours: Mapping[str, str]) -> list[Block]:
+def _learning(
+    firm: Firm, settings: Settings, metrics: DataFrame, colours: Mapping[str, str], marks: Sequence[Mark]
+) -> list[Block]:
     sign, unit = _sign(firm)
     rows = metrics.dropna(subset="cost")
     if rows.empty:
@@ -106,7 +153,7 @@ def _learning(firm: Firm, settings: Settings, metrics: DataFrame, colours: Mappi
     learners = {str(name): own for name, own in rows.groupby("department", sort=False)}
     entries = [Entry(name, colours.get(name, "c0")) for name in learners]
     series = [
-        Line(entry.colour, own.env_steps.to_numpy() / 1e6, sign * own.cost.to_numpy(), marks=True)
+        line_of(entry.colour, own, "cost", sign, marks=True)
         for entry, own in zip(entries, learners.values(), strict=True)
     ]
     start = sign * float(metrics.benchmark_cost[0])
@@ -118,9 +165,11 @@ def _learning(firm: Firm, settings: Settings, metrics: DataFrame, colours: Mappi
         f"{rows.env_steps.iloc[-1] / 1e6:.2f} million steps."
     )
     title = f"{unit.capitalize()} on selection episodes; {'higher' if firm.earns else 'lower'} is better"
-    label, levels = f"{unit}, money an episode", [(start, "dashed")]
-    figure = lines(title, reading, series, _STEPS, label, levels=levels, size=(7.2, 3.2))
-    return [Legend([*entries, Entry("where training started", "ink", "dashed")]), figure]
+    label, levels = f"{unit}, {firm.currency or 'money'} an episode", [(start, "dashed")]
+    at = [(mark.at, mark.line) for mark in marks]
+    reading += "".join(f" {mark.department}: {mark.event} at {number(mark.at, 2)} million steps." for mark in marks)
+    figure = lines(title, reading, series, _STEPS, label, levels=levels, marks=at, size=(7.2, 3.2))
+    return [Legend([*entries, Entry("where training started", "ink", "dashed"), *_marked(marks)]), figure]
 
 
 def _once(rows: DataFrame) -> DataFrame:
@@ -128,18 +177,25 @@ def _once(rows: DataFrame) -> DataFrame:
     return rows.drop_duplicates("iteration", keep="last")
 
 
-def _departments(metrics: DataFrame, colours: Mapping[str, str]) -> list[Block]:
+def _departments(metrics: DataFrame, colours: Mapping[str, str], marks: Sequence[Mark]) -> list[Block]:
     if metrics.empty:
         return [Text("No iteration is done yet.", "warning")]
-    figures = [_measure(metrics, column, *about, colours) for column, about in MEASURES.items()]
+    at = [(mark.at, mark.line) for mark in marks]
+    figures = [_measure(metrics, column, *about, colours, at) for column, about in MEASURES.items()]
     critic = _once(metrics).assign(department="critic")
-    figures += [_measure(critic, column, *about, {"critic": "muted"}) for column, about in CRITIC.items()]
-    entries = [Entry(name, colour) for name, colour in colours.items()]
+    figures += [_measure(critic, column, *about, {"critic": "muted"}, at) for column, about in CRITIC.items()]
+    entries = [*(Entry(name, colour) for name, colour in colours.items()), *_marked(marks)]
     return [Legend(entries), Grid([figure for figure in figures if figure is not None])]
 
 
 def _measure(
-    rows: DataFrame, column: str, title: str, unit: str, digits: int, colours: Mapping[str, str]
+    rows: DataFrame,
+    column: str,
+    title: str,
+    unit: str,
+    digits: int,
+    colours: Mapping[str, str],
+    marks: Sequence[tuple[float, str]],
 ) -> Figure | None:
     """A measure of each learner as it learned; None where nobody has it."""
     learners = {str(name): own for name, own in rows.groupby("department", sort=False) if own[column].notna().any()}
@@ -152,10 +208,8 @@ def _measure(
         reading = f"Mean {number(means[low], digits)} ({low}) to {number(means[high], digits)} ({high})"
     ends = learners[high][column].dropna()
     reading += f"; {high} went from {number(ends.iloc[0], digits)} to {number(ends.iloc[-1], digits)}."
-    series = [
-        Line(colours[name], own.env_steps.to_numpy() / 1e6, own[column].to_numpy()) for name, own in learners.items()
-    ]
-    return lines(title, reading, series, _STEPS, unit, log=column == "learning_rate")
+    series = [line_of(colours[name], own, column) for name, own in learners.items()]
+    return lines(title, reading, series, _STEPS, unit, marks=marks, log=column == "learning_rate")
 
 
 def _accepted(firm: Firm, events: DataFrame) -> list[Block]:
@@ -189,7 +243,9 @@ def _comparison(firm: Firm, settings: Settings, result: Any, path: Path) -> list
         return [Text("It is made when training ends.", "warning")]
     unit = _sign(firm)[1]
     try:
-        return [_trial_result(result, unit) if "scheme" in result else _compared(result, unit, settings.scheme)]
+        if "scheme" in result:
+            return [_trial_result(result, unit)]
+        return [_compared(result, firm, settings.scheme), _places(result)]
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path / 'result.json'} is damaged ({error!r}): resume the run to write it again") from None
 
@@ -211,8 +267,8 @@ def _trial_result(result: Mapping[str, Any], unit: str) -> Table:
     return Table("This trial", body, reading)
 
 
-def _compared(result: Mapping[str, Any], unit: str, scheme: str) -> Table:
-    policies = result["policies"]
+def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
+    policies, unit = result["policies"], _sign(firm)[1]
     base = next(iter(policies))
     body = []
     for name, own in policies.items():
@@ -230,8 +286,21 @@ def _compared(result: Mapping[str, Any], unit: str, scheme: str) -> Table:
     against = policies[scheme]["versus"]
     found = (f"{plus_minus(own['difference'], own['se'], 1, '+')} to {name}" for name, own in against.items())
     reading = f"{scheme}, paired: {', '.join(found)} (± standard error)."
-    caption = f"{result['episodes']:,} fresh episodes, the same for every policy; {unit} in money an episode"
+    caption = f"{result['episodes']:,} fresh episodes, the same for every policy; {unit} in {firm.currency or 'money'} an episode"
     return Table(caption, body, reading, sortable=True)
+
+
+def _places(result: Mapping[str, Any]) -> Table:
+    """What every policy comes to at every stock point."""
+    measures = {"cost": 1, "on_hand": 1, "order_quantity": 2, "fill_rate": 4, "inventory_turns": 2}
+    body = [
+        {"stock point": Cell(point), "policy": Cell(name)}
+        | {measure.replace("_", " "): numeric(own.get(measure), digits) for measure, digits in measures.items()}
+        for point in next(iter(result["policies"].values()))["stock_points"]
+        for name, policy in result["policies"].items()
+        for own in [policy["stock_points"][point]]
+    ]
+    return Table("By stock point: cost an episode, units a period", body, sortable=True)
 
 
 def _settings(settings: Settings) -> list[Block]:

@@ -14,6 +14,7 @@ from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.folder import in_order, read_benchmark
 from coordinator.experiments.tables import saving
 from coordinator.experiments.trial import samples_of
+from coordinator.report.run_page import line_of
 from coordinator.report.write import write_report
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
@@ -348,6 +349,27 @@ def test_a_run_shows_what_it_learned_and_a_run_in_progress_what_is_missing(copie
     (path / "metrics.csv").write_text("iteration,seconds\n1\n")
     with pytest.raises(ValueError, match=r"metrics.csv is damaged"):
         write_report(path)
+
+
+def test_the_result_comes_first_and_swaps_and_rollbacks_are_marked(copied):
+    path = copied / "runs/pair/marl/0"
+    with (path / "events.csv").open("a") as file:
+        file.write("1,1.0,swapped,shop,7,,,me,a try,{}\n2,2.0,rolled back,shop,6,,,me,it was bad,{}\n")
+    page, rows = read(write_report(path)), RunFolder(path).rows("metrics.csv")
+    (cost,) = (a["aria-label"] for tag, a in page.tags if tag == "svg" and a["aria-label"].startswith("Cost on"))
+    steps = {row["iteration"]: float(row["env_steps"]) / 1e6 for row in rows}
+    assert f"shop: swapped at {steps['1']:.2f} million steps. shop: rolled back at {steps['2']:.2f}" in cost
+    titles = [word for word in page.words if word in ("Result", "How it learned", "Accepted policies")]
+    assert titles[:3] == ["Result", "How it learned", "Accepted policies"]
+    assert sum("a policy swapped" in word for word in page.words) == 2, "in both legends"
+
+
+def test_nothing_is_drawn_over_a_pause():
+    own = pd.DataFrame({"iteration": [1, 3, 5, 13, 15], "env_steps": np.array([1, 3, 5, 13, 15]) * 1e6, "kl": range(5)})
+    drawn = line_of("c0", own, "kl", -1.0)
+    np.testing.assert_array_equal(drawn.y, [0, -1, -2, np.nan, -3, -4])
+    np.testing.assert_array_equal(drawn.x, [1, 3, 5, 13, 13, 15])
+    assert not np.isnan(line_of("c0", own[:3], "kl").y).any(), "turns that come as usual are one line"
 
 
 def test_a_trained_run_shows_its_comparison_and_what_was_accepted(files, tmp_path):
