@@ -137,5 +137,8 @@ class Choice:
 
     def demand(self, exposure: Tensor | None, customers: Tensor, traffic: Tensor) -> Tensor:
         """Units asked for at each customer-facing point, [C, K, E]. None: the segments' own exposure."""
-        bought = self.purchases(self.standing if exposure is None else exposure, customers, traffic)
-        return (self._gather @ bought.view(len(bought), -1)).view(-1, *bought.shape[1:])
+        return self.at_points(self.purchases(self.standing if exposure is None else exposure, customers, traffic))
+
+    def at_points(self, bought: Tensor) -> Tensor:
+        """What segments [S, K, E] ask for at their customer-facing points, [C, K, E] units."""
+        return (self._gather @ bought.reshape(len(bought), -1)).view(-1, *bought.shape[1:])

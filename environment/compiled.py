@@ -261,23 +261,37 @@ class CompiledWorld:
         return recorded
 
     def descend(
-        self, state: State, decide: NetworkControl, chance: Exogenous, bound: float, *, first: int = 0
+        self,
+        state: State,
+        decide: NetworkControl,
+        chance: Exogenous,
+        bound: float,
+        *,
+        first: int = 0,
+        episode: bool = False,
+        may: Tensor | None = None,
+        sways: bool = False,
     ) -> Played:
         """Run the periods of `chance` with networks that decide, and let them know the gradient of the mean cost.
 
         Args:
             state: where the periods begin; it counts as given.
-            decide: who decides; the noise is not used. Gradients are added up by the networks, `NetworkControl.back`.
+            decide: who decides; of the noise only what draws recommendations. Gradients are added up by the networks,
+                `NetworkControl.back`; their `outputs` count logits.
             chance: [T] periods of `World.draw`.
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
             first: as in `play`.
+            episode: whether it ends then, what is left is salvaged, and orders beyond their bounds are led back.
+            may: [S, C] 1 where an offer may be shown, if networks recommend, one to a segment.
+            sways: whether what they recommend counts as a choice of theirs.
 
         Raises:
             NotCompiledError: the compiler failed.
         """
         share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
         play = library("taped", self.world.dtype)
-        return self._run(play, state, chance, first, **self._who(decide), bound=bound, share=share)
+        ends = {"episode": episode, "may": may, "sways": sways}
+        return self._run(play, state, chance, first, **self._who(decide), bound=bound, share=share, **ends)
 
     def _run(self, play: Any, state: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
         """Call the library; `fields` of `Call` say who decides and what is kept."""
@@ -375,6 +389,7 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "unit_cost": amounts("unit_cost") if buys else None,
         "fixed_cost": amounts("fixed_order_cost") if buys else None,
         "blur": torch.as_tensor(network.blur().repeat(products)),
+        "salvage": amounts("salvage_value") if firm.amounts("salvage_value").any() else None,
         "prefer": None if network.preference is None else whole(prefer),
         "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if network.split else None,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,

@@ -49,8 +49,8 @@ def explain_run(path: Path, *, states: int = STATES, seed: int = 0) -> Explanati
     """
     run = RunFolder(path)
     firm, settings = run.firm(), run.settings()
-    if not scheme_of(settings.scheme).needs_customers:
-        needing = [spec.name for spec in specs() if spec.needs_customers]
+    if not scheme_of(settings.scheme).with_customers(firm):
+        needing = [spec.name for spec in specs() if spec.needs_customers or spec.takes_customers]
         raise ValueError(
             f"explain is for departments of a firm with customers ({', '.join(needing)}), and {str(path)!r} was "
             f"trained by {settings.scheme}"

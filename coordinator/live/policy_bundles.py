@@ -164,15 +164,15 @@ class PolicyBundles:
         firm, settings = run.firm(), run.settings()
         must_be_built_alike(self.firm, firm, str(folder))
         must_have_departments(run)
-        needs_customers = scheme_of(settings.scheme).needs_customers
-        if department == RECOMMENDATION and not needs_customers:
+        closed_loop = scheme_of(settings.scheme).with_customers(firm)
+        if department == RECOMMENDATION and not closed_loop:
             return self.rule(department, "none")  # nobody recommended while the others were trained
         snapshot = policy_of(run, department, version)
         base = run.base_levels()
         world = World(firm, base)
         observer = Observer(world, base, scaling_of(firm, settings))
         label = f"{run.path.name}@{snapshot.version}"
-        if needs_customers:
+        if closed_loop:
             spec = DepartmentSpec.of(world, observer, department, policies_of(firm, settings)[department])
             found = self._loop_brief(spec, snapshot, observer, label)
         else:

@@ -91,6 +91,7 @@ class SchemeSpec:
     earlier: Mapping[str, str] = field(default_factory=dict)  # section.key of the version before -> its name today
     options: Mapping[str, str] = field(default_factory=dict)  # option of `firmwide train` -> section.key that it sets
     needs_customers: bool = False
+    takes_customers: bool = False  # teaches firms of both kinds: with customers, recommendations too
     departments: Callable[[Firm, Any], dict[str, PolicyConfig]] = every_point  # who they are and what each observes
     owners: Callable[[Network], dict[str, str]] = lambda _: {}  # department -> the one whose policy it shares
     weights: Callable[[Network], Weights] = reward_weights  # [N, N] what departments pay of the points' costs
@@ -103,6 +104,10 @@ class SchemeSpec:
     iterations: Callable[[Any], int | None] = lambda settings: settings.rounds(settings.iterations)  # None: unknown
     paper_episodes: Callable[[Firm], int] | None = None  # of training in [I], appendix B: of a turn, or of the run
     reference: bool = False  # what the others of a benchmark are compared with, if it is there
+
+    def with_customers(self, firm: Firm) -> bool:
+        """Whether it teaches the departments of a firm with customers: forecasts, recommendations, the clock."""
+        return self.needs_customers or (self.takes_customers and bool(firm.customers))
 
     def share_done(self, settings: Settings, iteration: float, seconds: float, steps: float) -> float | None:
         """How much of a run is done, 0 to 1; None where it ends by itself and nobody knows when."""

@@ -72,7 +72,7 @@ class FromTheRules(Simultaneous):
         return super().begin(network, training)
 
 
-def _observing(recommendation: Literal["recommendation", "customers"], firm: Firm, settings: Settings) -> _Policies:
+def observing(recommendation: Literal["recommendation", "customers"], firm: Firm, settings: Settings) -> _Policies:
     """A replenishment department for each stock point, and one that recommends."""
     seen = dict.fromkeys(firm.names, "replenishment") | {RECOMMENDATION: recommendation}
     return {name: settings.policy_of(name).model_copy(update={"observation": what}) for name, what in seen.items()}
@@ -107,7 +107,7 @@ _MTMA = SchemeSpec(
     unused=_UNUSED,
     earlier=_EARLIER,
     needs_customers=True,
-    departments=partial(_observing, "recommendation"),
+    departments=partial(observing, "recommendation"),
     by_message=False,
     law=partial(_own_or, _by_role),
     reference=True,
@@ -126,7 +126,7 @@ MULTI_TIMESCALE_SCHEMES = (
         _MTMA,
         name="siloed",
         summary="each for itself",
-        departments=partial(_observing, "customers"),
+        departments=partial(observing, "customers"),
         own_indicators=True,
         reference=False,
     ),

@@ -1,7 +1,8 @@
 """Learning by gradients through the simulator: trained together, decided alone; no critic and no exploration.
 
 The environment workers differentiate the firm's cost over a stretch of periods, each department takes a step against
-its own part of the gradient, and the next stretch goes on where the last one ended.
+its own part of the gradient, and the next stretch goes on where the last one ended. Where customers choose a stretch is
+an episode, and recommendations learn, too (`departments.play.gradients`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,30 @@ from typing import Any, Self, cast
 from pydantic import model_validator
 
 from coordinator.learning.iterations import Training
-from coordinator.learning.settings import Settings, fewer, must_be_shared
-from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
+from coordinator.learning.settings import DepartmentSettings, Settings, fewer, must_be_shared
+from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch, every_point
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
+from coordinator.schemes.multi_timescale import observing
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
-from departments.policies.policy import Snapshot
+from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from environment import Firm, Network
+from environment.fields import shown
 
 _EARLIEST = 16  # updates
+_EPISODES = 16  # in a shard at a time, where customers choose: a vector of copies
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
+
+
+# What only the other kind of firm has.
+_CUSTOMERS = ("policy.clock", "policy.memory", "policy.memory_size", "policy.parts")
+_WITHOUT_CUSTOMERS = {key: NO_CUSTOMERS[key] for key in _CUSTOMERS}
+_WITH_CUSTOMERS = {
+    "policy.observation": "each role has an observation set of its own",
+    "pathwise.window": "whole episodes are differentiated",
+    "base_policy": "policies start from the rules",
+    "tuning_seconds": "policies start from the rules",
+}
 
 
 class PathwiseRun(Settings):
@@ -38,12 +53,44 @@ class PathwiseRun(Settings):
 
     def for_firm(self, firm: Firm) -> Self:
         """See `Settings.for_firm`."""
-        same = super().for_firm(firm)
+        same, teaching = super().for_firm(firm), self.pathwise
+        if firm.customers:
+            few = {} if "copies" in teaching.model_fields_set else {"copies": _EPISODES * self.shards}
+            clocked = {name: own.model_copy(update=_clock(own)) for name, own in self.departments.items()}
+            seeing = _clock(same) | {"departments": clocked, "pathwise": teaching.model_copy(update=few)}
+            return same.model_copy(update=seeing)
         if same is self:
             return self
-        copies = fewer(self.pathwise, {"copies": 16 * self.shards}, len(firm.products))
-        teaching = self.pathwise.model_copy(update=copies)
-        return same.model_copy(update={"pathwise": teaching})
+        copies = fewer(teaching, {"copies": 16 * self.shards}, len(firm.products))
+        return same.model_copy(update={"pathwise": teaching.model_copy(update=copies)})
+
+
+def _clock(section: PathwiseRun | DepartmentSettings) -> dict[str, PolicyConfig]:
+    """A policy that sees the clock unless somebody said otherwise; where customers choose, episodes end."""
+    if section.policy is None or "clock" in section.policy.model_fields_set:
+        return {}
+    return {"policy": section.policy.model_copy(update={"clock": True})}
+
+
+def _departments(firm: Firm, settings: PathwiseRun) -> dict[str, PolicyConfig]:
+    """One for each stock point, and one that recommends where there are customers.
+
+    Raises:
+        ValueError: one line; a setting that is for the other kind of firm.
+    """
+    refused, fresh = _WITH_CUSTOMERS if firm.customers else _WITHOUT_CUSTOMERS, PathwiseRun()
+    policies = {"policy": settings.policy}
+    policies |= {f"departments.{name}.policy": own.policy for name, own in settings.departments.items() if own.policy}
+    for key, why in refused.items():
+        section, _, name = key.rpartition(".")
+        usual = getattr(getattr(fresh, section), name) if section else getattr(fresh, name)
+        places = policies if section == "policy" else {section: getattr(settings, section) if section else settings}
+        for place, given in places.items():
+            if (got := getattr(given, name)) != usual:
+                kind = "with" if firm.customers else "without"
+                dotted = f"{place}.{name}".lstrip(".")
+                raise ValueError(f"{dotted} is not for firms {kind} customers: {why}; leave it out, got {shown(got)}")
+    return observing("recommendation", firm, settings) if firm.customers else every_point(firm, settings)
 
 
 @dataclass
@@ -62,6 +109,8 @@ class Pathwise(Simultaneous):
         training = self.training
         own = cast(PathwiseRun, training.settings).pathwise
         updates, window = own.updates, own.window or window_of(self.network)
+        if RECOMMENDATION in training.published:
+            window = training.train_periods
         while (progress := max(self.iteration / updates, training.progress)) < 1.0:
             seed = training.settings.seed, 0, self.iteration
             teaching = own.model_copy(update={"learning_rate": own.learning_rate * self.pace})
@@ -95,7 +144,9 @@ PATHWISE_SCHEME = SchemeSpec(
     summary="gradients through the simulator",
     runner=Pathwise,
     settings=PathwiseRun,
-    unused=NO_CUSTOMERS
+    takes_customers=True,
+    departments=_departments,
+    unused={key: why for key, why in NO_CUSTOMERS.items() if key not in _CUSTOMERS}
     | {
         "ppo": "no PPO; pathwise.learning_rate is where the rate starts",
         "critic": "there is none",

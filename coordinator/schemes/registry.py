@@ -58,8 +58,9 @@ def scheme_of(name: str) -> SchemeSpec:
 
 
 def schemes_for(firm: Firm) -> list[str]:
-    """The schemes that teach all of a firm's departments, the default first."""
-    return [spec.name for spec in specs() if spec.needs_customers == bool(firm.customers)]
+    """The schemes that teach all of a firm's departments, the default first, those for firms of both kinds last."""
+    own = [spec.name for spec in specs() if spec.needs_customers == bool(firm.customers)]
+    return own + [spec.name for spec in specs() if spec.takes_customers and firm.customers]
 
 
 def default_scheme(firm: Firm) -> str:
@@ -77,6 +78,7 @@ def described(option: str = "") -> str:
     """The schemes that have an option, or all, for --help."""
     if option:
         return ", ".join(spec.name for spec in specs() if option in spec.options)
-    kinds = ([spec for spec in specs() if spec.needs_customers == customers] for customers in (False, True))
+    all_of = (lambda spec: not spec.needs_customers), (lambda spec: spec.needs_customers or spec.takes_customers)
+    kinds = (sorted(filter(fits, specs()), key=lambda spec: spec.takes_customers) for fits in all_of)
     texts = [", ".join(f"{spec.name} ({spec.summary})" for spec in kind) for kind in kinds]
     return f"{texts[0]}; with customers {texts[1]}. The first is the default."

@@ -119,7 +119,8 @@ def policies_of(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
 
 def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.float64] | None) -> TrainingSetup:
     """The departments that the scheme asks for, who pays them, and their critic."""
-    if scheme.needs_customers and (RECOMMENDATION in firm.names or JOINT in firm.names):
+    closed_loop = scheme.with_customers(firm)
+    if closed_loop and (RECOMMENDATION in firm.names or JOINT in firm.names):
         raise ValueError(
             f"stock_points: {RECOMMENDATION!r} and {JOINT!r} are departments of their own; rename the stock point"
         )
@@ -141,7 +142,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         )
         for name, policy in policies_of(firm, settings).items()
     }
-    alone = scheme.own_indicators or not scheme.needs_customers
+    alone = scheme.own_indicators or not closed_loop
     streams = {name: number if alone else 0 for number, name in enumerate(specs)}
     attends = scheme.attention or settings.critic.graph is not None
     by_product = any(spec.clones > 1 for spec in specs.values()) and not (firm.customers or firm.couples or attends)
@@ -151,7 +152,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         max(streams.values()) + 1,
         settings.critic,
         settings.device,
-        terminated=scheme.needs_customers,
+        terminated=closed_loop,
         graph=Graph.of(observer, observer.size, settings.critic.graph or GraphConfig()) if attends else None,
         time_through=network.time_through(),
         compiled=settings.compiled,
@@ -170,7 +171,7 @@ def _payment(
 ) -> Callable[[World], Payment]:
     """Who is paid by what, for all products together or, in firms without customers, `by_product`."""
     weights = scheme.weights(Network.of(firm))
-    if scheme.needs_customers:
+    if scheme.with_customers(firm):
         return functools.partial(OwnIndicators, weights) if scheme.own_indicators else Profit
     # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.
     unit = settings.reward_unit or max(float((firm.amounts("holding_cost") * levels).sum()), 1e-9)

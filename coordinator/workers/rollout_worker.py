@@ -19,12 +19,12 @@ from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.demonstration import demonstrations
 from departments.play.episode import SHARD, run_costs
-from departments.play.gradients import descend
+from departments.play.gradients import descend, descend_episode
 from departments.play.payment import Payment
 from departments.play.rollout import rollout, seen_by_product
 from departments.policies.firm_policy import FirmPolicy
-from departments.policies.policy import Snapshot
-from departments.policies.spec import point_of
+from departments.policies.policy import RECOMMENDATION, Snapshot
+from departments.policies.spec import DepartmentSpec, point_of
 from environment import Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 from environment.streams import Stream, torch_stream
@@ -175,7 +175,7 @@ class RolloutWorker:
     def descend(
         self, learning: Sequence[str], periods: int, seed: Sequence[int], unit_bound: float, *start: Array
     ) -> list[Any]:
-        """One shard of a stretch of periods with gradients of the firm's cost.
+        """One shard of a stretch of periods with gradients of the firm's cost; an episode where customers choose.
 
         Returns:
             The gradient of each learning department, then the mean cost a period, then where it ended.
@@ -187,12 +187,29 @@ class RolloutWorker:
         snapshots = [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
-        if compiled is not None and not self._world.network.proportional.any():  # whose gradient only PyTorch has
+        in_core = compiled is not None and not self._world.network.proportional.any()  # whose gradient only PyTorch has
+        if RECOMMENDATION in self._snapshots:
+            drawn = chance, self._drawn(snapshots, periods, copies, seed), unit_bound, others
+            if compiled is not None and in_core and compiled.descends([*snapshots, *others]):
+                result = compiled.descend_episode(snapshots, *drawn)
+            else:
+                result = descend_episode(self._world, self._observer.until(periods), snapshots, *drawn)
+            first = -periods  # an episode begins again
+        elif compiled is not None and in_core:
             result = compiled.descend(snapshots, state, chance, unit_bound, others, first=first)
         else:
             result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others, first=first)
         end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
         return [*map(as_array, result.gradients), result.cost, end]
+
+    def _drawn(self, snapshots: Sequence[Snapshot], periods: int, copies: int, seed: Sequence[int]) -> Tensor | None:
+        """What draws recommendations, [T, noise, E], if whoever makes them is among the snapshots."""
+        for snapshot in snapshots:
+            if snapshot.department == RECOMMENDATION:
+                spec = DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
+                flat = torch.tensor(snapshot.parameters, device=self._world.device)
+                return spec.exploration(flat, periods, copies, seed)[0]
+        return None
 
     def _ask(self, message: Message, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         answers = message.gather("act", {name: (as_array(observation),) for name, observation in seen.items()})  # type: ignore[attr-defined]

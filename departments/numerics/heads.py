@@ -94,6 +94,33 @@ class Head:
         """Chance of each product to be drawn for the first slot, [..., segments, K], from outputs [..., outputs]."""
         return torch.softmax(self._logits(output[..., self.orders :], mask), -1)[..., : self.products]
 
+    def leanings(self, output: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
+        """How far each slot leans towards what it shows and away from each other place, of which only gradients count.
+
+        For the place c that was drawn and each other place j, half the chance of j among those left times (logit_c -
+        logit_j). Every pair comes at both of its ends: with the gain V_c - V_j put at c as V'_c (x_c - x_j), the mean
+        over draws is the gradient of sum_j P_j V_j by the logits, exact if V is linear or quadratic in x.
+
+        Args:
+            output: [outputs, E].
+            mask: as in `act`.
+            action: [actions, E] what was drawn.
+
+        Returns:
+            [slots, E, segments, K + 1], none last.
+        """
+        logits = self._logits(output[self.orders :].T, mask)
+        chosen = action[self.orders :].T.to(torch.int64).view(*logits.shape[:-1], self.slots)
+        left, found = logits.detach(), []
+        for slot in range(self.slots):
+            place = chosen[..., slot : slot + 1]
+            chance = torch.softmax(left, -1)
+            none = chance[..., self.products :].sum(-1, keepdim=True)
+            other = torch.cat((chance[..., : self.products], none), -1)
+            found.append(0.5 * other * (logits.gather(-1, place) - logits[..., : self.products + 1]))
+            left = left.scatter(-1, place, -torch.inf)
+        return torch.stack(found)
+
     def _logits(self, flat: Tensor, mask: Tensor | None) -> Tensor:
         """[..., segments, K + slots] logits of products and `none`s; what may not be shown gets a very low one."""
         logits = flat.reshape(*flat.shape[:-1], self.segments, self.products + 1)

@@ -6,6 +6,7 @@ rounds them otherwise, which now and then sets an order apart by a unit. Gradien
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -125,6 +126,39 @@ class CompiledRollouts:
             team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
         )
 
+    def descends(self, snapshots: Sequence[Snapshot]) -> bool:
+        """Whether gradients go through an episode of theirs here: nobody remembers, and one slot is filled."""
+        specs = [self._spec(snapshot) for snapshot in snapshots]
+        return all(spec.native and not spec.remembered and spec.head.slots == 1 for spec in specs)
+
+    def descend_episode(
+        self,
+        snapshots: Sequence[Snapshot],
+        chance: Exogenous,
+        noise: Tensor | None,
+        unit_bound: float = math.inf,
+        others: Sequence[Snapshot] = (),
+    ) -> Descent:
+        """See `departments.play.gradients.descend_episode`, whose gradients these are up to rounding."""
+        world, learn = self._world, tuple(snapshot.department for snapshot in snapshots)
+        recommender = next((spec for spec in map(self._spec, (*snapshots, *others)) if spec.recommends), None)
+        sways = recommender is not None and recommender.name in learn
+        drawn = {recommender.name: noise} if sways and recommender is not None and noise is not None else {}
+        team = self._team([*snapshots, *others], drawn, chance, learn)
+        outputs = sum(member.spec.head.outputs * member.spec.clones for member in team.members)
+        control, may = dataclasses.replace(team.control, outputs=outputs), None
+        if recommender is not None and recommender.mask is not None:
+            segments, none = recommender.head.segments, recommender.head.products
+            shown = recommender.mask.squeeze(-1).expand(segments, none).to(world.dtype)
+            may = torch.nn.functional.pad(shown, (0, 1), value=1.0).contiguous()
+        periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+        bound, start = worth_of_a_unit(world, unit_bound) / (periods * copies), world.reset(copies)
+        played = self._compiled.descend(start, control, chance, bound, episode=True, may=may, sways=sways)
+        cost = less_salvage(world, played.state, first_cost(world, start, torch.float64) + played.cost)
+        numbers = {member.spec.name: number for number, member in enumerate(team.members)}
+        gradients = team.actors.gradients()
+        return Descent([gradients[numbers[name]] for name in learn], float(cost.sum()) / (periods * copies), start)
+
     def costs(self, snapshots: Sequence[Snapshot], chance: Exogenous) -> Tensor:
         """See `departments.play.episode.run_costs`: [N, E] money, in double precision."""
         return self.played(snapshots, chance)[0]
@@ -186,7 +220,7 @@ class CompiledRollouts:
             rule=(rules.forecast if closed_loop else None)
             or OrderUpTo(observer.level.view(world.points, world.products, 1)),
             spread=observer.spread if hinted else None,
-            offers=rules.offers if recommender is not None and recommender.hints else None,
+            offers=rules.offers if recommender is not None and (recommender.hints or learn) else None,
             score_unit=SCORE,
             centre=observer.centre,
             factor=observer.factor,

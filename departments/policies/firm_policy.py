@@ -237,7 +237,8 @@ class _Alone:
             return member.columns(own)
         hints = [turn.wished[point] for point in member.points]
         if self._offers is not None:
-            stock = available(self._world, turn.state) if member.aware else None
+            # Where gradients are taken, advice counts as given.
+            stock = available(self._world, turn.state).detach() if member.aware else None
             scores = self._offers.scores(stock, turn.period, own.shape[-1])
             hints.append(((scores - scores[:, -1:]) / SCORE).view(-1, scores.shape[-1]).to(own.dtype))
         return member.columns(torch.cat((own, *hints)))

@@ -27,6 +27,7 @@ from departments.numerics.networks import Activation, Shapes
 from departments.policies.policy import FIRM, JOINT, MANY_PRODUCTS, RECOMMENDATION, PolicyConfig, Snapshot
 from departments.rules.recommendation import places
 from environment import World
+from environment.choice import Choice
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 
@@ -130,6 +131,38 @@ class DepartmentSpec:
         """What its outputs [outputs, E] are expected to show in the first slot, [S, K, E]."""
         chance = self.head.probability(output.T, self.mask)
         return (chance if self.alternatives is None else chance @ self.alternatives[:-1]).permute(1, 2, 0)
+
+    def sway(self, choice: Choice, output: Tensor, action: Tensor) -> Tensor:
+        """What a customer buys more for what is shown, [S, K, E] units, of which only the gradient by `output` counts.
+
+        See `Head.leanings`. Slots are changed one at a time, the others left as they are; what stands in another slot
+        and would come sooner or later changes nothing.
+
+        Args:
+            choice: the customers'.
+            output: [outputs, E].
+            action: [actions, E] what was drawn.
+        """
+        leanings, shown, dtype = self.head.leanings(output, self.mask, action), self.shown(action), output.dtype
+        bought = choice.probability(choice.feasible(shown)).to(dtype)
+        places = self.alternatives
+        if places is None:
+            unit = torch.eye(self.head.products, device=output.device, dtype=dtype)
+            places = torch.cat((unit, torch.zeros_like(unit[:1])))
+        chosen = action[self.head.orders :].view(self.head.segments, self.head.slots, -1)
+        number = torch.arange(self.head.products, device=output.device)[:, None]
+        total = torch.zeros_like(bought)
+        for slot, leaning in enumerate(leanings):
+            offers = places.T.unsqueeze(-1)  # [K, C, 1]
+            if self.head.slots > 1:
+                others = shown - (chosen[:, slot, None] == number).to(dtype)
+                there = torch.nn.functional.pad(others, (0, 0, 0, 1)).unsqueeze(1) > 0.0  # [S, 1, C, E]
+                offers = torch.where(there, shown.unsqueeze(2), others.unsqueeze(2) + offers)
+            offers = offers.expand(self.head.segments, -1, -1, -1)
+            instead = choice.probability(choice.feasible(offers.flatten(2))).view(offers.shape).to(dtype)
+            swaps = torch.einsum("esc,skce->ske", leaning, instead.expand(-1, -1, -1, bought.shape[-1]))
+            total = total + leaning.sum(-1).T.unsqueeze(1) * bought - swaps
+        return total
 
     @property
     def aware(self) -> bool:

@@ -33,6 +33,7 @@ struct Firm {
   const real *ranks;                        // [inside] units added to positions where customers rank, or none
   const int32_t *proportional;              // [N K] whether scarce stock is shared out in proportion, or none
   const real *lost;                         // [C K] parts of 65,536 of unmet demand that are, or none
+  const real *salvage;                      // [N K] money a unit that is left when an episode ends, or none
   int64_t segments;                         // S
   const int32_t *segment_facing;            // [S] of C
   const double *preference, *uplift;        // [S K] utility, -700 where not sold; what full exposure adds to it
@@ -94,7 +95,9 @@ struct Call {
   Remember *remember;
   Act *act;
   Back *back;
-  double bound, share;  // of a unit's worth; of a period and copy in the mean cost
+  double bound, share;     // of a unit's worth; of a period and copy in the mean cost
+  int64_t episode, sways;  // differentiated: until it ends, orders led back within; whether what is shown counts, too
+  const real *may;         // [S][offers] differentiated: 1: may be shown
 };
 
 // What networks do, and how probable their choices were.

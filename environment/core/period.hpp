@@ -49,11 +49,15 @@ class Copies {
         reorder_point_(call.reorder_point ? rows_ : 0),
         exposure_(firm_.segments * firm_.products),
         available_(call.offers ? rows_ : 0),
+        scores_(call.spread ? firm_.segments * call.offers : 0),
         asked_(call.sums || call.forecast || tells() ? rows_ : 0),
         handed_(tells() ? rows_ : 0),
         fits_(firm_.products),
         claims_(firm_.products),
         forecast_(call.forecast ? rows_ : 0),
+        follows_(kTaped ? forecast_.size() : 0),
+        swayed_(call.sways ? firm_.facing * firm_.products : 0),
+        chance_(call.sways ? call.offers : 0),
         cost_(firm_.points),
         tally_(call.sums ? 6 * firm_.points + 4 * firm_.facing : 0) {}
 
@@ -104,12 +108,16 @@ class Copies {
     levels(call_.level, level_), levels(call_.reorder_point, reorder_point_);
     for (size_t i = 0; i < exposure_.size(); i++) exposure_[i] = all(firm_.standing[i]);
     for (size_t i = 0; i < forecast_.size(); i++) forecast_[i] = ::all<Wide>(call_.forecast[i]);
+    std::fill(follows_.begin(), follows_.end(), V());
     for (long p = 0; p < rows_ && call_.held; p++) keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
     if (call_.begin) call_.begin(call_.actors);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
   }
 
   void end() {
+    if constexpr (kTaped)
+      for (long p = 0; p < rows_ && call_.episode && firm_.salvage; p++)
+        paid((on_hand_[p] + under_way(p, 0, firm_.slots)) * all(-firm_.salvage[p]));
     for (long i = 0; i < rows_; i++)
       keep(call_.on_hand, i, on_hand_[i]), keep(call_.inventory_position, i, position_[i]);
     for (long l = 0; l < lines_; l++) keep(call_.owed, l, owed_[l]);
@@ -145,9 +153,12 @@ class Copies {
     }
     const bool looks = kActs && call_.actors;
     if (looks) look(t);
-    if constexpr (!kTaped) forecast(t);
+    forecast(t);
     for (long i = 0; i < rows_; i++) {
-      wish_[i] = V(level_[i]) - compared(i);
+      V level(level_[i]);
+      if constexpr (kTaped)
+        if (!follows_.empty()) level.node = follow_level(t, i);
+      wish_[i] = level - compared(i);
       if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
     }
     if constexpr (kActs)
@@ -189,9 +200,23 @@ class Copies {
   void forecast(long t) {
     for (size_t i = 0; i < forecast_.size(); i++) {
       const long point = (long)i / firm_.products;
-      if (t) follow(forecast_[i], asked_[i], call_.factor_before[t * firm_.points + point], call_.smoothing);
+      if (t) follow(forecast_[i], plain(asked_[i]), call_.factor_before[t * firm_.points + point], call_.smoothing);
       level_[i] = forecast_level(forecast_[i], call_.covered[t * rows_ + i], call_.safety[i]);
     }
+  }
+
+  // What a level that follows demand was made of: m + z sqrt(m) of the mean m that is forecast and covered.
+  int follow_level(long t, long row) {
+    const double covered = call_.covered[t * rows_ + row], safety = call_.safety[row];
+    if (t) {
+      const double factor = call_.factor_before[t * firm_.points + row / firm_.products];
+      follows_[row] = follows_[row] * all(1 - call_.smoothing) + asked_[row] * all(call_.smoothing / factor);
+    }
+    Wide mean = forecast_[row] * ::all<Wide>(covered);
+    Wide slope = ::all<Wide>(covered);
+    for (long j = 0; j < kLanes; j++)
+      if (mean[j] > 0) slope[j] *= 1 + safety / (2 * __builtin_sqrt(mean[j]));
+    return (follows_[row] * narrow(slope)).node;
   }
 
   // The position that a level is compared with.
@@ -242,8 +267,7 @@ class Copies {
 
   // The networks decide on what is seen and on what the rules say; what comes of it is wished and shown.
   void consult(long t) {
-    if constexpr (!kTaped)
-      if (call_.spread) hint(t);
+    if (call_.spread) hint(t);
     if (call_.memory && t % call_.chunk == 0) {
       call_.remember(call_.actors, (real *)memory_.data());
       record(call_.memory, t / call_.chunk, memory_);
@@ -256,7 +280,9 @@ class Copies {
       V &wish = wish_[call_.place[j]];
       wish = call_.residual[j] ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
     }
-    if constexpr (!kTaped)
+    if constexpr (kTaped) {
+      if (call_.shown) recommend(t);
+    } else {
       for (long i = 0; i < (long)exposure_.size() && call_.shown; i++) {
         const long first = call_.ordering + i / firm_.products * call_.shown;
         exposure_[i] = {};
@@ -267,6 +293,54 @@ class Copies {
             exposure_[i] = pick(did_[slot] == all(c), all(call_.alternatives[c * firm_.products + k]), exposure_[i]);
         }
       }
+    }
+  }
+
+  // Where it is differentiated: logits say what is drawn into each segment's one slot; noise ends with theirs. What
+  // is asked for leans on logits as `Head.leanings` has it.
+  void recommend(long t) {
+    const long products = firm_.products, offers = call_.offers, noise = call_.noises - firm_.segments * offers;
+    std::fill(swayed_.begin(), swayed_.end(), V());
+    for (long s = 0; s < firm_.segments; s++) {
+      const V *logit = &did_[call_.ordering + s * offers];
+      const auto key = [&](long c) {
+        return pick(all(call_.may[s * offers + c]) > Given{}, plain(logit[c]), all(-1e9));
+      };
+      Given best = all(-1e30), place{}, top = all(-1e30);
+      for (long c = 0; c < offers; c++) {
+        const Given own = key(c), drawn = call_.noise ? own + noise_[noise + s * offers + c] : own;
+        place = pick(drawn > best, all(c), place), best = most(drawn, best), top = most(own, top);
+      }
+      for (long k = 0; k < products; k++) {
+        Given &shown = exposure_[s * products + k] = pick(place == all(k), all(1), Given{});
+        for (long c = 0; c < call_.choices; c++)
+          shown = pick(place == all(c), all(call_.alternatives[c * products + k]), shown);
+      }
+      if (call_.sways) sway(t, s, logit, key, top, place);
+    }
+  }
+
+  template <class Key>
+  void sway(long t, long segment, const V *logit, const Key &key, Given top, Given place) {
+    const long products = firm_.products, offers = call_.offers;
+    const double *bought = call_.bought + segment * offers * products;
+    Given sum{};
+    for (long c = 0; c < offers; c++) {
+      chance_[c] = narrow(exponential(wide(most(key(c) - top, all(-80)))));
+      sum += chance_[c];
+    }
+    const Given half = drawn(call_.traffic, t * firm_.segments + segment) * all(0.5) / sum;
+    for (long k = 0; k < products; k++) {
+      V &units = swayed_[firm_.segment_facing[segment] * products + k];
+      Given own{}, gain{};
+      for (long c = 0; c < offers; c++) own = pick(place == all(c), all(bought[c * products + k]), own);
+      for (long c = 0; c < offers; c++) gain += chance_[c] * (own - all(bought[c * products + k]));
+      for (long c = 0; c < offers; c++) {
+        const Given away = chance_[c] * (own - all(bought[c * products + k]));
+        const Given pull = (pick(place == all(c), gain, Given{}) - away) * half;
+        units = V(Given{}, (units + logit[c] * pull).node);
+      }
+    }
   }
 
   // Orders that the rules wish, and scores of offers, behind the features.
@@ -275,7 +349,8 @@ class Copies {
     for (long i = 0; i < rows_; i++) hints[i] = wish_[i] / all(call_.spread[i]);
     if (call_.offers) {
       make_available();
-      customers_.appraise(t, available_), customers_.scores(call_.score_unit, hints + rows_);
+      customers_.appraise(t, available_), customers_.scores(call_.score_unit, scores_.data());
+      std::copy(scores_.begin(), scores_.end(), hints + rows_);
     }
     const long count = (long)seen_.size() - call_.features;
     for (long h = 0; h < count && call_.hinted; h++) keep(call_.hinted, t * count + h, hints[h]);
@@ -303,7 +378,7 @@ class Copies {
   }
 
   void make_available() {
-    for (long p = 0; p < rows_; p++) available_[p] = on_hand_[p] + under_way(p, 0, 1);
+    for (long p = 0; p < rows_; p++) available_[p] = plain(on_hand_[p] + under_way(p, 0, 1));
   }
 
   // Orders reach suppliers and external demand is drawn: what is wanted on each line, and what leaves from outside.
@@ -325,6 +400,7 @@ class Copies {
     for (long l = firm_.inside; l < lines_; l++)
       wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
     customers_.buy(t, drawn_, count_, exposure_, &wanted_[firm_.inside]);
+    for (size_t c = 0; c < swayed_.size(); c++) wanted_[firm_.inside + c] += swayed_[c];
     if (!asked_.empty()) std::fill(asked_.begin(), asked_.end(), V());
     for (long l = 0; l < lines_ && !asked_.empty(); l++) asked_[firm_.seller[l]] += wanted_[l];
     for (long i = 0; i < rows_; i++) position_[i] += order_[i];
@@ -586,12 +662,14 @@ class Copies {
   std::vector<V> seen_, did_;
   std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;
-  std::vector<Given> exposure_;  // [S K]
-  std::vector<V> available_;     // [N K] on hand or next to arrive, for offers
-  std::vector<V> asked_;         // [N K] of each point, or nothing where nobody wants to know
-  std::vector<V> handed_;        // [N K] likewise
-  std::vector<Given> fits_;      // [K] what is left of orders or shipments that share something
-  std::vector<Claim> claims_;    // [K] of one copy
-  std::vector<Wide> forecast_;   // [N K] units a period of season 1
+  std::vector<Given> exposure_;            // [S K]
+  std::vector<Given> available_, scores_;  // [N K] on hand or next to arrive, and [S offers], for offers
+  std::vector<V> asked_;                   // [N K] of each point, or nothing where nobody wants to know
+  std::vector<V> handed_;                  // [N K] likewise
+  std::vector<Given> fits_;                // [K] what is left of orders or shipments that share something
+  std::vector<Claim> claims_;              // [K] of one copy
+  std::vector<Wide> forecast_;             // [N K] units a period of season 1
+  std::vector<V> follows_, swayed_;        // [N K] what forecasts were made of; [C K] nothing, but what demand leans on
+  std::vector<Given> chance_;              // [offers] times the sum of all
   std::vector<Wide> cost_, tally_;
 };

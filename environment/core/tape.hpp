@@ -14,9 +14,9 @@ struct Taped;
 
 class Tape {
  public:
-  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kBounded, kDecided };
+  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kInward, kBounded, kDecided };
 
-  explicit Tape(const Call &call) : call_(call), given_(call.features) {}
+  explicit Tape(const Call &call) : call_(call) {}
 
   void begin(long copies) {
     nodes_.clear(), factors_.clear(), seen_.clear(), looked_.clear(), costs_.clear();
@@ -34,6 +34,7 @@ class Tape {
   }
 
   void pay(int node) { costs_.push_back(node); }
+  bool leads_back() const { return call_.episode; }
   void decide(const std::vector<Taped> &see, std::vector<Taped> &did);
 
   // Finds the gradient of the mean cost by all nodes; the networks add up what comes back to them.
@@ -57,6 +58,11 @@ class Tape {
           const M where = (M)factors_[node.with];
           if (node.a >= 0) change_[node.a] += where ? mine : R{};
           if (node.b >= 0) change_[node.b] += where ? R{} : mine;
+          break;
+        }
+        case kInward: {
+          const R beyond = factors_[node.with];
+          change_[node.a] += beyond == 0 || beyond * mine > 0 ? mine : R{};
           break;
         }
         case kBounded: change_[node.a] += within(Value{{mine}}, -call_.bound, call_.bound).part[0]; break;
@@ -99,6 +105,9 @@ inline Taped operator+(Taped a, Taped b) {
 inline Taped operator-(Taped a, Taped b) {
   return {a.value - b.value, b.node < 0 ? a.node : tape->note(Tape::kDifference, a.node, b.node)};
 }
+inline Taped operator/(Taped a, Value by) {
+  return {a.value / by, a.node < 0 ? -1 : tape->note_with(Tape::kTimes, a.node, -1, (all<Value>(1) / by).part[0])};
+}
 inline Taped operator*(Taped a, Value by) {
   return {a.value * by, a.node < 0 ? -1 : tape->note_with(Tape::kTimes, a.node, -1, by.part[0])};
 }
@@ -106,8 +115,8 @@ inline Taped &operator+=(Taped &a, Taped b) { return a = a + b; }
 inline Taped &operator-=(Taped &a, Taped b) { return a = a - b; }
 inline Truth operator<=(Taped a, Value b) { return a.value <= b; }
 inline Truth operator>(Taped a, Value b) { return a.value > b; }
-inline Value plain(Taped x) { return x.value; }
 inline auto wide(Taped x) { return wide(x.value); }
+inline Value plain(Taped x) { return x.value; }
 inline void store(real *to, Taped x, long count) { store(to, x.value, count); }
 
 inline Taped pick(Truth where, Taped a, Taped b) {
@@ -122,6 +131,11 @@ inline Taped within(Taped x, real low, real high) {
   return {within(x.value, low, high), kept.node};
 }
 inline Taped accepted(Taped wish, real high) {
+  if (tape->leads_back() && wish.node >= 0) {  // beyond a bound only a gradient passes that leads back within
+    const Value one = all<Value>(1), none{};
+    const Value beyond = pick(wish.value < none, none - one, pick(wish.value > all<Value>(high), one, none));
+    wish = {within(wish.value, 0, high), tape->note_with(Tape::kInward, wish.node, -1, beyond.part[0])};
+  }
   const Taped kept = within(wish, 0, high);
   return {rounded(kept.value), kept.node < 0 ? -1 : tape->note(Tape::kBounded, kept.node, -1)};
 }
@@ -161,6 +175,7 @@ inline void Tape::decide(const std::vector<Taped> &see, std::vector<Taped> &did)
   for (const Taped &feature : see) seen_.push_back(feature.value.part[0]), looked_.push_back(feature.node);
   std::vector<R> raw(did.size());
   call_.act(call_.actors, (const real *)&seen_[start], (real *)raw.data());
+  given_.resize(see.size());
   note(kDecided, -1, -1, start);
   for (size_t j = 0; j < did.size(); j++) did[j] = {Value{{raw[j]}}, note(kGiven, -1, -1)};
 }

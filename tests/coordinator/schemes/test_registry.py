@@ -64,8 +64,8 @@ def test_the_search_for_names_would_find_them(tmp_path):
     assert found == {"coordinator.schemes.imarl", "IMARL", "sarl", " by mtma-own", "siloed"}
 
 
-@pytest.mark.parametrize(("firm", "first", "count"), [("a1", "imarl", 6), ("firm", "mtma", 6)])
-def test_every_scheme_is_for_firms_with_customers_or_for_those_without(firm, first, count):
+@pytest.mark.parametrize(("firm", "first", "count"), [("a1", "imarl", 6), ("firm", "mtma", 7)])
+def test_every_scheme_says_for_which_firms_it_is(firm, first, count):
     firm = load_firm(firm)
     assert default_scheme(firm) == schemes_for(firm)[0] == first
     assert len(schemes_for(firm)) == count
@@ -161,7 +161,7 @@ def test_the_section_of_the_version_before_is_read_from_a_file_too():
 
 def test_every_department_of_a_firm_with_customers_has_the_law_of_its_timescale():
     laws = {}
-    for name in schemes_for(load_firm("closing-loop")):
+    for name in filter(lambda name: scheme_of(name).needs_customers, schemes_for(load_firm("closing-loop"))):
         given = settings_of(scheme=name, departments={"store": {"law": {"initial": 0.5}}})
         laws[name] = [scheme_of(name).law(given, who).initial for who in (RECOMMENDATION, "warehouse", "store")]
     assert laws["mtma"] == laws["siloed"] == [2e-3, 1e-3, 0.5]

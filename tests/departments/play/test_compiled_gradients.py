@@ -9,14 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.play.gradients import descend
-from departments.policies.policy import FIRM, PolicyConfig
+from departments.play.gradients import descend, descend_episode
+from departments.policies.policy import FIRM, RECOMMENDATION, PolicyConfig
 from departments.policies.spec import DepartmentSpec
 from environment import load_firm
 from environment.toolchain import COMPILERS
 from tests.random_firms import examples, firms
 from tests.small_firms import fresh, stirred, tree, world_of
-from tests.small_markets import market
+from tests.small_markets import Company, market
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -133,3 +133,57 @@ def test_a_copy_more_or_less_than_fills_a_vector_counts_for_itself():
 
     whole, parts = gradient(slice(33)), gradient(slice(16)) + gradient(slice(16, None))
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-4 * float(whole.norm()))
+
+
+def same_episode(company, *, held=(), bound=2.0, copies=37, drawn=True):
+    """An episode of a firm with customers, compiled and not, as `same`."""
+    world, periods = company.world, company.world.firm.periods.train
+    compiled, until = CompiledRollouts(world, company.observer), company.observer.until(periods)
+    snapshots = [snapshot for name, snapshot in company.snapshots.items() if name not in held]
+    others = [snapshot for name, snapshot in company.snapshots.items() if name in held]
+    assert compiled.descends([*snapshots, *others])
+    for seed in range(5):
+        chance, noise = world.draw(periods, copies, world.generator(seed)), None
+        if drawn:
+            noise = company.spec[RECOMMENDATION].exploration(company.flat(RECOMMENDATION), periods, copies, (seed,))[0]
+        expected = descend_episode(world, until, snapshots, chance, noise, bound, others)
+        found = compiled.descend_episode(snapshots, chance, noise, bound, others)
+        if found.cost == pytest.approx(expected.cost, rel=1e-6, abs=1e-6):
+            break
+    else:
+        pytest.fail("the two never went the same way")
+    assert len(found.gradients) == len(snapshots)
+    largest = max(float(gradient.norm()) for gradient in expected.gradients)
+    for mine, theirs in zip(found.gradients, expected.gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=2e-3, atol=5e-5 * largest)
+    return found.gradients
+
+
+@pytest.mark.parametrize("form", ["residual", "plain"])
+def test_episodes_of_customers_who_choose(form):
+    gradients = same_episode(Company(form=form, stir=0.05))
+    assert min(float(gradient.norm()) for gradient in gradients) > 0.0
+
+
+def test_a_recommendation_that_does_not_learn_is_given():
+    mine = same_episode(Company(stir=0.05), held=[RECOMMENDATION])
+    assert len(mine) == 3
+    same_episode(Company(stir=0.05), held=["depot"], bound=0.05)
+
+
+def test_slots_may_be_divided_and_many_products_share_a_network():
+    company = Company(stir=0.05, over="shared")
+    same_episode(company)
+    firm = market(salvage=0)
+    company = Company(firm=firm, stir=0.05)
+    config = company.snapshots[RECOMMENDATION].config.model_copy(update={"parts": 2})
+    spec = DepartmentSpec.of(company.world, company.observer, RECOMMENDATION, config, seed=5)
+    company.spec[RECOMMENDATION] = spec
+    company.snapshots[RECOMMENDATION] = stirred(spec.first_snapshot(), 4, 0.05)
+    same_episode(company)
+
+
+def test_memories_and_several_slots_are_left_to_pytorch():
+    for company in (Company("stack"), Company("gru"), Company(firm=market(slots=2))):
+        compiled = CompiledRollouts(company.world, company.observer)
+        assert not compiled.descends(list(company.snapshots.values()))
