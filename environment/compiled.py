@@ -281,7 +281,7 @@ class CompiledWorld:
             chance: [T] periods of `World.draw`.
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
             first: as in `play`.
-            episode: whether it ends then, what is left is salvaged, and orders beyond their bounds are led back.
+            episode: whether it ends then, and what is left is salvaged.
             may: [S, C] 1 where an offer may be shown, if networks recommend, one to a segment.
             sways: whether what they recommend counts as a choice of theirs.
 

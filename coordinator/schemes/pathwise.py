@@ -27,8 +27,6 @@ from environment.fields import shown
 _EARLIEST = 16  # updates
 _EPISODES = 16  # in a shard at a time, where customers choose: a vector of copies
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
-
-
 # What only the other kind of firm has.
 _CUSTOMERS = ("policy.clock", "policy.memory", "policy.memory_size", "policy.parts")
 _WITHOUT_CUSTOMERS = {key: NO_CUSTOMERS[key] for key in _CUSTOMERS}

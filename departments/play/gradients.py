@@ -9,16 +9,14 @@ Where customers choose (`descend_episode`; ours) the world stays exact: recommen
 customer buys. Backwards, what is asked for has the gradient of its mean, given who came and what was shown, and a
 recommendation that of being swapped for another one, by what both would sell on average (`Head.leanings`): exact for
 costs that are linear or quadratic in demand, biased where they are not. Taken as given: what the rule's scores of
-offers make of other orders, and what a department sees of its own last recommendation. Orders pass a gradient beyond
-their bounds only if it points inwards (`inward`), which biases it for the sake of learning: nothing is lost by ordering
-less than nothing, but a policy that does so learns what a unit would be worth.
+offers make of other orders, and what a department sees of its own last recommendation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -122,8 +120,7 @@ def descend_episode(
         features = observer.all_features(state, told, t)
         drawn = {} if recommender is None or noise is None else {recommender.name: noise[t]}
         decision, acts = policy.act(world, state, _smooth(told), features, t, memory, drawn)
-        wished = decision._replace(order=inward(decision.order, world.max_order))
-        order, exposure = feasible(world, wished, state, t)
+        order, exposure = feasible(world, decision, state, t)
         if order.requires_grad:
             order.register_hook(lambda gradient: gradient.clamp(-bound, bound))  # type: ignore[no-untyped-call]
         now = chance.at(t)
@@ -145,23 +142,6 @@ def _smooth(told: Feedback) -> Feedback:
     if asked.requires_grad:
         asked.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))  # type: ignore[no-untyped-call]
     return told._replace(asked=asked)
-
-
-def inward(wish: Tensor, max_order: Tensor) -> Tensor:
-    """Wished orders within 0 .. `max_order`; those beyond pass a gradient that, descended, leads back within."""
-    return _Inward.apply(wish, max_order)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Inward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, wish: Tensor, max_order: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(wish, max_order)
-        return torch.minimum(wish.clamp_min(0.0), max_order)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        wish, max_order = ctx.saved_tensors
-        return gradient * ((wish >= 0.0) | (gradient < 0.0)) * ((wish <= max_order) | (gradient > 0.0)), None
 
 
 def _parameters(world: World, snapshots: Sequence[Snapshot]) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ struct Call {
   Act *act;
   Back *back;
   double bound, share;     // of a unit's worth; of a period and copy in the mean cost
-  int64_t episode, sways;  // differentiated: until it ends, orders led back within; whether what is shown counts, too
+  int64_t episode, sways;  // differentiated: until it ends; whether what is shown counts, too
   const real *may;         // [S][offers] differentiated: 1: may be shown
 };
 

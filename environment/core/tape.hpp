@@ -14,7 +14,7 @@ struct Taped;
 
 class Tape {
  public:
-  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kInward, kBounded, kDecided };
+  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kBounded, kDecided };
 
   explicit Tape(const Call &call) : call_(call) {}
 
@@ -34,7 +34,6 @@ class Tape {
   }
 
   void pay(int node) { costs_.push_back(node); }
-  bool leads_back() const { return call_.episode; }
   void decide(const std::vector<Taped> &see, std::vector<Taped> &did);
 
   // Finds the gradient of the mean cost by all nodes; the networks add up what comes back to them.
@@ -58,11 +57,6 @@ class Tape {
           const M where = (M)factors_[node.with];
           if (node.a >= 0) change_[node.a] += where ? mine : R{};
           if (node.b >= 0) change_[node.b] += where ? R{} : mine;
-          break;
-        }
-        case kInward: {
-          const R beyond = factors_[node.with];
-          change_[node.a] += beyond == 0 || beyond * mine > 0 ? mine : R{};
           break;
         }
         case kBounded: change_[node.a] += within(Value{{mine}}, -call_.bound, call_.bound).part[0]; break;
@@ -131,11 +125,6 @@ inline Taped within(Taped x, real low, real high) {
   return {within(x.value, low, high), kept.node};
 }
 inline Taped accepted(Taped wish, real high) {
-  if (tape->leads_back() && wish.node >= 0) {  // beyond a bound only a gradient passes that leads back within
-    const Value one = all<Value>(1), none{};
-    const Value beyond = pick(wish.value < none, none - one, pick(wish.value > all<Value>(high), one, none));
-    wish = {within(wish.value, 0, high), tape->note_with(Tape::kInward, wish.node, -1, beyond.part[0])};
-  }
   const Taped kept = within(wish, 0, high);
   return {rounded(kept.value), kept.node < 0 ? -1 : tape->note(Tape::kBounded, kept.node, -1)};
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from departments.play.episode import run_costs
-from departments.play.gradients import descend_episode, inward
+from departments.play.gradients import descend_episode
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, Snapshot
 from tests.known_optima import tiny
@@ -92,11 +92,3 @@ def test_the_cost_is_that_of_the_exact_episode():
     held = descend_episode(world, observer, everyone[:-1], chance, None, others=everyone[-1:])
     assert len(held.gradients) == len(everyone) - 1
     assert held.cost == pytest.approx(found.cost, rel=1e-5)
-
-
-def test_orders_beyond_their_bounds_are_led_back():
-    wish = torch.tensor([-2.0, -2.0, 3.0, 12.0, 12.0], requires_grad=True)
-    within = inward(wish, torch.tensor(10.0))
-    assert within.tolist() == [0.0, 0.0, 3.0, 10.0, 10.0]
-    (gradient,) = torch.autograd.grad(within, wish, torch.tensor([-1.0, 1.0, 5.0, -1.0, 1.0]))
-    assert gradient.tolist() == [-1.0, 0.0, 5.0, 0.0, 1.0]
