@@ -39,7 +39,7 @@ from environment.fields import (
     text,
     whole,
 )
-from environment.laws import MAX_UNITS, AnyLaw, Fixed, History, Law, MassFunction, parse_law
+from environment.laws import AnyLaw, Fixed, History, Law, MassFunction, parse_law
 from environment.names import MAX_NAME, fault
 from environment.seasons import Correlations, Seasonal, parse_demand
 

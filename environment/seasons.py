@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -40,8 +41,8 @@ class LawSeason(Checked):
     def factors(self) -> NDArray[np.float64]:
         """The factor of each period of a season, [period]; their mean is 1."""
         if self.profile is not None:
-            return np.array(self.profile) / np.mean(self.profile)
-        return 1.0 + (self.amplitude or 0.0) * np.sin(2.0 * np.pi * np.arange(self.period) / self.period)
+            return np.asarray(np.array(self.profile) / np.mean(self.profile))
+        return np.asarray(1.0 + (self.amplitude or 0.0) * np.sin(2.0 * np.pi * np.arange(self.period) / self.period))
 
 
 class Seasonal(Law):
@@ -130,12 +131,12 @@ class Correlation(Checked):
             return torch.randn(periods, *size, copies, generator=generator, device=generator.device)
 
         def mixed(common: Tensor, own: Tensor, share: float) -> Tensor:
-            return share**0.5 * common + (1.0 - share) ** 0.5 * own
+            return common * math.sqrt(share) + own * math.sqrt(1.0 - share)
 
         own = mixed(normal(1, products), normal(points, products), self.points)
         across = mixed(normal(1, 1), normal(points, 1), self.points)
         score = mixed(normal(1, 1), mixed(across, own, self.products), self.every)
-        level = torch.special.ndtr(score.double()).mul_(TABLE_SIZE).floor_().clamp_max_(TABLE_SIZE - 1)
+        level: Tensor = torch.special.ndtr(score.double()).mul_(TABLE_SIZE).floor_().clamp_max_(TABLE_SIZE - 1)
         return level.to(torch.int32).to(torch.int16).view(periods, points * products, copies)
 
 

@@ -71,7 +71,7 @@ class LawTable:
         """
         if lanes is None:
             lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
-        if self._phases is None:
+        if self._phases is None or self._place is None:
             units = self._looked_up(lanes)
         else:
             period = torch.arange(start or 0, (start or 0) + periods, device=lanes.device)[:, None]
@@ -389,7 +389,7 @@ class World:
         demand = self.demand(chance, exposure)
         order_flat, wanted = order.reshape(flat), demand.reshape(flat)
         placed = self.placed(state, order, chance)
-        flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), self.aside)
+        flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), list(self.aside))
         ordered = torch.cat((placed[:inside], wanted))
         position = (state.inventory_position.view(flat) + order_flat).addmm_(incidence.outgoing, ordered, alpha=-1.0)
 

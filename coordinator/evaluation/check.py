@@ -197,7 +197,15 @@ def table(found: dict[str, Any]) -> Table:
     """One row per stock point and product."""
     several = len(found["products"]) > 1
     names = ["stock point", *["product"][:several]]
-    numbers = ("echelon", "mean demand", "protection interval", "base-stock", "holding", "backorder", "max order")
+    numbers: tuple[str, ...] = (
+        "echelon",
+        "mean demand",
+        "protection interval",
+        "base-stock",
+        "holding",
+        "backorder",
+        "max order",
+    )
     targets = any("service_level" in point for point in found["points"])
     numbers += ("fill rate", "level for it", "implied backorder")[: 3 * targets]
     shown = Table(*names, *(Column(name, justify="right") for name in numbers), show_edge=False, pad_edge=False)

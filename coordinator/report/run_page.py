@@ -286,7 +286,8 @@ def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
     against = policies[scheme]["versus"]
     found = (f"{plus_minus(own['difference'], own['se'], 1, '+')} to {name}" for name, own in against.items())
     reading = f"{scheme}, paired: {', '.join(found)} (± standard error)."
-    caption = f"{result['episodes']:,} fresh episodes, the same for every policy; {unit} in {firm.currency or 'money'} an episode"
+    money = firm.currency or "money"
+    caption = f"{result['episodes']:,} fresh episodes, the same for every policy; {unit} in {money} an episode"
     return Table(caption, body, reading, sortable=True)
 
 

@@ -145,6 +145,10 @@ def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: 
         raise ValueError(f"{refused} it has a salvage value, and a warm-up: set periods.warm_up to 0")
     if firm.amounts("initial_backlog").any() and not firm.periods.warm_up:
         raise ValueError(f"{refused} customers wait at the start (initial_backlog), and there is no warm-up")
+    _check_events(firm, network, refused)
+
+
+def _check_events(firm: Firm, network: Network, refused: str) -> None:
     if network.disruption.any():
         raise ValueError(f"{refused} a supplier may be shut (disruption)")
     if any(point.shelf_life for point in firm.stock_points.values()):
