@@ -135,6 +135,12 @@ def _tuned(firm: Firm, *_: str, note: Note) -> BaseStock:
     return tuned_base_stock(firm, note=note)
 
 
+def _tuned_echelon(firm: Firm, *_: str, note: Note) -> BaseStock:
+    from departments.play.tuning import tuned_base_stock, tuned_echelon_base_stock
+
+    return tuned_echelon_base_stock(firm, start=tuned_base_stock(firm, note=note).levels, note=note)
+
+
 def _optimum(firm: Firm, text: str, given: str) -> BaseStock | Tabulated:
     if not re.fullmatch(r"[1-9][0-9]?", given or "1", re.ASCII):
         raise ValueError(f"policy {text!r}: the parts of a slot after ':' must be from 1 to 99, got {given!r}")
@@ -185,6 +191,7 @@ ORDERS = {
     "base-stock": NamedRule(_base_stock, "the same with levels of your own, such as base-stock:warehouse=60"),
     "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
+    "tuned-echelon-base-stock": NamedRule(_tuned_echelon, "echelon levels that are searched likewise", "levels", True),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
     "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS of a slot]", alone=True),
     "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock", alone=True),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 
@@ -35,7 +36,7 @@ class Family:
 
     name: str
     source: str
-    unit: str  # of costs: `a period` in the long run, or `an episode`
+    unit: str  # of costs: `a period` in the long run, or `of 100 periods`
     differs: str  # what is otherwise here than there; empty: nothing that is known
     instances: Mapping[str, Instance]
 
@@ -47,7 +48,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(),)
+    return (_lost_sales(), _one_warehouse())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
@@ -107,3 +108,70 @@ def _lost_sales() -> Family:
             for lead_time in (1, 2, 3, 4)
         },
     )
+
+
+_THREE = {  # demands of three retailers, by what the paper calls them
+    "3": [{"law": "poisson", "mean": 3}] * 3,
+    "mixed": [{"law": "uniform", "low": 0, "high": 6}, (3, 1), {"law": "poisson", "mean": 3}],
+    "uneven": [(1, 5), (5, 1), {"law": "poisson", "mean": 0.5}],
+}
+_ONE_WAREHOUSE = (  # unmet, lead times of warehouse and retailers, demands; costs: proportional, minimum shortage, PPO
+    ("backorder", 2, (1, 1, 1), "3", (1655.5, 1609.5, 1637.2)),
+    ("backorder", 2, (1, 1, 1), "mixed", (1383.9, 1426.8, 1417.5)),
+    ("backorder", 2, (1, 1, 1), "uneven", (1776.0, 1800.5, 1731.7)),
+    ("backorder", 2, (1, 2, 3), "3", (1858.9, 1857.3, 1909.0)),
+    ("backorder", 5, (3, 3, 3), "uneven", (2246.8, 2306.9, 2331.1)),
+    ("lost", 1, (1, 1, 1), "3", (1373.9, 1366.5, 1347.3)),
+    ("lost", 2, (1, 1, 1), "3", (1406.3, 1408.1, 1405.1)),
+    ("lost", 5, (1, 1, 1), "3", (1508.1, 1516.7, 1495.5)),
+    ("lost", 2, (1, 2, 3), "3", (1536.0, 1561.6, 1511.7)),
+    ("lost", 5, (3, 3, 3), "uneven", (1736.6, 1741.6, 1674.5)),
+)
+
+
+def _one_warehouse() -> Family:
+    """One warehouse and three retailers; the paper's two more kinds of unmet demand are not among ours."""
+    instances = {}
+    for number, (unmet, lead, leads, demands, costs) in enumerate(_ONE_WAREHOUSE, 1):
+        points: dict[str, Any] = {"warehouse": {"holding_cost": 0.5, "max_order": 200, "allocation": "proportional"}}
+        supply: list[dict[str, Any]] = [{"from": "outside", "to": "warehouse", "lead_time": lead}]
+        for retailer, (demand, time) in enumerate(zip(_THREE[demands], leads, strict=True), 1):
+            law = _normal(*demand) if isinstance(demand, tuple) else demand
+            points[f"retailer-{retailer}"] = {
+                "holding_cost": 1,
+                "backorder_cost": 9,
+                "max_order": 100,
+                "demand": law,
+            }
+            supply.append({"from": "warehouse", "to": f"retailer-{retailer}", "lead_time": time})
+        content = {
+            "description": f"one warehouse, three retailers, {unmet}, instance {number} of Kaynov et al. (2024)",
+            "unmet": unmet,
+            "periods": {"train": 128, "evaluate": 150, "warm_up": 50},
+            "stock_points": points,
+            "supply": supply,
+        }
+        ways = ("echelon base-stock, proportional", "echelon base-stock, minimum shortage", "PPO")
+        played = ("tuned-echelon-base-stock", None, None)
+        published = tuple(map(Published, ways, costs, played))
+        instances[f"one-warehouse-{number}"] = Instance(content, published)
+    return Family(
+        "one-warehouse",
+        "Kaynov et al. (2024), Deep reinforcement learning for one-warehouse multi-retailer inventory management, "
+        "International Journal of Production Economics 267, 109088, table A.3 (through a public transcription)",
+        "of 100 periods",
+        "counted after a warm-up of 50 periods, where the source says nothing of its start",
+        instances,
+    )
+
+
+def _normal(mean: float, deviation: float) -> dict[str, Any]:
+    """The law of a normal number that is rounded and cut off at 0."""
+
+    def below(units: float) -> float:
+        return 0.5 * (1.0 + math.erf((units - mean) / (deviation * math.sqrt(2.0))))
+
+    last = math.ceil(mean + 8.0 * deviation)
+    ends = [0.0, *(below(k + 0.5) for k in range(last)), 1.0]
+    masses = [high - low for low, high in pairwise(ends)]
+    return {"law": "mass", "values": list(range(last + 1)), "probabilities": masses}
