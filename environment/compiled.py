@@ -388,6 +388,7 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "price": amounts("price") if firm.earns else None,
         "unit_cost": amounts("unit_cost") if buys else None,
         "fixed_cost": amounts("fixed_order_cost") if buys else None,
+        "joint_cost": None if world._joint_cost is None else world._joint_cost.flatten().contiguous(),
         "blur": torch.as_tensor(network.blur().repeat(products)),
         "salvage": amounts("salvage_value") if firm.amounts("salvage_value").any() else None,
         "prefer": None if network.preference is None else whole(prefer),

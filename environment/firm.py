@@ -252,6 +252,7 @@ class Supply(Checked):
     )
     unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
     disruption: Disruption | None = None
+    fixed_order_cost: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per order of any products together
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period
     )
@@ -519,6 +520,7 @@ class Firm(Checked):
                 what = f"{where}.review_offset{of} must be below review_period ({cycle[n, k]:g})"
                 raise ValueError(f"{what}, got {offset[n, k]:g}")
         self._check_loads(least)
+        self._check_joint_costs()
 
     def _check_loads(self, least: NDArray[np.float64]) -> None:
         """Refuse edges from outside that can carry no order, or whose order may go another way."""
@@ -533,6 +535,24 @@ class Firm(Checked):
             if edge.capacity < (smallest := least[self.names.index(edge.target)].max()):
                 what = f"supply[{i}].capacity ({edge.capacity}) is below the smallest order of {edge.target}"
                 raise ValueError(f"{what} ({smallest:g}): raise it")
+
+    def _check_joint_costs(self) -> None:
+        """Refuse a cost of joint orders where products may go to different suppliers."""
+        for i, edge in enumerate(self.supply):
+            if edge.fixed_order_cost and sum(other.target == edge.target for other in self.supply) > 1:
+                raise ValueError(
+                    f"supply[{i}].fixed_order_cost: {edge.target} has several suppliers, to which its products may go "
+                    f"apart: leave it one, or give the cost to stock_points.{edge.target}"
+                )
+
+    def joint_costs(self) -> NDArray[np.float64]:
+        """What an order of each point costs beside all products' own, whatever it holds, [N] money."""
+        cost = {edge.target: edge.fixed_order_cost for edge in self.supply}
+        return np.array([cost.get(name, 0.0) for name in self.names])
+
+    def fixed_costs(self) -> NDArray[np.float64]:
+        """A product's own fixed cost of an order and an equal part of that of joint orders, [N, K] money."""
+        return self.amounts("fixed_order_cost") + self.joint_costs()[:, None] / len(self.products)
 
     def least_orders(self) -> NDArray[np.float64]:
         """The smallest order of each point and product: at least the minimum, in whole packs, [N, K] units."""
@@ -651,8 +671,8 @@ class Firm(Checked):
 
     @property
     def couples(self) -> bool:
-        """Whether products have something to share: storage, or what an edge carries."""
-        return len(self.products) > 1 and "capacity" in self.order_limits
+        """Whether products have something to share: storage, what an edge carries, or the cost of an order."""
+        return len(self.products) > 1 and ("capacity" in self.order_limits or bool(self.joint_costs().any()))
 
     def demand_laws(self) -> list[list[AnyLaw]]:
         """External demand per customer-facing point and product, [C][K]; products not sold there are fixed at 0.

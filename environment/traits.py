@@ -28,7 +28,7 @@ def traits_of(firm: Firm) -> NDArray[np.float64]:
     variation = np.sqrt(spread * (lead + review) + (flow * delay) ** 2) / np.maximum(mean, 1e-3)
     margin = np.maximum(firm.amounts("price") - firm.amounts("unit_cost"), 0.0)
     unit = np.maximum(holding, 1e-3)
-    costs = [amount / unit for amount in (short, margin, firm.amounts("fixed_order_cost"))]
+    costs = [amount / unit for amount in (short, margin, firm.fixed_costs())]
     logs = [np.log(np.maximum(amount, 1e-3)) for amount in (mean, variation, holding, *costs)]
     table = np.stack([*logs, lead, delay], 1)
     centred = table - table.mean((0, 2), keepdims=True)

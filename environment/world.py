@@ -189,6 +189,8 @@ class World:
             self._amounts("price")[facing],
             self._amounts("backorder_cost")[facing],
         )  # [C, K, 1]
+        joint = torch.as_tensor(firm.joint_costs(), device=self.device, dtype=dtype)[:, None, None]
+        self._joint_cost = joint if bool(joint.any()) else None  # [N, 1, 1]
         self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
         self._sells = firm.earns
         shares = firm.lost_shares()[self.network.customer_facing, None]
@@ -549,7 +551,11 @@ class World:
         cost = self.incidence.facing.add_to(cost, penalty)
         if self._buys:
             cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
-        return cost if waste is None else cost + self._waste_cost * waste
+        cost = cost if waste is None else cost + self._waste_cost * waste
+        if self._joint_cost is None:
+            return cost
+        joint = self._joint_cost * (order > 0).any(1, keepdim=True)  # stands with the first product
+        return torch.cat((cost[:, :1] + joint, cost[:, 1:]), 1)
 
     def salvage(self, state: State) -> Tensor | None:
         """Value of stock on hand or in transit to each point when an episode ends, [N, E] money; None: no value."""

@@ -36,6 +36,7 @@ class Chain:
     review: dict = field(default_factory=dict)  # (cycle, days of it on which orders are taken)
     storage: dict = field(default_factory=dict)  # by point, where there is a limit
     carried: dict = field(default_factory=dict)  # by (supplier, customer), where there is a limit
+    joint_cost: dict = field(default_factory=dict)  # by point
     waste_cost: dict = field(default_factory=dict)
 
 
@@ -136,6 +137,7 @@ def chain_of(firm):
         **amounts,
         storage=storage,
         carried=carried,
+        joint_cost={edge.target: edge.fixed_order_cost for edge in firm.supply},
     )
 
 
@@ -400,6 +402,9 @@ class SlowWorld:
                 + chain.fixed_order_cost[key] * (ordered[key] > 0)
                 + chain.waste_cost.get(key, 0) * waste[key]
             )
+        for point, joint in chain.joint_cost.items():  # by convention it stands with the first product
+            if any(ordered[point, product] for product in chain.products):
+                cost[point, chain.products[0]] += joint
         return cost
 
 

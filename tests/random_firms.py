@@ -93,6 +93,8 @@ def limited(draw, points, supply, products, soonest):
         alone = [other["to"] for other in supply].count(edge["to"]) == 1
         if draw(st.booleans()) and (alone if edge["from"] == OUTSIDE else soonest):
             edge["capacity"] = draw(st.integers(12, 25))
+        if alone and draw(st.booleans()):
+            edge["fixed_order_cost"] = draw(st.sampled_from([0.5, 3.25]))
 
 
 @st.composite

@@ -41,7 +41,7 @@ def default_rule(firm: Firm, note: Callable[[str], None] = quiet) -> DefaultRule
         made_for = "customers choose" if firm.customers else "unmet demand is backordered"
         return DefaultRule(baseline, f"{baseline.name}, the default where {made_for}")
     played = CompiledEpisodes(world, quiet)
-    others = [reorder_rule(firm)] if firm.amounts("fixed_order_cost").any() else []
+    others = [reorder_rule(firm)] if firm.fixed_costs().any() else []
     if cheap := played.able and levels.size <= _CHEAP:
         others.append(tuned_base_stock(firm, note=note))
     left_out = "" if cheap else ", and tuned-base-stock, whose search takes a while here, was not tried"

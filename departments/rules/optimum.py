@@ -139,7 +139,7 @@ def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: 
         raise ValueError(f"{refused} a stock point has several suppliers")
     if limits := firm.order_limits:
         raise ValueError(f"{refused} orders are limited by {limits[0]}")
-    if firm.amounts("fixed_order_cost").any():
+    if firm.fixed_costs().any():
         raise ValueError(f"{refused} orders have a fixed cost")
     if firm.periods.warm_up and firm.amounts("salvage_value").any():
         raise ValueError(f"{refused} it has a salvage value, and a warm-up: set periods.warm_up to 0")

@@ -160,7 +160,7 @@ def reorder_rule(firm: Firm, name: str = "reorder") -> BaseStock:
     an order costs nothing but its units).
     """
     network, points = Network.of(firm), range(len(firm.names))
-    holding, fixed, backorder = firm.amounts("holding_cost"), firm.amounts("fixed_order_cost"), shortage_cost(firm)
+    holding, fixed, backorder = firm.amounts("holding_cost"), firm.fixed_costs(), shortage_cost(firm)
     least, packs = firm.least_orders(), firm.amounts("order_multiple", 1.0)
     reorder_points, levels = np.zeros(holding.shape), np.zeros(holding.shape)
     for k in range(len(firm.products)):

@@ -20,6 +20,7 @@ struct Firm {
   const double *storage, *load, *carried;   // [N], [N], [inside / K] units that products share, negative: any; or none
   const real *penalty, *price;              // [N K] money a unit of backlog or lost; earned, or none
   const real *unit_cost, *fixed_cost;       // [N K] or none
+  const real *joint_cost;                   // [N] money an order of any products, or none
   const double *blur;                       // [N K] units; see `Network.blur`
   int64_t shut, waiting;                    // rows of `aside`: D K edges that may be shut, Q K orders that wait
   int64_t ages, perishable;                 // A ages of P K points whose stock expires

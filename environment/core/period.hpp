@@ -608,11 +608,20 @@ class Copies {
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
         }
         if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
+        if (firm_.joint_cost && i == n * firm_.products) money += joint(n);
         spent += money;
         if (call_.spent) keep(call_.spent, t * rows_ + i, money);
       }
       cost_[n] += wide(paid(spent));
     }
+  }
+
+  // What the order of a point costs, whatever it holds; it stands with the first product.
+  V joint(long n) const {
+    Given cost{};
+    for (long i = n * firm_.products; i < (n + 1) * firm_.products; i++)
+      cost = pick(order_[i] > Given{}, all(firm_.joint_cost[n]), cost);
+    return V(cost);
   }
 
   // The sum over products of a point, or of what else has a row for each of them.

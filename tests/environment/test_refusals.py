@@ -79,6 +79,10 @@ CASES = {
         lead_time("2, capacity: 5").replace("max_order: 100", "max_order: 100, min_order: 9"),
         r"\[0\].capacity",
     ),
+    "cost of one of two": (
+        edge("{from: outside, to: shop, fixed_order_cost: 9}"),
+        r"\[2\].fixed_order_cost: shop has sev",
+    ),
     "truck of one of two": (
         edge("{from: outside, to: shop, capacity: 9}"),
         r"\[2\].capacity: shop has several suppliers",
