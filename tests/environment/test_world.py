@@ -203,3 +203,13 @@ def test_the_gradient_of_an_episode_s_cost_reaches_the_orders():
     total.backward()
     assert torch.isfinite(wished.grad).all()
     assert wished.grad[0].abs().sum() > 0
+
+
+def test_an_order_of_several_products_pays_once_what_its_supplier_asks():
+    point = {"holding_cost": 0, "max_order": 9, "demand": 0}
+    edge = {"from": "outside", "to": "shop", "fixed_order_cost": 30}
+    two = {"name": "two", "products": ["tea", "rice"], "stock_points": {"shop": point}, "supply": [edge]}
+    world = World(parse_firm(two), np.zeros((1, 2)))
+    order = torch.tensor([[[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 3.0, 2.0]]])
+    _, outcome = world.step(world.reset(4), order, world.draw(1, 4, world.generator(0)).at(0))
+    assert outcome.cost.flatten().tolist() == [0, 30, 30, 30]
