@@ -354,7 +354,8 @@ class Firm(Checked):
     def _check_allocation(self) -> None:
         ranked = {edge.source for edge in self.supply if edge.priority is not None}
         for i, edge in enumerate(self.supply):
-            if edge.priority is not None and edge.source == OUTSIDE:
+            ranks = self.supplier_choice in ("preferred", "in-stock")  # the supplier, too, where none has a preference
+            if edge.priority is not None and edge.source == OUTSIDE and not ranks:
                 raise ValueError(f"supply[{i}].priority is a customer's at its supplier, and outside never runs out")
         for name, point in self.stock_points.items():
             field, rule = f"stock_points.{name}.allocation", point.allocation
@@ -418,7 +419,7 @@ class Firm(Checked):
             if self.supplier_choice == "cheapest":
                 edges.sort(key=lambda edge: sum(per_product(edge.unit_cost, self.products)))
             else:
-                edges.sort(key=lambda edge: edge.preference or 1001)
+                edges.sort(key=lambda edge: edge.preference or edge.priority or 1001)
         return found
 
     def supplier_shares(self) -> dict[tuple[str, str], float] | None:

@@ -99,7 +99,7 @@ def chain_of(firm):
         if firm.supplier_choice == "cheapest":
             edges.sort(key=lambda edge: sum(_each(edge.unit_cost, products)))
         else:
-            edges.sort(key=lambda edge: edge.preference or 1001)
+            edges.sort(key=lambda edge: edge.preference or edge.priority or 1001)
         preferred[point] = [edge.source for edge in edges]
         for product, cost in zip(products, _each(edges[0].unit_cost, products) if edges else (), strict=False):
             amounts["unit_cost"][point, product] += cost

@@ -141,6 +141,7 @@ def bought(firm, ordered, periods=1, copies=1):
         (two_suppliers(supplier_choice="preferred"), 9, [0, 9]),  # west stands first in the file
         (two_suppliers(supplier_choice="priority"), 9, [0, 9]),
         (two_suppliers(second={"preference": 1}, supplier_choice="preferred"), 9, [9, 0]),
+        (two_suppliers({"priority": 2}, {"priority": 1}, supplier_choice="priority"), 9, [9, 0]),
         (two_suppliers({"unit_cost": 3}, {"unit_cost": 2}, supplier_choice="cheapest"), 9, [9, 0]),
         (two_suppliers(supplier_choice="in-stock"), 8, [0, 8]),
         (two_suppliers(supplier_choice="in-stock"), 9, [0, 9]),  # nobody has it
