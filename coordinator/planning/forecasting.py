@@ -153,7 +153,7 @@ def _errors(
         np.maximum(share * (actual - of), (share - 1.0) * (actual - of)).mean((0, 1))
         for share, of in ((LOW, low), (0.5, middle), (HIGH, high))
     ]
-    inside = ((actual >= np.floor(low)) & (actual <= np.ceil(high))).mean((0, 1))
+    inside = ((actual >= low) & (actual <= high)).mean((0, 1))
     found = {"error": off, "wape": off / total, "mase": off / step, "pinball": np.mean(losses, 0), "coverage": inside}
     all_naive = float(np.abs(actual - naive).sum() / np.maximum(actual.sum(), 1e-9))
     in_all = {"wape": float(np.abs(actual - mean).sum() / np.maximum(actual.sum(), 1e-9)), "naive_wape": all_naive}

@@ -131,10 +131,7 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
 
 def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: str) -> None:
     """Refuse what neither way to an optimum knows."""
-    if any(np.count_nonzero(mass) != 1 for masses in lead_times for mass in masses):
-        raise ValueError(f"{refused} a lead time is random")
-    if any(len(law.phases()) > 1 or law.rows() is not None for laws in network.demand_laws for law in laws):
-        raise ValueError(f"{refused} demand depends on the period")
+    _check_laws(network, lead_times, refused)
     if (network.supplier_count != 1).any():
         raise ValueError(f"{refused} a stock point has several suppliers")
     if limits := firm.order_limits:
@@ -155,6 +152,13 @@ def _check_events(firm: Firm, network: Network, refused: str) -> None:
         raise ValueError(f"{refused} stock expires (shelf_life)")
     if not set(firm.lost_shares()[network.customer_facing]) <= {0.0, 1.0}:
         raise ValueError(f"{refused} a share of unmet demand is lost: set unmet to backorder or lost")
+
+
+def _check_laws(network: Network, lead_times: list[list[Mass]], refused: str) -> None:
+    if any(np.count_nonzero(mass) != 1 for masses in lead_times for mass in masses):
+        raise ValueError(f"{refused} a lead time is random")
+    if any(len(law.phases()) > 1 or law.rows() is not None for laws in network.demand_laws for law in laws):
+        raise ValueError(f"{refused} demand depends on the period")
 
 
 def _ample(firm: Firm, network: Network) -> bool:
