@@ -115,6 +115,28 @@ def windows(demand: Array, interval: NDArray[np.int64]) -> Array:
     return np.asarray(np.where(end > len(demand), np.nan, found))
 
 
+def classes(demand: Array, value: Array) -> tuple[list[str], list[str]]:
+    """ABC and XYZ class of each item: what it is worth, and how much it changes from week to week.
+
+    A are the items of the largest value that make up 80% of it, B those up to 95%, C the rest. X changes by at most
+    half of its mean (coefficient of variation of weeks), Y by at most all of it, Z by more.
+
+    Args:
+        demand: [T, K] units a day, of which whole weeks count, the last ones.
+        value: [K] money a day, or units where no cost is known.
+
+    Source: Silver, Pyke & Thomas (2017), Inventory and Production Management in Supply Chains, section 2.5, for ABC.
+    """
+    weeks = demand[len(demand) % 7 :].reshape(-1, 7, demand.shape[1]).sum(1) if len(demand) >= 7 else demand
+    order = np.argsort(-value, kind="stable")
+    before = (np.cumsum(value[order]) - value[order]) / max(float(value.sum()), 1e-12)
+    worth = np.empty(len(value), dtype="U1")
+    worth[order] = np.where(before < 0.8, "A", np.where(before < 0.95, "B", "C"))
+    mean = weeks.mean(0)
+    spread = np.divide(weeks.std(0), mean, out=np.full(len(mean), np.inf), where=mean > 0)
+    return worth.tolist(), np.where(spread <= 0.5, "X", np.where(spread <= 1.0, "Y", "Z")).tolist()
+
+
 def drawn_days(
     days: Days, first: np.datetime64, periods: int, copies: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:

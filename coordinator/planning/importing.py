@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from coordinator.planning.demand import classes
 from coordinator.planning.import_page import import_page
 from coordinator.planning.layout import KINDS, WORDS, layout_of
 from coordinator.planning.master import joined, master_of, receipts_of
@@ -200,14 +202,16 @@ def _written(
     try:
         folder.chmod(0o755)
         _write_demand(folder / DEMAND, sales)
-        for name, table in {"items": listed, "supply": supply, "stock": stock, "series": sales.series}.items():
+        for name, table in {"items": listed, "supply": supply, "stock": stock}.items():
             write_atomically(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
         text = yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(folder / FIRM, text)
         tables = read_tables(firm, folder)
         said += tables.notes
+        series = _classified(sales.series, tables, said)
+        write_atomically(folder / SERIES, series.to_csv(index=False, float_format="%.10g"))
         write_atomically(folder / "feed" / "in" / "period-0.csv", _first_feed(tables))
-        write_atomically(folder / REPORT, import_page(asked.out, said, sales.series, tables).html())
+        write_atomically(folder / REPORT, import_page(asked.out, said, series, tables).html())
         if asked.out.exists():
             asked.out.rmdir()  # it is empty
         folder.rename(asked.out)
@@ -215,6 +219,18 @@ def _written(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Imported(asked.out, said, tables)
+
+
+def _classified(series: pd.DataFrame, tables: Tables, said: list[str]) -> pd.DataFrame:
+    """The series with the ABC and XYZ class of their item."""
+    demand = np.nan_to_num(tables.demand).sum(1)
+    priced = bool((tables.cost > 0).any())
+    worth, change = classes(demand, demand.mean(0) * (np.nan_to_num(tables.cost) if priced else 1.0))
+    count = Counter(worth)
+    by = "cost" if priced else "units"
+    said.append(f"ABC by {by}: " + ", ".join(f"{count[name]} items {name}" for name in "ABC" if count[name]))
+    known = pd.DataFrame({"abc": worth, "xyz": change}, index=list(tables.items))
+    return series.join(known, on="item")
 
 
 def _write_demand(path: Path, sales: Sales) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coordinator.planning.demand import drawn_days, filled, fitted, weekday_profile, weekdays, windows
+from coordinator.planning.demand import classes, drawn_days, filled, fitted, weekday_profile, weekdays, windows
 
 DAYS = np.arange("2023-01-02", "2024-12-30", dtype="datetime64[D]")  # a Monday first
 WEEK = np.array([0.5, 0.5, 1.0, 1.0, 1.5, 2.5, 0.0])
@@ -72,3 +72,11 @@ def test_unknown_days_count_as_the_mean_of_their_weekday():
     demand = np.tile(WEEK * 10, 3)[:, None]
     demand[8] = np.nan
     assert filled(demand, DAYS[:21])[8, 0] == 5
+
+
+def test_items_are_classed_by_what_they_are_worth_and_how_much_they_change():
+    steady, wavy, rare = np.tile(10.0, 28), np.repeat([2.0, 14.0, 2.0, 2.0], 7), np.repeat([0.0, 0.0, 0.0, 3.0], 7)
+    demand = np.stack([steady, wavy, rare, 0 * rare], 1)  # weeks change by 0, 1.04, 1.73 of their mean, or never come
+    worth, change = classes(demand, np.array([79.0, 12.0, 8.0, 1.0]))
+    assert worth == ["A", "A", "B", "C"]  # before them 0, 79%, 91% and 99% of the value
+    assert change == ["X", "Z", "Z", "Z"]
