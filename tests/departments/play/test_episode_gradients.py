@@ -57,7 +57,7 @@ def test_what_demand_leans_on_is_the_gradient_of_the_mean(slots):
 
 @pytest.mark.parametrize("what", ["recommendation", "order"])
 def test_gradients_are_the_slopes_of_what_the_exact_world_earns(what):
-    """Up to the bias that is told of, on common chance, with ten times the customers: few orders meet demand exactly."""
+    """Up to the bias that is told of, on common chance; of so many customers that stock seldom just suffices."""
     coming = [{"from": "outside", "to": "shop", "initial_pipeline": 30, "lead_time": 1}]
     periods = {"train": 8, "evaluate": 9, "warm_up": 0}
     firm = tiny({"max_order": 400, "initial_on_hand": 40}, {"traffic": 70}, periods=periods, supply=coming)
