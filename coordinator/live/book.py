@@ -340,7 +340,7 @@ class Book:
         return [{"tick": tick, "time": at} | json.loads(record) for tick, at, record in rows]
 
     def series(self, point: str, product: str | None, number: int | None, most: int) -> dict[str, Any]:
-        """A stock point's history as means over equally many ticks, of which at most four are looked at.
+        """A stock point's history as means over equally many ticks, of which at most three are looked at.
 
         Args:
             point: its name.
@@ -354,22 +354,18 @@ class Book:
         """
         (first, last) = self._read("select min(tick), max(tick) from ticks")[0]
         step = 1 if first is None else -(-(last - first + 1) // most)
-        field = "avg((select sum(value) from json_each(d.value, '$.{}') where :product is null or key = :product))"
-        fields = ", ".join(field.format(name) for name in ("order", "on_hand", "inventory_position"))
-        wish = "avg((select sum(max(value, 0)) from json_each(w.wished) where :number is null or key = :number))"
+        narrow = ":{0} is null or key = :{0}"
+        field = f"(select sum(value) from json_each(told, '$.{{}}') where {narrow.format('product')})"
+        fields = ", ".join(f"avg({field.format(name)})" for name in ("order", "on_hand", "inventory_position"))
+        wish = f"avg((select sum(max(value, 0)) from json_each(wished) where {narrow.format('number')}))"
         rows = self._read(
-            f"select max(t.tick), avg(json_extract(t.record, '$.money')), {fields}, {wish}"
-            " from ticks t, json_each(t.record, '$.departments') d"
+            "with seen as materialized (select t.tick, json_extract(t.record, '$.money') as money, d.value as told,"
+            " w.wished from ticks t, json_each(t.record, '$.departments') d"
             " join decisions w on w.tick = t.tick and w.department = d.key"
-            " where d.key = :point and t.tick % :stride = 0 group by (t.tick - :first) / :step order by t.tick",
-            {
-                "point": point,
-                "product": product,
-                "number": number,
-                "first": first,
-                "step": step,
-                "stride": max(step // 4, 1),
-            },
+            " where d.key = :point and t.tick % :stride = 0)"
+            f" select max(tick), avg(money), {fields}, {wish} from seen group by (tick - :first) / :step order by tick",
+            {"point": point, "product": product, "number": number, "first": first, "step": step}
+            | {"stride": max(step // 2, 1)},
         )
         tick, money, order, on_hand, position, wished = zip(*rows, strict=True) if rows else ((),) * 6
         target = [at + wish for at, wish in zip(position, wished, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import threading
@@ -147,7 +148,8 @@ class RunningFirm:
 
     def series(self, point: str, product: str | None, number: int | None, most: int) -> Answer:
         """A stock point's whole history, thinned; see `Book.series`."""
-        return self._book.series(point, product, number, most)
+        with contextlib.closing(Book(self.folder / "book.sqlite", reads=True)) as book:  # nobody waits for a long look
+            return book.series(point, product, number, most)
 
     def deliver(self, period: int, observations: str, traffic: str | None = None) -> Answer:
         """Hand a fed firm one period's observations, as the text of its csv files (`coordinator.live.feed_files`).

@@ -12,6 +12,7 @@ from coordinator.live.restarts import Restarts
 from coordinator.live.simulated import Simulated
 from departments.serving.policy_server import PolicyServer
 from environment import load_firm
+from tests.small_firms import tree
 
 
 class Office:
@@ -272,6 +273,26 @@ def test_a_replay_finds_a_swap_or_an_override_that_was_not_wholly_in_effect(chan
     assert replay(tmp_path / "f")["faults"] == []
     operation.book._file.execute(change)
     assert replay(tmp_path / "f")["faults"]
+
+
+def test_an_override_of_one_product_leaves_the_others_to_the_department(tmp_path):
+    (tmp_path / "firm.yaml").write_text(tree(("tea", "rice")).to_yaml())
+    alone, operation = (begun(tmp_path / name, str(tmp_path / "firm.yaml")) for name in ("alone", "given"))
+    for each in (alone, operation):
+        for _ in range(3):
+            each.tick()
+    assert asked(operation, "override", "east", order={"rice": 13}, periods=2).state == "done"
+    given, itself = operation.tick()["departments"]["east"], alone.tick()["departments"]["east"]
+    assert given["mode"] == "override"
+    assert given["order"] == itself["order"] | {"rice": 13}
+    assert itself["order"]["rice"] != 13
+    operation.tick()
+    assert operation.tick()["departments"]["east"]["mode"] == "policy"
+    assert asked(operation, "override", "east", order={"milk": 1}, periods=2).state == "refused"
+    assert replay(tmp_path / "given")["faults"] == []
+    change = "update decisions set decision = '{\"tea\":3.0,\"rice\":12.0}' where department = 'east' and tick = 3"
+    operation.book._file.execute(change)
+    assert any("its override says" in fault for fault in replay(tmp_path / "given")["faults"])
 
 
 def test_a_desk_asked_twice_for_a_tick_answers_twice_the_same(tmp_path):
