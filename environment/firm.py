@@ -620,7 +620,8 @@ class Firm(Checked):
     @property
     def customer_facing(self) -> tuple[str, ...]:
         """Stock points with external demand or customers, in the order of the axis C."""
-        return tuple(name for name in self.stock_points if name in self._selling)
+        selling = self._selling
+        return tuple(name for name in self.stock_points if name in selling)
 
     @property
     def _selling(self) -> set[str]:
@@ -658,7 +659,8 @@ class Firm(Checked):
     @property
     def unmet_demand(self) -> Literal["backorder", "lost", "mixed"]:
         """What becomes of unmet demand where customers buy."""
-        shares = {share for share, name in zip(self.lost_shares(), self.names, strict=True) if name in self._selling}
+        selling = self._selling
+        shares = {share for share, name in zip(self.lost_shares(), self.names, strict=True) if name in selling}
         return "backorder" if shares == {0.0} else "lost" if shares == {1.0} else "mixed"
 
     @property
