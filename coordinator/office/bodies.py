@@ -137,7 +137,7 @@ class Right(BaseModel):
     token: Literal["right"]
 
 
-class LineNow(BaseModel):
+class ProductLine(BaseModel):
     """A stock point's product."""
 
     stock_point: str
@@ -162,7 +162,7 @@ class Lines(BaseModel):
     proposal: dict[str, Any] | None = Field(description="Where it waits for approval: `made`, `lines`, `exceptions`.")
     matching: int = Field(description="How many lines match.")
     odd: int = Field(description="Of them, with an exception.")
-    lines: list[LineNow]
+    lines: list[ProductLine]
 
 
 class Series(BaseModel):
