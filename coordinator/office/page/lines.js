@@ -34,14 +34,13 @@ export class Lines {
     this.shown = now;
   }
 
-  again() {
-    this.offset = 0;
-    this.look();
+  again(offset = 0) {
+    this.offset = offset;
+    this.look().catch(() => (this.shown = null)); // looked at again with the next look at the firm, which tells
   }
 
   turn(by) {
-    this.offset = Math.max(0, this.offset + by);
-    this.look();
+    this.again(Math.max(0, this.offset + by));
   }
 
   async look() {
