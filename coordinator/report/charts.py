@@ -93,6 +93,8 @@ def lines(
                 axes.fill_between(one.x, one.low, one.high, color=style["color"], alpha=0.17, linewidth=0)
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # the usual one writes for TeX
+            axes.yaxis.set_minor_formatter(lambda *_: "")
         if limits is not None:
             axes.set_ylim(*limits)
         axes.set_ylabel(y_label)

@@ -245,7 +245,7 @@ def _comparison(firm: Firm, settings: Settings, result: Any, path: Path) -> list
     try:
         if "scheme" in result:
             return [_trial_result(result, unit)]
-        return [_compared(result, firm, settings.scheme), _places(result)]
+        return [_compared(result, firm, settings.scheme), _places(result, firm)]
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path / 'result.json'} is damaged ({error!r}): resume the run to write it again") from None
 
@@ -291,17 +291,17 @@ def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
     return Table(caption, body, reading, sortable=True)
 
 
-def _places(result: Mapping[str, Any]) -> Table:
+def _places(result: Mapping[str, Any], firm: Firm) -> Table:
     """What every policy comes to at every stock point."""
-    measures = {"cost": 1, "on_hand": 1, "order_quantity": 2, "fill_rate": 4, "inventory_turns": 2}
+    (sign, unit), measures = _sign(firm), {"on_hand": 1, "order_quantity": 2, "fill_rate": 4, "inventory_turns": 2}
     body = [
-        {"stock point": Cell(point), "policy": Cell(name)}
+        {"stock point": Cell(point), "policy": Cell(name), unit: numeric(sign * own["cost"], 1)}
         | {measure.replace("_", " "): numeric(own.get(measure), digits) for measure, digits in measures.items()}
-        for point in next(iter(result["policies"].values()))["stock_points"]
+        for point in firm.names
         for name, policy in result["policies"].items()
         for own in [policy["stock_points"][point]]
     ]
-    return Table("By stock point: cost an episode, units a period", body, sortable=True)
+    return Table(f"By stock point: {unit} an episode, units a period", body, sortable=True)
 
 
 def _settings(settings: Settings) -> list[Block]:
