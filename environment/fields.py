@@ -136,9 +136,9 @@ def label(such_as: str) -> BeforeValidator:
     return must_be(f"1 to 12 characters, no digit or blank first, such as {such_as}", sound)
 
 
-def one_of(*choices: str) -> BeforeValidator:
-    """One of a few words."""
-    return must_be(" or ".join(choices), lambda value: value in choices)
+def one_of(*choices: str, optional: bool = False) -> BeforeValidator:
+    """One of a few words; nothing too, if `optional`."""
+    return must_be(" or ".join(choices), lambda value: value in choices or (optional and value is None))
 
 
 def listed(what: str) -> BeforeValidator:

@@ -95,6 +95,7 @@ def _check_name(field: str, name: object) -> None:
         raise ValueError(f"{field}: {name!r} is {meaning}; choose another name")
 
 
+_allocation = one_of("position", "priority", "proportional", optional=True)
 _start = must_be(
     f"a whole number from 0 to {MAX_WHOLE}",
     lambda value: is_whole(value, 0, MAX_WHOLE),
@@ -203,7 +204,9 @@ class StockPoint(Checked):
     initial_backlog: WholeAmounts = 0  # units owed to external customers at the start
     order_lead_time: Annotated[int, whole(0, 100)] = 0  # periods until an order has reached the supplier outside
     salvage_value: Amounts = 0.0  # money per unit on hand or on its way here when an episode ends
-    unmet: Annotated[Literal["backorder", "lost"] | None, one_of("backorder", "lost")] = None  # None: the firm's
+    unmet: Annotated[Literal["backorder", "lost"] | None, one_of("backorder", "lost", optional=True)] = (
+        None  # the firm's
+    )
     lost_share: Annotated[float | None, number(0, 1, optional=True)] = (
         None  # of demand that is not met at once; the rest waits
     )
@@ -211,7 +214,7 @@ class StockPoint(Checked):
         None  # periods that a unit can be sold in after it arrived
     )
     waste_cost: Amounts = 0.0  # money per unit that expired
-    allocation: Annotated[Allocation | None, one_of("position", "priority", "proportional")] = None  # of scarce stock
+    allocation: Annotated[Allocation | None, _allocation] = None  # of scarce stock
     fill_rate: FillRates = None  # share of demand to be served at once: a target of levels, beside the costs
     order_multiple: OrderLimits = 1  # units a pack: orders are whole packs
     min_order: WholeAmounts = 0  # units: an order is 0 or at least that

@@ -110,7 +110,8 @@ def _lost_sales() -> Family:
     )
 
 
-_THREE = {  # demands of three retailers, by what the paper calls them
+_Demand = dict[str, Any] | tuple[float, float]  # a law, or mean and deviation of a normal number
+_THREE: dict[str, list[_Demand]] = {  # demands of three retailers, by what the paper calls them
     "3": [{"law": "poisson", "mean": 3}] * 3,
     "mixed": [{"law": "uniform", "low": 0, "high": 6}, (3, 1), {"law": "poisson", "mean": 3}],
     "uneven": [(1, 5), (5, 1), {"law": "poisson", "mean": 0.5}],

@@ -46,7 +46,7 @@ def scenarios(
     width = max(map(len, names))
     for firm in firms:
         print(f"{firm.name:<{width}}  {firm.description}")
-    print(f"other people's instances: --family {', '.join(families())}")
+    say(f"other people's instances: --family {', '.join(families())}")
     return None
 
 

@@ -29,7 +29,7 @@ def test_the_published_optimum_is_that_of_the_programme(name):
 
 def test_families_are_shown_and_unknown_ones_refused(capsys):
     assert command(["scenarios"]) == 0
-    assert "--family lost-sales" in capsys.readouterr().out
+    assert "--family lost-sales, one-warehouse" in capsys.readouterr().err
     assert command(["scenarios", "--family", "lost-sales"]) == 0
     shown = capsys.readouterr().out
     assert "Zipkin (2008)" in shown.splitlines()[0]
