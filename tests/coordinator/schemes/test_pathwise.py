@@ -123,8 +123,8 @@ def test_a_run_with_customers_that_is_resumed_ends_as_if_it_had_not_been_stopped
     with pytest.raises(KeyboardInterrupt):
         final_policies(market(), given, tmp_path / "stopped", watcher=Stop(after=3))
     assert final_policies(market(), given, tmp_path / "stopped", resume=True) == whole
-    without_core = settings_of(given.model_copy(update={"compiled": False}).model_dump(exclude_unset=True))
-    assert set(final_policies(market(), without_core, tmp_path / "eager")) == set(whole)
+    eager = given.model_copy(update={"compiled": False, "pathwise": PathwiseConfig(updates=1, copies=4)})
+    assert set(final_policies(market(), eager, tmp_path / "eager")) == set(whole)
 
 
 @pytest.mark.parametrize(
