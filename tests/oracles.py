@@ -160,7 +160,10 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
         if t > 0:
             world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
             world.disrupt(numbers[t].get("breaks", {}) if numbers else {})
-        sales, lost, shipped = world.fulfil(t, lead_times[t], numbers[t] if numbers else {})
+        nothing = dict.fromkeys(world.keys, 0)  # who waits at the start is served in the first period
+        sales, lost, shipped = (
+            world.fulfil(t, lead_times[t], numbers[t] if numbers else {}) if t else (nothing, nothing, 0)
+        )
         waste = world.expire(t)
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
         cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None)
