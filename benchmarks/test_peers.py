@@ -44,7 +44,7 @@ def test_networks_order_in_our_evaluation_what_their_actions_order_in_the_enviro
         value = np.maximum(layers[0][0] @ seen + layers[0][1], 0)
         action = np.clip(layers[1][0] @ value + layers[1][1], -1, 1)
         wished = judge.world.feasible(
-            env.game._decision(torch.from_numpy(action[:, None])).order, state.inventory_position, 0
+            env.game.decision(torch.from_numpy(action[:, None]), state).order, state.inventory_position, 0
         )
         for policy in (one, two):
             torch.testing.assert_close(

@@ -162,7 +162,7 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
             world.disrupt(numbers[t].get("breaks", {}) if numbers else {})
         nothing = dict.fromkeys(world.keys, 0)  # who waits at the start is served in the first period
         sales, lost, shipped = (
-            world.fulfil(t, lead_times[t], numbers[t] if numbers else {}) if t else (nothing, nothing, 0)
+            world.fulfil(t, lead_times[t], numbers[t] if numbers else None) if t else (nothing, nothing, 0)
         )
         waste = world.expire(t)
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
@@ -272,7 +272,7 @@ class SlowWorld:
         owes += self.backlog[point, product] + self.wanted[point, product]
         return self.on_hand[point, product] + self.in_transit(point, product) + own - owes
 
-    def fulfil(self, t, lead_times, numbers):
+    def fulfil(self, t, lead_times, numbers=None):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         self.taken = {}  # (edge, whether it was new) -> units
@@ -301,7 +301,8 @@ class SlowWorld:
                 self.due[arrival] = self.due.get(arrival, 0) + shipments[edge]
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
-        return sales, self._left_unserved(numbers.get("lost", {})), sum(shipments.values()) + sum(sales.values())
+        lost = self._left_unserved((numbers or {}).get("lost", {}))
+        return sales, lost, sum(shipments.values()) + sum(sales.values())
 
     def _serve(self, supplier, product, customers, sales, shipments, lead_times):
         for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
@@ -393,7 +394,7 @@ class SlowWorld:
             self.wanted[key] = 0
         return lost
 
-    def account(self, ordered, sales, lost, waste, factors):
+    def account(self, ordered, sales, lost, waste, factors=None):
         chain, cost = self.chain, {}
         for key in self.keys:
             holding, penalty = factors[key] if factors else (1.0, 1.0)
@@ -403,7 +404,7 @@ class SlowWorld:
                 - chain.price[key] * sales[key]
                 + chain.unit_cost[key] * ordered[key]
                 + chain.fixed_order_cost[key] * (ordered[key] > 0)
-                + chain.waste_cost.get(key, 0) * waste[key]
+                + chain.waste_cost.get(key, 0) * (waste[key] if waste else 0)
             )
         for point, joint in chain.joint_cost.items():  # by convention it stands with the first product
             if any(ordered[point, product] for product in chain.products):

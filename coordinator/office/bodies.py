@@ -78,8 +78,8 @@ class Approval(Asked):
     """Let orders leave that wait for approval."""
 
     period: Whole = Field(ge=0, le=MOST, description="That waits.")
-    made: Whole | None = Field(
-        None, ge=0, le=MOST, description="Of the proposal that was looked at, as /api/lines tells; null: any."
+    made: Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_whole)] | None = Field(
+        None, description="Of the proposal that was looked at, as /api/lines tells; null: any."
     )
     lines: list[Changed] = Field([], max_length=100_000, description="What is changed; all else leaves as proposed.")
 

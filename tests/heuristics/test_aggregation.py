@@ -145,7 +145,6 @@ def test_networks_that_make_no_sense_are_refused():
     refused("join points", edges=[(OUT, 0), (0, 1), (0, 2), (0, 4)])
     refused("among 0..3", demand={7: DEMAND})
     refused("exactly the edges", lead_time={(OUT, 0): ONE_PERIOD})
-    refused("at least 1 period", lead_time=dict.fromkeys(SMALL_DIVERGENT, point_mass(0)))
     refused("backorder_cost > 0", backorder_cost=[0, 19, 19, 0])
     refused("shape", backorder_cost=[0, 19, 19])
     refused(">= 0", holding_cost=[-1, 1, 1, 1])

@@ -254,7 +254,7 @@ def test_a_run_that_cannot_be_explained_is_refused_with_one_line(tmp_path, capfd
     for path, expected in (
         (
             other.path,
-            r"explain is for departments of a firm with customers \(mtma, .*\), and '.*' was trained by imarl",
+            r"explain is for departments of a firm with customers \(.*mtma, .*\), and '.*' was trained by imarl",
         ),
         (empty.path, r"holds no policy yet: training has not begun; resume it"),
         (tmp_path / "none", r"is not a run folder"),
