@@ -12,7 +12,7 @@ EXACT := $(PIP) --constraint constraints.txt
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
 ifeq ($(FIRM),firm)
-	$(BIN)/firmwide train firm --scheme siloed --budget 40s --run $(RUN)/siloed > /dev/null
+	$(BIN)/firmwide train firm --scheme siloed --budget 25s --run $(RUN)/siloed > /dev/null
 	$(BIN)/firmwide train firm --scheme mtma --budget 85s --run $(RUN)/mtma --beside $(RUN)/siloed $(ARGS)
 else
 	$(BIN)/firmwide train $(FIRM) $(ARGS)
