@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environment.fields import either
-from environment.firm import OUTSIDE, Firm
+from environment.firm import Firm
+from environment.parts import OUTSIDE
 
 Key = tuple[str, ...]  # the names of a row: stock point or edge, then the product
 

@@ -17,8 +17,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from environment.firm import OUTSIDE, Firm, Supply
+from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
+from environment.parts import OUTSIDE, Supply
 from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])

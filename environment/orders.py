@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from environment.firm import OUTSIDE, Firm
+from environment.firm import Firm
 from environment.network import Network
+from environment.parts import OUTSIDE
 
 
 class Limits:

@@ -6,8 +6,6 @@ chance, so common random numbers, replayed traces and gradients through the simu
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,139 +13,14 @@ from torch import Generator, Tensor
 
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
-from environment.draws import choose, look_up, prepare
+from environment.draws import choose, prepare
 from environment.events import Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
-from environment.laws import TABLE_SIZE, AnyLaw, Fixed, Mass, quantile_ends, quantile_table
+from environment.laws import TABLE_SIZE, AnyLaw, Fixed
 from environment.network import Network
 from environment.orders import Limits
+from environment.sampling import LawTable, seeded_generator, sixteen_bits
 from environment.state import Exogenous, Feedback, Outcome, State
-
-_MOST_TABLES = 256  # of distinct laws, 64 MB
-
-
-class LawTable:
-    """Samples many independent laws at once by one look-up a draw."""
-
-    def __init__(self, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> None:
-        """Tabulate `laws`, each distinct one once."""
-        distinct = {law.model_dump_json(): law.phases() for law in laws}
-        first, masses = dict[str, int](), list[Mass]()
-        for key, phases in distinct.items():
-            first[key] = len(masses)
-            masses += phases
-        keys = [law.model_dump_json() for law in laws]
-        place = torch.tensor([first[key] for key in keys], device=device)
-        self._laws, self._dtype, self._ends = len(laws), dtype, None
-        self.in_core = False  # whether C++ looks up, faster and to the bit the same
-        self._rows = _Rows.of(laws, device, dtype)
-        self._place = self._phases = None  # [laws] of their first phase, and how many there are; None: one each
-        if len(masses) > len(distinct):
-            self._place, self._phases = place, torch.tensor([len(distinct[key]) for key in keys], device=device)
-        longest = max(map(len, masses))
-        if len(masses) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(masses):
-            ends = np.full((len(masses), longest), TABLE_SIZE, dtype=np.int32)
-            for row, mass in zip(ends, masses, strict=True):
-                row[: len(mass)] = quantile_ends(mass)
-            table = torch.as_tensor(ends, device=device)
-            self._ends = table[place] if self._phases is None else table  # [laws or all phases, units]
-            return
-        # Entries are kept rotated by half a table, so that a signed 16-bit number plus an offset is the index.
-        rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in masses]
-        self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
-        self._offset = _offset(place)[None, :, None]  # [1, laws, 1]
-
-    def draw(
-        self, periods: int, copies: int, generator: Generator, start: int | None = None, lanes: Tensor | None = None
-    ) -> Tensor:
-        """Draws of periods start, start + 1, ..., [T, laws, E], independent of each other.
-
-        Args:
-            periods: T.
-            copies: E.
-            generator: of the device.
-            start: the first period's number; None: 0, and sequences begin on days that are drawn.
-            lanes: [T, laws, E] signed 16-bit numbers to look up, which may hang together.
-        """
-        if lanes is None:
-            lanes = sixteen_bits(periods * self._laws * copies, generator).view(periods, self._laws, copies)
-        if self._phases is None or self._place is None:
-            units = self._looked_up(lanes)
-        else:
-            period = torch.arange(start or 0, (start or 0) + periods, device=lanes.device)[:, None]
-            units = self._in_phase(lanes, self._place + period % self._phases)
-        return units if self._rows is None else self._rows.played(units, generator, start)
-
-    def _looked_up(self, lanes: Tensor) -> Tensor:
-        if self._ends is not None:  # many laws: the same units by bisection, where tables would fill the memory
-            periods, _, copies = lanes.shape
-            own = lanes.transpose(0, 1).reshape(self._laws, -1).to(torch.int32).bitwise_and_(TABLE_SIZE - 1)
-            units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
-            return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
-        if self.in_core:
-            return look_up(self._table, self._offset, lanes)
-        index = torch.add(self._offset, lanes)
-        return self._table.index_select(0, index.view(-1)).view(index.shape)
-
-    def _in_phase(self, lanes: Tensor, place: Tensor) -> Tensor:
-        """The same where the law of each period is at a place of its own, [T, laws]."""
-        if self._ends is not None:
-            own = lanes.to(torch.int32).bitwise_and(TABLE_SIZE - 1)
-            found = [torch.searchsorted(self._ends[at], one, right=True) for at, one in zip(place, own, strict=True)]
-            return torch.stack(found).to(self._dtype)
-        offset = _offset(place)
-        if self.in_core:
-            flat = lanes.view(1, -1, lanes.shape[-1])
-            return look_up(self._table, offset.reshape(1, -1, 1), flat).view(lanes.shape)
-        index = offset.unsqueeze(-1) + lanes
-        return self._table.index_select(0, index.view(-1)).view(index.shape)
-
-
-def _offset(place: Tensor) -> Tensor:
-    """Where the middle of the tables at these places is."""
-    return (place * TABLE_SIZE + TABLE_SIZE // 2).to(torch.int32)
-
-
-class _Rows(NamedTuple):
-    """Demands that are played as they happened; those of equally many periods begin on the same day."""
-
-    groups: list[tuple[list[int], Tensor]]  # numbers of laws, and their units, [days, laws]
-
-    @classmethod
-    def of(cls, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> _Rows | None:
-        """Of all laws, those that are sequences; None: there are none."""
-        by_length: dict[int, dict[int, NDArray[np.int64]]] = {}
-        for number, law in enumerate(laws):
-            if (rows := law.rows()) is not None:
-                by_length.setdefault(len(rows), {})[number] = rows
-        groups = [
-            (list(own), torch.as_tensor(np.stack(list(own.values()), 1), device=device, dtype=dtype))
-            for own in by_length.values()
-        ]
-        return cls(groups) if groups else None
-
-    def played(self, units: Tensor, generator: Generator, start: int | None) -> Tensor:
-        """Draws [T, laws, E] with the sequences in place of what was drawn for them."""
-        period = torch.arange(units.shape[0], device=units.device)[:, None]
-        for numbers, values in self.groups:
-            first = torch.full((units.shape[-1],), start or 0, device=units.device)
-            if start is None:
-                first = torch.randint(len(values), first.shape, generator=generator, device=units.device)
-            units[:, numbers] = values[(first + period) % len(values)].transpose(1, 2)
-        return units
-
-
-def sixteen_bits(count: int, generator: Generator) -> Tensor:
-    """`count` uniform signed 16-bit numbers, four from each 64-bit draw."""
-    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=generator.device)
-    words.random_(torch.iinfo(torch.int64).min, None, generator=generator)
-    return words.view(torch.int16)[:count]
-
-
-def seeded_generator(device: torch.device | str, *seed: int) -> Generator:
-    """A generator for a stream of its own, named by whole numbers >= 0."""
-    word = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return Generator(device=device).manual_seed(word)
 
 
 class World:

@@ -24,7 +24,7 @@ from departments.play.tuning import quiet
 from departments.rules.ordering import baseline_levels
 from environment import Exogenous, Feedback, Firm, Network, State, World
 from environment.episode_files import DEMAND, INITIAL, LEAD_TIMES, MAX_QUANTITY, ORDERS, SUPPLIERS, EpisodeFile, Key
-from environment.firm import MAX_LEAD_TIME
+from environment.parts import MAX_LEAD_TIME
 from environment.streams import Stream, torch_stream
 
 if TYPE_CHECKING:

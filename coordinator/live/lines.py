@@ -16,7 +16,7 @@ from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import unpacked
 from departments.serving.numpy_policy import Array
 from environment import Firm, load_firm
-from environment.firm import OUTSIDE
+from environment.parts import OUTSIDE
 
 EXCEPTIONS = (  # from the most urgent on
     "owed to customers",

@@ -25,8 +25,8 @@ from coordinator.planning.reading import read_table
 from coordinator.planning.sales import How, Sales, sales_of
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
-from environment.firm import RESERVED
 from environment.names import fault
+from environment.parts import RESERVED
 from environment.tables import Tables, read_tables
 
 FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"

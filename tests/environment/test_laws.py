@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy import stats
 
-from environment import world
+from environment import sampling
 from environment.grid import DEMAND_CV, LEAD_TIME_CV
 from environment.laws import LAW_NAMES, TABLE_SIZE, parse_law, quantile_table
-from environment.world import LawTable, seeded_generator
+from environment.sampling import LawTable, seeded_generator
 from tests.traces import shared_file
 
 LAWS = {
@@ -206,7 +206,7 @@ def test_many_laws_take_little_memory_and_draw_the_same_units(monkeypatch):
     laws += laws[:40]
     many = LawTable(laws, torch.device("cpu"), torch.float32)
     assert many._ends.numel() < 442 * 200  # and no table of 65,536 each
-    monkeypatch.setattr(world, "_MOST_TABLES", 1000)
+    monkeypatch.setattr(sampling, "_MOST_TABLES", 1000)
     tables = LawTable(laws, torch.device("cpu"), torch.float32)
     assert tables._ends is None
     drawn = [of.draw(7, 96, seeded_generator("cpu", 3)) for of in (many, tables)]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from environment.sampling import seeded_generator
 from environment.streams import Stream, numpy_stream, stream_seed, torch_stream
-from environment.world import seeded_generator
 
 ROOT = Path(__file__).parents[2]
 # As runs have them: a seed alone up to seed, turn, iteration, shard and department; zeros at the end and in between.
@@ -43,7 +43,8 @@ def test_whatever_is_drawn_in_the_program_is_drawn_from_a_named_stream():
     plain = {"seeded_generator", "generator", "manual_seed", "default_rng", "SeedSequence"}
     allowed = {
         "environment/streams.py": plain,
-        "environment/world.py": {"seeded_generator", "manual_seed", "SeedSequence"},
+        "environment/sampling.py": {"manual_seed", "SeedSequence"},
+        "environment/world.py": {"seeded_generator"},
         "coordinator/live/simulated.py": {"generator"},
         "coordinator/envs/faces.py": {"default_rng"},  # of who resets without a seed
     }

@@ -11,7 +11,7 @@ from coordinator.schemes.given_settings import kept_settings, part_used, setting
 from coordinator.schemes.registry import names
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
-from environment.firm import Periods
+from environment.parts import Periods
 from tests.small_firms import tree
 from tests.small_markets import market
 

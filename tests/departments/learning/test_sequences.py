@@ -14,7 +14,7 @@ from departments.numerics.memory import MemoryNetwork
 from departments.play.rollout import chunk_length, rollout
 from departments.policies.policy import PolicyConfig
 from departments.policies.spec import DepartmentSpec
-from environment.world import seeded_generator
+from environment.sampling import seeded_generator
 from tests.small_markets import MEMORIES, Company, market
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from torch.distributions import Categorical, Normal
 
 from departments.numerics.heads import Head, gaussian_log_density, ranked_log_prob
-from environment.world import seeded_generator
+from environment.sampling import seeded_generator
 
 
 def drawn(head, copies, seed=0, mask=None, output=None):
