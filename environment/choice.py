@@ -35,9 +35,10 @@ class Crowd(NamedTuple):
 class Choice:
     """The segments of a firm on a device: traffic, choice and demand.
 
-    P[s, k] = exp(u[s, k] + eta[s, k] alpha[s, k]) / (1 + sum_j exp(u[s, j] + eta[s, j] alpha[s, j])), and a segment's
-    demand is Multinomial(M_s, P[s, .]); sums of them are rounded to multiples of 1/65,536, as those of all laws. They
-    are reckoned in double precision whatever the world's own, so that the compiled world draws the same bounds.
+    P[s, k] = exp(u[s, k] + eta[s, k] alpha[s, k]) / (1 + sum_j exp(u[s, j] + eta[s, j] alpha[s, j])), where the
+    impatient take a promised wait off u, and a segment's demand is Multinomial(M_s, P[s, .]); sums of them are rounded
+    to multiples of 1/65,536, as those of all laws. They are reckoned in double precision whatever the world's own, so
+    that the compiled world draws the same bounds.
 
     Source: Jiang et al., arXiv 2510.04272; equations our reading.
     """
@@ -68,6 +69,8 @@ class Choice:
         self.frequency = column([2.0 * math.pi / season.period for season in seasons])  # [S, 1] radians a period
         self._persistence = column([segment.persistence for segment in segments])
         self._volatility = column([segment.volatility for segment in segments])
+        impatience = torch.tensor([segment.impatience for segment in segments], device=device, dtype=torch.float64)
+        self.impatience = impatience[:, None, None] if impatience.any() else None  # [S, 1, 1] utility a period
         self._gather = torch.zeros(len(firm.customer_facing), len(at), device=device, dtype=dtype)  # [C, S]
         self._gather[self.facing, torch.arange(len(at), device=device)] = 1.0
 
@@ -108,26 +111,30 @@ class Choice:
         return inside * (self.slots / inside.sum(1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
 
     def probability(self, exposure: Tensor) -> Tensor:
-        """Chance that a customer buys each product, [S, K, E] in double precision; the rest leaves."""
+        """Chance that one who need not wait buys each product, [S, K, E] in double precision; the rest leaves."""
         weight = self._weight(exposure)
         return weight / (1.0 + weight.sum(1, keepdim=True))
 
-    def _weight(self, exposure: Tensor) -> Tensor:
-        return torch.exp(self.preference + self.uplift * exposure.double())
+    def _weight(self, exposure: Tensor, wait: Tensor | None = None) -> Tensor:
+        utility = self.preference + self.uplift * exposure.double()
+        if self.impatience is not None and wait is not None:
+            utility = utility - self.impatience * wait[self.facing].double()
+        return torch.exp(utility)
 
-    def purchases(self, exposure: Tensor, customers: Tensor, traffic: Tensor) -> Tensor:
+    def purchases(self, exposure: Tensor, customers: Tensor, traffic: Tensor, wait: Tensor | None = None) -> Tensor:
         """Units that each segment asks for, [S, K, E].
 
         Args:
             exposure: [S, K, E] or [S, K, 1], feasible.
             customers: [J, S, E] of one period.
             traffic: [S, E] how many of them come.
+            wait: [C, K, E] periods that they are told to wait; None: nobody waits, or minds.
         """
         most = len(customers)
         counted = torch.int16 if most < TABLE_SIZE // 2 else torch.int32
         place = torch.arange(most, device=traffic.device, dtype=counted)[:, None, None]
         customers = customers.masked_fill(place >= traffic.to(counted), _NEVER)
-        upper = self._weight(exposure).cumsum(1)
+        upper = self._weight(exposure, wait).cumsum(1)
         upper = (upper / (1.0 + upper[:, -1:])).mul_(TABLE_SIZE).round_().clamp_max_(TABLE_SIZE - 1)
         edge = upper.sub_(TABLE_SIZE // 2).to(torch.int16)
         counts = torch.int8 if most < 128 else torch.int32
@@ -135,9 +142,10 @@ class Choice:
         bought = torch.stack(below, 1).to(self.standing.dtype)
         return torch.cat((bought[:, :1], bought[:, 1:] - bought[:, :-1]), 1)
 
-    def demand(self, exposure: Tensor | None, customers: Tensor, traffic: Tensor) -> Tensor:
-        """Units asked for at each customer-facing point, [C, K, E]. None: the segments' own exposure."""
-        return self.at_points(self.purchases(self.standing if exposure is None else exposure, customers, traffic))
+    def demand(self, exposure: Tensor | None, customers: Tensor, traffic: Tensor, wait: Tensor | None = None) -> Tensor:
+        """Units asked for at each customer-facing point, [C, K, E]. None: the segments' own exposure; nobody waits."""
+        shown = self.standing if exposure is None else exposure
+        return self.at_points(self.purchases(shown, customers, traffic, wait))
 
     def at_points(self, bought: Tensor) -> Tensor:
         """What segments [S, K, E] ask for at their customer-facing points, [C, K, E] units."""

@@ -397,6 +397,7 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "proportional": whole(network.proportional.astype(np.int64).repeat(products))
         if network.proportional.any()
         else None,
+        "congestion": torch.as_tensor(network.congestion).contiguous() if network.congestion.any() else None,
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
         **_segments(world),
         **_aside(world),
@@ -447,7 +448,7 @@ def _aside(world: World) -> dict[str, Tensor | int | None]:
     return fields
 
 
-def _segments(world: World) -> dict[str, Tensor | int]:
+def _segments(world: World) -> dict[str, Tensor | int | None]:
     """The fields of `Firm` about customers who choose."""
     if world.choice is None:
         return {}
@@ -457,6 +458,7 @@ def _segments(world: World) -> dict[str, Tensor | int]:
     return {
         "segments": len(choice.names),
         "segment_facing": choice.facing.to(torch.int32),
+        "impatience": None if choice.impatience is None else choice.impatience.flatten().contiguous(),
         **{name: amount.flatten().contiguous() for name, amount in amounts.items()},
     }
 

@@ -53,7 +53,8 @@ class Segment(Checked):
     """Customers who choose alike: each buys one unit of one product, or leaves.
 
     Traffic is Poisson(traffic season exp(z)); the hidden regime z starts at 0, z' = persistence z + volatility noise.
-    The utility of product k is preference_k + uplift_k * exposure_k, that of leaving 0.
+    The utility of product k is preference_k + uplift_k * exposure_k - impatience * wait_k, that of leaving 0; what is
+    on hand and under way promises the wait, see `World.wait`.
     """
 
     traffic: Annotated[float, number(0, MAX_TRAFFIC, above=True)]  # customers a period at regime 0 and season factor 1
@@ -62,6 +63,7 @@ class Segment(Checked):
     persistence: Annotated[float, number(0, 0.999)] = 0.0  # of the regime
     volatility: Annotated[float, number(0, 2)] = 0.0  # of the regime, standard deviation of its noise
     exposure: Exposures = 0.0  # shown where no recommendation department decides
+    impatience: Annotated[float, number(0, MAX_UTILITY)] = 0.0  # what a period of promised wait takes off the utility
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

@@ -398,3 +398,23 @@ def dispatch(pipeline: Tensor, shipped: Tensor, lead_time: Tensor) -> Tensor:
         return shipped.unsqueeze(0)
     moved = torch.cat((pipeline[1:], torch.zeros_like(pipeline[:1])))
     return moved.scatter_add(0, (lead_time - 1).unsqueeze(0), shipped.unsqueeze(0))
+
+
+class Congested:
+    """Edges on which what is under way slows down what comes after it (ours)."""
+
+    def __init__(self, network: Network, device: torch.device, dtype: torch.dtype) -> None:
+        """Prepare those of `network`; no edge needs more periods than one that is full."""
+        units, most = torch.as_tensor(network.congestion, device=device).to(dtype).T[..., None, None]  # [Ed, 1, 1]
+        self._units, self._most = units.clamp_min(1.0), most
+
+    def periods(self, under_way: Tensor, products: int) -> Tensor:
+        """Periods that what leaves now takes longer, [Ed, X] int64; no gradient goes through it.
+
+        Args:
+            under_way: [slots, Ed, X] units of each product that left before.
+            products: K, of X.
+        """
+        total = under_way.detach().sum(0).view(len(self._units), products, -1).sum(1, keepdim=True)  # [Ed, 1, E]
+        more = torch.minimum((total / self._units).floor(), self._most)
+        return more.expand(-1, products, -1).reshape(len(more), -1).to(torch.int64)

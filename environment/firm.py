@@ -117,6 +117,9 @@ class Firm(FirmFields):
                     raise ValueError(
                         f"supply[{i}].initial_pipeline has no period to arrive in, as lead_time is 0: {cure}"
                     )
+        for i, edge in enumerate(self.supply):
+            if edge.congestion and any(law.mass()[0] > 0 for law in self.lead_time_laws(edge)):
+                raise ValueError(f"supply[{i}].congestion is of what is under way, and lead_time may be 0: make it 1")
         inside = [edge for edge in self.supply if edge.source != OUTSIDE]
         laws = [law for edge in inside for law in self.lead_time_laws(edge)]
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):

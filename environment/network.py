@@ -43,6 +43,7 @@ class Network:
     lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
     demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
     disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
+    congestion: Indices  # [Ed, 2] units under way for a period more, and most such periods; 0 where there are none
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     proportional: NDArray[np.bool_]  # [N] whether scarce stock is shared out in proportion to what is wanted
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
@@ -76,6 +77,7 @@ class Network:
             lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
             demand_laws=firm.demand_laws(),
             disruption=np.array([_chances(edge) for edge in supply]),
+            congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
             standing=_standing(supply),
             proportional=np.array([point.allocation == "proportional" for point in firm.stock_points.values()]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
@@ -178,7 +180,8 @@ class Network:
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""
         listed = [len(units) for row in self.initial_pipeline for units in row if isinstance(units, tuple)]
-        return max(1, *listed, *(len(law.mass()) - 1 for laws in self.lead_time_laws for law in laws))
+        rows = zip(self.lead_time_laws, self.congestion[:, 1], strict=True)
+        return max(1, *listed, *(len(law.mass()) - 1 + int(more) for row, more in rows for law in row))
 
     def turns(self) -> list[int]:
         """In whose turn each point serves, [N]: behind its suppliers where what these ship may arrive at once, else 0.
@@ -197,6 +200,10 @@ class Network:
 
 def _chances(edge: Supply) -> tuple[float, float]:
     return (0.0, 0.0) if edge.disruption is None else (edge.disruption.start, edge.disruption.end)
+
+
+def _slowed(edge: Supply) -> tuple[int, int]:
+    return (0, 0) if edge.congestion is None else (edge.congestion.units, edge.congestion.most)
 
 
 def _standing(supply: list[Supply]) -> Indices:

@@ -191,6 +191,13 @@ class Disruption(Checked):
     end: Annotated[float, number(0, 1, above=True)]  # chance that a shut one is open again
 
 
+class Congestion(Checked):
+    """What is under way on an edge slows down what comes after it."""
+
+    units: Annotated[int, whole(1, MAX_WHOLE)]  # under way there, of all products, for one more period of lead time
+    most: Annotated[int, whole(1, 100)]  # periods more than the lead time
+
+
 class Supply(Checked):
     """An edge of the network: `source` ships to `target` in `lead_time` periods; in 0 it serves the same demand."""
 
@@ -209,6 +216,7 @@ class Supply(Checked):
     )
     unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
     disruption: Disruption | None = None
+    congestion: Congestion | None = None
     fixed_order_cost: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per order of any products together
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, prepare
-from environment.events import Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
+from environment.events import Congested, Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed
 from environment.network import Network
@@ -102,6 +102,7 @@ class World:
             self._disruptions = Disruptions(self.network, self.device, dtype)
         if any(point.shelf_life for point in firm.stock_points.values()):
             self._shelf_life = ShelfLife(firm, self.device, dtype)
+        self._congestion = Congested(self.network, self.device, dtype) if self.network.congestion.any() else None
         self._waste_cost = self._amounts("waste_cost")
         shut, waiting = (0, 0) if self._disruptions is None else (self._disruptions.count, self._disruptions.waiting)
         aged = 0 if self._shelf_life is None else self._shelf_life.ages * self._shelf_life.count
@@ -233,16 +234,33 @@ class World:
         """
         return self.limits.feasible(order, position, period)
 
-    def demand(self, chance: Exogenous, exposure: Tensor | None = None) -> Tensor:
+    def demand(self, state: State, chance: Exogenous, exposure: Tensor | None = None) -> Tensor:
         """Units that external customers ask for, [C, K, E]: what chance says plus what they choose under `exposure`.
 
         Args:
+            state: before they come; what they are told to wait follows from it.
             chance: one period of `draw`.
             exposure: [S, K, E], feasible (see `Choice.feasible`); None: the firm file's, which by default is none.
         """
         if self.choice is None or chance.customers is None or chance.traffic is None:
             return chance.demand
-        return chance.demand + self.choice.demand(exposure, chance.customers, chance.traffic)
+        wait = None if self.choice.impatience is None else self.wait(state)
+        return chance.demand + self.choice.demand(exposure, chance.customers, chance.traffic, wait)
+
+    def wait(self, state: State) -> Tensor:
+        """What customers who come now are told to wait, [C, K, E] periods; no gradient goes through it.
+
+        They are served in the next period if what is on hand and arrives by then is more than what customers before
+        them are owed, and as many periods later as this takes longer; where all that is under way is not enough, it is
+        as many as the longest lead time has.
+        """
+        free, late = state.on_hand.detach().clone(), torch.zeros_like(state.on_hand)
+        free = self.incidence.facing.add_to(free, -self.backlog(state).detach())
+        for arriving in state.pipeline.detach():
+            flat = arriving.reshape(self.edges, -1)
+            free = free + (self.incidence.incoming @ flat).view(free.shape)
+            late = late + (free <= 0.0).to(self.dtype)
+        return self.incidence.facing.of(late)
 
     def step(
         self, state: State, order: Tensor, chance: Exogenous, exposure: Tensor | None = None
@@ -261,7 +279,7 @@ class World:
         incidence, inside = self.incidence, self.network.internal
         full = (-1, self.products, order.shape[-1])
         flat = (-1, self.products * order.shape[-1])
-        demand = self.demand(chance, exposure)
+        demand = self.demand(state, chance, exposure)
         order_flat, wanted = order.reshape(flat), demand.reshape(flat)
         placed = self.placed(state, order, chance)
         flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), list(self.aside))
@@ -305,6 +323,8 @@ class World:
         leaving = torch.cat((shipped[:inside], placed[inside:]))
         if at_once is not None:
             leaving, lead_time = leaving * (1.0 - at_once), lead_time.clamp_min(1)
+        if self._congestion is not None:
+            lead_time = lead_time + self._congestion.periods(pipeline[1:], self.products)
         pipeline = dispatch(pipeline, leaving, lead_time)
 
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full), aside)

@@ -20,6 +20,7 @@ class Chain:
     priority: dict = field(default_factory=dict)  # by (supplier, customer); who has none comes last
     initial_backlog: dict = field(default_factory=dict)
     disruption: dict = field(default_factory=dict)  # by (supplier, customer), chances in parts of 65,536
+    congestion: dict = field(default_factory=dict)  # by (supplier, customer): units for a period more, most periods
     shelf_life: dict = field(default_factory=dict)  # by point, periods
     choice: str = "random"  # of suppliers
     preferred: dict = field(default_factory=dict)  # by point, its suppliers in that order
@@ -131,6 +132,7 @@ def chain_of(firm):
             for k, own in zip(products, _each(firm.stock_points[name].initial_backlog, products), strict=True)
         },
         disruption,
+        {(e.source, e.target): (e.congestion.units, e.congestion.most) for e in firm.supply if e.congestion},
         lives,
         *choice,
         shares,
@@ -196,6 +198,7 @@ class SlowWorld:
         self.downwards = [(point, product) for point in order for product in chain.products]  # suppliers first
         self.on_hand = {key: initial[key] for key in self.keys}
         self.arrived = {}  # in this period
+        self.on_edges = []  # (period of arrival, (supplier, customer), units)
         self.due = {}  # (period, customer, product) -> units that arrive at event 1 of that period
         self.backorders = {(s, c, k): 0 for s, c in chain.supply for k in chain.products}
         self.new = dict.fromkeys(self.backorders, 0)  # ordered in the last period
@@ -290,6 +293,11 @@ class SlowWorld:
             else:
                 self._serve(supplier, product, customers, sales, shipments, lead_times)
         self._load(shipments)
+        self.on_edges = [each for each in self.on_edges if each[0] > t]
+        late = {  # what had left in earlier periods and is not there yet
+            pair: min(sum(units for _, own, units in self.on_edges if own == pair) // size, most)
+            for pair, (size, most) in self.chain.congestion.items()
+        }
         for edge in self.backorders:
             if edge[0] == OUTSIDE:  # unlimited stock
                 self.backorders[edge] += self.new[edge]
@@ -297,8 +305,9 @@ class SlowWorld:
                 if edge[:2] not in self.shut:
                     shipments[edge], self.backorders[edge] = self.backorders[edge], 0
             if shipments[edge] and lead_times[edge] > 0:
-                arrival = (t + lead_times[edge], edge[1], edge[2])
-                self.due[arrival] = self.due.get(arrival, 0) + shipments[edge]
+                arrives = t + lead_times[edge] + late.get(edge[:2], 0)
+                self.due[arrives, edge[1], edge[2]] = self.due.get((arrives, edge[1], edge[2]), 0) + shipments[edge]
+                self.on_edges.append((arrives, edge[:2], shipments[edge]))
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
         lost = self._left_unserved((numbers or {}).get("lost", {}))

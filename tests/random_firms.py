@@ -37,6 +37,7 @@ def clienteles(draw, products, slots=1):
             "preference": {product: draw(st.floats(-2, 2)) for product in sold},
             "uplift": draw(st.sampled_from([0, 1.5])),
             "exposure": {sold[0]: draw(st.sampled_from([0, 0.5])) if slots else 0},
+            "impatience": draw(st.sampled_from([0, 0, 0.5, 4])),
         }
     return {"segments": segments, "slots": slots, "season": {"amplitude": 0.3, "period": 7}}
 
@@ -99,8 +100,11 @@ def limited(draw, points, supply, products, soonest):
 
 @st.composite
 def misfortunes(draw, points, supply, money):
-    """Edges that are shut and stock that expires."""
+    """Edges that are shut or crowded and stock that expires."""
     for edge in supply:
+        soonest = edge["lead_time"] if isinstance(edge["lead_time"], int) else edge["lead_time"]["low"]
+        if soonest and draw(st.integers(0, 2)) == 0:
+            edge["congestion"] = {"units": draw(st.sampled_from([1, 4, 20])), "most": draw(st.integers(1, 3))}
         if draw(st.integers(0, 4)) == 0:
             edge["disruption"] = {"start": 0.3, "end": 0.5}
     for point in points.values():
@@ -212,13 +216,29 @@ def follow(world, state, orders, chance, exposures=None, wishes=None):
     )
 
 
-def slow_purchases(world, exposure, customers, traffic, copy):
+def slow_wait(world, state, copy):
+    """Periods until there is more at a point than its customers are owed already, by customer-facing point, product."""
+    waits = np.zeros((len(world.network.customer_facing), len(world.firm.products)))
+    for c, point in enumerate(world.network.customer_facing):
+        for k in range(len(world.firm.products)):
+            free = int(state.on_hand[point, k, copy]) - int(world.backlog(state)[c, k, copy])
+            for slot in state.pipeline[:, :, k, copy]:
+                edges = zip(world.network.edge_target, slot, strict=True)
+                free += sum(int(units) for target, units in edges if target == point)
+                waits[c, k] += free <= 0
+    return waits
+
+
+def slow_purchases(world, exposure, customers, traffic, copy, wait=None):
     """What one copy's customers buy, one customer after the other; and how many leave."""
     choice = world.choice
     bought = np.zeros(exposure.shape[:2], dtype=int)
     leave = 0
     for s in range(len(choice.names)):
-        utility = (choice.preference[s, :, 0] + choice.uplift[s, :, 0] * exposure[s, :, copy]).exp()
+        utility = choice.preference[s, :, 0] + choice.uplift[s, :, 0] * exposure[s, :, copy]
+        if wait is not None and choice.impatience is not None:
+            utility = utility - choice.impatience[s, 0, 0] * torch.tensor(wait[int(choice.facing[s])])
+        utility = utility.exp()
         edges = (WIDTH * (utility / (1 + utility.sum())).cumsum(0)).round().clamp_max(WIDTH - 1).tolist()
         for j in range(int(traffic[s, copy])):
             number = int(customers[j, s, copy]) + WIDTH // 2
@@ -285,7 +305,8 @@ def slow_replay(episode, copy):
             numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
     asked = chance.demand.clone()
     for t in periods if world.choice is not None else ():
-        bought, _ = slow_purchases(world, episode.exposures[t], chance.customers[t], chance.traffic[t], copy)
+        wait = slow_wait(world, episode.states[t], copy)
+        bought, _ = slow_purchases(world, episode.exposures[t], chance.customers[t], chance.traffic[t], copy, wait)
         for own, point in zip(bought, world.choice.facing.tolist(), strict=True):
             asked[t, point, :, copy] += torch.tensor(own)
     demand = by_key(asked, facing)

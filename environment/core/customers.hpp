@@ -51,6 +51,7 @@ inline void follow(Parts<D, N> &forecast, Reals<N> asked, double factor, double 
 template <long N>
 class Customers {
   typedef Parts<D, N> Wide;
+  static constexpr double kNever = -700;  // utility whose exponential is nothing beside 1
 
  public:
   explicit Customers(const Call &call)
@@ -110,13 +111,18 @@ class Customers {
 
   // Adds it to what is wanted on the lines of external demand, [C K].
   template <class V>
-  void buy(long t, long first, long count, const std::vector<Reals<N>> &exposure, V *wanted) {
+  void buy(long t, long first, long count, const std::vector<Reals<N>> &exposure, const std::vector<Reals<N>> &wait,
+           V *wanted) {
     const long products = firm_.products;
     for (long s = 0; s < firm_.segments; s++) {
       Wide sum{};
       for (long k = 0, row = s * products; k < products; k++, row++) {
-        const Wide utility = all<Wide>(firm_.uplift[row]) * wide(exposure[row]);
-        upper_[k] = sum = sum + exponential(all<Wide>(firm_.preference[row]) + utility);
+        Wide utility = all<Wide>(firm_.preference[row]) + all<Wide>(firm_.uplift[row]) * wide(exposure[row]);
+        if (firm_.impatience) {
+          utility -= all<Wide>(firm_.impatience[s]) * wide(wait[firm_.segment_facing[s] * products + k]);
+          EACH utility.part[i] = utility.part[i] > kNever ? utility.part[i] : D{} + kNever;
+        }
+        upper_[k] = sum = sum + exponential(utility);
       }
       for (long k = 0; k < products; k++) upper_edge_[k] = edge(upper_[k], sum), below_[k] = {};
       count_below(t, s, first, count);

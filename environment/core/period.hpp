@@ -48,6 +48,7 @@ class Copies {
         level_(call.level || call.forecast ? rows_ : 0),
         reorder_point_(call.reorder_point ? rows_ : 0),
         exposure_(firm_.segments * firm_.products),
+        wait_(firm_.impatience ? lines_ - firm_.inside : 0),
         available_(call.offers ? rows_ : 0),
         scores_(call.spread ? firm_.segments * call.offers : 0),
         asked_(call.sums || call.forecast || tells() ? rows_ : 0),
@@ -399,7 +400,8 @@ class Copies {
     }
     for (long l = firm_.inside; l < lines_; l++)
       wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
-    customers_.buy(t, drawn_, count_, exposure_, &wanted_[firm_.inside]);
+    if (firm_.impatience) promise();
+    customers_.buy(t, drawn_, count_, exposure_, wait_, &wanted_[firm_.inside]);
     for (size_t c = 0; c < swayed_.size(); c++) wanted_[firm_.inside + c] += swayed_[c];
     if (!asked_.empty()) std::fill(asked_.begin(), asked_.end(), V());
     for (long l = 0; l < lines_ && !asked_.empty(); l++) asked_[firm_.seller[l]] += wanted_[l];
@@ -409,6 +411,19 @@ class Copies {
       V position = position_[lines.seller];
       for (long i = 0; i < lines.count; i++) position -= wanted_[lines.line[i]];
       position_[lines.seller] = position;
+    }
+  }
+
+  // What customers who come now are told to wait; see `World.wait`.
+  void promise() {
+    for (size_t c = 0; c < wait_.size(); c++) {
+      const long line = firm_.inside + (long)c, row = firm_.seller[line];
+      Given free = plain(on_hand_[row]) - plain(owed_[line]);
+      wait_[c] = {};
+      for (long slot = 0; slot < firm_.slots; slot++) {
+        free += plain(under_way(row, slot, slot + 1));
+        wait_[c] += pick(free <= Given{}, all(1), Given{});
+      }
     }
   }
 
@@ -579,15 +594,30 @@ class Copies {
   // What is shipped joins the pipeline.
   void dispatch(long t) {
     std::copy_n(shipped_.begin(), firm_.inside, leaving_.begin());
+    Truth more{};
     for (long i = 0; i < firm_.edges; i++) {
-      if (!call_.lead_time) {
+      if (firm_.congestion && i % firm_.products == 0) more = slowed(i);
+      if (!call_.lead_time && !firm_.congestion) {
         if (const long time = firm_.fixed_lead_time[i]) arriving(time)[i] += leaving_[i];
         continue;
       }
-      const Truth time = drawn(call_.lead_time, t * firm_.edges + i);
+      Truth time = ::all<Truth>(firm_.fixed_lead_time[i]);
+      if (call_.lead_time) time = drawn(call_.lead_time, t * firm_.edges + i);
+      if (firm_.congestion) time += more;
       for (long slot = 1; slot <= firm_.slots; slot++) join(arriving(slot)[i], time == ::all<Truth>(slot), leaving_[i]);
     }
     if (++slot_ == firm_.slots) slot_ = 0;
+  }
+
+  // Periods more that what leaves takes where much is under way on the same edge; see `events.Congested`.
+  Truth slowed(long edge) {
+    const int64_t *of = firm_.congestion + 2 * (edge / firm_.products);
+    Given total{};
+    for (long slot = 1; slot < firm_.slots && of[1]; slot++)
+      for (long k = 0; k < firm_.products; k++) total += plain(arriving(slot)[edge + k]);
+    Truth more{};
+    for (long m = 1; m <= of[1]; m++) more -= total >= all((real)(m * of[0]));  // what is true is -1
+    return more;
   }
 
   // Event 3: the money of every point; see `World.account`.
@@ -672,6 +702,7 @@ class Copies {
   std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;
   std::vector<Given> exposure_;            // [S K]
+  std::vector<Given> wait_;                // [C K] periods, or nothing where nobody minds
   std::vector<Given> available_, scores_;  // [N K] on hand or next to arrive, and [S offers], for offers
   std::vector<V> asked_;                   // [N K] of each point, or nothing where nobody wants to know
   std::vector<V> handed_;                  // [N K] likewise

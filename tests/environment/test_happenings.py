@@ -270,6 +270,49 @@ def test_a_firm_may_start_with_customers_who_wait_and_orders_that_are_due():
         shop(edge={"lead_time": 0, "initial_pipeline": 3})
 
 
+@pytest.mark.parametrize(("units", "under_way", "periods"), [(5, 0, 5), (10, 0, 2), (10, 50, 3)])
+def test_an_edge_on_which_much_is_under_way_settles_at_the_lead_time_that_holds_itself_up(units, under_way, periods):
+    """5 units leave a period: a lead time of T is one with 5 (T - 1) under way, so T = 2 + min(3, 5 (T - 1) // units).
+
+    With 10 units there are two such times, and which of them it is depends on the start.
+    """
+    edge = {"lead_time": 2, "congestion": {"units": units, "most": 3}, "initial_pipeline": [under_way] * 2}
+    firm = shop({"demand": 5}, edge)
+    world = World(firm, baseline_levels(firm))
+    state, order = world.reset(1), torch.full((1, 1, 1), 5.0)
+    chance = world.draw(40, 1, world.generator(1))
+    for t in range(40):
+        state, _ = world.step(state, order, chance.at(t))
+    assert float(world.in_transit(state)) == 5 * periods
+
+
+@pytest.mark.parametrize(("on_hand", "backlog", "arriving", "wait"), [(3, 0, (), 0), (0, 0, (0, 2), 1), (2, 2, (), 4)])
+def test_customers_choose_by_the_wait_that_stock_and_pipeline_promise(on_hand, backlog, arriving, wait):
+    firm = parse_firm(
+        {
+            "name": "impatient",
+            "stock_points": {
+                "shop": {"holding_cost": 1, "max_order": 9, "initial_on_hand": on_hand, "initial_backlog": backlog}
+            },
+            "customers": {"shop": {"segments": {"all": {"traffic": 20, "preference": 1, "impatience": 0.5}}}},
+            "supply": [{"from": "outside", "to": "shop", "lead_time": 4, "initial_pipeline": list(arriving) or 0}],
+        }
+    )
+    world = World(firm, np.zeros((1, 1)))
+    state, chance = world.reset(8192), world.draw(1, 8192, world.generator(2)).at(0)
+    assert bool((world.wait(state) == wait).all())
+    utility = np.exp(1 - 0.5 * wait)
+    demand = world.demand(state, chance).double().flatten()
+    assert abs(float(demand.mean()) - 20 * utility / (1 + utility)) < 3.5 * float(demand.std()) / np.sqrt(8192)
+
+
+def test_congestion_needs_time_and_has_no_exact_optimum():
+    with pytest.raises(ValueError, match=r"supply\[0\].congestion is of what is under way, and lead_time may be 0"):
+        shop(edge={"lead_time": 0, "congestion": {"units": 5, "most": 3}})
+    with pytest.raises(ValueError, match=r"lead times grow with what is under way \(congestion\)"):
+        parse_policy("optimum", shop(edge={"congestion": {"units": 5, "most": 3}}))
+
+
 def test_what_is_not_there_is_told_with_what_is_nearest():
     with pytest.raises(ValueError, match=r"shop\.needs is not modelled: nothing is assembled of other products"):
         shop({"needs": {"bike": {"wheel": 2}}})
