@@ -7,6 +7,7 @@ leaves the processor's cache. One library serves all firms: it loops over the in
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,8 +25,6 @@ from environment.state import Exogenous, State
 from environment.toolchain import NotCompiledError, compile_cached
 from environment.world import World
 
-MEASURES = ("on_hand", "order_quantity", "order_square", "received", "received_square", "waste")  # by stock point
-SERVICE = ("demand", "served_at_once", "unserved", "full_service")  # by customer-facing point
 CORE = Path(__file__).with_name("core")
 FLAGS = (
     "-O2",
@@ -87,7 +86,7 @@ class Played(NamedTuple):
 
     state: State
     cost: Tensor  # [N, E] money per stock point over the counted periods, float64
-    measures: dict[str, Tensor] | None  # sums over counted periods and copies, [N] or [C], float64
+    measures: dict[str, Tensor] | None  # sums over counted periods and copies, see `_measures`, float64
 
 
 @dataclass(frozen=True)
@@ -200,9 +199,11 @@ class CompiledWorld:
             measured: whether to add up measures.
             first: number of the first period, which decides on which days orders are taken.
         """
-        sizes = [self.world.points] * len(MEASURES) + [len(self.world.network.customer_facing)] * len(SERVICE)
-        sums = torch.zeros(sum(sizes), dtype=torch.float64) if measured else None
+        shapes = _measures(self.world)
+        sums = torch.zeros(sum(map(math.prod, shapes.values())), dtype=torch.float64) if measured else None
         who = self._who(decide)
+        if measured:
+            who["cycle_ends"] = self._cycle_ends(first, len(chance.demand))
         if isinstance(recommend, Tensor):
             who["exposure"] = recommend.contiguous()
         elif recommend is not None:
@@ -210,7 +211,9 @@ class CompiledWorld:
         played = self._run(self._play, state, chance, first, counted=counted_from, sums=sums, **who)
         if sums is None:
             return played
-        return played._replace(measures=dict(zip((*MEASURES, *SERVICE), torch.split(sums, sizes), strict=True)))
+        parts = torch.split(sums, list(map(math.prod, shapes.values())))
+        measures = {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+        return played._replace(measures=measures)
 
     def look(
         self,
@@ -318,6 +321,14 @@ class CompiledWorld:
         days = [self.world.limits.reviews.at(first + t) for t in range(periods)]
         return torch.as_tensor(np.stack(days), dtype=self.world.dtype)
 
+    def _cycle_ends(self, first: int, periods: int) -> Tensor | None:
+        """1 in periods and rows where a replenishment cycle ends, else 0, [T, C, K]; None: everywhere and always."""
+        network = self.world.network
+        if network.reviews.always:
+            return None
+        ends = np.stack([network.cycle_ends(first + t)[network.customer_facing] for t in range(periods)])
+        return torch.as_tensor(ends, dtype=self.world.dtype)
+
     def _who(self, decides: OrderRule | NetworkControl | Tensor) -> dict[str, Any]:
         """The fields of `Call` that say who decides orders."""
         if isinstance(decides, Tensor):
@@ -343,6 +354,18 @@ class CompiledWorld:
         starts = torch.searchsorted(row, torch.arange(len(weights) + 1)).to(torch.int32)
         compared = (point * products + product.repeat(self.world.points)[row]).to(torch.int32)
         return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
+
+
+def _measures(world: World) -> dict[str, tuple[int, ...]]:
+    """Shapes of the measures of `Episodes` that are added up, in the order of the core."""
+    points, facing, products = world.points, len(world.network.customer_facing), world.products
+    own = ("order_quantity", "order_square", "received", "received_square", "waste")
+    return {
+        "product_on_hand": (points, products),
+        **dict.fromkeys(own, (points,)),
+        **dict.fromkeys(("product_demand", "product_served_at_once", "full_cycles"), (facing, products)),
+        **dict.fromkeys(("unserved", "full_service"), (facing,)),
+    }
 
 
 def _arrays(world: World) -> dict[str, Tensor | int | None]:

@@ -15,12 +15,12 @@ from environment.customers import check_customers, per_product
 from environment.fields import shown
 from environment.firm_fields import FirmFields, check_name
 from environment.names import MAX_NAME
-from environment.parts import OUTSIDE
+from environment.parts import OUTSIDE, TARGETS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
 _ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
 _MAY_LEAVE_OUT = (
-    "fill_rate",
+    *TARGETS,
     "demand",
     "price",
     "initial_on_hand",
@@ -256,20 +256,23 @@ class Firm(FirmFields):
                 )
 
     def _check_targets(self) -> None:
-        """Refuse fill rates of nothing, of some alone, and of what levels of one product cannot meet by themselves."""
-        rates, facing = self.fill_rates(), self.customer_facing
-        if np.isnan(rates).all():
+        """Refuse targets of nothing, of some alone, and those that levels of one product cannot meet by themselves."""
+        if not self.has_targets:
             return
+        field, own = self.has_targets[0], np.stack([self._own_targets(field) for field in TARGETS])
+        aimed = ~np.isnan([self.targets(field) for field in TARGETS]).all(0)
         for n, name in enumerate(self.names):
-            if self.stock_points[name].fill_rate is not None and name not in facing:
-                raise ValueError(f"stock_points.{name}.fill_rate: it has no demand, remove it")
-            if name in facing and np.isnan(rates[n]).any():
-                cure = "give one to all that is sold, such as by `service: {fill_rate: 0.98}`, or to nothing"
-                raise ValueError(f"stock_points.{name}.fill_rate is missing, and others have one: {cure}")
+            if not np.isnan(own[:, n]).all() and name not in self.customer_facing:
+                raise ValueError(f"stock_points.{name}.{field}: it has no demand, remove it")
+            if (~np.isnan(own[:, n])).all(0).any():
+                raise ValueError(f"stock_points.{name} has a fill_rate and a cycle_service: remove one of the two")
+            if name in self.customer_facing and not aimed[n].all():
+                cure = f"give one to all that is sold, such as by `service: {{{field}: 0.98}}`, or to nothing"
+                raise ValueError(f"stock_points.{name}.{field} is missing, and others have one: {cure}")
         if self.customers:
-            raise ValueError("fill_rate is of laws of demand, and customers choose here: remove it")
+            raise ValueError(f"{field} is of laws of demand, and customers choose here: remove it")
         if self.couples:
-            raise ValueError("fill_rate is met product by product, and products share a capacity here: remove one")
+            raise ValueError(f"{field} is met product by product, and products share a capacity here: remove one")
 
     def _check_correlation(self) -> None:
         if self.correlation is None:

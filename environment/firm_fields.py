@@ -17,6 +17,7 @@ from environment.names import fault
 from environment.parts import (
     OUTSIDE,
     RESERVED,
+    TARGETS,
     Periods,
     StockPoint,
     SupplierChoice,
@@ -111,22 +112,24 @@ class FirmFields(Checked):
         packs = self.amounts("order_multiple", 1.0)
         return np.asarray(np.maximum(np.ceil(self.amounts("min_order") / packs), 1.0) * packs)
 
-    def fill_rates(self) -> NDArray[np.float64]:
-        """Targets, [N, K]; nan where there is none."""
-        given = self.service.fill_rate if self.service else None
-        rows = [
-            [
-                given if rate is None and name in self.customer_facing else rate
-                for rate in per_product(point.fill_rate, self.products, None)
-            ]
-            for name, point in self.stock_points.items()
-        ]
+    def targets(self, field: str) -> NDArray[np.float64]:
+        """Of `TARGETS` one, [N, K]: a point's own, or the firm's where it sells and has none; else nan."""
+        given = None if self.service is None else getattr(self.service, field)
+        own = self._own_targets(field)
+        if given is None:
+            return own
+        none = np.isnan([self._own_targets(other) for other in TARGETS]).all(0)
+        sells = np.array([name in self.customer_facing for name in self.names])
+        return np.where(none & sells[:, None], given, own)
+
+    def _own_targets(self, field: str) -> NDArray[np.float64]:
+        rows = [per_product(getattr(point, field), self.products, None) for point in self.stock_points.values()]
         return np.array(rows, dtype=float)
 
     @property
-    def has_targets(self) -> bool:
-        """Whether fill rates are to be met."""
-        return not bool(np.isnan(self.fill_rates()).all())
+    def has_targets(self) -> list[str]:
+        """Of `TARGETS` those that are to be met somewhere."""
+        return [field for field in TARGETS if not np.isnan(self.targets(field)).all()]
 
     def _direct_suppliers(self) -> dict[str, list[str]]:
         suppliers: dict[str, list[str]] = {name: [] for name in self.stock_points}
@@ -236,7 +239,7 @@ class FirmFields(Checked):
             }
 
         nothing: dict[str, object] = {"demand": Fixed(value=0), "initial_on_hand": None, "review_days": None}
-        nothing |= {"order_multiple": 1, "review_period": 1, "fill_rate": None}
+        nothing |= {"order_multiple": 1, "review_period": 1, **dict.fromkeys(TARGETS)}
         points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
         supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
         return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})

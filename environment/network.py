@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import TopologicalSorter
 from itertools import count
 from typing import TypeVar
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
-from environment.parts import OUTSIDE, Supply
+from environment.parts import MAX_LEAD_TIME, OUTSIDE, Supply
 from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
@@ -176,6 +177,25 @@ class Network:
         """How long after a period its order arrives: the wait since the last review, and the lead time."""
         lead_time = self.lead_time_laws[edge][product].mass()
         return np.convolve(lead_time, self.reviews.ages(int(self.edge_target[edge]), product))
+
+    def cycle_ends(self, period: int) -> NDArray[np.bool_]:
+        """Whether a replenishment cycle ends with the demand of a period, [N, K]; with review every period all do.
+
+        A cycle lasts from when a review's order can be there at the earliest until the next one's can (ours: the
+        calendar's, whether or not anything was ordered or came). Under base-stock with backorders it is without a
+        stock-out if the demand of lead time and review period together is within the level.
+
+        Source: Silver, Pyke & Thomas (2017), Inventory and Production Management in Supply Chains, section 6.7 (P1).
+        """
+        return self.reviews.at(period + 1 - self._shortest)
+
+    @cached_property
+    def _shortest(self) -> Indices:
+        """The shortest lead time to each point, [N, K] periods."""
+        shortest = np.full(self.reviews.cycle.shape, MAX_LEAD_TIME)
+        for point, laws in zip(self.edge_target, self.lead_time_laws, strict=True):
+            shortest[point] = np.minimum(shortest[point], [int(np.flatnonzero(law.mass())[0]) for law in laws])
+        return shortest
 
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""

@@ -32,6 +32,7 @@ MAX_WHOLE = 1_000_000
 MAX_LEAD_TIME = 1000
 MAX_CYCLE = 1000  # periods from one review to the next
 RESERVED = ("law", OUTSIDE)
+TARGETS = ("fill_rate", "cycle_service")  # of service: fields of stock points and of `service`
 
 
 def _laws(value: object, info: ValidationInfo) -> object:
@@ -67,7 +68,7 @@ _under_way = must_be(
 )
 Amounts: TypeAlias = Annotated[Any, by_product(number(0, MAX_AMOUNT))]
 WholeAmounts: TypeAlias = Annotated[Any, by_product(whole(0, MAX_WHOLE))]
-FillRates: TypeAlias = Annotated[Any, by_product(number(0, 0.9999, above=True, optional=True))]
+Shares: TypeAlias = Annotated[Any, by_product(number(0, 0.9999, above=True, optional=True))]
 StartAmounts: TypeAlias = Annotated[Any, by_product(_start)]
 Pipeline: TypeAlias = Annotated[Any, by_product(_under_way)]
 OrderLimits: TypeAlias = Annotated[Any, by_product(whole(1, MAX_WHOLE))]
@@ -169,7 +170,8 @@ class StockPoint(Checked):
     )
     waste_cost: Amounts = 0.0  # money per unit that expired
     allocation: Annotated[Allocation | None, _allocation] = None  # of scarce stock
-    fill_rate: FillRates = None  # share of demand to be served at once: a target of levels, beside the costs
+    fill_rate: Shares = None  # share of demand to be served at once: a target, beside the costs
+    cycle_service: Shares = None  # or share of replenishment cycles without a stock-out (`Network.cycle_ends`)
     order_multiple: OrderLimits = 1  # units a pack: orders are whole packs
     min_order: WholeAmounts = 0  # units: an order is 0 or at least that
     review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
@@ -239,4 +241,15 @@ class Supply(Checked):
 class Target(Checked):
     """What stock is for."""
 
-    fill_rate: Annotated[float, number(0, 0.9999, above=True)]  # share of demand to be served at once
+    fill_rate: Annotated[float | None, number(0, 0.9999, above=True, optional=True)] = (
+        None  # share of demand to be served at once
+    )
+    cycle_service: Annotated[float | None, number(0, 0.9999, above=True, optional=True)] = (
+        None  # share of replenishment cycles without a stock-out
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.fill_rate is None) == (self.cycle_service is None):
+            raise ValueError(" must be fill_rate or cycle_service, such as {fill_rate: 0.98}, one of the two")
+        return self

@@ -26,8 +26,8 @@ class Reviews:
             self.days[n, k] = np.isin(np.arange(self.days.shape[-1]), days.days)
         self.always = bool((self.days.sum(-1) == cycle).all())
 
-    def at(self, period: int) -> NDArray[np.bool_]:
-        """Whether orders are taken in a period, [N, K]."""
+    def at(self, period: int | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether orders are taken in a period, perhaps another one for each, [N, K]."""
         return np.asarray(np.take_along_axis(self.days, (period % self.cycle)[..., None], -1)[..., 0])
 
     def ages(self, point: int, product: int) -> Mass:

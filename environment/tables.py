@@ -175,7 +175,8 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
     rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
     if rate is not None and (not isinstance(rate, float) or not 0.5 <= rate < 1):
         raise ValueError(
-            f"service must be a mapping such as {{fill_rate: 0.98}}, from 0.5 to below 1, got {shown(service)}"
+            "service of a firm with tables must be a mapping such as {fill_rate: 0.98}, from 0.5 to below 1, got "
+            f"{shown(service)}"
         )
     holding = content.get("holding_rate", 0.25)
     if isinstance(holding, bool) or not isinstance(holding, (int, float)) or not 0 < holding <= 10:

@@ -18,6 +18,7 @@ from departments.play.service import meet_targets
 from departments.rules.ordering import baseline_levels, shortage_cost
 from environment import Firm, Network
 from environment.laws import History
+from environment.parts import TARGETS
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,13 +77,16 @@ def facts(firm: Firm) -> dict[str, Any]:
 
 def _add_service(points: list[dict[str, Any]], firm: Firm) -> None:
     """Targets, the levels that meet them with the least holding cost, and what a unit short is worth by these."""
-    met, rates, facing = meet_targets(firm), firm.fill_rates(), list(firm.customer_facing)
+    met, facing = meet_targets(firm), list(firm.customer_facing)
+    targets = {field: firm.targets(field) for field in TARGETS}
     for place, point in enumerate(points):
         n, k = divmod(place, len(firm.products))
         point["service_level"] = int(met.levels[n, k])
         if firm.names[n] in facing:
             c = facing.index(firm.names[n])
-            point["fill_rate"], point["fill_rate_reached"] = _tidy(rates[n, k]), _tidy(met.reached[c, k])
+            for field, rates in targets.items():
+                if not np.isnan(rates[n, k]):
+                    point[field], point[f"{field}_reached"] = _tidy(rates[n, k]), _tidy(met.reached[c, k])
             worth = met.backorder_cost[c, k]
             point["implied_backorder_cost"] = None if np.isnan(worth) else round(float(worth), 4)
 
@@ -101,8 +105,8 @@ def warnings_of(firm: Firm) -> list[str]:
     found += [note for note in notes if note]
     if firm.has_targets:
         found.append(
-            "fill_rate: tuned-base-stock meets it; other rules and departments that learn go by backorder_cost, so set "
-            "that to what `firmwide check` says a target implies"
+            f"{' and '.join(firm.has_targets)}: tuned-base-stock meets it; other rules and departments that learn go "
+            "by backorder_cost, so set that to what `firmwide check` says a target implies"
         )
     if firm.correlation is not None and max(map(len, map(network.successors, range(len(firm.names))))) > 1:
         found.append(
@@ -207,7 +211,9 @@ def table(found: dict[str, Any]) -> Table:
         "max order",
     )
     targets = any("service_level" in point for point in found["points"])
-    numbers += ("fill rate", "level for it", "implied backorder")[: 3 * targets]
+    kinds = [field for field in TARGETS if any(field in point for point in found["points"])]
+    numbers += tuple(field.replace("_", " ") for field in kinds)
+    numbers += ("level for it", "implied backorder")[: 2 * targets]
     shown = Table(*names, *(Column(name, justify="right") for name in numbers), show_edge=False, pad_edge=False)
     for point in found["points"]:
         interval = point["protection_interval"]
@@ -217,13 +223,13 @@ def table(found: dict[str, Any]) -> Table:
             *(str(point["echelon"]), f"{point['mean_demand']:.4g}", f"{interval['mean']:g}{spread}"),
             *(str(point["base_stock_level"]), f"{point['holding_cost']:g}"),
             *(f"{point['backorder_cost']:g}", str(point["max_order"])),
-            *_service_cells(point)[: 3 * targets],
+            *(f"{point[field]:g}" if field in point else "" for field in kinds),
+            *_service_cells(point)[: 2 * targets],
         )
     return shown
 
 
-def _service_cells(point: dict[str, Any]) -> tuple[str, str, str]:
-    """Target, level and what a unit short is worth, of one row."""
-    rate, worth = point.get("fill_rate"), point.get("implied_backorder_cost")
-    cells = ("" if rate is None else f"{rate:g}", "" if worth is None else f"{worth:.3g}")
-    return cells[0], str(point.get("service_level", "")), cells[1]
+def _service_cells(point: dict[str, Any]) -> tuple[str, str]:
+    """Level and what a unit short is worth, of one row."""
+    worth = point.get("implied_backorder_cost")
+    return str(point.get("service_level", "")), "" if worth is None else f"{worth:.3g}"

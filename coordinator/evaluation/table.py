@@ -20,7 +20,8 @@ _MEASURES = {  # of a stock point: what it is called in the table, and how many 
     "on hand": ("on_hand", ".1f"),
     "ordered": ("order_quantity", ".2f"),
     "fill rate": ("fill_rate", ".4f"),
-    "periods without shortage": ("cycle_service_level", ".4f"),
+    "periods without shortage": ("period_service", ".4f"),
+    "cycles without shortage": ("cycle_service", ".4f"),  # where these are not the periods
     "bullwhip": ("bullwhip_ratio", ".2f"),
     "turns": ("inventory_turns", ".2f"),
     "waste": ("waste", ".3f"),  # where something expires
@@ -59,12 +60,13 @@ class Evaluation(Shown):
         for name, episodes in self.results.items():
             mean, error = self.mean(name)
             paired = {base: self.difference(name, base) for base in self.results if base != name}
-            demand = episodes.demand.sum()
             policies[name] = {
                 word: {"mean": sign * mean, "se": error},
                 "worst_5_percent": sign * episodes.worst,
-                "fill_rate": float(episodes.served_at_once.sum() / demand) if demand > 0 else 1.0,
-                "cycle_service_level": float(episodes.full_service.mean()),
+                "fill_rate": _share(episodes.served_at_once, episodes.demand),
+                "period_service": (periods := float(episodes.full_service.mean())),
+                "cycle_service_level": periods,  # what it was called
+                "cycle_service": _share(episodes.full_cycles * (episodes.cycles > 0), episodes.cycles),
                 "on_hand": float(episodes.on_hand.sum()),
                 _UNMET[self.firm.unmet_demand]: float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
@@ -81,11 +83,17 @@ class Evaluation(Shown):
         points = {name: {key: _known(of[n]) for key, of in columns.items()} for n, name in enumerate(self.firm.names)}
         for c, name in enumerate(self.firm.customer_facing):
             points[name]["fill_rate"] = float(episodes.fill_rate[c])
-            points[name]["cycle_service_level"] = float(episodes.full_service[c])
+            points[name]["period_service"] = points[name]["cycle_service_level"] = float(episodes.full_service[c])
+            points[name]["cycle_service"] = float(episodes.cycle_service[c])
         for n, (name, point) in enumerate(self.firm.stock_points.items()):
             if point.shelf_life is not None:
                 points[name]["waste"] = float(episodes.waste[n])
         return points
+
+
+def _share(part: np.typing.NDArray[np.float64], whole: np.typing.NDArray[np.float64]) -> float:
+    """All of the parts over all of the wholes; 1 of nothing."""
+    return float(part.sum() / whole.sum()) if whole.sum() > 0 else 1.0
 
 
 def _known(value: np.float64) -> float | None:
@@ -128,6 +136,9 @@ def _points(policies: dict[str, Any]) -> Table:
     """Of every stock point what each policy comes to; nothing where nothing is known."""
     title, places = "per stock point (units a period; cost in money an episode)", next(iter(policies.values()))
     told = {key for point in places["stock_points"].values() for key in point}
+    rows = [row for own in policies.values() for row in own["stock_points"].values()]
+    if all(row.get("cycle_service") == row.get("period_service") for row in rows):
+        told -= {"cycle_service"}
     measures = {heading: shown for heading, shown in _MEASURES.items() if shown[0] in told}
     table = Table("stock point", "policy", *_right(*measures), title=title, title_justify="left")
     for point in places["stock_points"]:

@@ -21,25 +21,60 @@ SHARD = 1024  # copies simulated together: one shard's state stays in the proces
 
 @dataclass
 class Episodes:
-    """What a policy brought: one cost an episode; arrays without E are means over copies and counted periods."""
+    """What a policy brought: one cost an episode; arrays without E are means over copies and counted periods.
+
+    A cycle is one of replenishment, see `Network.cycle_ends`; those that end in counted periods count.
+    """
 
     cost: Vector  # [E] money over the counted periods
     point_cost: Vector  # [N] money over the counted periods
-    on_hand: Vector  # [N] units
+    product_on_hand: Vector  # [N, K] units
     order_quantity: Vector  # [N] units a period
     order_square: Vector  # [N] units^2
     received: Vector  # [N] units a period that customers ordered
     received_square: Vector  # [N] units^2
     waste: Vector  # [N] units a period that expired
-    demand: Vector  # [C] units a period
-    served_at_once: Vector  # [C] units a period
+    product_demand: Vector  # [C, K] units a period
+    product_served_at_once: Vector  # [C, K] units a period
     unserved: Vector  # [C] units of backlog, and lost a period
     full_service: Vector  # [C] share of periods without unserved demand
+    full_cycles: Vector  # [C, K] cycles without unserved demand a period
+    cycles: Vector  # [C, K] cycles a period; 0 of what is not sold
 
     @property
     def worst(self) -> float:
         """Mean cost of the worst 5% of episodes (conditional value at risk), money; of one episode at least."""
         return float(np.sort(self.cost)[-max(len(self.cost) // 20, 1) :].mean())
+
+    @property
+    def on_hand(self) -> Vector:
+        """Of all products, [N] units."""
+        return np.asarray(self.product_on_hand.sum(1))
+
+    @property
+    def demand(self) -> Vector:
+        """For all products, [C] units a period."""
+        return np.asarray(self.product_demand.sum(1))
+
+    @property
+    def served_at_once(self) -> Vector:
+        """Of all products, [C] units a period."""
+        return np.asarray(self.product_served_at_once.sum(1))
+
+    @property
+    def cycle_service(self) -> Vector:
+        """Share of replenishment cycles without a stock-out, those of all products alike, [C]."""
+        return _ratio((self.full_cycles * (self.cycles > 0)).sum(1), self.cycles.sum(1), 1.0)
+
+    @property
+    def product_fill_rate(self) -> Vector:
+        """The fill rate of each product, [C, K]."""
+        return _ratio(self.product_served_at_once, self.product_demand, 1.0)
+
+    @property
+    def product_cycle_service(self) -> Vector:
+        """The cycle service of each product, [C, K]."""
+        return _ratio(self.full_cycles, self.cycles, 1.0)
 
     @property
     def fill_rate(self) -> Vector:
@@ -70,7 +105,7 @@ class Episodes:
 
 
 def _ratio(above: Vector, below: Vector, otherwise: float) -> Vector:
-    quotient: Vector = np.divide(above, below, out=np.full(len(below), otherwise), where=below > 0)
+    quotient: Vector = np.divide(above, below, out=np.full(below.shape, otherwise), where=below > 0)
     return quotient
 
 
@@ -96,12 +131,22 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     tally = _Tally(world)
     backlog = world.backlog(end)
     for step in play(world, policy, chance):
-        end = step.after
-        if step.period + 1 >= warm_up:
+        end, counts = step.after, step.period + 1 >= warm_up
+        tally.end_cycles(step, counts)
+        if counts:
             cost += step.outcome.cost
             tally.count(step, backlog)
         backlog = world.backlog(end)
-    return tally.episodes(less_salvage(world, end, cost))
+    cycles = cycles_of(world, len(chance.demand))
+    return tally.episodes(less_salvage(world, end, cost), cycles)
+
+
+def cycles_of(world: World, periods: int) -> Vector:
+    """Replenishment cycles that end in the counted ones of some periods, [C, K] a period; 0 of what is not sold."""
+    network, first = world.network, max(world.firm.periods.warm_up - 1, 0)
+    ends = [network.cycle_ends(t)[network.customer_facing] for t in range(first, periods)]
+    sold = [[law.mass()[0] < 1 for law in laws] for laws in network.demand_laws]
+    return np.asarray(np.mean(ends, 0) * np.array(sold))
 
 
 @torch.inference_mode()
@@ -136,10 +181,12 @@ class _Tally:
         self._world = world
         self._sums: dict[str, Tensor] = {}
         self._periods = 0
+        self._short: Tensor | bool = False  # [C, K, E] whether anything was short in the cycle
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():
-            mean = value.sum(1).mean(-1, dtype=torch.float64)
+            by_product = value if name.startswith(("product_", "full_c")) else value.sum(1)
+            mean = by_product.mean(-1, dtype=torch.float64)
             self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
     def count(self, step: Step, backlog: Tensor) -> None:
@@ -149,18 +196,27 @@ class _Tally:
         received = self._world.asked(step.before, order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(
-            on_hand=after.on_hand,
+            product_on_hand=after.on_hand,
             order_quantity=order,
             order_square=ordered**2,
             received=received,
             received_square=asked**2,
             waste=torch.zeros_like(order) if waste is None else waste,
-            demand=demand,
-            served_at_once=(sales - backlog).clamp_min(0.0),
+            product_demand=demand,
+            product_served_at_once=(sales - backlog).clamp_min(0.0),
             unserved=unserved,
             full_service=(unserved.sum(1, keepdim=True) == 0).to(order.dtype),
         )
 
-    def episodes(self, cost: Tensor) -> Episodes:
+    def end_cycles(self, step: Step, counts: bool) -> None:
+        """See whether anything was short in the cycles that end with a step; if it counts, count those that had not."""
+        network, short = self._world.network, (step.outcome.unserved > 0) | self._short
+        ends = torch.as_tensor(network.cycle_ends(step.period)[network.customer_facing], device=short.device)
+        self._short = short & ~ends[..., None]
+        if counts:
+            self._add(full_cycles=(ends[..., None] & ~short).to(torch.float64))
+
+    def episodes(self, cost: Tensor, cycles: Vector) -> Episodes:
         means = {name: (value / self._periods).cpu().numpy() for name, value in self._sums.items()}
-        return Episodes(cost=cost.sum(0).cpu().numpy(), point_cost=cost.mean(1).cpu().numpy(), **means)
+        own = {"cost": cost.sum(0).cpu().numpy(), "point_cost": cost.mean(1).cpu().numpy(), "cycles": cycles}
+        return Episodes(**own, **means)

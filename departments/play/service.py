@@ -1,7 +1,8 @@
-"""Base-stock levels that meet fill-rate targets with the least holding cost, and what a unit short is worth by them.
+"""Base-stock levels that meet service targets with the least holding cost, and what a unit short is worth by them.
 
-On common random numbers the fill rate of a point that sells rises with its level, so the least level that meets a
-target is found by halving; levels of points that serve others are searched around it.
+A target is a fill rate, the share of demand served at once, or a cycle service, the share of replenishment cycles
+without a stock-out (`Network.cycle_ends`). On common random numbers both rise with the level of a point that sells, so
+the least level that meets a target is found by halving; levels of points that serve others are searched around it.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ class Service:
     """Levels that meet the targets of a firm, in the episodes that they were searched on."""
 
     levels: Levels  # [N, K] units
-    reached: Array  # [C, K] fill rates
+    reached: Array  # [C, K] fill rates or cycle services, as the targets are
     backorder_cost: Array  # [C, K] the least at which the last unit of the level pays; nan where nothing is short
 
 
 def meet_targets(
     firm: Firm, *, seed: int = 0, device: str = "cpu", compiling: Callable[[str], None] = lambda _: None
 ) -> Service:
-    """Levels of least holding cost that serve at least the target's share of demand at once, point by point.
+    """Levels of least holding cost that reach at least the target, point by point.
 
     Args:
-        firm: with `fill_rate` wherever it sells.
+        firm: with `fill_rate` or `cycle_service` wherever it sells.
         seed: of the episodes.
         device: where to simulate.
         compiling: told why the compiled world cannot do it.
@@ -62,7 +63,9 @@ class _Search:
         self._serving = [
             n for n in range(len(firm.names)) if self._world.network.successors(n) and n not in self._selling
         ]
-        self._target = firm.fill_rates()[self._selling, 0]
+        by_cycle = firm.targets("cycle_service")[self._selling, 0]
+        self._by_cycle = ~np.isnan(by_cycle)  # [C]
+        self._target = np.where(self._by_cycle, by_cycle, firm.targets("fill_rate")[self._selling, 0])
         self._chance: list[Exogenous] = [
             self._world.draw(
                 firm.periods.evaluate - 1, _SHARD, torch_stream(self._world.device, Stream.TUNING, seed, shard)
@@ -71,7 +74,7 @@ class _Search:
         ]
 
     def run(self) -> tuple[Levels, Array, Array]:
-        """Levels [N, 1], reached fill rates [C, 1] and implied backorder costs [C, 1]."""
+        """Levels [N, 1], what of the targets is reached [C, 1] and implied backorder costs [C, 1]."""
         levels = self._met(self._start[:, 0], _FEW)
         cost = self._held(levels, _FEW)
         for share in _STEPS:
@@ -88,7 +91,7 @@ class _Search:
                             break
         levels = self._met(levels, _MANY)
         found = self._episodes(levels, _MANY)
-        return levels[:, None], found.fill_rate[:, None], self._worth(levels, found)[:, None]
+        return levels[:, None], self._reached(found)[:, None], self._worth(levels, found)[:, None]
 
     def _episodes(self, levels: Array, shards: int) -> Episodes:
         policy = BaseStock("tuned-base-stock", levels[:, None])
@@ -105,11 +108,11 @@ class _Search:
         while ((short := self._rates(levels, high, shards) < self._target) & (high < most)).any():
             low, high = np.where(short, high, low), np.where(short, np.minimum(2.0 * high, most), high)
         if short.any():
-            name = self._firm.names[at[int(short.argmax())]]
-            raise ValueError(
-                f"stock_points.{name}.fill_rate {self._target[short.argmax()]:g} is not met by any level: raise "
-                "max_order or what limits its suppliers, or lower the target"
-            )
+            place = int(short.argmax())
+            field = "cycle_service" if self._by_cycle[place] else "fill_rate"
+            where = f"stock_points.{self._firm.names[at[place]]}.{field} {self._target[place]:g}"
+            cure = "raise max_order or what limits its suppliers, or lower the target"
+            raise ValueError(f"{where} is not met by any level: {cure}")
         while (high - low > 1.0).any():
             middle = np.where(high - low > 1.0, np.floor((low + high) / 2.0), high)
             short = self._rates(levels, middle, shards) < self._target
@@ -124,10 +127,13 @@ class _Search:
         return np.asarray(np.ceil(way * self._firm.amounts("max_order")[self._selling, 0]))
 
     def _rates(self, levels: Array, selling: Array, shards: int) -> Array:
-        """Fill rates [C] with these levels of the points that sell."""
+        """What of the targets is reached with these levels of the points that sell, [C]."""
         tried = levels.copy()
         tried[self._selling] = selling
-        return self._episodes(tried, shards).fill_rate
+        return self._reached(self._episodes(tried, shards))
+
+    def _reached(self, found: Episodes) -> Array:
+        return np.where(self._by_cycle, found.cycle_service, found.fill_rate)
 
     def _worth(self, levels: Array, found: Episodes) -> Array:
         """Holding cost of the last unit of each level over what it keeps from being short, [C] money."""

@@ -63,6 +63,7 @@ struct Call {
   const real *exposure;                      // [T][S K][E] feasible, or none: the standing one
   double *cost, *sums;                       // [N][E] and measures, none: nobody asks
   const real *taken;                         // [T][N K] 1 where orders are taken, or none: always
+  const real *cycle_ends;                    // [T][C K] 1 where a replenishment cycle ends, or none: always
   const real *orders;                        // [T][N K][E], or
   int64_t rules;                             // copy e follows that of number e rules / E:
   const real *level, *reorder_point;         // [N K][rules] what is ordered up to, and from where on

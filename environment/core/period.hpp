@@ -60,7 +60,8 @@ class Copies {
         swayed_(call.sways ? firm_.facing * firm_.products : 0),
         chance_(call.sways ? call.offers : 0),
         cost_(firm_.points),
-        tally_(call.sums ? 6 * firm_.points + 4 * firm_.facing : 0) {}
+        short_(call.sums ? firm_.facing * firm_.products : 0),
+        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -77,6 +78,8 @@ class Copies {
       dispatch(t);
       if constexpr (kActs)
         if (call_.held) bring(t);
+      if constexpr (!kTaped)
+        if (call_.sums) end_cycles(t);
       if (t < call_.counted) continue;
       account(t);
       if constexpr (!kTaped)
@@ -113,6 +116,7 @@ class Copies {
     for (long p = 0; p < rows_ && call_.held; p++) keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
     if (call_.begin) call_.begin(call_.actors);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
+    std::fill(short_.begin(), short_.end(), Given{});
   }
 
   void end() {
@@ -662,28 +666,38 @@ class Copies {
     return sum;
   }
 
-  // Sums of what the episode's measures are the means of, in the order of `MEASURES` and `SERVICE`.
+  // Sums of what the episode's measures are the means of, in the order of `compiled._measures`.
   void measure() {
-    const long points = firm_.points, facing = firm_.facing, products = firm_.products;
+    const long points = firm_.points, facing = firm_.facing, sold = facing * firm_.products;
+    for (long i = 0; i < rows_; i++) tally_[i] += wide(on_hand_[i]);
     for (long n = 0; n < points; n++) {
-      Wide *of = &tally_[n];
+      Wide *of = &tally_[rows_ + n];
       const V ordered = over_products(order_, n), asked = over_products(asked_, n);
-      of[0] += wide(over_products(on_hand_, n));
-      of[points] += wide(ordered), of[2 * points] += wide(ordered * ordered);
-      of[3 * points] += wide(asked), of[4 * points] += wide(asked * asked);
-      if (firm_.perishable) of[5 * points] += wide(over_products(waste_, n));
+      of[0] += wide(ordered), of[points] += wide(ordered * ordered);
+      of[2 * points] += wide(asked), of[3 * points] += wide(asked * asked);
+      if (firm_.perishable) of[4 * points] += wide(over_products(waste_, n));
     }
+    Wide *of = &tally_[rows_ + 5 * points];
+    for (long row = 0; row < sold; row++) {
+      of[row] += wide(wanted_[firm_.inside + row]);
+      of[sold + row] += wide(most(shipped_[firm_.inside + row] - backlog_[row], V()));
+    }
+    of += 3 * sold;  // cycles lie between
     for (long c = 0; c < facing; c++) {
-      Wide *of = &tally_[6 * points + c];
-      V demand{}, at_once{};
-      for (long row = c * products; row < (c + 1) * products; row++) {
-        const V sold = shipped_[firm_.inside + row];
-        demand += wanted_[firm_.inside + row];
-        at_once += most(sold - backlog_[row], V());
-      }
       const V unserved = over_products(unserved_, c);
-      of[0] += wide(demand), of[facing] += wide(at_once), of[2 * facing] += wide(unserved);
-      of[3 * facing] += wide(pick(unserved == V{}, all(1), V{}));
+      of[c] += wide(unserved), of[facing + c] += wide(pick(unserved == V{}, all(1), V{}));
+    }
+  }
+
+  // Replenishment cycles that end in a period, and whether anything was short in them; see `Network.cycle_ends`.
+  void end_cycles(long t) {
+    const long sold = firm_.facing * firm_.products;
+    Wide *full = &tally_[rows_ + 5 * firm_.points + 2 * sold];
+    for (long row = 0; row < sold; row++) {
+      short_[row] = pick(plain(unserved_[row]) > Given{}, all(1), short_[row]);
+      if (call_.cycle_ends && call_.cycle_ends[t * sold + row] == 0) continue;
+      if (t >= call_.counted) full[row] += wide(pick(short_[row] > Given{}, Given{}, all(1)));
+      short_[row] = Given{};
     }
   }
 
@@ -711,5 +725,6 @@ class Copies {
   std::vector<Wide> forecast_;             // [N K] units a period of season 1
   std::vector<V> follows_, swayed_;        // [N K] what forecasts were made of; [C K] nothing, but what demand leans on
   std::vector<Given> chance_;              // [offers] times the sum of all
+  std::vector<Given> short_;               // [C K] whether anything was short in the cycle
   std::vector<Wide> cost_, tally_;
 };

@@ -376,7 +376,7 @@ def refused(path):
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(f"{path}: ")
-    assert len(message) < 400 + len(str(path))
+    assert len(message) < 450 + len(str(path))
     return message
 
 

@@ -72,7 +72,8 @@ def test_rules_of_random_firms_with_customers_decide_the_same(firm, data):
     chance, compiled = world.draw(19, 21, world.generator(4)), CompiledEpisodes(world, said.append)
     found, expected = compiled.episodes(policy, chance), run_episodes(world, policy, chance)
     np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-5, atol=1e-4)  # money alone may be rounded otherwise
-    for field in ("on_hand", "order_square", "received_square", "demand", "served_at_once", "unserved", "full_service"):
+    fields = ("product_on_hand", "order_square", "received_square", "product_demand", "product_served_at_once")
+    for field in (*fields, "unserved", "full_service", "full_cycles", "cycles"):
         np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-12, err_msg=field)
     assert not said
 

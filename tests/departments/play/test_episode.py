@@ -52,6 +52,16 @@ def _slow_measures(world, levels, chance, copy):
     return rows
 
 
+def _wanted(key):
+    """Units that customers asked for in the period of a row."""
+    return lambda row: row[3][key]
+
+
+def _met(key):
+    """Units of them that were served at once."""
+    return lambda row: max(row[4][key] - row[6][key], 0)
+
+
 def _asked(chain, row, point):
     """Units that all customers of a point ordered in the period of a row."""
     _, _, orders, demand, *_ = row
@@ -91,12 +101,17 @@ def test_costs_and_measures_equal_slow_loops_over_the_slow_world(firm):
         assert fast.inventory_turns[n] == pytest.approx(asked.mean() / on_hand)
     for c, point in enumerate(world.firm.customer_facing):
         keys = [(point, k) for k in world.firm.products]
-        demand = sum(row[3][key] for row in rows for key in keys)
-        at_once = sum(max(row[4][key] - row[6][key], 0) for row in rows for key in keys)
+        demand = sum(_wanted(key)(row) for row in rows for key in keys)
+        at_once = sum(_met(key)(row) for row in rows for key in keys)
         left = [sum(row[5][key] + row[7][key] for key in keys) for row in rows]
         assert fast.fill_rate[c] == pytest.approx(at_once / demand)
         assert fast.unserved[c] == pytest.approx(np.mean(left))
         assert fast.full_service[c] == pytest.approx(np.mean([units == 0 for units in left]))
+        for k, key in enumerate(keys):
+            own = [row[5][key] + row[7][key] for row in rows]
+            assert fast.product_cycle_service[c, k] == pytest.approx(np.mean([units == 0 for units in own]))
+            asked, met = (sum(of(row) for row in rows) for of in (_wanted(key), _met(key)))
+            assert fast.product_fill_rate[c, k] == pytest.approx(met / asked)
         assert 0.1 < fast.fill_rate[c] < 0.999, "the rule must leave something to measure"
 
 

@@ -1,15 +1,19 @@
-"""Levels that meet fill-rate targets: against a closed form, in fresh episodes, and what is refused."""
+"""Levels that meet service targets: against a closed form, in fresh episodes, and what is refused."""
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from coordinator.cli import run as command
 from coordinator.evaluation.check import facts
 from coordinator.evaluation.evaluate import evaluate
+from departments.play.compiled_episodes import CompiledEpisodes
+from departments.play.episode import run_episodes
 from departments.play.service import meet_targets
 from departments.play.tuning import tuned_base_stock
-from environment import parse_firm
+from departments.rules.ordering import BaseStock
+from environment import Network, World, parse_firm
 
 
 def shop(rate, mean=10, lead_time=1, **more):
@@ -52,6 +56,49 @@ def test_targets_are_reached_in_fresh_episodes_within_half_a_point(rate, unmet):
     assert float(done.results["tuned-base-stock"].fill_rate[0]) == pytest.approx(rate, abs=0.005)
 
 
+def cycled(rate, **more):
+    """One shop whose target is of replenishment cycles."""
+    own = {"max_order": 100_000, "fill_rate": None, "cycle_service": rate} | more
+    content = shop(0.5, mean=1500, lead_time=2).to_yaml()
+    firm = yaml.safe_load(content)
+    firm["stock_points"]["shop"] |= own
+    firm["periods"] = {"evaluate": 40, "warm_up": 16}
+    return parse_firm(firm)
+
+
+@pytest.mark.parametrize(("rate", "review"), [(0.9, 1), (0.95, 4), (0.98, 1), (0.99, 3)])
+def test_a_cycle_has_no_stock_out_as_often_as_the_demand_until_the_next_order_is_there_is_within_the_level(
+    rate, review
+):
+    firm = cycled(rate, review_period=review, review_offset=review - 1)
+    exact = int(stats.poisson.ppf(rate, 1500 * (2 + review)))  # of lead time and review period
+    found = tuned_base_stock(firm).levels
+    assert found.item() == pytest.approx(exact, abs=2)
+    played = evaluate(firm, {"it": BaseStock("it", found)}, episodes=4096, seed=7, compiled=print).results["it"]
+    assert played.cycle_service[0] == pytest.approx(rate, abs=0.005)
+    assert played.cycles.item() == pytest.approx(1 / review, abs=0.02)
+    assert (played.cycle_service[0] < played.full_service[0] - 0.002) == (review > 1)
+
+
+def test_a_cycle_ends_before_the_order_of_a_review_can_be_there():
+    days = {"cycle": 7, "days": [0, 3]}
+    network = Network.of(cycled(0.9, review_days=days))  # of lead time 2: orders are there in periods 2, 5, 9, 12 ..
+    assert [t for t in range(14) if network.cycle_ends(t).item()] == [1, 4, 8, 11]
+
+
+@pytest.mark.parametrize("days", [None, [0, 3]])
+def test_the_core_counts_cycles_as_the_eager_world_does(days):
+    firm = cycled(0.9, review_days=days, demand={"law": "poisson", "mean": 3}, shelf_life=4)
+    points = {"shop": firm.stock_points["shop"], "kiosk": firm.stock_points["shop"]}
+    firm = firm.model_copy(update={"stock_points": points, "products": ("tea", "rice")})
+    world, rule = World(firm, np.full((2, 2), 9.0)), BaseStock("it", np.array([[20.0, 9.0], [12.0, 3.0]]))
+    chance = world.draw(firm.periods.evaluate - 1, 70, world.generator(5))
+    found, expected = CompiledEpisodes(world, pytest.fail).episodes(rule, chance), run_episodes(world, rule, chance)
+    np.testing.assert_allclose(found.full_cycles, expected.full_cycles, rtol=1e-12)
+    assert (expected.product_cycle_service < 0.99).any()
+    assert 0 < expected.cycle_service.min() < expected.cycle_service.max() < 1
+
+
 @pytest.fixture(scope="module")
 def tree():
     """A depot, two shops and two products, one target for all and one of its own."""
@@ -66,7 +113,7 @@ def tree():
 
 
 def test_in_a_network_each_point_and_product_meets_its_own_target_and_no_unit_is_to_spare(tree):
-    assert tree.fill_rates()[1:].tolist() == [[0.95, 0.95], [0.99, 0.95]]
+    assert tree.targets("fill_rate")[1:].tolist() == [[0.95, 0.95], [0.99, 0.95]]
     levels = tuned_base_stock(tree).levels
     for k, product in enumerate(tree.products):
         alone, own = tree.of_product(product), levels[:, k]
@@ -76,8 +123,8 @@ def test_in_a_network_each_point_and_product_meets_its_own_target_and_no_unit_is
             return evaluate(alone, texts, episodes=4096, seed=3).results[texts[0]]
 
         found = played(own)
-        assert (found.fill_rate >= tree.fill_rates()[1:, k] - 0.005).all()
-        assert (played(own - [0, 1, 1]).fill_rate < tree.fill_rates()[1:, k] + 0.002).all()
+        assert (found.fill_rate >= tree.targets("fill_rate")[1:, k] - 0.005).all()
+        assert (played(own - [0, 1, 1]).fill_rate < tree.targets("fill_rate")[1:, k] + 0.002).all()
 
 
 def test_check_shows_the_target_its_level_and_what_it_implies(tmp_path, capsys):
@@ -119,3 +166,19 @@ def test_a_target_of_nothing_or_of_some_alone_is_refused():
         parse_firm(
             {"name": "x", "stock_points": {"a": point | {"demand": 3, "fill_rate": 0.9}, "b": point | {"demand": 3}}}
         )
+
+
+def test_a_target_is_of_one_kind_and_a_points_own_goes_before_the_firms():
+    shops = {name: {"holding_cost": 1, "max_order": 100, "demand": 3} for name in ("a", "b")}
+    firm = {"name": "x", "stock_points": shops, "service": {"fill_rate": 0.9}}
+    shops["b"]["cycle_service"] = 0.95
+    parsed = parse_firm(firm)
+    np.testing.assert_equal(parsed.targets("fill_rate"), [[0.9], [np.nan]])
+    np.testing.assert_equal(parsed.targets("cycle_service"), [[np.nan], [0.95]])
+    assert facts(parsed)["points"][1]["cycle_service_reached"] == 1  # of demand that is always the same
+    shops["a"] |= {"fill_rate": 0.9, "cycle_service": 0.9}
+    with pytest.raises(ValueError, match=r"stock_points.a has a fill_rate and a cycle_service: remove one of the two"):
+        parse_firm(firm)
+    for wrong in ({}, {"fill_rate": 0.9, "cycle_service": 0.9}):
+        with pytest.raises(ValueError, match=r"service must be fill_rate or cycle_service, .* one of the two"):
+            parse_firm(firm | {"service": wrong})
