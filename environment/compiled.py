@@ -407,7 +407,7 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         "fixed_lead_time": world.fixed_lead_time.reshape(-1).contiguous(),
         "holding_cost": amounts("holding_cost"),
         **_limits(world),
-        "penalty": amounts("backorder_cost"),
+        "penalty": world.backorder_cost.flatten(),  # the world's own, see `World.reprice`
         "price": amounts("price") if firm.earns else None,
         "unit_cost": amounts("unit_cost") if buys else None,
         "fixed_cost": amounts("fixed_order_cost") if buys else None,

@@ -122,6 +122,14 @@ class FirmFields(Checked):
         sells = np.array([name in self.customer_facing for name in self.names])
         return np.where(none & sells[:, None], given, own)
 
+    def newsvendor_costs(self) -> NDArray[np.float64]:
+        """What a unit short would cost where a target F is the newsvendor's ratio, [N, K] money; nan where none is.
+
+        That is h F / (1 - F) of the holding cost h: where the costs of levels that meet the target are looked for.
+        """
+        rate = np.fmax(*(self.targets(field) for field in TARGETS))
+        return np.asarray(np.maximum(self.amounts("holding_cost"), 1e-6) * rate / (1.0 - rate))
+
     def _own_targets(self, field: str) -> NDArray[np.float64]:
         rows = [per_product(getattr(point, field), self.products, None) for point in self.stock_points.values()]
         return np.array(rows, dtype=float)

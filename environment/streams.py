@@ -42,6 +42,7 @@ class Stream(IntEnum):
     HISTORY = 20  # episodes of days drawn from history, that levels are tuned on: seed
     BLOCKS = 21  # blocks of days that an interval is drawn from
     THEORY = 22  # of the theorems, run: seed
+    SERVICE = 23  # episodes that service is measured on while departments learn: seed, step of the multipliers
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

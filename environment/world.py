@@ -58,10 +58,9 @@ class World:
         self._holding_cost = self._amounts("holding_cost")
         self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
-        self._price, self._penalty = (
-            self._amounts("price")[facing],
-            self._amounts("backorder_cost")[facing],
-        )  # [C, K, 1]
+        self._price = self._amounts("price")[facing]  # [C, K, 1]
+        self.backorder_cost = self._amounts("backorder_cost")  # [N, K, 1]
+        self._penalty = self.backorder_cost[facing]  # [C, K, 1]
         joint = torch.as_tensor(firm.joint_costs(), device=self.device, dtype=dtype)[:, None, None]
         self._joint_cost = joint if bool(joint.any()) else None  # [N, 1, 1]
         self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
@@ -136,6 +135,12 @@ class World:
 
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
+
+    def reprice(self, backorder_cost: NDArray[np.float64]) -> None:
+        """Let a unit short cost something else from now on, here and in the core, [C, K] money."""
+        facing = torch.as_tensor(self.network.customer_facing, device=self.device)
+        self.backorder_cost[facing] = torch.as_tensor(backorder_cost, device=self.device, dtype=self.dtype)[..., None]
+        self._penalty = self.backorder_cost[facing]
 
     def draw_in_core(self) -> None:
         """Look up what is drawn in C++ from now on, on the processor.

@@ -105,8 +105,8 @@ def warnings_of(firm: Firm) -> list[str]:
     found += [note for note in notes if note]
     if firm.has_targets:
         found.append(
-            f"{' and '.join(firm.has_targets)}: tuned-base-stock meets it; other rules and departments that learn go "
-            "by backorder_cost, so set that to what `firmwide check` says a target implies"
+            f"{' and '.join(firm.has_targets)}: tuned-base-stock meets it, and so do departments that learn; other "
+            "rules go by backorder_cost, so set that to what `firmwide check` says a target implies"
         )
     if firm.correlation is not None and max(map(len, map(network.successors, range(len(firm.names))))) > 1:
         found.append(

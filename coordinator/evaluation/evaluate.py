@@ -90,20 +90,22 @@ def baseline_policies(
     `tuned` are the tuned base-stock levels if they are known, `note` is told how far their search is, and `compiling`
     why it cannot be compiled.
 
-    Decomposition-aggregation, tuned and echelon base-stock; of a firm with customers, no recommendation, the
-    margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
+    Decomposition-aggregation, tuned and, without service targets, echelon base-stock; of a firm with customers, no
+    recommendation, the margin-greedy silo and inventory-aware recommendation beside forecast-driven base-stock.
     """
     if firm.customers:
         names = {"no recommendation": "none", "siloed rules": "margin-greedy", "coordinated rules": "inventory-aware"}
         return {name: parse_policy(rule, firm) for name, rule in names.items()}
     if tuned is None:
         tuned = tuned_base_stock(firm, device=device, note=note, compiling=compiling).levels
-    echelon = tuned_echelon_base_stock(firm, start=tuned, device=device, note=note, compiling=compiling)
-    return {
+    plain: dict[str, Policy] = {
         "decomposition-aggregation": parse_policy("decomposition-aggregation", firm),
         "tuned base-stock": BaseStock("tuned-base-stock", tuned),
-        "echelon base-stock": echelon,
     }
+    if firm.has_targets:
+        return plain  # echelon levels go by costs alone
+    echelon = tuned_echelon_base_stock(firm, start=tuned, device=device, note=note, compiling=compiling)
+    return plain | {"echelon base-stock": echelon}
 
 
 def evaluate(

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -17,6 +17,7 @@ from rich.text import Text
 from coordinator.runs.watcher import RunIteration, RunStart, Watcher
 
 _BARS = "▁▂▃▄▅▆▇█"
+_TARGETS = 3  # of service that are shown
 _EVERY = 10.0  # seconds between plain lines
 _LEARNING = {  # what is shown of a learner where it was measured
     "kl": "kl {:.4f}",
@@ -65,6 +66,16 @@ class Panel:
         return Group(table, *(Text(note, style="dim") for note in self._notes))
 
 
+def _service(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Service targets, the one missed by most first, with what is reached and the multiplier of a unit short."""
+    worst = sorted(rows, key=lambda row: row["reached"] - row["target"])
+    text = "   ".join(
+        f"{row['stock_point']} {row['product']} {row['reached']:.4f} of {row['target']:g} at {row['multiplier']:.3g}"
+        for row in worst[:_TARGETS]
+    )
+    return f"{text}   and {len(worst) - _TARGETS} more" if len(worst) > _TARGETS else text
+
+
 class Display(Watcher):
     """A watcher of a run, for people."""
 
@@ -106,6 +117,8 @@ class Display(Watcher):
             ("throughput", f"{rate:,.0f} environment steps a second, {seen.env_steps:,} in all"),
             ("time", f"{seen.seconds:.0f}s" + (f" of {self._budget:.0f}s" if self._budget else "")),
         ]
+        if seen.service and math.isfinite(seen.service[0]["reached"]):
+            rows.insert(2, ("service", _service(seen.service)))
         if len(self._costs) > 1:
             low, high = min(self._costs), max(self._costs)
             scale = (len(_BARS) - 1) / max(high - low, 1e-9)

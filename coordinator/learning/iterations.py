@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.critic.value_function import values_of
+from coordinator.learning.multipliers import Multipliers
 from coordinator.learning.settings import Settings
 from coordinator.workers.group import Worker, WorkerGroup, WorkerLostError, spread
 from departments.department import Arrays
@@ -30,6 +31,7 @@ Array = NDArray[np.float32]
 _TRIES = 8
 _ACQUAINTED = 3  # rollouts from which the critic learns before anybody else does, where policies start good
 _WORLD = "world/"  # a shard's state, among the learners' states in a checkpoint
+_MULTIPLIERS = "service/multipliers"  # likewise those of service targets
 _STRETCH = ("period", *State._fields)  # where a stretch of periods begins
 Result = TypeVar("Result")
 
@@ -70,6 +72,7 @@ class Training:
     by_message: bool = False
     owner: Mapping[str, str] = field(default_factory=dict)  # department -> the one whose policy it shares, if any
     report: Callable[[str], None] = lambda _: None
+    multipliers: Multipliers | None = None  # of service targets, if the firm has some
     env_steps: int = 0
     started: float = field(default_factory=time.monotonic)
     spent: float = 0.0  # seconds before this process, when resumed
@@ -100,6 +103,11 @@ class Training:
         """How much of the budget of time or steps is used up, 0 where there is none."""
         budgets = ((self.seconds, self.settings.seconds), (self.env_steps, self.settings.steps))
         return max((spent / budget for spent, budget in budgets if budget is not None), default=0.0)
+
+    @property
+    def priced(self) -> int:
+        """Steps of the multipliers so far: costs of before the last one are none of today."""
+        return 0 if self.multipliers is None else self.multipliers.steps
 
     def publish(self, *snapshots: Snapshot) -> None:
         """Let everyone act with new policies."""
@@ -140,6 +148,8 @@ class Training:
             following: the seed of the next iteration if the same departments are to learn in it: its rollouts start as
                 soon as the policies are there. If something else happens then, they are forgotten.
         """
+        if self.multipliers is not None and self.multipliers.due:
+            following = None  # it is played at another price
         result, states, critic_state, ahead = self._safely(lambda: self._iterate(list(learning), seed, following))
         self._states |= states
         self._critic = critic_state
@@ -149,6 +159,7 @@ class Training:
         else:
             self.published |= result.snapshots
             self._ahead = ahead
+        self._move_multipliers()
         return result
 
     def begin_again(self, *snapshots: Snapshot) -> None:
@@ -169,7 +180,25 @@ class Training:
         self._worlds = worlds
         self.env_steps += teaching.copies * periods
         self.publish(*result.snapshots.values())
+        self._move_multipliers()
         return result
+
+    def _move_multipliers(self) -> None:
+        """After so many iterations, let multipliers follow what of their targets the published policies reach."""
+        moving = self.multipliers
+        if moving is None:
+            return
+        if moving.due:
+            asked = moving.config.episodes, self.settings.seed, moving.steps
+            environment = self.workers.environments[0]
+            moving.move(*self._safely(lambda: self.workers.get(environment.call("service", *asked))))
+            self._safely(self._reprice)
+        moving.rounds += 1
+
+    def _reprice(self) -> None:
+        if self.multipliers is not None:
+            price = self.multipliers.price
+            self.workers.get([worker.call("reprice", price) for worker in self.workers.environments])
 
     def costs(self, episodes: int, stream: Stream, *candidates: Snapshot) -> NDArray[np.float32]:
         """Cost of each evaluation episode, [E]; chance is the same for all, `candidates` stand in for the published."""
@@ -205,10 +234,13 @@ class Training:
     def learner_states(self) -> tuple[dict[str, Arrays], Arrays | None]:
         """States of the departments that have learned, and of the critic."""
         worlds = {f"{_WORLD}{i}": dict(zip(_STRETCH, parts, strict=True)) for i, parts in enumerate(self._worlds)}
-        return self._states | worlds, self._critic
+        multipliers = {} if self.multipliers is None else {_MULTIPLIERS: self.multipliers.state()}
+        return self._states | worlds | multipliers, self._critic
 
     def bring_back(self, states: dict[str, Arrays], critic: Arrays | None) -> None:
         """Go on from states that were kept."""
+        if self.multipliers is not None and _MULTIPLIERS in states:
+            self.multipliers.restore(states.pop(_MULTIPLIERS))
         worlds = sorted(name for name in states if name.startswith(_WORLD))
         none = {_STRETCH[0]: np.zeros(1, dtype=np.float32)}  # checkpoints of earlier versions do not tell
         self._worlds = [[(none | states[name])[part] for part in _STRETCH] for name in worlds]
@@ -337,6 +369,7 @@ class Training:
         if self._critic:
             calls.append(self.workers.critic.call("restore", self._critic))
         self.workers.get(calls)
+        self._reprice()
         self._send(list(self.published.values()))
 
     def _safely(self, step: Callable[[], Result]) -> Result:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from coordinator.critic.value_function import CriticConfig
+from coordinator.learning.multipliers import ServiceConfig
 from departments.extensions import names
 from departments.learning.ppo import PPOConfig
 from departments.learning.timescale import StepLaw
@@ -50,6 +51,7 @@ class Settings(Checked):
     seconds: float | None = Field(default=None, gt=0)  # budget of learning; starting, compiling, tuning lie outside
     steps: float | None = Field(default=None, gt=0)  # budget of environment steps
     episodes: int | None = Field(default=None, ge=1)  # of training, or of a turn of imarl, instead of `iterations`
+    service: ServiceConfig = ServiceConfig()  # of firms with service targets: how their multipliers move
     device: str = "cpu"
     extensions: tuple[str, ...] = Field(default_factory=lambda: tuple(names()))  # modules of a user's own that it needs
     compiled: bool = True  # learn and roll out in C++ where the machine has a compiler, and the firm and network allow

@@ -34,6 +34,7 @@ from coordinator.report.page import (
     numeric,
     plus_minus,
 )
+from coordinator.report.service_section import service_section
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of, to_json
 from coordinator.schemes.registry import scheme_of
@@ -78,6 +79,7 @@ def run_page(path: Path) -> Page:
         Section("Result", _comparison(firm, settings, result, path)),
         Section("How it learned", _learning(firm, settings, metrics, colours, marks)),
         Section("Department by department", _departments(metrics, colours, marks)),
+        *service_section(run),
         Section("Accepted policies", _accepted(firm, events)),
         Section("What the departments order", order_blocks(path)),
         Section("Settings", _settings(settings)),

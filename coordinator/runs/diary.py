@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,18 @@ from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
 from coordinator.runs.engine import Engine
-from coordinator.runs.folder import EVENTS, METRICS, RunFolder, pack, unpack
+from coordinator.runs.folder import EVENTS, METRICS, SERVICE, RunFolder, pack, unpack
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import Mailbox
 from coordinator.runs.watcher import RunEvent, RunIteration, Watcher
 from coordinator.schemes.base import Progress, Runner
 from coordinator.schemes.registry import scheme_of
-from departments.policies.policy import Snapshot
+from departments.policies.policy import FIRM, Snapshot
 from environment import Network
 
 CHECKPOINT_SHARE = 0.05  # of the time, at most: short iterations are not each followed by a checkpoint
 
-_KEPT = ("iteration", "benchmark", "cost", "events")  # of a diary in a checkpoint
+_KEPT = ("iteration", "benchmark", "cost", "events", "priced")  # of a diary in a checkpoint
 
 
 class Diary:
@@ -36,13 +37,14 @@ class Diary:
         self.iteration, self.cost, self.benchmark, self.restarts = 0, float("nan"), float("nan"), 0
         self.events = 0
         self.due = 0.0  # when the next checkpoint is
+        self.first, self.priced = dict(training.published), 0  # where training starts, and when `benchmark` was told
 
     def resume(self, network: Network, arrays: dict[str, NDArray[np.float32]], record: dict[str, Any]) -> Runner:
         """Go on from a checkpoint."""
         snapshots, states, critic = unpack(arrays, record["snapshots"])
         training, mine = self.training, record["diary"]
         training.spent, training.env_steps = mine["seconds"], mine["env_steps"]
-        vars(self).update({key: mine[key] for key in _KEPT})
+        vars(self).update({key: mine.get(key, 0) for key in _KEPT})
         published = (s for role, s in snapshots.items() if role.startswith("published/"))
         training.published |= {snapshot.department: snapshot for snapshot in published}
         training.bring_back(states, critic)
@@ -64,7 +66,10 @@ class Diary:
         self.iteration += 1
         if progress.cost is not None:
             self.cost = progress.cost
-        result = progress.result
+            if self.priced != self.training.priced:  # a unit short is worth something else
+                self.benchmark = float(self.training.selection_costs(*self.first.values()).mean())
+                self.priced = self.training.priced
+        result, moving = progress.result, self.training.multipliers
         measured = {
             name: {"version": result.snapshots[name].version} | update._asdict()
             for name, update in result.updates.items()
@@ -81,11 +86,20 @@ class Diary:
             benchmark_cost=self.benchmark,
             departments=measured,
             critic=result.critic,
+            service=[] if moving is None else moving.rows(),
         )
+        for row in seen.service if moving is not None and moving.rounds % moving.config.every == 0 else ():
+            self.run.append("service.csv", SERVICE, vars(seen) | row)
         common = {**vars(seen), **result.critic, "job": progress.job, "cost": progress.cost}
         for name, own in measured.items():
-            self.run.append("metrics.csv", METRICS, common | {"department": name} | own)
+            self.run.append("metrics.csv", METRICS, common | {"department": name} | own | self._of(name, seen.service))
         self.watcher.iteration(seen)
+
+    def _of(self, department: str, service: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What a department reaches of its targets, the one of a whole firm of all, and their multipliers: means."""
+        own = [row for row in service if department in (FIRM, row["stock_point"])]
+        columns = {"service": "reached", "multiplier": "multiplier"} if own else {}
+        return {name: float(np.mean([row[column] for row in own])) for name, column in columns.items()}
 
     def _accepted(self, snapshot: Snapshot, gain: float, error: float) -> None:
         settings = self.training.settings

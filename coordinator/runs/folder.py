@@ -5,6 +5,7 @@ policies/NAME/VERSION.*       where each department started (0), every accepted 
 base.json                     base-stock levels that the policies start from, if not the benchmark's
 current.json                  the version that counts for each department
 metrics.csv  events.csv       one row an iteration; acceptances, restarts, swaps
+service.csv                   of firms with service targets: what is reached of each, and its multiplier
 checkpoint.safetensors        where `--resume` goes on
 requests/                     what was asked of the run while it was trained, and the answers
 learning-curve.png  result.json
@@ -39,13 +40,17 @@ if TYPE_CHECKING:
 METRICS = (
     *("iteration", "seconds", "env_steps", "job", "department", "version", "cost", "benchmark_cost"),
     *("value_loss", "explained_variance", "kl", "clip_fraction", "entropy", "grad_norm", "learning_rate"),
+    *("service", "multiplier"),  # of the department's own targets, on average
+)
+SERVICE = (
+    *("iteration", "seconds", "env_steps", "stock_point", "product", "measure", "target", "reached", "multiplier"),
 )
 EVENTS = (
     *("iteration", "seconds", "event", "department", "version", "gain", "standard_error"),
     *("who", "why", "details"),
 )
 Checkpoint = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # arrays, and a record of plain values
-_COLUMNS = {"metrics.csv": METRICS, "events.csv": EVENTS}
+_COLUMNS = {"metrics.csv": METRICS, "events.csv": EVENTS, "service.csv": SERVICE}
 
 
 class RunFolder:
@@ -72,6 +77,8 @@ class RunFolder:
             raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume, or name another folder")
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
         for name, columns in _COLUMNS.items():
+            if name == "service.csv" and not firm.has_targets:
+                continue
             write_atomically(self.path / name, ",".join(columns) + "\n")
         marked = json.dumps(to_json(settings), indent=1) + "\n"
         write_atomically(self.path / "settings.json", marked)  # last: it marks a run
@@ -186,8 +193,11 @@ class RunFolder:
 
     def go_back_to(self, iteration: int, events: int) -> None:
         """Forget what was written after the checkpoint's iteration and its number of events: it will be done again."""
-        metrics = [row for row in self.rows("metrics.csv") if int(row["iteration"] or 0) <= iteration]
-        for name, kept in {"metrics.csv": metrics, "events.csv": self.rows("events.csv")[:events]}.items():
+        kept_of = {"events.csv": self.rows("events.csv")[:events]}
+        for name in ("metrics.csv", "service.csv"):
+            if (self.path / name).exists():
+                kept_of[name] = [row for row in self.rows(name) if int(row["iteration"] or 0) <= iteration]
+        for name, kept in kept_of.items():
             text = io.StringIO()
             writer = csv.DictWriter(text, _COLUMNS[name], lineterminator="\n")
             writer.writeheader()

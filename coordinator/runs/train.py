@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.learning.iterations import Training
+from coordinator.learning.multipliers import Multipliers
 from coordinator.learning.settings import Settings, Wiring
 from coordinator.runs.diary import Diary
 from coordinator.runs.engine import engine_of, went_on
@@ -27,6 +28,7 @@ from coordinator.workers.group import LocalGroup, WorkerGroup
 from coordinator.workers.ray_group import RayGroup
 from coordinator.workers.ray_session import must_have_gpus
 from departments.numerics.native import why_not
+from departments.play.service import implied_costs
 from departments.policies.policy import Snapshot
 from environment import Firm
 
@@ -116,8 +118,22 @@ def train(
                 by_message=wiring.execution == "message",
                 owner=plan.owner,
                 report=watcher.note,
+                multipliers=_multipliers(firm, settings, run, watcher),
             )
             return _taught(run, plan, training, watcher, kept)
+
+
+def _multipliers(firm: Firm, settings: Settings, run: RunFolder, watcher: Watcher) -> Multipliers | None:
+    """Those of service targets, from what the levels that policies start from imply."""
+    if not firm.has_targets:
+        return None
+    levels, shape = run.tuned_levels(), (len(firm.customer_facing), len(firm.products))
+    price = np.full(shape, np.nan) if levels is None else implied_costs(firm, levels, device=settings.device)
+    found = Multipliers.of(firm, settings.service, price)
+    if found is not None:
+        told = ", ".join(f"{row['stock_point']} {row['product']} {row['multiplier']:.3g}" for row in found.rows()[:8])
+        watcher.note(f"a unit short is worth, to begin with: {told}{' ...' if len(found.places) > 8 else ''}")
+    return found
 
 
 def _must_be_there(firm: Firm, settings: Settings, wiring: Wiring) -> None:

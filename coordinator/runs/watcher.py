@@ -13,7 +13,7 @@ After `--resume`, up to the last few iterations are told a second time, as they 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ class RunIteration:
     benchmark_cost: float  # on the same episodes, of the policies that the run began with
     departments: Mapping[str, Mapping[str, float]]  # what was measured of each learner, as in metrics.csv; NaN: nothing
     critic: Mapping[str, float]
+    service: Sequence[Mapping[str, Any]] = ()  # of each service target, as in service.csv, as it was last measured
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ class SchemeSpec:
     law: Callable[[Any, str], StepLaw | None] = constant_rate  # of a department's learning rate; None: the budget's
     iterations: Callable[[Any], int | None] = lambda settings: settings.rounds(settings.iterations)  # None: unknown
     paper_episodes: Callable[[Firm], int] | None = None  # of training in [I], appendix B: of a turn, or of the run
+    meets_targets: bool = False  # service targets, as costs are reckoned anew when `Training.priced` moved
     reference: bool = False  # what the others of a benchmark are compared with, if it is there
 
     def with_customers(self, firm: Firm) -> bool:

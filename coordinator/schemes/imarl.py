@@ -77,6 +77,7 @@ class IMARL:
     begun: float = 0.0  # share of the budget that was used up when the turn began
     unfinished: dict[str, Snapshot] = field(default_factory=dict)  # learners of turns that were cut short
     held: set[str] = field(default_factory=set)  # departments that get no turn: somebody swapped in what shall stay
+    priced: int = 0  # steps of the multipliers of service targets when `best_cost` was told
 
     @classmethod
     def begin(cls, network: Network, training: Training) -> IMARL:
@@ -104,15 +105,21 @@ class IMARL:
     def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
         """Work off the list until it is empty, the turns have been had, or the budget is used up."""
         last = self.settings.imarl.turns or np.inf
-        while (self.current or (self.number < last and (self.jobs or self.unfinished))) and not self.training.exhausted:
+        while (self.current or (self.number < last and self._waiting())) and not self.training.exhausted:
             if not self.current:
-                self.jobs = self.jobs or self._in_order(self.unfinished)
+                self.jobs = self.jobs or self._in_order(self._waiting())
                 self._take_turn()
             self._learn(watch, keep)
             self._decide(accepted)
             keep()
         if self.current:
             self._decide(accepted)
+
+    def _waiting(self) -> list[str]:
+        """Who may have a turn: those on the list, or whose turn was cut short; while prices move everybody (ours)."""
+        settings, everybody = self.settings, [name for name in self.network.names if name not in self.held]
+        ends = settings.seconds or settings.steps or settings.imarl.turns
+        return self.jobs or list(self.unfinished) or (everybody if self.training.multipliers and ends else [])
 
     def _take_turn(self) -> None:
         settings = self.settings.imarl
@@ -127,7 +134,12 @@ class IMARL:
         self.iteration, self.stale, self.begun = 0, 0, self.training.progress
         self.best = {name: self.saved[name] for name in self.current}
         self.training.adopt(*(self.unfinished.pop(name, self._start(name)) for name in self.current))
+        self._cost_anew()
+
+    def _cost_anew(self) -> None:
+        """What the best of the turn cost on selection episodes, at today's prices."""
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
+        self.priced = self.training.priced
 
     def _start(self, name: str) -> Snapshot:
         """What a turn starts from: the saved policy, or the fresh network behind a rule (see `as_rule`)."""
@@ -151,6 +163,8 @@ class IMARL:
             if self.iteration % settings.select_every == 0 or self._over():
                 cost = float(training.selection_costs(*result.snapshots.values()).mean())
                 self.stale += 1
+                if self.priced != training.priced:
+                    self._cost_anew()
                 if cost < self.best_cost:
                     self.best, self.best_cost, self.stale = dict(result.snapshots), cost, 0
             watch(Progress(self.current[0] + more, self.number, self.iteration, cost, result))
@@ -209,7 +223,8 @@ class IMARL:
             self.estimates[name] = infinite
         self._wake_neighbours(name, infinite)
         if self.best:
-            self.stale, self.best_cost = 0, float(self.training.selection_costs(*self.best.values()).mean())
+            self.stale = 0
+            self._cost_anew()
 
     def _neighbours(self, name: str) -> list[str]:
         point = self.network.names.index(name)
@@ -225,7 +240,7 @@ class IMARL:
         """What a checkpoint needs: plain values, and snapshots by role."""
         plain = {key: getattr(self, key) for key in _PLAIN} | {"held": sorted(self.held)}
         plain |= {"estimates": {name: value if np.isfinite(value) else None for name, value in self.estimates.items()}}
-        plain |= {"best_cost": self.best_cost if np.isfinite(self.best_cost) else None}
+        plain |= {"best_cost": self.best_cost if np.isfinite(self.best_cost) else None, "priced": self.priced}
         roles = {"saved": self.saved, "turn": self.best, "unfinished": self.unfinished}
         return plain, {f"{role}/{name}": snapshot for role, of in roles.items() for name, snapshot in of.items()}
 
@@ -242,7 +257,7 @@ class IMARL:
         infinite = float("inf")
         scheme.estimates = {name: infinite if value is None else value for name, value in plain["estimates"].items()}
         scheme.best_cost = infinite if plain["best_cost"] is None else plain["best_cost"]
-        scheme.held = set(plain.get("held", ()))
+        scheme.held, scheme.priced = set(plain.get("held", ())), plain.get("priced", 0)
         return scheme
 
 
@@ -255,6 +270,7 @@ IMARL_SCHEME = SchemeSpec(
     earlier=EARLIER,
     options={"observation": "policy.observation", "order": "imarl.order"},
     turns=True,
+    meets_targets=True,
     iterations=lambda _: None,
     paper_episodes=lambda _: 25_000,
 )

@@ -159,6 +159,7 @@ PATHWISE_SCHEME = SchemeSpec(
     earlier=EARLIER,
     options={"observation": "policy.observation"},
     by_message=False,
+    meets_targets=True,
     law=lambda *_: None,
     iterations=lambda settings: settings.pathwise.updates,
 )

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from coordinator.critic.critic import Critic
 from coordinator.critic.value_function import ValueFunction
+from coordinator.learning.multipliers import ServiceConfig
 from coordinator.learning.settings import Settings
 from coordinator.schemes.base import SchemeSpec
-from coordinator.schemes.registry import default_scheme, scheme_of
+from coordinator.schemes.registry import default_scheme, scheme_of, specs
 from coordinator.workers.group import WorkerFactories
 from coordinator.workers.rollout_worker import RolloutWorker
 from departments.department import Department
@@ -101,6 +102,11 @@ def setup_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = 
         raise ValueError(
             f"scheme {spec.name} needs a firm with customers, and {firm.name} has none; use {default_scheme(firm)}"
         )
+    if firm.has_targets and not spec.meets_targets:
+        able = ", ".join(other.name for other in specs() if other.meets_targets)
+        raise ValueError(f"{firm.has_targets[0]} of {firm.name} is not met by {spec.name}: remove it, or use {able}")
+    if settings.service != ServiceConfig() and not firm.has_targets:
+        raise ValueError(f"service is of firms with targets, and {firm.name} has none: remove it from the settings")
     if settings.train_periods is not None:
         firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})
     plan = _plan(firm, settings, spec, base)
@@ -157,7 +163,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         time_through=network.time_through(),
         compiled=settings.compiled,
     )
-    payment = _payment(firm, settings, scheme, levels, by_product)
+    payment = _payment(firm, settings, scheme, base if firm.has_targets else levels, by_product)
     factories = WorkerFactories(
         departments={name: functools.partial(Department, spec) for name, spec in specs.items()},
         critic=functools.partial(Critic, values, settings.seed),

@@ -36,6 +36,7 @@ class Simultaneous:
     best_cost: float
     iteration: int = 0
     held: set[str] = field(default_factory=set)  # departments that do not learn: somebody swapped in what shall stay
+    priced: int = 0  # steps of the multipliers of service targets when `best_cost` was told
 
     @classmethod
     def begin(cls, network: Network, training: Training) -> Self:
@@ -80,10 +81,17 @@ class Simultaneous:
         learnable = snapshot.config.form == self.training.settings.policy_of(name).form
         (self.training.adopt if learnable else self.training.publish)(snapshot)  # a rule acts, and nobody learns it
         self.best = self.best | {name: snapshot}
+        self._cost_anew()
+
+    def _cost_anew(self) -> None:
+        """What the best policy costs on selection episodes, at today's prices."""
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
+        self.priced = self.training.priced
 
     def _select(self) -> float:
         """Cost of what is published on the selection episodes; the best is remembered."""
+        if self.priced != self.training.priced:
+            self._cost_anew()
         cost = float(self.training.selection_costs().mean())
         if cost < self.best_cost:
             self.best, self.best_cost = dict(self.training.published), cost
@@ -98,13 +106,15 @@ class Simultaneous:
         """What a checkpoint needs."""
         snapshots = {f"best/{name}": snapshot for name, snapshot in self.best.items()}
         plain = {"iteration": self.iteration, "best_cost": self.best_cost, "held": sorted(self.held)}
+        plain["priced"] = self.priced
         return plain, snapshots
 
     @classmethod
     def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> Self:
         """Go on from a record."""
         best = {role.removeprefix("best/"): s for role, s in snapshots.items() if role.startswith("best/")}
-        return cls(network, training, best, plain["best_cost"], plain["iteration"], set(plain.get("held", ())))
+        held, priced = set(plain.get("held", ())), plain.get("priced", 0)
+        return cls(network, training, best, plain["best_cost"], plain["iteration"], held, priced)
 
 
 def own_position(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
@@ -130,6 +140,7 @@ def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:
         owners=retailers_share,
         weights=retailers_by_their_own,
         attention=attention,
+        meets_targets=True,
         paper_episodes=lambda _: 20_000,
     )
 

@@ -66,6 +66,7 @@ _SARL = SchemeSpec(
     options={"observation": "policy.observation"},
     departments=lambda firm, settings: _whole_firm(firm, settings, hidden=settings.single.hidden),
     joint=True,
+    meets_targets=True,
     paper_episodes=_paper_episodes,
 )
 SINGLE_AGENT_SCHEMES = (

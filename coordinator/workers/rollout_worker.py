@@ -18,7 +18,7 @@ from coordinator.critic.value_function import ValueFunction, Values
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.demonstration import demonstrations
-from departments.play.episode import SHARD, run_costs
+from departments.play.episode import SHARD, run_costs, run_episodes, summed
 from departments.play.gradients import descend, descend_episode
 from departments.play.payment import Payment
 from departments.play.rollout import rollout, seen_by_product
@@ -90,6 +90,21 @@ class RolloutWorker:
     def publish(self, *snapshots: Snapshot) -> None:
         """Take over new policies of some departments."""
         self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
+
+    def reprice(self, backorder_cost: NDArray[np.float64]) -> None:
+        """Let a unit short cost something else from now on, [C, K] money."""
+        self._world.reprice(backorder_cost)
+
+    def service(self, episodes: int, seed: int, step: int) -> list[NDArray[np.float64]]:
+        """Fill rates and shares of cycles without a stock-out, [C, K] each, of evaluation episodes of `step`'s own."""
+        world, everyone, periods = self._world, list(self._snapshots.values()), self._world.firm.periods.evaluate - 1
+        chance = world.draw(periods, episodes, torch_stream(world.device, Stream.SERVICE, seed, step))
+        if (compiled := self._compiled_for(everyone)) is not None:
+            found = summed(world, *compiled.played(everyone, chance, measured=True), periods)
+        else:
+            policy = FirmPolicy(world, self._observer.until(periods), everyone, eager=self._eager)
+            found = run_episodes(world, policy, chance)
+        return [found.product_fill_rate, found.product_cycle_service]
 
     def rollout(
         self,

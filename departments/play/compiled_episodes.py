@@ -10,7 +10,7 @@ from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.play.episode import Episodes, cycles_of, first_cost, less_salvage, run_costs, run_episodes
+from departments.play.episode import Episodes, first_cost, less_salvage, run_costs, run_episodes, summed
 from departments.policies.firm_policy import FirmPolicy
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock
@@ -42,11 +42,7 @@ class CompiledEpisodes:
         played = self._play(policy, chance, measured=True)
         if played is None:
             return run_episodes(self._eager, policy, chance)
-        cost, sums = played
-        periods = len(chance.demand) - self._first_counted()
-        means = {name: (total / (periods * cost.shape[-1])).numpy() for name, total in sums.items()}
-        means["cycles"] = cycles_of(self._eager, len(chance.demand))
-        return Episodes(cost=cost.sum(0).numpy(), point_cost=cost.mean(1).numpy(), **means)
+        return summed(self._eager, *played, len(chance.demand))
 
     @torch.inference_mode()
     def costs(self, policy: Policy, chance: Exogenous) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -139,6 +139,14 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
         backlog = world.backlog(end)
     cycles = cycles_of(world, len(chance.demand))
     return tally.episodes(less_salvage(world, end, cost), cycles)
+
+
+def summed(world: World, cost: Tensor, sums: Mapping[str, Tensor], periods: int) -> Episodes:
+    """Of costs [N, E], and sums over copies and the counted ones of some periods, as the core adds them up."""
+    counted = (periods - max(world.firm.periods.warm_up - 1, 0)) * cost.shape[-1]
+    means = {name: (total / counted).numpy() for name, total in sums.items()}
+    own = {"cost": cost.sum(0).numpy(), "point_cost": cost.mean(1).numpy(), "cycles": cycles_of(world, periods)}
+    return Episodes(**own, **means)
 
 
 def cycles_of(world: World, periods: int) -> Vector:

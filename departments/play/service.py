@@ -52,6 +52,22 @@ def meet_targets(
     return Service(*(np.concatenate(columns, 1) for columns in zip(*parts, strict=True)))
 
 
+def implied_costs(firm: Firm, levels: Levels, *, seed: int = 0, device: str = "cpu") -> Array:
+    """What a unit short must cost for the last unit of a level to pay, [C, K] money; nan where nothing is short.
+
+    Args:
+        firm: with a target wherever it sells.
+        levels: [N, K] units.
+        seed: of the episodes.
+        device: where to simulate.
+    """
+    parts = []
+    for k, product in enumerate(firm.products):
+        search = _Search(firm.of_product(product), seed, device, lambda _: None)
+        parts.append(search.worth(levels[:, k])[:, None])
+    return np.concatenate(parts, 1)
+
+
 class _Search:
     """Of one product."""
 
@@ -91,7 +107,7 @@ class _Search:
                             break
         levels = self._met(levels, _MANY)
         found = self._episodes(levels, _MANY)
-        return levels[:, None], self._reached(found)[:, None], self._worth(levels, found)[:, None]
+        return levels[:, None], self._reached(found)[:, None], self.worth(levels)[:, None]
 
     def _episodes(self, levels: Array, shards: int) -> Episodes:
         policy = BaseStock("tuned-base-stock", levels[:, None])
@@ -135,9 +151,9 @@ class _Search:
     def _reached(self, found: Episodes) -> Array:
         return np.where(self._by_cycle, found.cycle_service, found.fill_rate)
 
-    def _worth(self, levels: Array, found: Episodes) -> Array:
+    def worth(self, levels: Array) -> Array:
         """Holding cost of the last unit of each level over what it keeps from being short, [C] money."""
-        holding, worth = self._firm.amounts("holding_cost")[:, 0], []
+        holding, worth, found = self._firm.amounts("holding_cost")[:, 0], [], self._episodes(levels, _MANY)
         for point in self._selling:
             less = levels.copy()
             less[point] -= 1.0

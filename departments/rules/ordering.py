@@ -60,9 +60,14 @@ class BaseStock(OrdersAlone):
 
 
 def shortage_cost(firm: Firm) -> Levels:
-    """What a unit short costs, [N, K] money: the backorder cost, and as far as sales are lost the margin."""
+    """What a unit short costs, [N, K] money: the backorder cost, and as far as sales are lost the margin.
+
+    Where that is nothing and there is a service target, what the newsvendor of that ratio pays (our reading).
+    """
     margin = np.maximum(firm.amounts("price") - delivered_cost(firm), 0.0)
-    return np.asarray(firm.amounts("backorder_cost") + firm.lost_shares()[:, None] * margin)
+    cost = firm.amounts("backorder_cost") + firm.lost_shares()[:, None] * margin
+    target = np.nan_to_num(firm.newsvendor_costs()) if firm.has_targets else 0.0
+    return np.where(cost > 0.0, cost, target)
 
 
 def delivered_cost(firm: Firm) -> Levels:
