@@ -89,7 +89,7 @@ class Diary:
             service=[] if moving is None else moving.rows(),
         )
         for row in seen.service if moving is not None and moving.rounds % moving.config.every == 0 else ():
-            self.run.append("service.csv", SERVICE, vars(seen) | row)
+            self.run.append("service.csv", SERVICE, vars(seen) | dict(row))
         common = {**vars(seen), **result.critic, "job": progress.job, "cost": progress.cost}
         for name, own in measured.items():
             self.run.append("metrics.csv", METRICS, common | {"department": name} | own | self._of(name, seen.service))
