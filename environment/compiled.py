@@ -33,6 +33,9 @@ FLAGS = (
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
 _CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic", "breaks", "lost")
+# What an output does: unit x (output + 1) replaces what is wished, unit x output is added to it, or it says whether
+# anything is ordered: 1 or 0, and where gradients are taken a logit.
+REPLACES, ADDS, PLACES = range(3)
 _NOT_SOLD = -700.0  # utility; its exponential is nothing beside 1
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
@@ -110,7 +113,7 @@ class NetworkControl:
     noise: Tensor | None  # [T, Z, E] as the networks take it
     place: Tensor  # [orders] row of N K that an output decides
     unit: Tensor  # [orders] units
-    residual: Tensor  # [orders] 1: unit x output is added to what is wished; 0: unit x (output + 1) replaces it
+    kind: Tensor  # [orders] `REPLACES`, `ADDS` or `PLACES`
     outputs: int  # J
     shown: int  # products for each segment; 0: what is shown is not theirs
     alternatives: Tensor | None  # [C, K] exposures that places stand for; None: a product each, and nothing
@@ -223,10 +226,11 @@ class CompiledWorld:
         recommend: Tensor | None = None,
         *,
         beside: int = 0,
+        first: int = 0,
     ) -> Recording:
         """Run the periods of `chance` with networks that decide, and record what they saw and did.
 
-        `beside` so many rows are left behind the features for others to fill; `recommend` is as in `play`.
+        `beside` so many rows are left behind the features for others to fill; `recommend` and `first` are as in `play`.
         """
         world, new = self.world, state.on_hand.new_empty
         periods, copies = len(chance.demand), chance.demand.shape[-1]
@@ -260,7 +264,7 @@ class CompiledWorld:
         if paid:
             fields |= {"on_hand_after": brought.on_hand, "held": brought.held}
             fields |= {"unserved": brought.unserved, "demanded": brought.demand}
-        self._run(self._play, state, chance, 0, **self._who(decide), **fields, exposure=recommend)
+        self._run(self._play, state, chance, first, **self._who(decide), **fields, exposure=recommend)
         return recorded
 
     def descend(

@@ -175,9 +175,11 @@ class Training:
         `seed` names the stretch's chance, `teaching` says how many copies play it and how they learn; `progress`, 0..1,
         is how much of the budget is used up.
         """
-        result, states, worlds = self._safely(lambda: self._descend(learning, seed, periods, teaching, progress))
+        result, states, worlds, critic = self._safely(
+            lambda: self._descend(learning, seed, periods, teaching, progress)
+        )
         self._states |= states
-        self._worlds = worlds
+        self._worlds, self._critic = worlds, critic
         self.env_steps += teaching.copies * periods
         self.publish(*result.snapshots.values())
         self._move_multipliers()
@@ -337,23 +339,40 @@ class Training:
 
     def _descend(
         self, learning: Sequence[str], seed: Sequence[int], periods: int, teaching: PathwiseConfig, progress: float
-    ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]]]:
+    ) -> tuple[Iteration, dict[str, Arrays], list[list[Array]], Arrays]:
         workers, environments, shards = self.workers, self.workers.environments, self.settings.shards
         starts = self._worlds or workers.get([environments[0].call("start", teaching.copies // shards)] * shards)
-        parts = []  # by shard: the departments' gradients, the cost, and where the next stretch goes on
-        for i, start in enumerate(starts):
-            stretch = learning, periods, (*seed, i), teaching.unit_bound, *start
-            parts.append(environments[i % len(environments)].call("descend", *stretch, returns=len(learning) + 2))
+        stretches = [(learning, periods, (*seed, i)) for i in range(shards)]
+        dealt = [environments[i % len(environments)] for i in range(shards)]
+        critic_state, values = self._critic, None
+        if hybrid := any(self.published[name].config.hybrid for name in learning):
+            if not critic_state["std"][0]:
+                spent = [
+                    worker.call("spent", *stretch, *start)
+                    for worker, stretch, start in zip(dealt, stretches, starts, strict=True)
+                ]
+                critic_state = workers.get(workers.critic.call("calibrate", [0], *spent))
+            values = values_of(critic_state)
+        count = len(learning) + 2 + hybrid
+        parts = [  # by shard: the departments' gradients, the cost, the critic's lesson, where the next stretch goes on
+            worker.call("descend", *stretch, teaching.unit_bound, values, *start, returns=count)
+            for worker, stretch, start in zip(dealt, stretches, starts, strict=True)
+        ]
         updates = {
             name: workers.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
             for i, name in enumerate(learning)
         }
+        told = dict[str, float]()
+        if hybrid:
+            lesson = workers.critic.call("learn", [0], *(part[-2] for part in parts), returns=3)
+            told, critic_state = workers.get(lesson[:2])
         results = dict(zip(updates, workers.get(list(updates.values())), strict=True))
         ends = workers.get([part[-1] for part in parts])
         workers.get(self._sent)
         snapshots = {name: result[0] for name, result in results.items()}
         stats = {name: result[2] for name, result in results.items()}
-        return Iteration(snapshots, stats, {}), {name: result[1] for name, result in results.items()}, ends
+        states = {name: result[1] for name, result in results.items()}
+        return Iteration(snapshots, stats, told), states, ends, critic_state
 
     def _send(self, snapshots: Sequence[Any], environments: Sequence[Worker] | None = None) -> None:
         """Tell all or some environments, by value or reference; they hear it before what they are asked next."""

@@ -190,6 +190,7 @@ class PolicyBundles:
             "activation": config.activation,
             "clock": config.clock,
             "parts": config.parts,
+            "hybrid": config.hybrid,
             "memory": config.memory,
             "memory_size": config.memory_size if config.memory != "none" else 0,
         }

@@ -175,22 +175,21 @@ class HotSwap:
             rule = rule.replenisher
         if isinstance(rule, ForecastBaseStock) and rule.smoothing == DEFAULT_SMOOTHING:
             return first  # what a residual policy with memory adds to, and a plain one was fitted to
-        if (shapes := spec.shapes) is None or not (isinstance(rule, BaseStock) and rule.always_local):
-            allowed = "forecast-base-stock" if shapes is None else "base-stock:..., decomposition-aggregation"
+        if spec.closed_loop or not (isinstance(rule, BaseStock) and rule.always_local):
+            allowed = "forecast-base-stock" if spec.closed_loop else "base-stock:..., decomposition-aggregation"
             raise ValueError(
                 f"--policy {text!r} cannot be followed in training, where a rule must be what a policy can learn on "
                 f"from: {allowed}, or a run"
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
         unit = observer.reach.view(len(firm.names), -1)[point]
-        layers, _ = shapes.split(parameters)
         more = (torch.as_tensor(rule.levels[point] - base[point]) / unit).view(-1, spec.clones)
         if not torch.allclose(more, more[:, :1]):
             raise ValueError(
                 f"--policy {text!r}: {name} of this run decides all products by one network, which cannot start from "
                 "these levels: only from those that differ from its own by equal periods of demand"
             )
-        layers[-1][1].copy_(more[:, 0])
+        spec.usual_orders(parameters).copy_(more[:, 0])
         return Snapshot(name, 0, first.config, parameters.numpy())
 
     def _examine(self, candidate: Snapshot, request: Request) -> None:

@@ -33,6 +33,7 @@ NO_CUSTOMERS = {
     "policy.memory": "departments remember where there are customers",
     "policy.memory_size": "departments remember where there are customers",
     "policy.parts": "slots are of firms with customers",
+    "policy.hybrid": "pathwise alone learns whether to order",
     "law": "timescales are of firms with customers",
 }
 EARLIER = {"imarl.base_policy": "base_policy"}

@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 
 from pydantic import model_validator
 
+from coordinator.critic.value_function import CriticConfig
 from coordinator.learning.iterations import Training
 from coordinator.learning.settings import DepartmentSettings, Settings, fewer, must_be_shared
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch, every_point
@@ -31,6 +32,7 @@ _LOST = 0.05  # of the best cost: who is further above it than this goes back
 _CUSTOMERS = ("policy.clock", "policy.memory", "policy.memory_size", "policy.parts")
 _WITHOUT_CUSTOMERS = {key: NO_CUSTOMERS[key] for key in _CUSTOMERS}
 _WITH_CUSTOMERS = {
+    "policy.hybrid": "departments there order in every period",
     "policy.observation": "each role has an observation set of its own",
     "pathwise.window": "whole episodes are differentiated",
     "base_policy": "policies start from the rules",
@@ -43,6 +45,7 @@ class PathwiseRun(Settings):
 
     scheme: str = "pathwise"
     pathwise: PathwiseConfig = PathwiseConfig()
+    critic: CriticConfig = CriticConfig(gamma=0.99, gae_lambda=0.95)  # of policies with `hybrid`; others need none
 
     @model_validator(mode="after")
     def _shards_are_equal(self) -> Self:
@@ -144,10 +147,9 @@ PATHWISE_SCHEME = SchemeSpec(
     settings=PathwiseRun,
     takes_customers=True,
     departments=_departments,
-    unused={key: why for key, why in NO_CUSTOMERS.items() if key not in _CUSTOMERS}
+    unused={key: why for key, why in NO_CUSTOMERS.items() if key not in (*_CUSTOMERS, "policy.hybrid")}
     | {
         "ppo": "no PPO; pathwise.learning_rate is where the rate starts",
-        "critic": "there is none",
         "copies": "pathwise.copies",
         "iterations": "pathwise.updates",
         "episodes": "pathwise.updates",

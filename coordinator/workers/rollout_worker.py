@@ -5,7 +5,7 @@ It is stateless between calls but for the snapshots it was sent, so a restarted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.critic.value_function import ValueFunction, Values
+from departments.learning.pathwise import score_gradient
 from departments.learning.ppo import Slice
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.demonstration import demonstrations
 from departments.play.episode import SHARD, run_costs, run_episodes, summed
 from departments.play.gradients import descend, descend_episode
 from departments.play.payment import Payment
-from departments.play.rollout import rollout, seen_by_product
+from departments.play.rollout import recorded, rollout, seen_by_product
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, Snapshot
 from departments.policies.spec import DepartmentSpec, point_of
-from environment import Firm, NotCompiledError, State, World
+from environment import Exogenous, Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 from environment.streams import Stream, torch_stream
 
@@ -188,18 +189,30 @@ class RolloutWorker:
         return [np.zeros(1, dtype=np.float32), *(as_array(part) for part in self._world.reset(copies))]
 
     def descend(
-        self, learning: Sequence[str], periods: int, seed: Sequence[int], unit_bound: float, *start: Array
+        self,
+        learning: Sequence[str],
+        periods: int,
+        seed: Sequence[int],
+        unit_bound: float,
+        values: Values | None,
+        *start: Array,
     ) -> list[Any]:
         """One shard of a stretch of periods with gradients of the firm's cost; an episode where customers choose.
 
+        Args:
+            learning: the departments that do.
+            periods: how many.
+            seed: names the random streams.
+            unit_bound: see `descend`.
+            values: of the critic, in its first stream the firm's; where departments with hybrid heads learn.
+            start: what `start`, or the stretch before, gave.
+
         Returns:
-            The gradient of each learning department, then the mean cost a period, then where it ended.
+            The gradient of each learning department, the mean cost a period, with values the critic's lesson, and where
+            it ended.
         """
-        first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
-        generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
-        clock = first if self._observer.season_rows else None
-        chance = self._world.draw(periods, copies, generator, start=clock)
-        snapshots = [self._snapshots[name] for name in learning]
+        first, state, chance = self._stretch(periods, seed, start)
+        copies, snapshots = state.on_hand.shape[-1], [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
         in_core = compiled is not None and not self._world.network.proportional.any()  # whose gradient only PyTorch has
@@ -210,19 +223,71 @@ class RolloutWorker:
             else:
                 result = descend_episode(self._world, self._observer.until(periods), snapshots, *drawn)
             first = -periods  # an episode begins again
-        elif compiled is not None and in_core:
-            result = compiled.descend(snapshots, state, chance, unit_bound, others, first=first)
         else:
-            result = descend(self._world, self._observer, snapshots, state, chance, unit_bound, others, first=first)
+            noise = self._placing(learning, periods, copies, seed)
+            stage = snapshots, state, chance, unit_bound, others
+            if compiled is not None and in_core:
+                result = compiled.descend(*stage, noise=noise, first=first)
+            else:
+                result = descend(self._world, self._observer, *stage, noise=noise, first=first)
+        lessons = []
+        if values is not None:
+            features, reward, played = self._recorded(noise, state, chance, first)
+            self._values.take(values)
+            (advantage,), lesson = self._values.advantages([0], features, reward)
+            for name, part in played.items():
+                spec, flat = self._learner(name)
+                own = part.observation, part.action, _shared_out(advantage, part, copies)
+                result.gradients[learning.index(name)] += score_gradient(flat, spec.network, spec.head, *own)
+            lessons.append(tuple(map(as_array, lesson)))
         end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
-        return [*map(as_array, result.gradients), result.cost, end]
+        return [*map(as_array, result.gradients), result.cost, *lessons, end]
+
+    def spent(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> Array:
+        """What the firm pays in the stretch that `descend` would play, as the critic is told, [T, 1, E]."""
+        first, state, chance = self._stretch(periods, seed, start)
+        noise = self._placing(learning, periods, state.on_hand.shape[-1], seed)
+        return as_array(self._recorded(noise, state, chance, first)[1])
+
+    def _recorded(
+        self, noise: Mapping[str, Tensor], state: State, chance: Exogenous, first: int
+    ) -> tuple[Tensor, Tensor, dict[str, Slice]]:
+        """Features [T + 1, G, E] and the firm's rewards [T, 1, E] of a stretch, and what those with noise did."""
+        everyone = list(self._snapshots.values())
+        stage, compiled = (self._world, self._observer, everyone, noise), self._compiled_for(everyone)
+        features, brought, played = recorded(
+            *stage, chance, state, first=first, compiled=compiled, eager=compiled is None
+        )
+        if self._by_product:
+            return seen_by_product(self._observer, features), -brought.cost.sum(1).flatten(1)[:, None], played
+        return features, -brought.cost.sum((1, 2))[:, None], played
+
+    def _placing(
+        self, learning: Sequence[str], periods: int, copies: int, seed: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """What draws whether orders are placed, of those who learn it, [T, noise, E]."""
+        learners = {name: self._learner(name) for name in learning if self._snapshots[name].config.hybrid}
+        return {
+            name: spec.exploration(flat, periods, copies, seed)[0] for name, (spec, flat) in learners.items()
+        }
+
+    def _learner(self, name: str) -> tuple[DepartmentSpec, Tensor]:
+        """A department, and the parameters of its policy."""
+        spec = DepartmentSpec.of(self._world, self._observer, name, self._snapshots[name].config)
+        return spec, torch.tensor(self._snapshots[name].parameters, device=self._world.device)
+
+    def _stretch(self, periods: int, seed: Sequence[int], start: Sequence[Array]) -> tuple[int, State, Exogenous]:
+        """The number of its first period, the state in it, and the chance of a stretch."""
+        first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
+        generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
+        clock = first if self._observer.season_rows else None
+        return first, state, self._world.draw(periods, copies, generator, start=clock)
 
     def _drawn(self, snapshots: Sequence[Snapshot], periods: int, copies: int, seed: Sequence[int]) -> Tensor | None:
         """What draws recommendations, [T, noise, E], if whoever makes them is among the snapshots."""
         for snapshot in snapshots:
             if snapshot.department == RECOMMENDATION:
-                spec = DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
-                flat = torch.tensor(snapshot.parameters, device=self._world.device)
+                spec, flat = self._learner(snapshot.department)
                 return spec.exploration(flat, periods, copies, seed)[0]
         return None
 

@@ -92,6 +92,10 @@ class Actor {
   void decide(const float *out, const float *noise, float *did, float *log_prob) {
     for (long i = 0; i < head_.orders * copies_; i += kLanes)
       store(did + i, noise ? load(out + i) + load(noise + i) : load(out + i));
+    for (long i = head_.orders * copies_; i < placed_of(head_) * copies_; i += kLanes) {
+      const V logit = noise ? load(out + i) + load(noise + i) : load(out + i);
+      store(did + i, logit >= 0.0f ? V{} + 1.0f : V{});
+    }
     for (long s = 0; s < each_; s += kLanes) {  // there are no clones where there are choices
       V sum{}, spread;
       for (int64_t segment = 0; segment < head_.segments; segment++) {

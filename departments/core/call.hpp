@@ -8,6 +8,7 @@ struct Head {
   const float *mask;  // [segments][products] 1: may be recommended, 0: may not; none: everything may
   int64_t scores;     // where in an observation the rule's scores of offers begin, or -1: there are none
   double sharpness;   // what they are multiplied by where they are added to outputs
+  int64_t hybrid;     // whether orders are followed by whether they are placed
 };
 
 // A network that acts.

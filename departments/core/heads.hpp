@@ -7,9 +7,10 @@
 #include "call.hpp"
 #include "vectors.hpp"
 
-inline int64_t outputs_of(const Head &head) { return head.orders + head.segments * (head.products + 1); }
-inline int64_t actions_of(const Head &head) { return head.orders + head.segments * head.slots; }
-inline int64_t noise_of(const Head &head) { return head.orders + head.segments * (head.products + head.slots); }
+inline int64_t placed_of(const Head &head) { return head.orders * (1 + head.hybrid); }  // orders, and whether there are
+inline int64_t outputs_of(const Head &head) { return placed_of(head) + head.segments * (head.products + 1); }
+inline int64_t actions_of(const Head &head) { return placed_of(head) + head.segments * head.slots; }
+inline int64_t noise_of(const Head &head) { return placed_of(head) + head.segments * (head.products + head.slots); }
 
 constexpr float kNever = -1e9f;  // the logit of what may not be recommended
 

@@ -1,7 +1,8 @@
 """Learning by gradients through the simulator (`departments.play.gradients`): settings, and a department's step.
 
 Source: Alvo, Russo & Kanoria (2023), Neural inventory control in networks via hindsight differentiable policy
-optimization.
+optimization; for what has no gradient, Alvo, Russo & Kanoria (2026), Policy optimization in hybrid
+discrete-continuous action spaces via mixed gradients (arXiv 2605.14297).
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from departments.learning.ppo import samples_first
 from departments.numerics.adam import Adam
+from departments.numerics.heads import Head
+from departments.numerics.memory import MemoryNetwork
+from departments.numerics.networks import Shapes
+from departments.numerics.passes import passes_of
 from environment import Network
 from environment.fields import Checked
 
@@ -31,6 +37,36 @@ class PathwiseConfig(Checked):
 def window_of(network: Network) -> int:
     """Periods over which an order shows its cost: four times the way through the firm, 16 to 64."""
     return min(64, max(16, round(4.0 * network.time_through())))
+
+
+@torch.no_grad()
+def score_gradient(
+    flat: Tensor, network: MemoryNetwork, head: Head, observation: Tensor, action: Tensor, advantage: Tensor
+) -> Tensor:
+    """Gradient of the mean cost by whether orders are placed: -mean_t(A_t d log P(placed_t)), flat.
+
+    What the quantities ordered before mean for what is placed now is left out: where placing is a best response to
+    quantities it is nothing on average, and it is most of the variance (the source's section on the cross term).
+
+    Args:
+        flat: parameters.
+        network: a perceptron without memory.
+        head: a hybrid one.
+        observation: [T, F, E].
+        action: [T, actions, E] what was done.
+        advantage: [T, E] money that the firm saves from then on.
+
+    Source: Williams (1992), Simple statistical gradient-following algorithms for connectionist reinforcement learning.
+    """
+    shapes, where = Shapes(network.widths[0], network.hidden, network.outputs), network.perceptron
+    passes = passes_of(shapes, torch.cat((flat[where], flat.new_zeros(network.outputs))), network.activation)
+    logit = passes.forward(samples_first(observation))[:, head.placed]
+    placed = samples_first(action)[:, head.placed]
+    pull = torch.zeros(len(logit), network.outputs, device=flat.device, dtype=flat.dtype)
+    pull[:, head.placed] = (torch.sigmoid(logit) - placed) * advantage.reshape(-1, 1) / advantage.numel()
+    gradient = torch.zeros_like(flat)
+    gradient[where] = passes.backward(pull)[: -network.outputs]
+    return gradient
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """What network outputs mean as decisions: order quantities by a Gaussian, recommendations by ranked choice, or both.
 
+A hybrid head also says of each order whether there is one at all, by a logit of its own.
+
 Acting, copies are the last axis ([.., E]); learning, samples come first. The same numbers enter both, so a recorded log
 probability is the one that learning starts from.
 """
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_LEAST = 1e-6  # chance of a draw beyond which logistic noise is cut off
 
 
 @dataclass(frozen=True)
@@ -26,29 +30,40 @@ class Head:
     segments: int = 0
     products: int = 0
     slots: int = 1
+    hybrid: bool = False  # of one without segments: each order is placed or not, with the chance that a logit says
 
     @property
     def outputs(self) -> int:
-        """Length of the network's output."""
-        return self.orders + self.segments * (self.products + 1)
+        """Length of the network's output: orders, their logits if hybrid, then those of each segment."""
+        return self.placed.stop + self.segments * (self.products + 1)
+
+    @property
+    def placed(self) -> slice:
+        """Where it stands whether orders are placed: logits in outputs, 1 or 0 in actions, noise; nothing if not hybrid."""
+        return slice(self.orders, self.orders * (1 + self.hybrid))
 
     @property
     def actions(self) -> int:
-        """Length of an action: orders, then the chosen place of each slot, segment by segment."""
-        return self.orders + self.segments * self.slots
+        """Length of an action: orders, whether they are placed, then the chosen place of each slot, by segment."""
+        return self.placed.stop + self.segments * self.slots
 
     @property
     def noises(self) -> int:
         """Length of what is added in a period where it explores."""
-        return self.orders + self.segments * (self.products + self.slots)
+        return self.placed.stop + self.segments * (self.products + self.slots)
 
     def noise(
         self, periods: int, copies: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices."""
+        """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices.
+
+        Logistic for whether orders are placed: a logit and that are above 0 with the chance that the logit says.
+        """
         noise = torch.empty(periods, self.noises, copies, device=generator.device, dtype=dtype)
         if self.orders:
             noise[:, : self.orders].normal_(generator=generator)
+        if self.hybrid:
+            noise[:, self.placed].uniform_(generator=generator).logit_(_LEAST)
         if self.segments:
             noise[:, self.orders :].exponential_(generator=generator).log_().neg_()
         return noise
@@ -59,13 +74,16 @@ class Head:
         Args:
             output: [outputs, E].
             mask: [segments, products, 1] which products may be recommended.
-            noise: [noise, E] of one period, added to mean orders and logits; None: the mean order and the most
-                probable choices.
+            noise: [noise, E] of one period, added to mean orders and logits; None: the mean order, placed if that is
+                as probable as not, and the most probable choices.
 
         Returns:
             [actions, E], and the log probability of the choices [E] if there are any.
         """
         action = output[: self.orders] if noise is None else output[: self.orders] + noise[: self.orders]
+        if self.hybrid:
+            logit = output[self.placed] if noise is None else output[self.placed] + noise[self.placed]
+            return torch.cat((action, (logit >= 0.0).to(action.dtype))), None
         if not self.segments:
             return action, None
         logits = self._logits(output[self.orders :].T, mask)  # [E, segments, K + slots]

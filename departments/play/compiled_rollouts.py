@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ from environment import (
     State,
     World,
 )
-from environment.compiled import Brought, NetworkControl
+from environment.compiled import ADDS, PLACES, REPLACES, Brought, NetworkControl
 from environment.observation import Observer
 from heuristics.recommendation import Offers
 
@@ -63,9 +64,16 @@ class CompiledRollouts:
         return DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
 
     def record(
-        self, snapshots: Sequence[Snapshot], noise: Mapping[str, Tensor], chance: Exogenous, chunk: int, beside: int = 0
+        self,
+        snapshots: Sequence[Snapshot],
+        noise: Mapping[str, Tensor],
+        chance: Exogenous,
+        chunk: int,
+        beside: int = 0,
+        start: State | None = None,
+        first: int = 0,
     ) -> tuple[Tensor, Brought, dict[str, Slice]]:
-        """The periods of `chance`, from where episodes start.
+        """The periods of `chance`.
 
         Args:
             snapshots: of all departments.
@@ -73,15 +81,16 @@ class CompiledRollouts:
             chance: periods and copies.
             chunk: memories are wanted every so many periods.
             beside: rows left behind the features.
+            start: the state they begin in; None: where episodes start.
+            first: number of the first of them.
 
         Returns:
             Features [T + 1, G + beside, E], what departments are paid by, and of those that explore what they saw and
             did; log probabilities are those of choices alone.
         """
-        team = self._team(snapshots, noise, chance, chunk=chunk)
-        recording = self._compiled.look(
-            self._world.reset(chance.demand.shape[-1]), team.control, chance, team.shown, beside=beside
-        )
+        team = self._team(snapshots, noise, chance, chunk=chunk, first=first)
+        start = self._world.reset(chance.demand.shape[-1]) if start is None else start
+        recording = self._compiled.look(start, team.control, chance, team.shown, beside=beside, first=first)
         features, hints, did, log_prob, memory, brought = recording
         slices, size = dict[str, Slice](), self._observer.size
         for number, member in enumerate(team.members):
@@ -109,6 +118,7 @@ class CompiledRollouts:
         unit_bound: float = math.inf,
         others: Sequence[Snapshot] = (),
         *,
+        noise: Mapping[str, Tensor] = MappingProxyType({}),
         first: int = 0,
     ) -> Descent:
         """See `departments.play.gradients.descend`, whose gradients these are up to rounding.
@@ -118,7 +128,7 @@ class CompiledRollouts:
         """
         if loops := [s.department for s in (*snapshots, *others) if self._spec(s).closed_loop]:
             raise ValueError(f"{', '.join(loops)}: gradients come through departments that add to base-stock levels")
-        team = self._team([*snapshots, *others], {}, chance, tuple(s.department for s in snapshots), first=first)
+        team = self._team([*snapshots, *others], noise, chance, tuple(s.department for s in snapshots), first=first)
         periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
         played = self._compiled.descend(start, team.control, chance, bound, first=first)
@@ -230,7 +240,7 @@ class CompiledRollouts:
             noise=torch.cat(added, 1) if noise else None,
             place=torch.tensor([row for member in members for row in member.decided], dtype=torch.int64),
             unit=torch.cat(units) if units else torch.zeros(0),
-            residual=torch.tensor([member.residual for member in members for _ in member.decided], dtype=torch.int64),
+            kind=torch.tensor([kind for member in members for kind in member.kinds], dtype=torch.int64),
             outputs=members[-1].actions.stop if members else 0,
             shown=0 if recommender is None else recommender.head.slots,
             alternatives=None if recommender is None else recommender.alternatives,
@@ -259,8 +269,11 @@ class CompiledRollouts:
             slice(did, did + spec.head.actions * spec.clones),
             slice(remembered, remembered + spec.remembered * spec.clones),
         )
-        reach = observer.reach if residual else world.max_order / 2.0
-        return _Member(spec, rows, *places, own, reach.reshape(-1)[own], residual)
+        unit = (observer.reach if residual else world.max_order / 2.0).reshape(-1)[own]
+        kinds = [ADDS if residual else REPLACES] * len(own)
+        if spec.head.hybrid:
+            own, unit, kinds = own * 2, unit.repeat(2), kinds + [PLACES] * len(own)
+        return _Member(spec, rows, *places, own, unit, kinds)
 
     def _say(self, periods: int, aware: bool, parts: int, first: int) -> _Rules:
         world, observer = self._world, self._observer
@@ -288,9 +301,9 @@ class _Member(NamedTuple):
     rows: list[int]  # that it sees, of the features and of what rules say behind them
     actions: slice
     memory: slice
-    decided: list[int]  # positions that it orders for
-    unit: Tensor  # [orders] units
-    residual: bool  # whether its orders are added to the rule's
+    decided: list[int]  # positions that its first outputs are about
+    unit: Tensor  # units, of each of these
+    kinds: list[int]  # what each of them does to what is wished there
 
 
 class _Team(NamedTuple):

@@ -15,12 +15,14 @@ offers make of other orders, and what a department sees of its own last recommen
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import advance, feasible, play
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import Snapshot
@@ -55,6 +57,7 @@ def descend(
     unit_bound: float = math.inf,
     others: Sequence[Snapshot] = (),
     *,
+    noise: Mapping[str, Tensor] = MappingProxyType({}),
     first: int = 0,
 ) -> Descent:
     """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
@@ -70,10 +73,13 @@ def descend(
         chance: [T] periods of `World.draw`.
         unit_bound: largest worth of a unit, in multiples of the largest cost of a unit short.
         others: of departments that do not learn; whoever is in neither follows the benchmark.
+        noise: [T, noise, E] of those with hybrid heads, by department: draws whether they order, which then counts as
+            given; see `learning.pathwise.score_gradient` for what that is worth.
         first: number of the period it begins in.
     """
     parameters = _parameters(world, snapshots)
-    policy = FirmPolicy(world, observer, [*snapshots, *others], parameters=parameters)
+    everyone = FirmPolicy(world, observer, [*snapshots, *others], parameters=parameters, eager=True)
+    policy: Policy = _Drawn(everyone, noise, first) if noise else everyone
     cost = world.max_order.new_zeros(())
     periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
     bound = worth_of_a_unit(world, unit_bound) / (periods * copies)
@@ -83,6 +89,19 @@ def descend(
     cost = cost / (periods * copies)
     gradients = torch.autograd.grad(cost, list(parameters.values()))
     return Descent(list(gradients), float(cost.detach()), State(*(part.detach() for part in step.after)))
+
+
+class _Drawn:
+    """Departments that decide with what was drawn, [T, noise, E] of those that explore, from period `first` on."""
+
+    def __init__(self, policy: FirmPolicy, noise: Mapping[str, Tensor], first: int) -> None:
+        self._policy, self._noise, self._first = policy, noise, first
+
+    def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
+        """Their decision of a period."""
+        features = self._policy.observer.all_features(state, feedback, period)
+        drawn = {name: own[period - self._first] for name, own in self._noise.items()}
+        return self._policy.act(world, state, feedback, features, period, memory, drawn)[0]
 
 
 def descend_episode(

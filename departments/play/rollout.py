@@ -99,21 +99,40 @@ def rollout(
     drawn = {name: specs[name].exploration(flats[name], periods, copies, seed) for name in learning}
     noise = {name: added for name, (added, _) in drawn.items()}
     chance = world.draw(periods, copies, torch_stream(world.device, Stream.TRAINING, *seed))
+    stage = world, observer, snapshots, noise, chance
+    features, brought, seen = recorded(*stage, ask=ask, compiled=compiled, eager=eager)
+    slices = [seen[name]._replace(log_prob=seen[name].log_prob + drawn[name][1]) for name in learning]
+    return Rollout(slices, account(brought), features)
+
+
+@torch.inference_mode()
+def recorded(
+    world: World,
+    observer: Observer,
+    snapshots: Sequence[Snapshot],
+    noise: Mapping[str, Tensor],
+    chance: Exogenous,
+    start: State | None = None,
+    *,
+    first: int = 0,
+    ask: Ask | None = None,
+    compiled: CompiledRollouts | None = None,
+    eager: bool = False,
+) -> tuple[Tensor, Brought, dict[str, Slice]]:
+    """Play the periods of some chance; see `CompiledRollouts.record`, and `rollout` for what it shares with that."""
+    departments = [DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots]
+    periods = len(chance.demand)
     if compiled is not None and ask is None and compiled.fits(snapshots):
-        beside = critic_features(observer, list(specs.values())) - observer.size
-        features, brought, seen = compiled.record(snapshots, noise, chance, chunk_length(periods), beside)
-        _add_hidden(features[:, observer.size :], chance)
-        slices = [seen[name]._replace(log_prob=seen[name].log_prob + drawn[name][1]) for name in learning]
-        return Rollout(slices, account(brought), features)
-    observer = observer.until(periods)
-    policy = FirmPolicy(world, observer, snapshots, always=learning, ask=ask, eager=eager)
-    recording = _Recording(policy, observer, list(specs.values()), noise, chance)
-    for name, (_, log_prob) in drawn.items():
-        recording.slices[name].log_prob.copy_(log_prob)
-    steps = list(play(world, recording, chance))
+        beside = critic_features(observer, departments) - observer.size
+        found = compiled.record(snapshots, noise, chance, chunk_length(periods), beside, start, first)
+        _add_hidden(found[0][:, observer.size :], chance)
+        return found
+    observer = observer.until(first + periods)
+    policy = FirmPolicy(world, observer, snapshots, always=list(noise), ask=ask, eager=eager)
+    recording = _Recording(policy, observer, departments, noise, chance, first)
+    steps = list(play(world, recording, chance, start, first=first))
     recording.close(steps[-1])
-    slices = [recording.slices[name] for name in learning]
-    return Rollout(slices, account(brought_by(world, steps, chance)), recording.features)
+    return recording.features, brought_by(world, steps, chance), recording.slices
 
 
 def brought_by(world: World, steps: Sequence[Step], chance: Exogenous) -> Brought:
@@ -149,10 +168,11 @@ class _Recording:
         departments: Sequence[DepartmentSpec],
         noise: Mapping[str, Tensor],
         chance: Exogenous,
+        first: int,
     ) -> None:
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         new = observer.factor.new_empty
-        self._policy, self._observer, self._noise = policy, observer, noise
+        self._policy, self._observer, self._noise, self._first = policy, observer, noise, first
         self._length = chunk_length(periods)
         self.features = new(periods + 1, critic_features(observer, departments), copies)
         _add_hidden(self.features[:, observer.size :], chance)
@@ -160,7 +180,7 @@ class _Recording:
             department.name: Slice(
                 new(periods, department.recorded, columns),
                 new(periods, department.head.actions, columns),
-                new(periods, columns),
+                observer.factor.new_zeros(periods, columns),
                 new(periods // self._length, department.remembered, columns),
             )
             for department in departments
@@ -169,19 +189,20 @@ class _Recording:
 
     def decide(self, world: World, state: State, feedback: Feedback | None, period: int, memory: Memory) -> Decision:
         """Let the departments act."""
-        features = self.features[period, : self._observer.size]
+        t = period - self._first
+        features = self.features[t, : self._observer.size]
         features.copy_(self._observer.all_features(state, feedback, period))
-        noise = {name: drawn[period] for name, drawn in self._noise.items()}
+        noise = {name: drawn[t] for name, drawn in self._noise.items()}
         decision, acts = self._policy.act(world, state, feedback, features, period, memory, noise)
         for name, kept in self.slices.items():
-            kept.observation[period], kept.action[period] = acts[name].recorded, acts[name].action
+            kept.observation[t], kept.action[t] = acts[name].recorded, acts[name].action
             if (log_prob := acts[name].choice_log_prob) is not None:
-                kept.log_prob[period] += log_prob
-            if period % self._length == 0:
-                kept.memory[period // self._length] = 0.0 if memory is None else memory[name]
+                kept.log_prob[t] += log_prob
+            if t % self._length == 0:
+                kept.memory[t // self._length] = 0.0 if memory is None else memory[name]
         return decision
 
     def close(self, last: Step) -> None:
         """See where the last period led."""
-        after = self._observer.all_features(last.after, last.feedback, last.period + 1)
+        after = self._observer.all_features(last.after, last.feedback, self._first + last.period + 1)
         self.features[-1, : self._observer.size] = after

@@ -174,10 +174,16 @@ class _Place:
         self._form, shape = members[0].policy.form, (world.points, world.products, 1)
         self._unit = (observer.reach.view(shape) if self._form == "residual" else world.max_order / 2.0)[self._where]
 
-    def write(self, order: Tensor, action: Tensor) -> None:
-        """What `action` [D, orders, E] means, into `order` [N, K, E], which holds the rule's before."""
+    def write(self, order: Tensor, action: Tensor, placed: Tensor | None = None) -> None:
+        """What `action` [D, orders, E] means, into `order` [N, K, E], which holds the rule's before.
+
+        With `placed`, if there is any of it, 1 or 0 where that is ordered or nothing is.
+        """
         base, action = order[self._where], action.reshape(-1, *order.shape[1:])
-        order[self._where] = action_to_order(self._form, base, self._unit, action)
+        wished = action_to_order(self._form, base, self._unit, action)
+        if placed is not None and len(placed):
+            wished = torch.where(placed.view_as(wished) > 0.0, wished, torch.zeros_like(wished))
+        order[self._where] = wished
 
 
 def _padded(member: DepartmentSpec, width: int) -> list[int]:
@@ -228,7 +234,7 @@ class _Alone:
         if member.closed_loop:
             turn.after[name] = move.memory
         if orders:
-            self._place.write(turn.order, move.action[:orders])
+            self._place.write(turn.order, move.action[:orders], move.action[member.head.placed])
 
     def _observation(self, turn: _Turn) -> Tensor:
         """A department's features, and behind them what its own rule says, in columns."""

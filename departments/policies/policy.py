@@ -36,6 +36,9 @@ class PolicyConfig(Checked):
     over_products: Literal["shared", "joint", "auto"] = "joint"
     graph: GraphConfig | None = None  # graph attention before `hidden`; of a policy for the whole firm only
     parts: int = Field(default=1, ge=1)  # of a slot, among which a recommending department divides it
+    # Of `pathwise`, without customers: a second output for each order says whether there is one at all, which matters
+    # where orders have fixed costs or a minimum. It is learned by the score function, the quantity by gradients.
+    hybrid: bool = False
     memory: MemoryKind = "none"  # of firms with customers
     clock: bool = False  # of firms with customers: whether it sees how many periods are left until the episode ends
     memory_size: int = Field(default=32, ge=1, le=1024)  # gru: units; stack: periods side by side

@@ -90,7 +90,7 @@ class DepartmentSpec:
         policy = policy.model_copy(update={"over_products": "shared" if shared else "joint"})
         clones, traits = (products, observer.traits[list(points)].flatten(0, 1)) if shared else (1, None)
         rows = observer.for_each_product(rows) if shared else rows
-        head, mask, alternatives = Head(len(points) * products // clones), None, None
+        head, mask, alternatives = Head(len(points) * products // clones, hybrid=policy.hybrid), None, None
         if joint or recommends:
             choice = world.chosen()
             slots = {int(slot) for slot in choice.slots.flatten()}
@@ -188,7 +188,7 @@ class DepartmentSpec:
     def shapes(self) -> AnyShapes | None:
         """Its network, if it is one from an observation alone to mean orders: such act and learn in batches."""
         network = self.network
-        if self.closed_loop or isinstance(network, GraphShapes):
+        if self.closed_loop or self.head.hybrid or isinstance(network, GraphShapes):
             return network if isinstance(network, GraphShapes) else None
         return Shapes(network.observed, network.hidden, network.outputs)
 
@@ -205,6 +205,11 @@ class DepartmentSpec:
     def log_std(self, flat: Tensor) -> Tensor:
         """The log standard deviations in a flat vector of parameters, [orders]."""
         return flat[self.network.count - self.head.orders :]
+
+    def usual_orders(self, flat: Tensor) -> Tensor:
+        """The biases of its orders in a flat vector of parameters, [orders]."""
+        first = self.network.count - self.head.orders - self.head.outputs
+        return flat[first : first + self.head.orders]
 
     def acting(self, flat: Tensor) -> ActingNetwork | ActingGraph:
         """Its network ready to act with these parameters."""
@@ -259,6 +264,8 @@ class DepartmentSpec:
     def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities [L, B] of recorded actions [L, B, actions], and the mean entropy, to learn from sequences.
 
+        Hybrid heads do not learn this way; see `learning.pathwise.score_gradient`.
+
         Observations are [L, B, recorded], the memory [B, remembered] is that before each sequence.
         """
         if isinstance(self.network, GraphShapes):
@@ -276,6 +283,8 @@ class DepartmentSpec:
         generator = torch_stream(flat.device, Stream.EXPLORATION, *seed, self.number)
         noise = self.head.noise(periods, self.clones * copies, generator, log_std.dtype)
         orders = noise[:, : self.head.orders]
+        if self.head.hybrid:
+            orders.zero_()  # quantities are learned by gradients
         log_prob = gaussian_log_density(orders.mT, log_std)
         orders *= log_std.exp()[:, None]
         return noise, log_prob

@@ -160,12 +160,14 @@ class _Orders:
     Arrays, [K] each: `level`, and of a rule `weights` [K, F] of positions and `reorder_point`; or `forecast_start`,
     `forecast_safety`, `forecast_interval`, `forecast_smoothing` [1], `forecast_season` [3, C] amplitude, length and
     share of the season at each customer-facing point, and `asked`, where demand is observed. With a network `unit`, in
-    a firm with customers `spread`.
+    a firm with customers `spread`. A hybrid one's outputs end with logits: an order is placed where its own is not
+    below 0.
     """
 
     def __init__(self, bundle: PolicyBundle) -> None:
         kind, arrays, rows = bundle.kind, bundle.arrays, len(bundle.arrays["rows"])
         self.forecasts, self.network, self._form = 0, None, bundle.about.get("form", "")
+        self._hybrid = bool(bundle.about.get("hybrid"))
         if kind in (FORECAST, LOOP_NETWORK):
             start, safety = (arrays[f"forecast_{name}"].astype(float)[:, None] for name in ("start", "safety"))
             season, smoothing = list(arrays["forecast_season"]), float(arrays["forecast_smoothing"][0])
@@ -182,7 +184,8 @@ class _Orders:
             self._unit = arrays["unit"][:, None]
             told = kind == LOOP_NETWORK and self._form == "residual"
             self._spread = arrays["spread"][:, None] if told else None
-            self.network = _Network(bundle, len(self._unit), len(self._unit), told * len(self._unit))
+            orders = len(self._unit)
+            self.network = _Network(bundle, orders * (1 + self._hybrid), orders, told * orders)
 
     def decide(self, observation: Array, memory: Array, period: int) -> tuple[Array, Array]:
         split = len(memory) - self.forecasts
@@ -190,8 +193,11 @@ class _Orders:
         if self.network is None:
             return wished, forecast
         hints = wished[:0] if self._spread is None else wished / self._spread
-        action, kept = self.network(observation, hints, memory[:split])
-        order = action_to_order(self._form, wished, self._unit, action)
+        output, kept = self.network(observation, hints, memory[:split])
+        orders = len(self._unit)
+        order = action_to_order(self._form, wished, self._unit, output[:orders])
+        if self._hybrid:
+            order = np.where(output[orders:] >= 0.0, order, 0.0)
         return order, np.concatenate((kept, forecast)) if self.forecasts else kept
 
     def _wished(self, observation: Array, forecast: Array, period: int) -> tuple[Array, Array]:

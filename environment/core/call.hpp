@@ -50,6 +50,9 @@ typedef void Remember(void *actors, real *memory);            // all their memor
 typedef void Act(void *actors, const real *seen, real *out);  // outputs, where they are differentiated
 typedef void Back(void *actors, const real *seen, const real *by_out, real *by_seen);  // gradients
 
+// What an output of networks does to what is wished: it replaces it, is added to it, or says whether it is ordered.
+enum Decides { kReplaces, kAdds, kPlaces };
+
 struct Call {
   const Firm *firm;
   int64_t copies, periods, counted;  // E, T, the first whose cost and measures count
@@ -84,7 +87,7 @@ struct Call {
   double score_unit;                              // and behind that scores of offers less the last one's, in this
   const real *noise;                              // [T][noises][E], or none
   int64_t outputs, noises, deciders, remembered;  // rows of what they do, of noise, networks, rows of memory
-  const int64_t *place, *residual;                // [outputs] row decided; whether added to the wish
+  const int64_t *place, *kind;                    // [outputs] row decided; how: see `Decides`
   const real *unit;                               // [outputs] units
   int64_t ordering, shown;                        // outputs that are orders; then products for each segment
   int64_t choices;                                // what a place stands for, if not a product each

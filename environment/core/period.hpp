@@ -283,7 +283,8 @@ class Copies {
     for (long j = 0; j < call_.ordering; j++) {
       const Given unit = all(call_.unit[j]);
       V &wish = wish_[call_.place[j]];
-      wish = call_.residual[j] ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
+      if (call_.kind[j] == kPlaces) wish = pick(placed(j), wish, V());
+      else wish = call_.kind[j] == kAdds ? wish + did_[j] * unit : (did_[j] + V(all(1))) * unit;
     }
     if constexpr (kTaped) {
       if (call_.shown) recommend(t);
@@ -299,6 +300,13 @@ class Copies {
         }
       }
     }
+  }
+
+  // Whether something is ordered: networks said so, or where it is differentiated their logit with its noise, if any.
+  Truth placed(long output) const {
+    const Given said = plain(did_[output]);
+    if constexpr (!kTaped) return said > Given{};
+    return (noise_.empty() ? said : said + noise_[output]) >= Given{};
   }
 
   // Where it is differentiated: logits say what is drawn into each segment's one slot; noise ends with theirs. What

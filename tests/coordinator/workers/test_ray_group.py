@@ -84,7 +84,9 @@ class _DeadlyCrew(RayGroup):
 
 @pytest.mark.ray
 def test_gradients_through_actors_are_those_of_one_process(ray, tmp_path):
-    given = settings(scheme="pathwise", steps=None, pathwise=PathwiseConfig(updates=8, copies=32, learning_rate=0.02))
+    teaching = PathwiseConfig(updates=8, copies=32, learning_rate=0.02)
+    own = {"shop": {"policy": {"hybrid": True}}}  # which asks the critic, too
+    given = settings(scheme="pathwise", steps=None, pathwise=teaching, departments=own)
     here = final_policies(pair(), given, tmp_path / "here")
     assert any(version for version, _ in here.values()), "something must be learned"
     assert final_policies(pair(), given, tmp_path / "actors", Wiring(environments=2)) == here

@@ -15,7 +15,7 @@ from tests.small_firms import learner
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
-HEADS = {"orders": Head(3), "choice": Head(0, 1, 3), "pairs": Head(0, 2, 4, 2), "both": Head(2, 3, 3, 2)}
+HEADS = {"orders": Head(3), "hybrid": Head(3, hybrid=True), "choice": Head(0, 1, 3), "pairs": Head(0, 2, 4, 2), "both": Head(2, 3, 3, 2)}
 MEMORIES = {"none": 0, "stack": 3, "gru": 5}
 PERIODS, COPIES = 6, 150
 
@@ -52,7 +52,7 @@ def test_a_network_in_cpp_does_what_it_does_in_pytorch(memory, head, explores):
     both = (episode(replace(spec, compiled=c), flat, observation, noise if explores else None) for c in (True, False))
     for one, other in zip(*both, strict=True):
         for move in (one, other):  # without noise all `none`s are alike
-            move.action[spec.head.orders :].clamp_(max=1e9 if explores else spec.head.products)
+            move.action[spec.head.placed.stop :].clamp_(max=1e9 if explores else spec.head.products)
         for found, expected in zip(one, other, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -21,6 +21,16 @@ from tests.small_markets import Company, market
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
 
+def drawn(world, observer, snapshots, copies, periods):
+    """What says whether those order who may leave it, by department."""
+    noise = {}
+    for snapshot in snapshots:
+        if snapshot.config.hybrid:
+            spec = DepartmentSpec.of(world, observer, snapshot.department, snapshot.config)
+            noise[snapshot.department] = spec.exploration(torch.tensor(snapshot.parameters), periods, copies, (5,))[0]
+    return noise
+
+
 def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods=12, seed=1):
     """Both from a state that is not the first; the compiled gradients, after they were compared.
 
@@ -32,8 +42,9 @@ def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods
     for chance_seed in range(seed, seed + 5):
         early, late = (world.draw(periods, copies, world.generator(chance_seed, part)) for part in range(2))
         start = descend(world, observer, policies, world.reset(copies), early).end
-        expected = descend(world, observer, snapshots, start, late, bound, others, first=3)
-        found = compiled.descend(snapshots, start, late, bound, others, first=3)
+        how = {"noise": drawn(world, observer, snapshots, copies, periods), "first": 3}
+        expected = descend(world, observer, snapshots, start, late, bound, others, **how)
+        found = compiled.descend(snapshots, start, late, bound, others, **how)
         if all(map(torch.equal, found.end, expected.end)):
             break
     else:
@@ -63,6 +74,19 @@ def test_built_in_firms(firm, scaling, form):
 @pytest.mark.parametrize("unmet", ["backorder", "lost"])
 def test_whatever_a_department_observes(observation, unmet):
     same(*staged(tree(products=("tea", "rice"), unmet=unmet), observation=observation))
+
+
+@pytest.mark.parametrize("form", ["residual", "plain"])
+@pytest.mark.parametrize("over", ["joint", "shared"])
+def test_whoever_may_leave_an_order_is_differentiated_where_there_is_one(over, form):
+    world, observer, snapshots = staged(tree(products=("tea", "rice")), hybrid=True, over_products=over, form=form)
+    always = snapshots[0].config.model_copy(update={"hybrid": False})
+    spec = DepartmentSpec.of(world, observer, "depot", always)
+    calm = [stirred(spec.first_snapshot(), 1, 0.1), *snapshots[1:]]
+    for policies in (snapshots, calm):
+        gradients = same(world, observer, policies)
+        assert sum(float(gradient.norm()) > 0.0 for gradient in gradients) > 1
+    same(world, observer, snapshots[1:], others=snapshots[:1])  # who does not learn orders where that is more likely
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (33, 17, 5)])
