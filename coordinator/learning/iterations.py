@@ -348,7 +348,7 @@ class Training:
         if hybrid := any(self.published[name].config.hybrid for name in learning):
             if not critic_state["std"][0]:
                 spent = [
-                    worker.call("spent", *stretch, *start)
+                    worker.call("earned", *stretch, *start)
                     for worker, stretch, start in zip(dealt, stretches, starts, strict=True)
                 ]
                 critic_state = workers.get(workers.critic.call("calibrate", [0], *spent))

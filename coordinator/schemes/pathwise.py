@@ -45,7 +45,7 @@ class PathwiseRun(Settings):
 
     scheme: str = "pathwise"
     pathwise: PathwiseConfig = PathwiseConfig()
-    critic: CriticConfig = CriticConfig(gamma=0.99, gae_lambda=0.95)  # of policies with `hybrid`; others need none
+    critic: CriticConfig = CriticConfig(gamma=0.99, gae_lambda=0.95)  # of hybrid policies, as it is; others need none
 
     @model_validator(mode="after")
     def _shards_are_equal(self) -> Self:
@@ -108,6 +108,8 @@ class Pathwise(Simultaneous):
         start of an episode, and go on at half the rate (ours).
         """
         training = self.training
+        for note in training.ask_world("gradient_notes"):
+            training.report(note)
         own = cast(PathwiseRun, training.settings).pathwise
         updates, window = own.updates, own.window or window_of(self.network)
         if RECOMMENDATION in training.published:
@@ -150,6 +152,7 @@ PATHWISE_SCHEME = SchemeSpec(
     unused={key: why for key, why in NO_CUSTOMERS.items() if key not in (*_CUSTOMERS, "policy.hybrid")}
     | {
         "ppo": "no PPO; pathwise.learning_rate is where the rate starts",
+        "critic": "there is none, and that of hybrid policies is as it is",
         "copies": "pathwise.copies",
         "iterations": "pathwise.updates",
         "episodes": "pathwise.updates",

@@ -85,6 +85,17 @@ class RolloutWorker:
             else "neither graph attention nor tanh is compiled"
         )
 
+    def gradient_notes(self) -> list[str]:
+        """What gradients do not see here, and why they go through PyTorch where the rest is compiled; a line each."""
+        world, notes = self._world, []
+        costly = [name for name, cost in zip(world.firm.names, world.firm.fixed_costs(), strict=True) if cost.any()]
+        if always := [n for n in costly if n in self._snapshots and not self._snapshots[n].config.hybrid]:
+            notes.append(
+                f"no gradient tells of the fixed cost of an order ({', '.join(always)}): whether to order is learned "
+                "by --set policy.hybrid=true"
+            )
+        return notes
+
     def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
         return self._compiled if self._compiled is not None and self._compiled.fits(snapshots) else None
 
@@ -235,6 +246,8 @@ class RolloutWorker:
             features, reward, played = self._recorded(noise, state, chance, first)
             self._values.take(values)
             (advantage,), lesson = self._values.advantages([0], features, reward)
+            by_copy = advantage.view(periods, -1, copies)
+            advantage = (by_copy - by_copy.mean(-1, keepdim=True)).view_as(advantage)  # what all have is nobody's merit
             for name, part in played.items():
                 spec, flat = self._learner(name)
                 own = part.observation, part.action, _shared_out(advantage, part, copies)
@@ -243,8 +256,8 @@ class RolloutWorker:
         end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
         return [*map(as_array, result.gradients), result.cost, *lessons, end]
 
-    def spent(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> Array:
-        """What the firm pays in the stretch that `descend` would play, as the critic is told, [T, 1, E]."""
+    def earned(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> Array:
+        """What the firm earns in the stretch that `descend` would play, as the critic is told, [T, 1, E]."""
         first, state, chance = self._stretch(periods, seed, start)
         noise = self._placing(learning, periods, state.on_hand.shape[-1], seed)
         return as_array(self._recorded(noise, state, chance, first)[1])
@@ -252,24 +265,24 @@ class RolloutWorker:
     def _recorded(
         self, noise: Mapping[str, Tensor], state: State, chance: Exogenous, first: int
     ) -> tuple[Tensor, Tensor, dict[str, Slice]]:
-        """Features [T + 1, G, E] and the firm's rewards [T, 1, E] of a stretch, and what those with noise did."""
+        """Features [T + 1, G, E] of a stretch, what each period earned more than the mean one, and what was done.
+
+        The latter of those with noise; earnings are [T, 1, E] of the firm, or [T, 1, K E] by product. Less their mean,
+        as in average reward learning (Mahadevan 1996), a far horizon needs no large values.
+        """
         everyone = list(self._snapshots.values())
         stage, compiled = (self._world, self._observer, everyone, noise), self._compiled_for(everyone)
         features, brought, played = recorded(
             *stage, chance, state, first=first, compiled=compiled, eager=compiled is None
         )
-        if self._by_product:
-            return seen_by_product(self._observer, features), -brought.cost.sum(1).flatten(1)[:, None], played
-        return features, -brought.cost.sum((1, 2))[:, None], played
+        earned = -brought.cost.sum(1) if self._by_product else -brought.cost.sum((1, 2))[:, None]  # [T, K or 1, E]
+        earned = (earned - earned.mean((0, 2), keepdim=True)).flatten(1)[:, None]
+        return seen_by_product(self._observer, features) if self._by_product else features, earned, played
 
-    def _placing(
-        self, learning: Sequence[str], periods: int, copies: int, seed: Sequence[int]
-    ) -> dict[str, Tensor]:
+    def _placing(self, learning: Sequence[str], periods: int, copies: int, seed: Sequence[int]) -> dict[str, Tensor]:
         """What draws whether orders are placed, of those who learn it, [T, noise, E]."""
         learners = {name: self._learner(name) for name in learning if self._snapshots[name].config.hybrid}
-        return {
-            name: spec.exploration(flat, periods, copies, seed)[0] for name, (spec, flat) in learners.items()
-        }
+        return {name: spec.exploration(flat, periods, copies, seed)[0] for name, (spec, flat) in learners.items()}
 
     def _learner(self, name: str) -> tuple[DepartmentSpec, Tensor]:
         """A department, and the parameters of its policy."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from departments.learning.ppo import samples_first
 from departments.numerics.adam import Adam
-from departments.numerics.heads import Head
+from departments.numerics.heads import LEAST_CHANCE, Head
 from departments.numerics.memory import MemoryNetwork
 from departments.numerics.networks import Shapes
 from departments.numerics.passes import passes_of
@@ -46,7 +46,8 @@ def score_gradient(
     """Gradient of the mean cost by whether orders are placed: -mean_t(A_t d log P(placed_t)), flat.
 
     What the quantities ordered before mean for what is placed now is left out: where placing is a best response to
-    quantities it is nothing on average, and it is most of the variance (the source's section on the cross term).
+    quantities it is nothing on average, and it is most of the variance (the source's section on the cross term). Beyond
+    the logits that `LEAST_CHANCE` bounds nothing pulls outwards (ours).
 
     Args:
         flat: parameters.
@@ -61,9 +62,11 @@ def score_gradient(
     shapes, where = Shapes(network.widths[0], network.hidden, network.outputs), network.perceptron
     passes = passes_of(shapes, torch.cat((flat[where], flat.new_zeros(network.outputs))), network.activation)
     logit = passes.forward(samples_first(observation))[:, head.placed]
-    placed = samples_first(action)[:, head.placed]
+    placed, bound = samples_first(action)[:, head.placed], -math.log(1.0 / LEAST_CHANCE - 1.0)
+    by_logit = (torch.sigmoid(logit.clamp(bound, -bound)) - placed) * advantage.reshape(-1, 1) / advantage.numel()
+    outwards = (logit.abs() > -bound) & (logit * by_logit < 0.0)
     pull = torch.zeros(len(logit), network.outputs, device=flat.device, dtype=flat.dtype)
-    pull[:, head.placed] = (torch.sigmoid(logit) - placed) * advantage.reshape(-1, 1) / advantage.numel()
+    pull[:, head.placed] = by_logit.masked_fill(outwards, 0.0)
     gradient = torch.zeros_like(flat)
     gradient[where] = passes.backward(pull)[: -network.outputs]
     return gradient

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_LEAST = 1e-6  # chance of a draw beyond which logistic noise is cut off
+LEAST_CHANCE = 0.005  # that an order is placed, or that it is not
+_CERTAIN = 1e6  # beyond all logits
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Head:
 
     @property
     def placed(self) -> slice:
-        """Where it stands whether orders are placed: logits in outputs, 1 or 0 in actions, noise; nothing if not hybrid."""
+        """Where it stands whether orders are placed, if hybrid: logits in outputs, 1 or 0 in actions, noise."""
         return slice(self.orders, self.orders * (1 + self.hybrid))
 
     @property
@@ -57,13 +58,17 @@ class Head:
     ) -> Tensor:
         """Standard noise for that many periods, [T, noise, E]: Gaussian for orders, Gumbel for choices.
 
-        Logistic for whether orders are placed: a logit and that are above 0 with the chance that the logit says.
+        Logistic for whether orders are placed, so that with a logit it is above 0 with the chance that the logit says,
+        but neither that nor the other with less than `LEAST_CHANCE` (ours): what has been given up is still tried.
         """
         noise = torch.empty(periods, self.noises, copies, device=generator.device, dtype=dtype)
         if self.orders:
             noise[:, : self.orders].normal_(generator=generator)
         if self.hybrid:
-            noise[:, self.placed].uniform_(generator=generator).logit_(_LEAST)
+            drawn = torch.rand(periods, self.orders, copies, generator=generator, device=generator.device, dtype=dtype)
+            certain = torch.where(drawn < 0.5, -_CERTAIN, _CERTAIN)
+            likely = (drawn > LEAST_CHANCE) & (drawn < 1.0 - LEAST_CHANCE)
+            noise[:, self.placed] = torch.where(likely, drawn.logit(), certain)
         if self.segments:
             noise[:, self.orders :].exponential_(generator=generator).log_().neg_()
         return noise

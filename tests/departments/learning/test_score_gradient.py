@@ -82,7 +82,7 @@ def test_it_is_the_gradient_of_the_weighted_log_probability():
     head = Head(2, hybrid=True)
     spec = learner(MemoryNetwork(3, "none", 0, (6,), head.outputs, head.orders), head)
     generator = torch.Generator().manual_seed(1)
-    flat = torch.randn(spec.network.count, generator=generator)
+    flat = 0.5 * torch.randn(spec.network.count, generator=generator)
     seen, advantage = torch.randn(4, 3, 9, generator=generator), torch.randn(4, 9, generator=generator)
     noise = head.noise(4, 9, generator)
     decide = spec.deciding(flat)

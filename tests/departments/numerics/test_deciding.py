@@ -15,7 +15,13 @@ from tests.small_firms import learner
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
-HEADS = {"orders": Head(3), "hybrid": Head(3, hybrid=True), "choice": Head(0, 1, 3), "pairs": Head(0, 2, 4, 2), "both": Head(2, 3, 3, 2)}
+HEADS = {
+    "orders": Head(3),
+    "hybrid": Head(3, hybrid=True),
+    "choice": Head(0, 1, 3),
+    "pairs": Head(0, 2, 4, 2),
+    "both": Head(2, 3, 3, 2),
+}
 MEMORIES = {"none": 0, "stack": 3, "gru": 5}
 PERIODS, COPIES = 6, 150
 
