@@ -143,7 +143,9 @@ def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_be
         "ppo": PPOConfig(minibatch=256),
         "critic": CriticConfig(hidden=(8,), minibatch=256),
     }
-    own = {"mtma": remembering, "pathwise": {"pathwise": {"copies": 16, "updates": 6}}}.get(scheme, {})
+    hybrid = {"warehouse": {"policy": {"hybrid": True}}}
+    descending = {"pathwise": {"copies": 16, "updates": 6}, "departments": hybrid}
+    own = {"mtma": remembering, "pathwise": descending}.get(scheme, {})
     given = settings(**RESIDUAL, scheme=scheme, iterations=6, steps=6 * 16 * firm.periods.train, **own)
     name, rule = {"pair": ("warehouse", RULE), "tree": ("depot", "base-stock:depot=30,east=9,west=9")}.get(
         firm.name, ("east", "forecast-base-stock")
