@@ -260,7 +260,7 @@ class Firm(FirmFields):
         if not self.has_targets:
             return
         field, own = self.has_targets[0], np.stack([self._own_targets(field) for field in TARGETS])
-        aimed = np.array([~np.isnan(self.targets(field)) for field in TARGETS]).any(0)
+        aimed = np.any([~np.isnan(self.targets(field)) for field in TARGETS], axis=0)
         for n, name in enumerate(self.names):
             if not np.isnan(own[:, n]).all() and name not in self.customer_facing:
                 raise ValueError(f"stock_points.{name}.{field}: it has no demand, remove it")
