@@ -130,84 +130,112 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
     named = content["tables"]
     if not isinstance(named, Mapping) or set(named) != set(FILES):
         raise ValueError(f"tables must be a mapping with {', '.join(FILES)}, got {shown(named)}")
-    frames = {name: _frame(folder / str(named[name]), name) for name in FILES}
-    demand, listed, supply, stock = (frames[name] for name in FILES)
-    items, notes = tuple(listed["item"]), list[str]()
-    item_of, sells = {item: k for k, item in enumerate(items)}, list(demand["location"].cat.categories)
-    points, supplier = _network(supply, sells, notes)
-    point_of, shape = {name: n for n, name in enumerate(points)}, (len(points), len(items))
-    unit = listed["unit"].fillna(1.0).to_numpy(dtype=float)
+    frames = _Frames({name: _frame(folder / str(named[name]), name) for name in FILES})
+    items, unit, (names, laws) = frames.items, frames.unit, frames.edges()
+    rate, holding = _service(content), _holding_rate(content)
+    return Tables(
+        frames.points,
+        tuple(map(frames.points.index, frames.sells)),
+        tuple(items["item"]),
+        **frames.history(),
+        supplier=tuple(-1 if name is None else frames.points.index(name) for name in frames.supplier),
+        supplier_names=names,
+        lead_time=frames.lead_times(),
+        laws=laws,
+        multiple=np.maximum(np.ceil(frames.amounts("supply", "order_multiple", 1.0) / unit - 1e-9), 1.0),
+        minimum=np.ceil(frames.amounts("supply", "min_order", 0.0) / unit - 1e-9),
+        review_days=frames.review_days(),
+        review_period=np.maximum(frames.amounts("supply", "review_period", 1.0), 1.0),
+        capacity=_capacities(frames.stock, frames.points),
+        on_hand=np.rint(frames.amounts("stock", "on_hand", 0.0) / unit),
+        on_order=np.rint(frames.amounts("stock", "on_order", 0.0) / unit),
+        unit=unit,
+        cost=items["cost"].to_numpy(dtype=float) * unit,
+        price=items["price"].to_numpy(dtype=float) * unit,
+        holding_rate=holding,
+        fill_rate=None if rate is None else _fill_rates(items, rate),
+        unmet=str(content.get("unmet", "backorder")),
+        notes=tuple(frames.notes),
+    )
 
-    def place(frame: pd.DataFrame, point: str) -> tuple[Any, Any]:
-        rows, columns = frame[point].map(point_of), frame["item"].map(item_of)
+
+def _service(content: Mapping[str, Any]) -> float | None:
+    """The fill rate that all items are to have; None where costs decide."""
+    service = content.get("service") or {}
+    rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
+    if rate is None or (isinstance(rate, float) and 0.5 <= rate < 1):
+        return rate
+    allowed = "a mapping such as {fill_rate: 0.98}, from 0.5 to below 1"
+    raise ValueError(f"service of a firm with tables must be {allowed}, got {shown(service)}")
+
+
+def _holding_rate(content: Mapping[str, Any]) -> float:
+    holding = content.get("holding_rate", 0.25)
+    if isinstance(holding, bool) or not isinstance(holding, (int, float)) or not 0 < holding <= 10:
+        raise ValueError(f"holding_rate must be a number above 0 and at most 10, a year, got {shown(holding)}")
+    return float(holding)
+
+
+class _Frames:
+    """The tables as they were read, and where each of their rows belongs."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        self._of = frames
+        self.demand, self.items, self.supply, self.stock = (frames[name] for name in FILES)
+        self.sells, self.notes = list(self.demand["location"].cat.categories), list[str]()
+        self.points, self.supplier = _network(self.supply, self.sells, self.notes)
+        self.unit: Array = self.items["unit"].fillna(1.0).to_numpy(dtype=float)  # [K]
+        self._point_of = {name: n for n, name in enumerate(self.points)}
+        self._item_of = {item: k for k, item in enumerate(self.items["item"])}
+        self._shape = len(self.points), len(self.items)
+
+    def _place(self, name: str) -> tuple[Any, Any]:
+        """Stock point and item of each row."""
+        frame, point = self._of[name], "to" if name == "supply" else "location"
+        rows, columns = frame[point].map(self._point_of), frame["item"].map(self._item_of)
         if (lost := rows.isna() | columns.isna()).any():
             raise ValueError(f"tables: {' '.join(map(str, frame.loc[lost, [point, 'item']].iloc[0]))} is not known")
         return rows.to_numpy(dtype=int), columns.to_numpy(dtype=int)
 
-    def amounts(frame: pd.DataFrame, point: str, column: str, otherwise: float) -> Array:
-        found = np.full(shape, otherwise)
-        found[place(frame, point)] = frame[column].to_numpy(dtype=float)
+    def amounts(self, name: str, column: str, otherwise: float) -> Array:
+        """A column of a table, [N, K]."""
+        found = np.full(self._shape, otherwise)
+        if column in self._of[name]:
+            found[self._place(name)] = self._of[name][column].to_numpy(dtype=float)
         return found
 
-    selling = tuple(point_of[name] for name in sells)
-    where = demand["location"].cat.codes.to_numpy(), place(demand.assign(to=sells[0]), "to")[1]
-    day = demand["date"].to_numpy().astype("datetime64[D]")
-    days = np.arange(day.min(), day.max() + 1)
-    row = (day - days[0]).astype(int)
-    history = {
-        column: _filled((len(days), len(sells), len(items)), (row, *where), demand[column] / unit[where[1]])
-        for column in ("sales", "demand")
-    }
-    sold = np.zeros((len(sells), len(items)), dtype=bool)
-    sold[where] = True
-    last = amounts(supply, "to", "lead_time", np.nan)
-    usual = np.nanmedian(np.where(np.isnan(last).all(1, keepdims=True), 1.0, last), axis=1)
-    names = [[""] * len(items) for _ in points]
-    laws = [[""] * len(items) for _ in points]
-    for n, k, source, law in zip(*place(supply, "to"), supply["from"], supply["law"].fillna(""), strict=True):
-        names[n][k], laws[n][k] = str(source), str(law)
-    review = [[tuple[int, ...]()] * len(items) for _ in points]
-    if "review_days" in supply:
-        for n, k, text in zip(*place(supply, "to"), supply["review_days"].fillna(""), strict=True):
-            review[n][k] = weekdays(text)
-    every = amounts(supply, "to", "review_period", 1.0) if "review_period" in supply else np.ones(shape)
-    service = content.get("service") or {}
-    rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
-    if rate is not None and (not isinstance(rate, float) or not 0.5 <= rate < 1):
-        raise ValueError(
-            "service of a firm with tables must be a mapping such as {fill_rate: 0.98}, from 0.5 to below 1, got "
-            f"{shown(service)}"
-        )
-    holding = content.get("holding_rate", 0.25)
-    if isinstance(holding, bool) or not isinstance(holding, (int, float)) or not 0 < holding <= 10:
-        raise ValueError(f"holding_rate must be a number above 0 and at most 10, a year, got {shown(holding)}")
-    return Tables(
-        points,
-        selling,
-        items,
-        days,
-        sales=history["sales"],
-        demand=history["demand"],
-        sold=sold,
-        supplier=tuple(-1 if name is None else point_of[name] for name in supplier),
-        supplier_names=tuple(map(tuple, names)),
-        lead_time=np.where(np.isnan(last), usual[:, None], last),
-        laws=tuple(map(tuple, laws)),
-        multiple=np.maximum(np.ceil(amounts(supply, "to", "order_multiple", 1.0) / unit - 1e-9), 1.0),
-        minimum=np.ceil(amounts(supply, "to", "min_order", 0.0) / unit - 1e-9),
-        review_days=tuple(map(tuple, review)),
-        review_period=np.maximum(every, 1.0),
-        capacity=_capacities(stock, points),
-        on_hand=np.rint(amounts(stock, "location", "on_hand", 0.0) / unit),
-        on_order=np.rint(amounts(stock, "location", "on_order", 0.0) / unit),
-        unit=unit,
-        cost=listed["cost"].to_numpy(dtype=float) * unit,
-        price=listed["price"].to_numpy(dtype=float) * unit,
-        holding_rate=float(holding),
-        fill_rate=None if rate is None else _fill_rates(listed, rate),
-        unmet=str(content.get("unmet", "backorder")),
-        notes=tuple(notes),
-    )
+    def _texts(self, column: str) -> list[list[str]]:
+        """A column of `supply`, [N][K]."""
+        found = [[""] * self._shape[1] for _ in self.points]
+        if column in self.supply:
+            for n, k, text in zip(*self._place("supply"), self.supply[column].fillna(""), strict=True):
+                found[n][k] = str(text)
+        return found
+
+    def edges(self) -> list[tuple[tuple[str, ...], ...]]:
+        """Names of suppliers and laws of lead times as they are written, [N][K] each."""
+        return [tuple(map(tuple, self._texts(column))) for column in ("from", "law")]
+
+    def review_days(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Weekdays on which orders are taken, [N][K]."""
+        return tuple(tuple(map(weekdays, row)) for row in self._texts("review_days"))
+
+    def lead_times(self) -> Array:
+        """Days, [N, K]; of an item that names none, what is usual at its point."""
+        last = self.amounts("supply", "lead_time", np.nan)
+        usual = np.nanmedian(np.where(np.isnan(last).all(1, keepdims=True), 1.0, last), axis=1)
+        return np.where(np.isnan(last), usual[:, None], last)
+
+    def history(self) -> dict[str, Any]:
+        """Days, and by day, selling point and item what was sold and asked for; which series there are."""
+        point, item = self.demand["location"].cat.codes.to_numpy(), self._place("demand")[1]
+        day = self.demand["date"].to_numpy().astype("datetime64[D]")
+        days = np.arange(day.min(), day.max() + 1)
+        where, shape = ((day - days[0]).astype(int), point, item), (len(days), len(self.sells), self._shape[1])
+        sold = np.zeros(shape[1:], dtype=bool)
+        sold[point, item] = True
+        found = {name: _filled(shape, where, self.demand[name] / self.unit[item]) for name in ("sales", "demand")}
+        return {"days": days, "sold": sold, **found}
 
 
 def _capacities(stock: pd.DataFrame, points: tuple[str, ...]) -> tuple[int | None, ...]:
