@@ -245,32 +245,36 @@ def _by_day(table: Table, rows: pd.DataFrame, how: How) -> Sales:
         left = rows["available"].to_numpy()
         seen = ~np.isnan(left)
         sold_out = told & (summed(np.where(seen, left, 1.0)) <= 0) & (summed(seen.astype(float)) > 0)
-        demand = sales.copy()
-        for place_of in np.flatnonzero(sold_out.any(0)):
-            known = ~np.isnan(sales[:, place_of])
-            demand[known, place_of] = completed(sales[known, place_of], sold_out[known, place_of])
-        table.said.append(
-            f"{table.name}: {sold_out.sum():,} days ran out of stock; what would have been sold is estimated "
-            f"(Kaplan-Meier): {np.nansum(demand - sales):,.10g} units more"
-        )
+        demand = _uncensored(table, sales, sold_out)
     names = [divmod(int(one), len(item.categories)) for one in present]
     locations = [str(place.categories[one]) for one, _ in names]
     items = [str(item.categories[one]) for _, one in names]
-    found = pd.DataFrame(
-        {
-            "location": locations,
-            "item": items,
-            "first_sale": [str(days[one]) if any_sale else "" for one, any_sale in _first(sales)],
-            "mean": np.nanmean(demand, axis=0),
-            "days_without_a_row": (~told).sum(0),
-            "days_without_sales": (sales == 0).sum(0),
-            "returns": np.bincount(series[back], minlength=len(present)),
-            "rows_of_the_same_day": summed(np.ones(len(rows))).clip(1).sum(0).astype(int) - len(days),
-            "days_out_of_stock": sold_out.sum(0),
-            "estimated_lost": np.nansum(demand - sales, axis=0),
-        }
+    found = {
+        "location": locations,
+        "item": items,
+        "first_sale": [str(days[one]) if any_sale else "" for one, any_sale in _first(sales)],
+        "mean": np.nanmean(demand, axis=0),
+        "days_without_a_row": (~told).sum(0),
+        "days_without_sales": (sales == 0).sum(0),
+        "returns": np.bincount(series[back], minlength=len(present)),
+        "rows_of_the_same_day": summed(np.ones(len(rows))).clip(1).sum(0).astype(int) - len(days),
+        "days_out_of_stock": sold_out.sum(0),
+        "estimated_lost": np.nansum(demand - sales, axis=0),
+    }
+    return Sales(days, locations, items, sales, demand, pd.DataFrame(found), table.said)
+
+
+def _uncensored(table: Table, sales: Array, sold_out: NDArray[np.bool_]) -> Array:
+    """Demand [days, series]: sales, but for days that ran out of stock."""
+    demand = sales.copy()
+    for series in np.flatnonzero(sold_out.any(0)):
+        known = ~np.isnan(sales[:, series])
+        demand[known, series] = completed(sales[known, series], sold_out[known, series])
+    table.said.append(
+        f"{table.name}: {sold_out.sum():,} days ran out of stock; what would have been sold is estimated "
+        f"(Kaplan-Meier): {np.nansum(demand - sales):,.10g} units more"
     )
-    return Sales(days, locations, items, sales, demand, found, table.said)
+    return demand
 
 
 def _first(sales: Array) -> list[tuple[int, bool]]:
