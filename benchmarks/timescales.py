@@ -58,12 +58,10 @@ def firms() -> dict[str, Firm]:
     }
 
 
-def optimum_runs(known: list[str], seeds: int, steps: float) -> Iterator[dict[str, Any]]:
-    """By firm, start and seed."""
-    for firm in known:
-        for start in STARTS:
-            for seed in range(seeds):
-                yield {"firm": firm, "start": start, "seed": seed, "steps": steps}
+def optimum_runs(known: list[str], starts: list[str], seeds: int, steps: float) -> Iterator[dict[str, Any]]:
+    """By firm, seed and start."""
+    for firm, seed, start in product(known, range(seeds), starts):
+        yield {"firm": firm, "start": start, "seed": seed, "steps": steps}
 
 
 def rate_runs(known: list[str], seeds: int, steps: float) -> Iterator[dict[str, Any]]:
@@ -139,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("optimum", "rates"), default="optimum")
     parser.add_argument("--firms", nargs="+", help="default: all that are known, or tiny for `rates`")
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS), help="of `optimum`")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=float, default=3e6, help="environment steps of a run")
     parser.add_argument("--jobs", type=int, default=2)
@@ -146,7 +145,8 @@ def main() -> None:
     options = parser.parse_args()
     much = options.seeds, options.steps
     which = options.firms or (["tiny"] if options.only == "rates" else list(firms()))
-    runs = list((rate_runs if options.only == "rates" else optimum_runs)(which, *much))
+    rates = options.only == "rates"
+    runs = list(rate_runs(which, *much) if rates else optimum_runs(which, options.starts, *much))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.touch()
     kept = [json.loads(line) for line in options.out.read_text().splitlines()]
