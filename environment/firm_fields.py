@@ -26,7 +26,7 @@ from environment.parts import (
     Text,
     choice_of_supplier,
 )
-from environment.seasons import Correlations, Seasonal
+from environment.seasons import PERIODIC, Correlations, Seasonal
 
 
 def _named(value: Mapping[object, object]) -> Mapping[object, object]:
@@ -259,7 +259,7 @@ class FirmFields(Checked):
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Seasonal):
-        return _plain(value.base) | {"season": _plain(value.season)}
+        return _plain(value.base) | {key: _plain(own) for key in PERIODIC if (own := getattr(value, key))}
     if isinstance(value, History):
         value = value.resolved()
     if isinstance(value, Fixed):

@@ -59,6 +59,10 @@ class Law(Checked):
         """The mass function of periods 0, 1, ..., until it begins again: one where all periods are alike."""
         return (self.mass(),)
 
+    def lead_in(self) -> int:
+        """How many of the first phases never return."""
+        return 0
+
     def rows(self) -> NDArray[np.int64] | None:
         """Units period by period, of demand that is played as it happened; None: periods are drawn."""
         return None

@@ -5,7 +5,8 @@ A feature row is one number per copy. Positions come first, one row per stock po
 each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
 in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
 clock, how many periods are left until the episode ends. Where laws of demand have seasons, or orders are taken on some
-days only, everybody sees the phases of those cycles.
+days only, everybody sees the phases of those cycles. Where they have a trend, or events that are known, there is a row
+for each stock point and product of what these make of the demand that an order has to last for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from environment.coming import Coming
 from environment.seasons import Seasonal
 from environment.state import Feedback, State
 from environment.streams import Stream, torch_stream
@@ -72,7 +74,9 @@ class Observer:
         asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
         seasons = [clientele.season for clientele in world.firm.customers.values()]
         lengths = {season.period for season in seasons if season.amplitude}
-        lengths |= {law.season.period for laws in network.demand_laws for law in laws if isinstance(law, Seasonal)}
+        laws = [law for row in network.demand_laws for law in row if isinstance(law, Seasonal)]
+        lengths |= {law.season.period for law in laws if law.season}
+        self._coming = Coming.of(network) if world.choice is None else None
         cycle = network.reviews.cycle
         lengths |= set(map(int, cycle[cycle > 1]))
         self._frequencies = sorted(2.0 * math.pi / length for length in lengths)
@@ -85,8 +89,9 @@ class Observer:
             sizes |= dict.fromkeys(("asked", "handed", "in_transit"), self.positions)
             sizes |= {"traffic": segments, "exposure": segments * products, "season": 2 * len(self._frequencies)}
             sizes["clock"] = len(_CLOCK)
-        elif self._frequencies:
-            sizes["season"] = 2 * len(self._frequencies)
+        else:
+            sizes |= {"coming": self.positions} if self._coming else {}
+            sizes |= {"season": 2 * len(self._frequencies)} if self._frequencies else {}
         ends = accumulate(sizes.values())
         self._blocks = {what: range(end - size, end) for (what, size), end in zip(sizes.items(), ends, strict=True)}
         self.size = sum(sizes.values())  # all features
@@ -148,7 +153,7 @@ class Observer:
         seen = self._of_state_units(state)
         if self.world.choice is not None:
             return torch.cat((seen, *self._told(state, feedback, period)))
-        return torch.cat((seen, self._phases(period, state))) if self._frequencies else seen
+        return torch.cat((seen, self._phases(period, state))) if self.timed else seen
 
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
@@ -212,10 +217,11 @@ class Observer:
         return [row for row in rows for _ in range(self.world.products if row in of_none else 1)]
 
     def phases(self, period: int) -> Tensor:
-        """What time tells: sine and cosine of every season in a period, then with customers the clock's hands, [P]."""
+        """What time tells in a period, [P]: what is coming, sine and cosine of seasons, with customers the clock."""
+        coming = [] if self._coming is None else self._coming.at(period).ravel().tolist()
         phases = [turn(frequency * period) for frequency in self._frequencies for turn in (math.sin, math.cos)]
         if self.world.choice is None:
-            return self.centre.new_tensor(phases)
+            return self.centre.new_tensor([*coming, *phases])
         left = math.inf if self._ends is None else max(self._ends - period, 0)
         return self.centre.new_tensor([*phases, *(min(left / reach, 1.0) for reach in _CLOCK)])
 
@@ -237,8 +243,9 @@ class Observer:
     def labels(self) -> list[str]:
         """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
 
-        WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` (place: SUPPLIER>POINT); with
-        customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`, `sine`, `cosine` and `clock`.
+        WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` (place: SUPPLIER>POINT), and
+        `coming` of trend and known events; with customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`,
+        `sine`, `cosine` and `clock`.
         """
         world, firm = self.world, self.world.firm
         products = [f"/{product}" if len(firm.products) > 1 else "" for product in firm.products]
@@ -252,7 +259,7 @@ class Observer:
         periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
         seasons = [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
         if world.choice is None:
-            return labels + seasons
+            return labels + [f"coming/{point}" for point in points if self._coming] + seasons
         segments = ["/".join(name) for name in world.choice.names]
         labels += [f"{kind}/{point}" for kind in ("asked", "handed", "in_transit") for point in points]
         labels += [f"traffic/{segment}" for segment in segments]
@@ -281,7 +288,19 @@ class Observer:
             points = [point, *network.descendants(point)]
         else:
             points = sorted(range(self.world.points), key=point.__ne__)
-        return [other * products + k for other in points for k in range(products)] + self.season_rows
+        seen = [other * products + k for other in points for k in range(products)]
+        coming = [self._blocks["coming"].start + row for row in seen] if self._coming else []
+        return seen + coming + self.season_rows
+
+    @property
+    def timed(self) -> bool:
+        """Whether what is seen of a firm without customers depends on the period."""
+        return bool(self._frequencies or self._coming)
+
+    @property
+    def calendar(self) -> bool:
+        """Whether episodes have periods that never return: trend and events, as far as they are known."""
+        return self._coming is not None
 
     @property
     def season_rows(self) -> list[int]:

@@ -20,19 +20,29 @@ class LawTable:
 
     def __init__(self, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> None:
         """Tabulate `laws`, each distinct one once."""
-        distinct = {law.model_dump_json(): law.phases() for law in laws}
-        first, masses = dict[str, int](), list[Mass]()
-        for key, phases in distinct.items():
-            first[key] = len(masses)
-            masses += phases
         keys = [law.model_dump_json() for law in laws]
+        first, masses, tables, distinct = dict[str, int](), list[Mass](), list[int](), dict[str, tuple[int, int]]()
+        for key, law in zip(keys, laws, strict=True):
+            if key in first:
+                continue
+            first[key], places = len(tables), dict[int, int]()  # of this law's masses, equal ones once
+            for mass in (phases := law.phases()):
+                if id(mass) not in places:
+                    places[id(mass)] = len(masses)
+                    masses.append(mass)
+                tables.append(places[id(mass)])
+            distinct[key] = len(phases), law.lead_in()
         place = torch.tensor([first[key] for key in keys], device=device)
         self._laws, self._dtype, self._ends = len(laws), dtype, None
         self.in_core = False  # whether C++ looks up, faster and to the bit the same
         self._rows = _Rows.of(laws, device, dtype)
         self._place = self._phases = None  # [laws] of their first phase, and how many there are; None: one each
-        if len(masses) > len(distinct):
-            self._place, self._phases = place, torch.tensor([len(distinct[key]) for key in keys], device=device)
+        self._tables = torch.tensor(tables, device=device)  # [all phases] of each its table
+        if len(tables) > len(distinct):
+            self._place = place
+            self._phases, self._lead_in = torch.tensor([distinct[key] for key in keys], device=device).T  # [laws]
+        else:
+            place = self._tables[place]
         longest = max(map(len, masses))
         if len(masses) > _MOST_TABLES and longest * len(laws) < TABLE_SIZE * len(masses):
             ends = np.full((len(masses), longest), TABLE_SIZE, dtype=np.int32)
@@ -64,7 +74,10 @@ class LawTable:
             units = self._looked_up(lanes)
         else:
             period = torch.arange(start or 0, (start or 0) + periods, device=lanes.device)[:, None]
-            units = self._in_phase(lanes, self._place + period % self._phases)
+            lead = self._lead_in  # what never returns, then what does
+            again = lead + (period - lead) % (self._phases - lead)
+            phase = torch.where((period < lead) & (lead > 0), period.clamp_min(0), again)
+            units = self._in_phase(lanes, self._tables[self._place + phase])
         return units if self._rows is None else self._rows.played(units, generator, start)
 
     def _looked_up(self, lanes: Tensor) -> Tensor:

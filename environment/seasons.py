@@ -1,9 +1,11 @@
-"""Demand that depends on the period, or on the demand beside it: seasons on any law, and correlation."""
+"""Demand that depends on the period, or on the demand beside it: seasons, trend and events on any law; correlation."""
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
@@ -14,10 +16,11 @@ from numpy.typing import NDArray
 from pydantic import SerializeAsAny, ValidationError, model_validator
 from torch import Generator, Tensor
 
-from environment.fields import Checked, listed, must_be, number, refusal, whole
+from environment.fields import Checked, listed, must_be, number, refusal, shown, whole
 from environment.laws import MAX_UNITS, TABLE_SIZE, Law, Mass, Poisson, cut, parse_law, poisson_mass
 
 MAX_PHASES = 2000
+PERIODIC = ("season", "trend", "events")  # what a law of demand may have beside itself
 Factor: TypeAlias = Annotated[float, number(0, 1000)]
 
 
@@ -45,38 +48,108 @@ class LawSeason(Checked):
         return np.asarray(1.0 + (self.amplitude or 0.0) * np.sin(2.0 * np.pi * np.arange(self.period) / self.period))
 
 
-class Seasonal(Law):
-    """A law whose demand is multiplied by the season's factor: Poisson has that mean, all others are scaled.
+class Trend(Checked):
+    """A factor on demand that grows or falls by the same amount every period and then stays: 1 + growth min(t, n)."""
 
-    A scaled demand between two whole numbers becomes either of them, with the probabilities that keep the mean.
+    growth: Annotated[float, number(-1, 10)]  # of the mean of period 0, a period
+    periods: Annotated[int, whole(1, MAX_PHASES)]  # n, until it ends
+
+    @model_validator(mode="after")
+    def _not_below_nothing(self) -> Self:
+        if 1.0 + self.growth * self.periods < 0.0:
+            cure = f"at least {-1.0 / self.periods:.4g} over {self.periods} periods"
+            raise ValueError(f".growth takes demand below 0: it must be {cure}, got {self.growth:g}")
+        return self
+
+
+class Event(Checked):
+    """A factor on demand in some periods, once or again and again: a promotion, a holiday."""
+
+    period: Annotated[int, whole(0, MAX_PHASES)]  # the first one
+    periods: Annotated[int, whole(1, MAX_PHASES)] = 1  # how many
+    factor: Factor
+    every: Annotated[int | None, whole(2, MAX_PHASES, optional=True)] = None  # periods until it comes again
+    known: Annotated[bool, must_be("true or false", lambda value: isinstance(value, bool))] = True  # to departments
+
+    @model_validator(mode="after")
+    def _over_before_it_comes_again(self) -> Self:
+        if self.every is not None and self.period + self.periods > self.every:
+            end = self.period + self.periods
+            raise ValueError(f".every must be at least {end}, where it ends, got {self.every}: raise it")
+        return self
+
+    def factors(self, period: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of periods by number."""
+        place = period if self.every is None else period % self.every
+        return np.where((place >= self.period) & (place < self.period + self.periods), self.factor, 1.0)
+
+
+class Seasonal(Law):
+    """A law whose demand is multiplied by factors of the period: Poisson has that mean, all others are scaled.
+
+    Season, trend and events are multiplied. A scaled demand between two whole numbers becomes either of them, with the
+    probabilities that keep the mean.
     """
 
     base: SerializeAsAny[Law]
-    season: LawSeason
+    season: LawSeason | None = None
+    trend: Trend | None = None
+    events: Annotated[tuple[Event, ...], listed("events such as {period: 30, factor: 2}")] = ()
 
     @model_validator(mode="after")
     def _within_bounds(self) -> Self:
+        field = next((name for name in PERIODIC if getattr(self, name)), "")
+        if not field:
+            raise ValueError(": season, trend and events must hold something, or be left out")
         if self.base.rows() is not None:
-            raise ValueError(".season: a sequence has its season already, remove one of the two")
-        most = (len(self.base.mass()) - 1) * self.season.factors().max()
+            raise ValueError(f".{field}: a sequence has its {field} already, remove one of the two")
+        if self.lead_in() + self.cycle > MAX_PHASES:
+            last = f"{self.lead_in() + self.cycle} periods until demand begins again"
+            raise ValueError(f".{field}: {last}, at most {MAX_PHASES}: shorten trend, season, or where events end")
+        most = (len(self.base.mass()) - 1) * self._factors().max()
         if most > MAX_UNITS:
-            raise ValueError(f".season takes demand up to {most:.6g} units, at most {MAX_UNITS}: lower it")
+            raise ValueError(f".{field} takes demand up to {most:.6g} units, at most {MAX_UNITS}: lower it")
         return self
+
+    def lead_in(self) -> int:
+        """How many of the first periods never return: until trend and single events are over."""
+        ends = [event.period + event.periods for event in self.events if event.every is None]
+        return max([0, *ends, *([self.trend.periods] if self.trend else [])])
+
+    @property
+    def cycle(self) -> int:
+        """Periods until demand begins again, after those."""
+        seasons = [self.season.period] if self.season else []
+        return math.lcm(*seasons, *(event.every for event in self.events if event.every is not None))
+
+    def _factors(self) -> NDArray[np.float64]:
+        period = np.arange(self.lead_in() + self.cycle)
+        season = self.season.factors()[period % self.season.period] if self.season else 1.0
+        return season * self.told(period, hidden=True)
+
+    def told(self, period: NDArray[np.int64], *, hidden: bool = False) -> NDArray[np.float64]:
+        """Factors of trend and of events that are known, or `hidden` ones, too, in periods by number."""
+        grown = 1.0 + self.trend.growth * np.minimum(period, self.trend.periods) if self.trend else 1.0
+        events = [event.factors(period) for event in self.events if event.known or hidden]
+        return np.asarray(np.prod([np.ones(period.shape), *events], 0) * grown)
 
     @cached_property
     def _phases(self) -> tuple[Mass, ...]:
-        factors = self.season.factors()
+        factors = self._factors().tolist()
+        distinct = {factor: self._of(factor) for factor in set(factors)}
+        return tuple(distinct[factor] for factor in factors)
+
+    def _of(self, factor: float) -> Mass:
         if isinstance(self.base, Poisson):
-            return tuple(cut(poisson_mass(self.base.mean * factor)) for factor in factors)
-        mass = self.base.mass()
-        return tuple(_scaled(mass, factor) for factor in factors)
+            return cut(poisson_mass(self.base.mean * factor))
+        return _scaled(self.base.mass(), factor)
 
     def phases(self) -> tuple[Mass, ...]:
-        """The mass function in each period of a season, from period 0 on."""
+        """The mass function in each period, from period 0 on: those that never return, then those that do."""
         return self._phases
 
     def mass(self) -> Mass:
-        """Demand of a period that is drawn at random from the season: what levels without a clock are reckoned by."""
+        """Demand of a period that is drawn at random from all of these: what levels without a clock are reckoned by."""
         mass = np.zeros(max(map(len, self._phases)))
         for part in self._phases:
             mass[: len(part)] += part / len(self._phases)
@@ -94,18 +167,62 @@ def _scaled(mass: Mass, factor: float) -> Mass:
 
 
 def parse_demand(value: object, folder: Path) -> Law:
-    """A law of demand from what the firm file says: `parse_law`, and perhaps `season` beside it.
+    """A law of demand from what the firm file says: `parse_law`, and perhaps season, trend and events beside it.
 
     Raises:
         ValueError: as `parse_law`.
     """
-    if not (isinstance(value, Mapping) and "season" in value):
+    if not isinstance(value, Mapping) or not any(key in value for key in PERIODIC):
         return parse_law(value, folder)
-    base = parse_law({key: given for key, given in value.items() if key != "season"}, folder)
+    base = parse_law({key: given for key, given in value.items() if key not in PERIODIC}, folder)
+    own = {key: value[key] for key in PERIODIC if key in value}
+    if isinstance(own.get("events"), Mapping):
+        own["events"] = _listed(own["events"], folder)
     try:
-        return Seasonal(base=base, season=value["season"])
+        return Seasonal(base=base, **own)
     except ValidationError as error:
         raise ValueError(refusal(error)) from None
+
+
+def _listed(given: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Events that stand in a table with the columns of an `Event`; `date` instead of `period` counts from `begins`.
+
+    Raises:
+        ValueError: one line.
+    """
+    allowed = "{file: promotions.csv} and, if it has dates, begins: 2026-01-01, that of period 0"
+    if not isinstance(given.get("file"), str) or not set(given) <= {"file", "begins"}:
+        raise ValueError(f".events must be a list, or {allowed}, got {shown(dict(given))}")
+    try:
+        with (folder / given["file"]).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f".events.file must be a csv table, got {shown(given['file'])}: {error}") from None
+    found = []
+    for number_of, row in enumerate(rows, 2):
+        try:
+            event: dict[str, Any] = {key: _cell(key, text) for key, text in row.items() if text}
+            if "date" in event:
+                begins = given.get("begins")
+                if begins is None:
+                    raise ValueError("its dates need events.begins, that of period 0")
+                event["period"] = (event.pop("date") - date.fromisoformat(str(begins))).days
+            found.append(event)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f".events.file {given['file']}, line {number_of}: {error}") from None
+    return found
+
+
+def _cell(column: str | None, text: str) -> object:
+    """A cell of a table of events."""
+    if column == "date":
+        return date.fromisoformat(text)
+    if column == "known":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if column not in Event.model_fields:
+        columns = ", ".join(["date", *Event.model_fields])
+        raise ValueError(f"columns are {columns}, got {shown(column)}")
+    return float(text) if column == "factor" else int(text)
 
 
 class Correlation(Checked):

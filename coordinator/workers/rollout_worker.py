@@ -254,6 +254,8 @@ class RolloutWorker:
                 result.gradients[learning.index(name)] += score_gradient(flat, spec.network, spec.head, *own)
             lessons.append(tuple(map(as_array, lesson)))
         end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
+        if self._observer.calendar and first + periods >= self._world.firm.periods.train:
+            end = self.start(copies)  # what the calendar holds lies in the first periods
         return [*map(as_array, result.gradients), result.cost, *lessons, end]
 
     def earned(self, learning: Sequence[str], periods: int, seed: Sequence[int], *start: Array) -> Array:
@@ -293,7 +295,7 @@ class RolloutWorker:
         """The number of its first period, the state in it, and the chance of a stretch."""
         first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
         generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
-        clock = first if self._observer.season_rows else None
+        clock = first if self._observer.timed else None
         return first, state, self._world.draw(periods, copies, generator, start=clock)
 
     def _drawn(self, snapshots: Sequence[Snapshot], periods: int, copies: int, seed: Sequence[int]) -> Tensor | None:

@@ -221,7 +221,7 @@ class CompiledRollouts:
             periods,
             recommender is None or recommender.aware,
             parts,
-            first if world.choice is not None or observer.season_rows else 0,
+            first if world.choice is not None or observer.timed else 0,
         )
         hinted, shown = any(member.spec.hints for member in members), None
         if closed_loop and recommender is None:

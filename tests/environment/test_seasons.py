@@ -63,6 +63,73 @@ def test_other_laws_are_scaled_and_keep_their_mean():
     np.testing.assert_allclose(high, expected, atol=1e-9)
 
 
+CALENDAR = {
+    "season": {"period": 2, "profile": [1, 3]},
+    "trend": {"growth": 0.02, "periods": 25},
+    "events": [{"period": 4, "periods": 2, "factor": 3}, {"period": 1, "every": 5, "factor": 0, "known": False}],
+}
+
+
+def factors_of(t):
+    """What a period's demand is times the mean of the law, written out."""
+    season, trend = [0.5, 1.5][t % 2], 1 + 0.02 * min(t, 25)
+    return season * trend * (3 if t in (4, 5) else 1) * (0 if t % 5 == 1 else 1)
+
+
+@pytest.mark.parametrize("in_core", [False, True])
+def test_trend_and_events_multiply_the_mean_and_what_is_over_does_not_return(in_core):
+    known = firm({"a": POISSON | CALENDAR, "b": POISSON})
+    law = known.stock_points["a"].demand
+    assert (law.lead_in(), len(law.phases())) == (25, 35)  # then demand repeats every ten periods
+    demand = drawn(known, 60, 20_000, in_core)[:, :, 0].double().mean(2)
+    for t in range(60):
+        assert float(demand[t, 0]) == pytest.approx(10 * factors_of(t), abs=0.15)
+        assert float(demand[t, 1]) == pytest.approx(10, abs=0.15)
+    late = drawn(known, 20, 20_000, in_core, start=47)[:, 0, 0].double().mean(1)
+    np.testing.assert_allclose(late, [10 * factors_of(t) for t in range(47, 67)], atol=0.2)
+    assert parse_firm(yaml.safe_load(known.to_yaml())) == known
+
+
+def test_departments_see_what_trend_and_known_events_make_of_the_demand_ahead():
+    """An order of a shop lasts for two periods, one of the depot for its own two and the two of the shops."""
+    events = {
+        "trend": {"growth": 0.1, "periods": 10},
+        "events": [{"period": 5, "factor": 2}, {"period": 7, "factor": 9, "known": False}],
+    }
+    world = World(firm({"a": {"law": "uniform", "low": 0, "high": 60} | events, "b": 10}), np.zeros((3, 1)))
+    observer = Observer(world, np.full((3, 1), 20.0))
+    assert observer.labels()[-3:] == ["coming/depot", "coming/a", "coming/b"]
+    total = np.array([(1 + 0.1 * min(t, 10)) * (2 if t == 5 else 1) for t in range(40)])
+    mean = np.arange(len(mass := world.network.demand_laws[0][0].mass())) @ mass
+    for t in (0, 3, 4, 5, 6, 30):
+        depot, a, b = observer.phases(t).tolist()
+        assert a == pytest.approx(total[t : t + 2].mean() - 1, abs=1e-6)
+        assert b == 0
+        assert depot == pytest.approx((total[t : t + 4].mean() - 1) * mean / (mean + 10), abs=1e-6)
+    own = observer.rows("own", 1)
+    assert [observer.labels()[row] for row in own] == ["inventory_position/a", "coming/a"]
+    hidden = World(firm({"a": POISSON | {"events": [{"period": 5, "factor": 2, "known": False}]}}), np.zeros((2, 1)))
+    assert not Observer(hidden, np.ones((2, 1))).timed
+
+
+def test_events_stand_in_a_table_by_date_or_period(tmp_path):
+    (tmp_path / "promotions.csv").write_text("date,periods,factor,known\n2026-03-05,3,1.5,\n2026-03-20,,0,false\n")
+    given = POISSON | {"events": {"file": "promotions.csv", "begins": "2026-03-01"}}
+    first, second = parse_demand(given, tmp_path).events
+    assert (first.period, first.periods, first.factor, first.known) == (4, 3, 1.5, True)
+    assert (second.period, second.periods, second.factor, second.known) == (19, 1, 0, False)
+    for table, begins, said in [
+        ("date,factor\n2026-03-05,2\n", None, "line 2: its dates need events.begins"),
+        ("date,factor\nMarch,2\n", "2026-03-01", "line 2: Invalid isoformat string: 'March'"),
+        ("week,factor\n1,2\n", None, "line 2: columns are date, period, periods, factor, every, known, got 'week'"),
+        ("period,factor\n1,much\n", None, "line 2: could not convert string to float: 'much'"),
+        ("period,factor\n-1,2\n", None, r"events\[0\].period must be a whole number from 0"),
+    ]:
+        (tmp_path / "promotions.csv").write_text(table)
+        with pytest.raises(ValueError, match=said):
+            parse_demand(POISSON | {"events": {"file": "promotions.csv", "begins": begins}}, tmp_path)
+
+
 @pytest.mark.parametrize("periods", [7, 400])
 def test_tables_bisection_and_the_core_draw_the_same(periods):
     profile = list(range(1, periods + 1))
@@ -146,6 +213,19 @@ def test_departments_see_the_phase_of_a_season():
         ({"season": {"period": 3, "profile": [1, 2]}}, {}, "season.profile must hold 3 numbers, one .*, got 2"),
         ({"season": {"period": 2, "profile": [0, 0]}}, {}, "season.profile must hold a number above 0"),
         ({"season": {"period": 7.5, "amplitude": 0.1}}, {}, "season.period must be a whole number from 2"),
+        (
+            {"trend": {"growth": -0.5, "periods": 3}},
+            {},
+            "trend.growth takes demand below 0: it must be at least -0.3333",
+        ),
+        ({"trend": {"growth": 0.5}}, {}, "demand.trend.periods is missing"),
+        ({"trend": {"growth": 0.01, "periods": 5000}}, {}, "trend.periods must be a whole number from 1 to 2000"),
+        ({"events": [{"period": 3}]}, {}, r"demand.events\[0\].factor is missing"),
+        ({"events": [{"period": 3, "factor": 2, "every": 3}]}, {}, "every must be at least 4, where it ends, got 3"),
+        ({"events": []}, {}, "season, trend and events must hold something, or be left out"),
+        ({"events": {"table": "x"}}, {}, "demand.events must be a list, or {file: promotions.csv}"),
+        ({"events": {"file": "none.csv"}}, {}, "events.file must be a csv table, got 'none.csv'"),
+        ({"season": {"period": 1999, "amplitude": 0.1}, "events": [{"period": 3, "factor": 2}]}, {}, "at most 2000"),
         ({"season": 7}, {}, "demand.season must be a mapping with the fields period, amplitude, profile, got 7"),
         ({}, {"correlation": 1.5}, "correlation.every must be a number from 0 to 1, got 1.5"),
         ({}, {"correlation": "high"}, "correlation must be a number from 0 to 1 or a mapping .* got 'high'"),
@@ -163,6 +243,8 @@ def test_what_cannot_be_is_refused():
         firm({"a": POISSON}, correlation=0.5)
     with pytest.raises(ValueError, match=r"correlation: a sequence happens as it happened"):
         firm({"a": {"law": "sequence", "values": [1]}, "b": 3}, correlation=0.5)
+    with pytest.raises(ValueError, match=r"events: a sequence has its events already"):
+        firm({"a": {"law": "sequence", "values": [1, 2], "events": [{"period": 2, "factor": 2}]}})
     with pytest.raises(ValueError, match=r"season: a sequence has its season already"):
         firm({"a": {"law": "sequence", "values": [1, 2], "season": {"period": 2, "amplitude": 0.5}}})
     with pytest.raises(ValueError, match=r"lead_time must be a number or a law that is drawn, got a sequence"):
