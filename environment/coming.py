@@ -64,7 +64,7 @@ def _weights(network: Network) -> Array:
     )
     flow = passes[:, :, None] * means
     total = flow.sum(1, keepdims=True)
-    return np.divide(flow, total, out=np.full(flow.shape, 1.0 / len(facing)), where=total > 0)
+    return np.asarray(np.divide(flow, total, out=np.full(flow.shape, 1.0 / len(facing)), where=total > 0))
 
 
 def _spans(network: Network) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from coordinator.critic.value_function import ValueFunction, Values
 from departments.learning.pathwise import score_gradient
 from departments.learning.ppo import Slice
+from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.demonstration import demonstrations
 from departments.play.episode import SHARD, run_costs, run_episodes, summed
@@ -251,7 +252,8 @@ class RolloutWorker:
             for name, part in played.items():
                 spec, flat = self._learner(name)
                 own = part.observation, part.action, _shared_out(advantage, part, copies)
-                result.gradients[learning.index(name)] += score_gradient(flat, spec.network, spec.head, *own)
+                network = cast(MemoryNetwork, spec.network)  # what a hybrid policy is made of
+                result.gradients[learning.index(name)] += score_gradient(flat, network, spec.head, *own)
             lessons.append(tuple(map(as_array, lesson)))
         end = [np.array([first + periods], dtype=np.float32), *map(as_array, result.end)]
         if self._observer.calendar and first + periods >= self._world.firm.periods.train:

@@ -36,22 +36,26 @@ class Head:
     @property
     def outputs(self) -> int:
         """Length of the network's output: orders, their logits if hybrid, then those of each segment."""
-        return self.placed.stop + self.segments * (self.products + 1)
+        return self._ordering + self.segments * (self.products + 1)
 
     @property
     def placed(self) -> slice:
         """Where it stands whether orders are placed, if hybrid: logits in outputs, 1 or 0 in actions, noise."""
-        return slice(self.orders, self.orders * (1 + self.hybrid))
+        return slice(self.orders, self._ordering)
+
+    @property
+    def _ordering(self) -> int:
+        return self.orders * (1 + self.hybrid)
 
     @property
     def actions(self) -> int:
         """Length of an action: orders, whether they are placed, then the chosen place of each slot, by segment."""
-        return self.placed.stop + self.segments * self.slots
+        return self._ordering + self.segments * self.slots
 
     @property
     def noises(self) -> int:
         """Length of what is added in a period where it explores."""
-        return self.placed.stop + self.segments * (self.products + self.slots)
+        return self._ordering + self.segments * (self.products + self.slots)
 
     def noise(
         self, periods: int, copies: int, generator: torch.Generator, dtype: torch.dtype = torch.float32

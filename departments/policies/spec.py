@@ -98,7 +98,7 @@ class DepartmentSpec:
                 raise ValueError(
                     f"customers: all stock points must have the same number of slots to be learned, got {sorted(slots)}"
                 )
-            head, mask = Head(len(points) * products, len(choice.names), products, *slots), choice.sold
+            head, mask = Head(len(points) * products, len(choice.names), products, slots.pop()), choice.sold
             if policy.parts > 1:
                 alternatives = torch.as_tensor(places(world, policy.parts), device=world.device, dtype=world.dtype)
                 head = Head(head.orders, head.segments, len(alternatives) - 1)
@@ -344,6 +344,8 @@ def _network(
     observer: Observer, policy: PolicyConfig, points: tuple[int, ...], inputs: int, head: Head, closed_loop: bool
 ) -> MemoryNetwork | GraphShapes:
     if policy.graph is not None:
+        if policy.hybrid:
+            raise ValueError("policy.graph and policy.hybrid do not go together; leave one of them out")
         if len(points) < observer.world.points or closed_loop:
             raise ValueError("policy.graph is for the one department of the whole firm; leave it out")
         return GraphShapes(Graph.of(observer, inputs, policy.graph), policy.graph, inputs, policy.hidden, head.outputs)

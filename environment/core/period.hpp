@@ -59,8 +59,8 @@ class Copies {
         follows_(kTaped ? forecast_.size() : 0),
         swayed_(call.sways ? firm_.facing * firm_.products : 0),
         chance_(call.sways ? call.offers : 0),
-        cost_(firm_.points),
         short_(call.sums ? firm_.facing * firm_.products : 0),
+        cost_(firm_.points),
         tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
