@@ -25,15 +25,38 @@ class Workers:
     def __init__(self, folder):
         book = Book(folder / "book.sqlite", reads=True)
         facts = book.facts()
-        layout, text, feed = (
-            FirmLayout.of(facts["frame"]),
-            (folder / "firm.yaml").read_text(),
-            facts["settings"]["feed"],
-        )
-        seed = facts["seed"]
+        self.seed, self.feed, self.book = facts["seed"], facts["settings"]["feed"], book
         self.servers, self.restarts_seen, self.monitor = {}, Restarts(), Monitor()
-        self.world = Simulated(text, seed) if feed is None else Fed(text, seed, layout, feed)
-        self.critic = Examiner(text, seed, layout, None if feed is None else book.observed)
+        self.structure, self.staff, self.critics = facts["structure"], set(self.departments()), {}
+        self.world = self.world_of(self.structure)
+
+    def departments(self):
+        return FirmLayout.of(self.book.facts()["frame"]).departments
+
+    def world_of(self, number):
+        built = self.book.structure(number)
+        if self.feed is None:
+            return Simulated(built.firm, self.seed, built.slots)
+        return Fed(built.firm, self.seed, FirmLayout.of(built.frame), self.feed, built.slots)
+
+    def critic_of(self, number):
+        if number not in self.critics:
+            observed = None if self.feed is None else self.book.observed
+            self.critics[number] = Examiner(self.book.structure(number), self.seed, observed)
+        return self.critics[number]
+
+    def cross(self, number, tick, moment, stock):
+        return self.world_of(number).cross(self.world_of(number - 1), tick, moment.arrays, moment.account, stock)
+
+    def hire(self, departments):
+        self.staff |= set(departments)
+
+    def become(self, structure, departments):
+        self.structure, self.staff = structure, self.staff & set(departments)
+        self.world = self.world_of(structure)
+
+    def ask_to_cross(self, structure, play):
+        return self.critic_of(structure).cross(self.critic_of(structure - 1), play)
 
     def decide(self, questions):
         replies = {}
@@ -63,10 +86,11 @@ class Workers:
         return 60.0
 
     def workers(self):
-        return {name: {"up": True, "node": "here"} for name in self.critic._layout.departments}
+        return {name: {"up": True, "node": "here"} for name in self.staff}
 
-    def ask(self, name, method, *arguments):
-        return getattr(getattr(self, name), method)(*arguments)
+    def ask(self, name, method, *arguments, structure=0):
+        asked = self.critic_of(structure) if name == "critic" else self.monitor
+        return getattr(asked, method)(*arguments)
 
     def answered(self, reference):
         return True

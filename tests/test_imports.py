@@ -123,6 +123,7 @@ def test_only_the_files_that_make_actors_know_ray():
     assert [name for name, path in FILES.items() if any(m.split(".")[0] == "ray" for m in _imported(path))] == [
         "coordinator/live/actor_clients.py",
         "coordinator/live/actors.py",
+        "coordinator/live/hiring.py",
         "coordinator/live/process_info.py",
         "coordinator/workers/ray_group.py",
         "coordinator/workers/ray_session.py",

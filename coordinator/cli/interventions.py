@@ -1,4 +1,4 @@
-"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`, `cancel`: what is asked of firms that run or learn.
+"""`firmwide swap`, `rollback`, `override`, `pause`, `resume`, `change`, `cancel`, `approve`: what firms are asked.
 
 `firmwide versions`: the policies that they may be asked to follow.
 """
@@ -126,6 +126,36 @@ def resume(
 ) -> None:
     """Let a department decide by itself again."""
     _ask(home, name, "resume", department, why=why, who=who, command=command)
+
+
+def change(
+    name: Name,
+    firm: Annotated[str, option("FIRM", "The firm file that holds from the next period on.")],
+    stock: Annotated[
+        list[str] | None, option("POINT=OTHER|write-off", "Who takes over what a point that closes has; repeatable.")
+    ] = None,
+    like: Annotated[
+        list[str] | None, option("NEW=OLD", "A point that opens begins with this one's policy; repeatable.")
+    ] = None,
+    why: Why = "",
+    who: Who = None,
+    command: Id = None,
+    home: Home = HOME,
+) -> None:
+    """Let a running firm go on as another firm file has it: other figures, stock points that open or close."""
+    moves, neighbours = _named("--stock", stock), _named("--like", like)
+    _ask(home, name, "change", firm, moves, neighbours, why=why, who=who, command=command)
+
+
+def _named(option_name: str, given: list[str] | None) -> dict[str, str]:
+    """Names by name, of NAME=NAME each."""
+    found: dict[str, str] = {}
+    for each in given or ():
+        point, equals, other = each.partition("=")
+        if not equals or not point or not other or point in found:
+            raise ValueError(f"{option_name} must be NAME=NAME, each name once, got {each!r}")
+        found[point] = other
+    return found
 
 
 def cancel(

@@ -97,10 +97,11 @@ def history(
 ) -> None:
     """What was decided and done, from the book; also of a firm that does not run."""
     from coordinator.live.book import Book
+    from coordinator.live.layout import FirmLayout
 
     book = Book(folder_of(name, home) / "book.sqlite", reads=True)
-    known = book.facts()["frame"]
-    names = [*known["points"], *([known["recommends"]] if known["recommends"] else [])]
+    frames = [FirmLayout.of(structure.frame) for structure in book.structures()]  # those that have closed, too
+    names = list(dict.fromkeys(name for frame in frames for name in frame.departments))
     if department is not None and department not in names:
         raise ValueError(f"--department must be one of {', '.join(names)}, got {department!r}")
     rows = book.events(since, limit) if events else book.decisions(department, since, limit)
@@ -126,13 +127,12 @@ def orders(
 ) -> None:
     """What waits for approval, or was ordered last, line by line, exceptions first; also of a firm that has stopped."""
     from coordinator.live.book import Book
-    from coordinator.live.layout import FirmLayout
     from coordinator.live.lines import Lines
     from coordinator.live.tables import orders_table
 
     folder = folder_of(name, home)
     with contextlib.closing(Book(folder / "book.sqlite", reads=True)) as book:
-        lines = Lines(folder, FirmLayout.of(book.facts()["frame"]))
+        lines = Lines(book.structures()[-1])
         page = lines.page(book, search=search, limit=None if as_json or out is not None else limit)
     if as_json:
         show_json(page._asdict())

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.cli.firms import check, compare, evaluate, scenarios, simulate
-from coordinator.cli.interventions import approve, cancel, override, pause, resume, rollback, swap, versions
+from coordinator.cli.interventions import approve, cancel, change, override, pause, resume, rollback, swap, versions
 from coordinator.cli.learning import benchmark, explain, report, theory, train
 from coordinator.cli.live import audit, backup, history, live, orders, status, stop
 from coordinator.cli.options import CommandOfSchemes
@@ -26,7 +26,7 @@ from coordinator.version import program_version
 COMMANDS = (
     *(import_firm, forecast, backtest, propose),
     *(scenarios, check, simulate, evaluate, compare, explain, theory, train, benchmark, report),
-    *(live, status, orders, approve, versions, swap, cancel, rollback, override, pause, resume, stop),
+    *(live, status, orders, approve, versions, swap, cancel, rollback, override, pause, resume, change, stop),
     *(history, audit, backup, office, monitor),
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # unknown options, missing arguments, bad values

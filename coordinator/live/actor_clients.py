@@ -9,17 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from coordinator.live.book import Event, LostError
+from coordinator.live.hiring import found, hired, let_go
 from coordinator.live.messages import read, written
 from coordinator.live.operation import Question, Reply
 from coordinator.live.period_start import Arrays, PeriodStart
 from coordinator.live.process_info import ProcessInfo, last_line
 from coordinator.live.restarts import Restarts
+from coordinator.live.shadow import Play
 from departments.serving.numpy_policy import Array
 from departments.serving.policy_server import Answer
 
 _OTHERS = ("environment", "critic", "monitor")
 _EMPTY_TRIES = 2  # questions a tick: the second one brings the brief along
 _ROLL_CALL = 10.0  # s
+_HIRING = 60.0  # s that departments which open have to be there
 
 
 class _Department:
@@ -37,11 +40,14 @@ class _Department:
 class ActorClients:
     """Departments and environment of one firm."""
 
-    def __init__(self, namespace: str, departments: list[str], deadline: float, patience: float) -> None:
-        """Find the actors.
+    def __init__(
+        self, namespace: str, structure: int, departments: list[str], deadline: float, patience: float
+    ) -> None:
+        """Find the actors; departments of which the firm knows nothing are ended.
 
         Args:
             namespace: of the firm.
+            structure: of the firm, its number.
             departments: their names.
             deadline: seconds that departments have to answer.
             patience: seconds after which a process that is alive and does not answer is ended, to begin again.
@@ -53,12 +59,36 @@ class ActorClients:
 
         self._ray, self._deadline, self.restarts_seen = ray, deadline, Restarts()
         self._patience, self._more = patience, dict[str, float]()
+        self._namespace, self._structure = namespace, structure
+        let_go(namespace, departments)
         try:
-            find = {name: ray.get_actor(f"department-{name}", namespace=namespace) for name in departments}
+            find = {name: found(namespace, name) for name in departments}
             self._others = {name: ray.get_actor(name, namespace=namespace) for name in _OTHERS}
         except ValueError as error:
             raise LostError(f"one of its actors cannot be had: {last_line(error)}") from None
         self._departments = {name: _Department(actor) for name, actor in find.items()}
+
+    def hire(self, departments: list[str]) -> None:
+        """Have the processes of departments that open ready before they are asked.
+
+        Raises:
+            ValueError: one line; they cannot be had in time.
+        """
+        actors = hired(self._namespace, departments)
+        waiting = [actor.ready.options(max_task_retries=-1).remote() for actor in actors.values()]
+        done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=_HIRING) if waiting else ([], [])
+        if len(done) < len(waiting):
+            raise ValueError(f"departments that open are not ready after {_HIRING:g} s: ask again")
+        self._departments = {name: _Department(actor) for name, actor in actors.items()} | self._departments
+
+    def become(self, structure: int, departments: list[str]) -> None:
+        """The firm is built so from here on; whoever is no department of it any more is ended."""
+        self._structure = structure
+        gone = self._departments.keys() - set(departments)
+        self._departments = {name: d for name, d in self._departments.items() if name not in gone}
+        if gone:
+            let_go(self._namespace, departments)
+            self.restarts_seen.forget(gone)
 
     def meet(self, within: float | None = None) -> None:
         """Wait until all departments are there, or so many seconds."""
@@ -184,18 +214,28 @@ class ActorClients:
 
     def step(self, tick: int, arrays: Arrays, order: Array, exposure: Array | None) -> Callable[[], PeriodStart]:
         """Begin the step to the next moment; what is returned waits for it, and until the environment is there."""
-        waiting = self._insist("step", tick, arrays, order, exposure)
+        waiting = self._insist("call_written", "step", tick, arrays, order, exposure)
         return lambda: PeriodStart(*waiting())
 
     def observe(self, tick: int, arrays: Arrays) -> tuple[PeriodStart, dict[str, Any]] | str | None:
         """A fed firm's awaited period and what was told of it; nothing yet; or why its files cannot be read."""
-        found: str | list[Any] | None = self._insist("observe", tick, arrays)()
-        return (PeriodStart(*found[0]), found[1]) if isinstance(found, list) else found
+        told: str | list[Any] | None = self._insist("call_written", "observe", tick, arrays)()
+        return (PeriodStart(*told[0]), told[1]) if isinstance(told, list) else told
 
-    def _insist(self, method: str, *arguments: Any) -> Callable[[], Any]:  # noqa: ANN401
+    def cross(
+        self, structure: int, tick: int, moment: PeriodStart, stock: Mapping[str, str]
+    ) -> tuple[PeriodStart, dict[str, Any]]:
+        """The period as a structure that is prepared finds it, and what became of its units (`Crossing.told`)."""
+        moment_there, told = self._insist(
+            "cross_written", None, tick, moment.arrays, moment.account, stock, of=structure
+        )()
+        return PeriodStart(*moment_there), told
+
+    def _insist(self, way: str, method: str | None, *arguments: Any, of: int | None = None) -> Callable[[], Any]:  # noqa: ANN401
         """Ask the environment; what is returned waits for the answer, and asks again whenever its process has died."""
-        environment, message = self._others["environment"], written(arguments)
-        asked: Any = environment.call_written.remote(method, message)
+        environment, structure = self._others["environment"], self._structure if of is None else of
+        message = (written(arguments),) if method is None else (method, written(arguments))
+        asked: Any = getattr(environment, way).remote(*message, structure)
 
         def answer() -> Any:  # noqa: ANN401
             value = self._awaited("environment", asked, self.patience("environment"))
@@ -204,7 +244,7 @@ class ActorClients:
                 back = self._awaited("environment", environment.ready.options(max_task_retries=-1).remote(), math.inf)
                 if isinstance(back, self._ray.exceptions.ActorDiedError):
                     raise LostError(f"the environment cannot be had: {last_line(back)}")
-                again = environment.call_written.remote(method, message)
+                again = getattr(environment, way).remote(*message, structure)
                 value = self._awaited("environment", again, self.patience("environment"))
             place, result = read(value)
             return self.heard("environment", (ProcessInfo(*place), result))
@@ -220,9 +260,13 @@ class ActorClients:
             self._others["monitor"].call.remote("say", "waiting", f"the {name} does not answer yet")
         return self._value(reference, 0)
 
-    def ask(self, name: str, method: str, *arguments: Any) -> Any:  # noqa: ANN401
-        """A reference to the answer of critic or monitor."""
-        return self._others[name].call.remote(method, *arguments)
+    def ask(self, name: str, method: str, *arguments: Any, structure: int = 0) -> Any:  # noqa: ANN401
+        """A reference to the answer of critic or monitor; `structure`: of the firm, that the critic is asked about."""
+        return self._others[name].call.remote(method, *arguments, structure=structure)
+
+    def ask_to_cross(self, structure: int, play: Play) -> Any:  # noqa: ANN401
+        """A reference to a firm in shadow that the critic takes over into a structure; see `Examiner.cross`."""
+        return self._others["critic"].cross.remote(structure, play)
 
     def answered(self, reference: Any) -> bool:  # noqa: ANN401
         """Whether an answer is there, or will never be."""

@@ -1,6 +1,7 @@
 """The running firm on Ray: named, detached actors.
 
-This, `coordinator.live.actor_clients`, `coordinator.workers.ray_group` and `ray_session` are the files that know Ray.
+This, `coordinator.live.hiring`, `actor_clients`, `coordinator.workers.ray_group` and `ray_session` are the files that
+know Ray.
 """
 
 from __future__ import annotations
@@ -10,36 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coordinator.live.hiring import hired, made
 from coordinator.live.layout import FirmLayout
 from coordinator.live.messages import read, written
 from coordinator.live.process_info import ProcessInfo, here
-from departments.serving.numpy_policy import PolicyBundle
-from departments.serving.policy_server import PolicyServer
 
 _CRITIC_NICE = 5  # it follows when the ticks leave time for it
-
-
-class DepartmentActor:
-    """A department's process."""
-
-    def __init__(self) -> None:
-        self._server, self._info = PolicyServer(), here()
-
-    def ready(self) -> ProcessInfo:
-        """Where it is."""
-        return self._info
-
-    def decide(self, message: bytes) -> bytes:
-        """Where it is and its answer; None: the brief is needed.
-
-        Args:
-            message: tick, version and observation; then None, or the brief's parts and the memory.
-        """
-        tick, version, observation, bring = read(message)
-        if bring is not None:
-            about, arrays, memory = bring
-            self._server.follow(PolicyBundle(about, arrays), tick, memory)
-        return written((self._info, self._server.decide(tick, version, observation)))
 
 
 class PlainActor:
@@ -51,28 +28,38 @@ class PlainActor:
 
     def __init__(self, kind: str, folder: str) -> None:
         self._kind, self._folder, self._info = kind, Path(folder), here()
-        self._plain: Any = None
+        self._plain: dict[int, Any] = {}  # by structure of the firm
 
-    def ready(self) -> ProcessInfo:
+    def ready(self, structure: int = 0) -> ProcessInfo:
         """Where it is, once its object is made."""
-        self._made()
+        self._made(structure)
         return self._info
 
-    def call(self, method: str, *arguments: Any) -> tuple[ProcessInfo, Any]:  # noqa: ANN401
+    def call(self, method: str, *arguments: Any, structure: int = 0) -> tuple[ProcessInfo, Any]:  # noqa: ANN401
         """Where it is, and the result."""
-        return self._info, getattr(self._made(), method)(*arguments)
+        return self._info, getattr(self._made(structure), method)(*arguments)
 
-    def call_written(self, method: str, message: bytes) -> bytes:
+    def call_written(self, method: str, message: bytes, structure: int = 0) -> bytes:
         """The same with arguments and result as messages, for what is called every period."""
-        return written(self.call(method, *read(message)))
+        return written(self.call(method, *read(message), structure=structure))
 
-    def _made(self) -> Any:  # noqa: ANN401
-        if self._plain is None:
-            self._plain = _build(self._kind, self._folder)
-        return self._plain
+    def cross(self, structure: int, *arguments: Any) -> tuple[ProcessInfo, Any]:  # noqa: ANN401
+        """Let the object of a structure, made anew, take something over from the one before."""
+        before = self._made(structure - 1)
+        self._plain[structure] = after = _build(self._kind, self._folder, structure)
+        return self._info, after.cross(before, *arguments)
+
+    def cross_written(self, message: bytes, structure: int) -> bytes:
+        """The same with messages."""
+        return written(self.cross(structure, *read(message)))
+
+    def _made(self, structure: int) -> Any:  # noqa: ANN401
+        if structure not in self._plain:
+            self._plain[structure] = _build(self._kind, self._folder, structure)
+        return self._plain[structure]
 
 
-def _build(kind: str, folder: Path) -> Any:  # noqa: ANN401
+def _build(kind: str, folder: Path, number: int) -> Any:  # noqa: ANN401
     """What an actor holds, from the firm's folder: large arguments of actors die with who gave them."""
     if kind == "monitor":
         from coordinator.live.monitor import Monitor
@@ -83,21 +70,21 @@ def _build(kind: str, folder: Path) -> Any:  # noqa: ANN401
 
     settle()
     book = Book(folder / "book.sqlite", reads=True)
-    facts, firm = book.facts(), (folder / "firm.yaml").read_text()
-    layout, feed = FirmLayout.of(facts["frame"]), facts["settings"].get("feed")
+    facts, structure = book.facts(), book.structure(number)
+    seed, feed = facts["seed"], facts["settings"].get("feed")
     if kind == "critic":
         from coordinator.live.examiner import Examiner
 
         os.nice(_CRITIC_NICE)
-        return Examiner(firm, facts["seed"], layout, None if feed is None else book.observed)
+        return Examiner(structure, seed, None if feed is None else book.observed)
     book.close()
     if feed is None:
         from coordinator.live.simulated import Simulated
 
-        return Simulated(firm, facts["seed"])
+        return Simulated(structure.firm, seed, structure.slots)
     from coordinator.live.fed import Fed
 
-    return Fed(firm, facts["seed"], layout, feed)
+    return Fed(structure.firm, seed, FirmLayout.of(structure.frame), feed, structure.slots)
 
 
 def create(firm: Path, namespace: str, departments: list[str], options: Mapping[str, Any]) -> list[Any]:
@@ -110,26 +97,12 @@ def create(firm: Path, namespace: str, departments: list[str], options: Mapping[
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from coordinator.live.tick_process import TickProcess
-    from coordinator.workers.ray_session import node_by_node
 
     node = ray.get_runtime_context().get_node_id()
     here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-    common = {
-        "namespace": namespace,
-        "lifetime": "detached",
-        "num_cpus": 0,
-        "max_restarts": -1,
-        "max_task_retries": 0,
-        "get_if_exists": True,
-        "enable_task_events": False,  # a quarter of what a call takes; the book has more to tell
-    }
-
-    def make(kind: Any, name: str, where: dict[str, Any], *arguments: Any, **more: Any) -> Any:  # noqa: ANN401
-        options = common | {"name": name} | where | more
-        return ray.remote(kind).options(**options).remote(*arguments)
-
-    places = zip(departments, node_by_node(), strict=False)
-    made = [make(DepartmentActor, f"department-{name}", place) for name, place in places]
-    made += [make(PlainActor, kind, here, kind, str(firm)) for kind in ("monitor", "environment", "critic")]
-    made += [make(TickProcess, "coordinator", here, str(firm), namespace, dict(options), max_concurrency=16)]
-    return made
+    actors = list(hired(namespace, departments).values())
+    for kind in ("monitor", "environment", "critic"):
+        actors.append(made(PlainActor, kind, namespace, here, kind, str(firm)))
+    given = str(firm), namespace, dict(options)
+    actors.append(made(TickProcess, "coordinator", namespace, here, *given, max_concurrency=16))
+    return actors

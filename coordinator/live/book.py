@@ -23,6 +23,7 @@ from safetensors.numpy import save as save_tensors
 from coordinator.live.book_file import damaged, named, open_file
 from coordinator.live.messages import read, written
 from coordinator.live.period_start import Arrays
+from coordinator.live.structures import Structure
 
 Record = dict[str, Any]
 
@@ -43,7 +44,7 @@ class Command(NamedTuple):
 
     id: str
     who: str
-    kind: str  # swap, rollback, override, pause, resume, cancel, approve, stop
+    kind: str  # swap, rollback, override, pause, resume, change, cancel, approve, stop
     department: str
     arguments: dict[str, Any]
     why: str
@@ -105,12 +106,51 @@ class Book:
             self._file.execute("insert into now values (1, 0, 0, ?, ?)", (save_tensors(arrays), json.dumps(record)))
 
     def facts(self) -> dict[str, Any]:
-        """What never changes."""
+        """What never changes, and of the structure that holds now `frame` and `structure`, its number."""
         with self._sound():
             found = {key: json.loads(value) for key, value in self._read("select key, value from firm")}
             if "frame" not in found:
                 raise ValueError("it names no firm")
-            return found
+            changes = self._changes("where tick is not null")
+            return found | (
+                {"frame": changes[-1].frame, "structure": changes[-1].number} if changes else {"structure": 0}
+            )
+
+    def structures(self) -> list[Structure]:
+        """How the firm is built, as it was founded and then change by change."""
+        with self._sound():
+            frame = json.loads(self._read("select value from firm where key = 'frame'")[0][0])
+            founded = Structure(0, 0, (self.path.parent / "firm.yaml").read_text(), frame)
+            return [founded, *self._changes("where tick is not null")]
+
+    def latest(self) -> int:
+        """The number of the structure that holds."""
+        if not self._keeps_changes():
+            return 0
+        return int(self._read("select coalesce(max(number), 0) from structures where tick is not null")[0][0])
+
+    def _keeps_changes(self) -> bool:
+        """Not a book of an earlier version, that is only read."""
+        return bool(self._read("select 1 from sqlite_master where name = 'structures'"))
+
+    def structure(self, number: int) -> Structure:
+        """One of them; also the one that is prepared."""
+        return self._changes("where number = ?", (number,))[0] if number else self.structures()[0]
+
+    def _changes(self, where: str, values: Sequence[Any] = ()) -> list[Structure]:
+        if not self._keeps_changes():
+            return []
+        rows = self._read(f"select number, tick, firm, frame, details from structures {where} order by number", values)
+        return [Structure(*row[:3], json.loads(row[3]), json.loads(row[4])) for row in rows]
+
+    def prepare(self, structure: Structure) -> None:
+        """Keep a structure that may hold from some tick on (`amend`) in the place of one that never did."""
+        with self._transaction():
+            self._write(structure)
+
+    def _write(self, structure: Structure) -> None:
+        row = (*structure[:3], json.dumps(structure.frame), json.dumps(structure.details))
+        self._file.execute("insert or replace into structures values (?, ?, ?, ?, ?)", row)
 
     def take_over(self) -> tuple[int, Arrays, dict[str, Any]]:
         """Become the one who writes.
@@ -184,6 +224,7 @@ class Book:
         events: Iterable[Event] = (),
         commands: Iterable[Command] = (),
         observed: Mapping[str, Any] | None = None,
+        structure: Structure | None = None,
     ) -> None:
         """Change what holds before the next tick, `tick`, without a tick: commands between two ticks.
 
@@ -194,6 +235,7 @@ class Book:
             events: as `commit`.
             commands: as `commit`.
             observed: what a fed firm was told of the period, by column; from here on the book has it.
+            structure: that holds from the next tick on; None: as before.
 
         Raises:
             OvertakenError: somebody else writes this book now.
@@ -203,6 +245,8 @@ class Book:
             self._claim("update now set arrays = ?, record = ? where epoch = ? and tick = ?", written)
             if observed is not None:
                 self._file.execute("insert or replace into observations values (?, ?)", (tick, json.dumps(observed)))
+            if structure is not None:
+                self._write(structure)
             self._note(tick, events, commands)
 
     def _claim(self, statement: str, values: Sequence[Any]) -> None:

@@ -35,6 +35,10 @@ _STEPS = (
         "create table kept (kind text not null, name text not null, value blob not null, primary key (kind, name))",
         "create table days (day text primary key, first integer not null, last integer not null, record text not null)",
     ),
+    (
+        "create table structures (number integer primary key, tick integer, firm text not null, frame text not null,"
+        " details text not null)",
+    ),
 )
 _PATIENCE = 2.0  # s that a writer waits for another one, before it says so and tries again
 _NO_ROOM = 2**20  # bytes

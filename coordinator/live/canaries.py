@@ -9,15 +9,15 @@ import numpy as np
 
 from coordinator.live.book import Command, Event
 from coordinator.live.operation import Operation
-from coordinator.live.policies import read_bundle
 from coordinator.live.shadow import COPIES, Canary, Play, many
+from coordinator.live.structures import Offered
 from departments.serving.numpy_policy import PolicyBundle
 
 UNDECIDED = ("refuse", "accept")  # what becomes of a canary that cannot be told apart; the first is the default
 CRITIC_TRIES = 5
 DEADLY = "the critic died over it again and again"
 
-Handed = tuple[Command, PolicyBundle | None, str | None]  # with its examined policy, or why it is refused
+Handed = tuple[Command, Offered, str | None]  # with what was found of it, or why it is refused
 
 
 class Canaries:
@@ -32,8 +32,8 @@ class Canaries:
                 operation.book.drop("canary", number)
                 continue
             arguments, (about, arrays), versions, since, until, *plays = operation.book.kept("canary", number)
-            folder, command = operation.folder / "policies", pending[number]._replace(arguments=arguments)
-            bundles = {name: read_bundle(folder, name, version) for name, version in versions.items()}
+            command = pending[number]._replace(arguments=arguments)
+            bundles = {name: operation.kept(name, version) for name, version in versions.items()}
             office, tried = (Play(*play) for play in plays)
             candidate = PolicyBundle(about, arrays)
             self.under_way[number] = Canary(command, candidate, bundles, since, until, office, tried)

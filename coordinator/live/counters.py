@@ -52,13 +52,19 @@ def new_totals(layout: FirmLayout) -> Record:
             for name in layout.departments
         },
         "actors": {name: 0 for name in ("coordinator", "environment", "critic", "monitor")},
+        "past": new_past(),
     }
 
 
+def new_past() -> Record:
+    """What departments that have closed have had."""
+    return {"cost": 0.0, "demand": 0.0, "served": 0.0} | dict.fromkeys(COUNTED, 0)
+
+
 def new_products(layout: FirmLayout) -> Record:
-    """Demand and units served at once by product, [C][K], and of how many periods; books of before begin with none."""
+    """Demand and units served at once by product, [C][K], of how many periods, [C]; books of before begin with none."""
     empty = [[0.0] * len(layout.products) for _ in layout.customer_facing]
-    return {"periods": 0, "demand": empty, "served": [list(row) for row in empty]}
+    return {"periods": [0] * len(empty), "demand": empty, "served": [list(row) for row in empty]}
 
 
 def add_account(totals: Record, account: Mapping[str, Array]) -> None:
@@ -70,9 +76,46 @@ def add_account(totals: Record, account: Mapping[str, Array]) -> None:
     ):
         totals[key] = [before + float(value) for before, value in zip(totals[key], values, strict=True)]
     products = totals["products"]
-    products["periods"] += 1
+    products["periods"] = (np.array(products["periods"]) + 1).tolist()  # once it was one number for all
     for key in ("demand", "served"):
         products[key] = (np.array(products[key]) + account[key][..., 0]).tolist()
+
+
+def cost_of(totals: Record) -> float:
+    """Money of the firm so far, also of who has closed."""
+    return float(sum(totals["cost"]) + totals["past"]["cost"])
+
+
+def totals_after(totals: Record, before: FirmLayout, after: FirmLayout, account: Mapping[str, Array]) -> Record:
+    """Totals when a change is carried out: of who stays as they are, of who closes with those of the `past`.
+
+    Args:
+        totals: of the firm as it was built.
+        before: its layout.
+        after: that of the firm as it is built from now on.
+        account: of the period at hand, which has not been added yet: what it says of who closes counts as past.
+    """
+    new, past = new_totals(after), dict(totals["past"])
+    of = {"cost": (before.points, after.points)} | dict.fromkeys(
+        ("demand", "served"), (before.customer_facing, after.customer_facing)
+    )
+    for key, (old_names, names) in of.items():
+        known = dict(zip(old_names, totals[key], strict=True))
+        new[key] = [known.get(name, 0.0) for name in names]
+        at_hand = account[key].reshape(len(old_names), -1).sum(1)
+        for name, value in zip(old_names, at_hand, strict=True):
+            past[key] += 0.0 if name in names else known[name] + float(value)
+    periods = np.broadcast_to(totals["products"]["periods"], len(before.customer_facing)).tolist()
+    for key, values in {**totals["products"], "periods": periods}.items():
+        known = dict(zip(before.customer_facing, values, strict=True))
+        empty = dict(zip(after.customer_facing, new["products"][key], strict=True))
+        new["products"][key] = [known.get(name, none) for name, none in empty.items()]
+    for name, counted in totals["departments"].items():
+        if name in new["departments"]:
+            new["departments"][name] = counted
+        else:
+            past |= {key: past[key] + counted[key] for key in COUNTED}
+    return totals | {key: new[key] for key in (*of, "products", "departments")} | {"past": past}
 
 
 def fill_rate(served: float, demand: float) -> float | None:

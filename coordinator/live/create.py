@@ -20,6 +20,7 @@ from coordinator.live.book import Book
 from coordinator.live.counters import new_totals
 from coordinator.live.fed import Fed
 from coordinator.live.layout import FirmLayout
+from coordinator.live.operation import new_post
 from coordinator.live.period_start import packed
 from coordinator.live.policies import keep_bundle
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
@@ -105,10 +106,9 @@ def found(
     write_atomically(folder / "firm.yaml", text, PRIVATE)
     memories = {name: NumpyPolicy(bundle).start() for name, bundle in begun.items()}
     standins = {name: NumpyPolicy(bundle).start() for name, bundle in benchmarks.items()}
-    post = {"version": 1, "previous": [], "paused": False, "override": None}
     first = start.account["cost"][:, 0].tolist()
     record = {
-        "posts": {name: dict(post) for name in names},
+        "posts": {name: new_post() for name in names},
         "totals": new_totals(layout),
         "shadow": {"tick": 0, "cost": first, "firm_cost": first},
     }

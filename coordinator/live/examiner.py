@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.live.changes import planned
+from coordinator.live.crossing import Crossing
 from coordinator.live.fed import Observed, Shadow
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import Arrays
 from coordinator.live.policy_bundles import PolicyBundles, departments_of
 from coordinator.live.shadow import Canary, Play
-from coordinator.live.simulated import PAIRS, Simulated
+from coordinator.live.simulated import PAIRS, Simulated, by_name
+from coordinator.live.structures import Plan, Structure
 from departments import extensions
 from departments.policies.policy import RECOMMENDATION
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
@@ -28,11 +31,12 @@ _STRIDE = 64  # ticks followed in one call at most
 class Examiner:
     """Knows the firm, its benchmark and how to play it."""
 
-    def __init__(self, firm: str, seed: int, layout: FirmLayout, observed: Observed | None = None) -> None:
-        """Prepare `firm`, the text of a firm file that stands by itself; `observed`: what a fed firm's book has."""
-        self._simulated = Simulated(firm, seed) if observed is None else Shadow(firm, seed, observed)
-        self._layout, self._fed = layout, observed is not None
-        self._bundles = PolicyBundles(self._simulated.firm)
+    def __init__(self, structure: Structure, seed: int, observed: Observed | None = None) -> None:
+        """Prepare a structure of the firm; `observed`: what a fed firm's book has."""
+        firm, slots = structure.firm, structure.slots
+        self._simulated = Simulated(firm, seed, slots) if observed is None else Shadow(firm, seed, observed, slots)
+        self._structure, self._layout, self._fed = structure, FirmLayout.of(structure.frame), observed is not None
+        self._bundles = PolicyBundles(self._simulated.firm, slots=slots)
         self._benchmark = {
             name: NumpyPolicy(self._bundles.benchmark(name)) for name in departments_of(self._simulated.firm)
         }
@@ -70,6 +74,31 @@ class Examiner:
             period = moment.account["cost"]
             cost += period if cost.ndim == period.ndim else period.mean(-1)
         return Play(tick, arrays, memories, cost)
+
+    def cross(self, before: Examiner, play: Play) -> tuple[Play, float]:
+        """A firm in shadow taken over from the structure before, and the money of who is in it no more.
+
+        What stock points that close have there, and nothing is said of, is written off.
+        """
+        stock = self._structure.details["stock"]
+        arrays = Crossing(before._simulated.world, self._simulated.world, play.arrays, stock, strict=False).arrays()
+        fresh = {name: decider.start() for name, decider in self._benchmark.items()}
+        same = {
+            name: memory
+            for name, memory in play.memories.items()
+            if name in fresh and memory.shape == fresh[name].shape
+        }
+        cost = by_name(play.cost, before._layout.points, self._layout.points)
+        return Play(play.tick, arrays, fresh | same, cost), float(play.cost.sum() - cost.sum())
+
+    def change(self, arguments: Mapping[str, Any], bundles: Mapping[str, PolicyBundle]) -> Plan:
+        """What a change needs; see `planned`."""
+        if self._fed:
+            cure = "stop it, and begin another one with the new file by `firmwide live FILE --feed DIR --name OTHER`"
+            raise ValueError(
+                f"a firm that is fed cannot be changed, as its files have the columns of its points: {cure}"
+            )
+        return planned(self._bundles, self._structure.number + 1, arguments, bundles)
 
     def examine(
         self,

@@ -29,9 +29,9 @@ Observed = Callable[[int], Record | None]  # what the book has of a period, by c
 class Shadow(Simulated):
     """The simulated firm on the demand that was observed."""
 
-    def __init__(self, firm: str, seed: int, observed: Observed) -> None:
+    def __init__(self, firm: str, seed: int, observed: Observed, slots: int = 1) -> None:
         """Prepare `firm`; `observed`: what the book has of a period."""
-        super().__init__(firm, seed)
+        super().__init__(firm, seed, slots)
         self._observed = observed
 
     @torch.inference_mode()
@@ -48,9 +48,9 @@ class Shadow(Simulated):
 class Fed(Simulated):
     """The environment of a fed firm."""
 
-    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str) -> None:
+    def __init__(self, firm: str, seed: int, layout: FirmLayout, feed: str, slots: int = 1) -> None:
         """Prepare `firm`; `feed`: where its observations come from."""
-        super().__init__(firm, seed)
+        super().__init__(firm, seed, slots)
         if sum(self.world.aside):
             raise ValueError(
                 "--feed: a feed tells neither who is shut nor how old stock is: no disruption, no shelf_life"

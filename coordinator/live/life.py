@@ -15,6 +15,7 @@ import numpy as np
 from coordinator.live.actor_clients import ActorClients
 from coordinator.live.book import Book, Event
 from coordinator.live.canaries import Canaries
+from coordinator.live.counters import cost_of
 from coordinator.live.inbox import Inbox
 from coordinator.live.layout import FirmLayout
 from coordinator.live.metrics import canary_figures, figures
@@ -40,13 +41,14 @@ class Life:
         facts = book.facts()
         self.book, self._options, self._name = book, options, facts["name"]
         names, self._patience = FirmLayout.of(facts["frame"]).departments, options.get("patience", PATIENCE)
-        self.clients = ActorClients(namespace, names, options["deadline"], self._patience)
+        self.clients = ActorClients(namespace, facts["structure"], names, options["deadline"], self._patience)
         self.operation = Operation(folder, book, self.clients)
         self.canaries = Canaries(self.operation)
         self._told: list[Record] = []
-        self._costs: dict[int, list[float]] = {}
+        self._costs: dict[int, float] = {}  # of the firm so far, after each tick
         self._times: deque[float] = deque(maxlen=4096)
         self._following: Any = None
+        self._crossing = False  # whether it is a change that the critic follows
         self._reporting: Any = None
         self._reported = self._followed = 0.0
         self._attend()
@@ -94,7 +96,7 @@ class Life:
         self._told.append(self.operation.tick())
         self._committed = self._told[-1]["time"]
         self._times.append(time.monotonic())
-        self._costs[self.operation.now.tick - 1] = list(self.operation.totals["cost"])
+        self._costs[self.operation.now.tick - 1] = cost_of(self.operation.totals)
 
     def needed(self) -> int:
         """The first tick that somebody in shadow has not played yet."""
@@ -109,38 +111,62 @@ class Life:
             if not self.clients.answered(self._following) and waited < self.clients.patience("critic"):
                 return
             found, self._following = self.clients.result("critic", self._following, 0.1), None
-            if found is not None:
+            if found is not None and self._crossing:
+                self._cross(*found)
+            elif found is not None:
                 self._take(*found)
             for ended in [] if found is not None else self.canaries.lost():
                 self.inbox.hand_over(*ended)
         shadow, committed = operation.record["shadow"], operation.now.tick - 1
+        number, under_way = shadow["structure"], list(self.canaries.under_way.values())
+        until = committed
+        if number < operation.structure:  # it follows through one structure after the other
+            until, under_way = min(committed, operation.structures[number + 1].tick or 0), []
         due = time.monotonic() - self._followed > _FOLLOW_EVERY or committed - shadow["tick"] >= _BEHIND
-        under_way = list(self.canaries.under_way.values())
         behind = committed > shadow["tick"] or any(c.tried.tick >= c.until for c in under_way)
         if behind and due:
             play = Play(
                 shadow["tick"], operation.shadow["arrays"], operation.shadow["memories"], np.array(shadow["cost"])
             )
-            self._following = self.clients.ask("critic", "follow", play, under_way, committed)
+            self._crossing = number < operation.structure and shadow["tick"] == until
+            if self._crossing:
+                self._following = self.clients.ask_to_cross(number + 1, play)
+            else:
+                self._following = self.clients.ask("critic", "follow", play, under_way, until, structure=number)
             self._followed = time.monotonic()
 
     def _take(self, play: Play, canaries: list[Canary]) -> None:
         operation = self.operation
         operation.shadow = {"arrays": play.arrays, "memories": play.memories}
-        firm_cost = self._costs.get(play.tick, operation.record["shadow"]["firm_cost"])
-        operation.record["shadow"] = {"tick": play.tick, "cost": play.cost.tolist(), "firm_cost": firm_cost}
+        shadow = operation.record["shadow"]
+        firm_cost = [self._costs[play.tick]] if play.tick in self._costs else shadow["firm_cost"]
+        operation.record["shadow"] = shadow | {
+            "tick": play.tick,
+            "cost": play.cost.tolist(),
+            "firm_cost": firm_cost,
+        }
         self._costs = {tick: cost for tick, cost in self._costs.items() if tick > play.tick}
         for ended in self.canaries.take(canaries):
             self.inbox.hand_over(*ended)
 
+    def _cross(self, play: Play, past: float) -> None:
+        """The benchmark in shadow goes on in the next structure; `past`: money of points that are in it no more."""
+        operation, shadow = self.operation, self.operation.record["shadow"]
+        operation.shadow = {"arrays": play.arrays, "memories": play.memories}
+        number = shadow["structure"] + 1
+        points = FirmLayout.of(operation.structures[number].frame).points
+        new = {"structure": number, "points": points, "cost": play.cost.tolist(), "past": shadow["past"] + past}
+        operation.record["shadow"] = shadow | new
+
     def _recount(self) -> None:
-        """Costs so far after each tick that the critic has not followed yet, from the book."""
-        costs = list(self.operation.totals["cost"])
+        """Money so far after each tick that the critic has not followed yet, from the book."""
+        cost = cost_of(self.operation.totals)
         since = self.operation.record["shadow"]["tick"] + 1
-        points = self.operation.layout.points
+        changes = self.operation.structures[1:]
         for tick in reversed(self.book.ticks(since, 1_000_000)):
-            self._costs[tick["tick"]] = list(costs)
-            costs = [cost - tick["departments"][name]["cost"] for cost, name in zip(costs, points, strict=True)]
+            self._costs[tick["tick"]] = cost
+            cost -= sum(row["cost"] for row in tick["departments"].values())
+            cost -= sum(each.details["past"] for each in changes if each.tick == tick["tick"])
 
     def report(self, state: str, reason: str, now: bool = False) -> None:
         """Tell the monitor, now and then."""

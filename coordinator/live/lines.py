@@ -6,7 +6,6 @@ While a proposal waits for approval (`Operation.propose`) they tell of it, else 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +13,10 @@ import numpy as np
 from coordinator.live.book import Book
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import unpacked
+from coordinator.live.structures import Structure
 from departments.serving.numpy_policy import Array
-from environment import Firm, load_firm
+from environment import Firm
+from environment.firm_file import parse_firm, read_yaml
 from environment.parts import OUTSIDE
 
 EXCEPTIONS = (  # from the most urgent on
@@ -48,10 +49,10 @@ class Page(NamedTuple):
 class Lines:
     """The lines of one firm, from its book."""
 
-    def __init__(self, folder: Path, layout: FirmLayout) -> None:
-        """Look at the firm of `folder` for who supplies whom, and in what time."""
-        firm = load_firm(folder / "firm.yaml")
-        self._layout, self._lead_time, self._parents = layout, _lead_times(firm), _parents(firm)
+    def __init__(self, structure: Structure) -> None:
+        """Look at how a firm is built: who supplies whom, and in what time."""
+        firm, self._layout = parse_firm(read_yaml(structure.firm.encode())), FirmLayout.of(structure.frame)
+        self._lead_time, self._parents = _lead_times(firm), _parents(firm)
 
     def page(
         self,
@@ -104,6 +105,8 @@ class Lines:
         if not rows or not account:
             return {}, {}, None
         points, products = account[0]["departments"], self._layout.products
+        if points.keys() != set(self._layout.departments):  # the firm was changed since
+            return {}, {}, None
         position = [[points[n]["inventory_position"][p] for p in products] for n in self._layout.points]
         return rows, {name: row["wished"] for name, row in rows.items()}, np.array(position)
 
@@ -117,9 +120,9 @@ class Lines:
         facing = [layout.points.index(name) for name in layout.customer_facing]
         owed[facing] = account["backlog"][..., 0]
         products, periods = totals.get("products"), 0
-        if products is not None and products["periods"]:
-            periods, asked = products["periods"], np.array(products["demand"])
-            flow[facing] = asked / periods
+        if products is not None and np.any(products["periods"]):
+            since, asked = np.reshape(products["periods"], (-1, 1)), np.array(products["demand"])
+            flow[facing], periods = asked / np.maximum(since, 1), int(since.min())
             rate[facing] = np.divide(products["served"], asked, out=np.full(asked.shape, np.nan), where=asked > 0)
         for n in reversed(range(shape[0])):  # upstream first: what buyers ask is asked of their suppliers
             for parent in self._parents[n]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coordinator.live.counters import COUNTED, LATENCY, TICK, fill_rate, shown, stock_of
+from coordinator.live.counters import COUNTED, LATENCY, TICK, cost_of, fill_rate, shown, stock_of
 from coordinator.live.operation import Operation
 
 Record = dict[str, Any]
@@ -23,28 +23,32 @@ def figures(
         canaries: under way.
     """
     layout, totals, shadow = operation.layout, operation.totals, operation.record["shadow"]
-    sign = -1.0 if layout.earns else 1.0
+    sign, past = -1.0 if layout.earns else 1.0, totals["past"]
     departments = {name: _department(operation, name, workers[name]) for name in layout.departments}
-    demand, served = sum(totals["demand"]), sum(totals["served"])
+    demand, served = (sum(totals[key]) + past[key] for key in ("demand", "served"))
+    benchmark, firm_cost = sum(shadow["cost"]) + shadow["past"], sum(shadow["firm_cost"])
     return {
         **firm,
         "firm": layout.firm,
+        "structure": operation.structure,
         "tick": operation.now.tick,
         "tick_seconds": shown(totals["tick_seconds"], TICK),
         "split": dict(totals["split"]),
         "earns": layout.earns,
-        "money": sign * sum(totals["cost"]),
+        "money": sign * cost_of(totals),
         "benchmark": {
             "tick": shadow["tick"],
-            "money": sign * sum(shadow["cost"]),
-            "firm_money": sign * sum(shadow["firm_cost"]),
-            "saving": sum(shadow["cost"]) - sum(shadow["firm_cost"]),
+            "money": sign * benchmark,
+            "firm_money": sign * firm_cost,
+            "saving": benchmark - firm_cost,
         },
         "demand": demand,
         "served": served,
         "fill_rate": fill_rate(served, demand),
-        **{key: sum(entry[key] for entry in departments.values()) for key in COUNTED if key != "restarts"},
-        "restarts": sum(entry["restarts"] for entry in departments.values()) + sum(totals["actors"].values()),
+        **{key: past[key] + sum(entry[key] for entry in departments.values()) for key in COUNTED if key != "restarts"},
+        "restarts": past["restarts"]
+        + sum(entry["restarts"] for entry in departments.values())
+        + sum(totals["actors"].values()),
         "actors": {name: {"restarts": count} for name, count in totals["actors"].items()},
         "canaries": canaries,
         "proposal": _proposal(operation),
@@ -82,7 +86,7 @@ def _department(operation: Operation, name: str, worker: Record) -> Record:
         "exposure": last["decision"] if recommends else {},
         **{key: stock[key] for key in ("on_hand", "inventory_position", "backlog")},
         "cost": 0.0 if point is None else totals["cost"][point],
-        "benchmark_cost": 0.0 if point is None else shadow["cost"][point],
+        "benchmark_cost": dict(zip(shadow["points"], shadow["cost"], strict=True)).get(name, 0.0),
         "demand": demand,
         "served": served,
         "fill_rate": None if demand is None or served is None else fill_rate(served, demand),

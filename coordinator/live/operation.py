@@ -16,18 +16,37 @@ import numpy as np
 from coordinator.live.approvals import checked_approval, nothing_waits
 from coordinator.live.book import AgainError, Book, Command, Event, LostError
 from coordinator.live.book_file import BookError
-from coordinator.live.counters import LATENCY, TICK, Record, add_account, new_products, observe, stock_of
+from coordinator.live.counters import (
+    LATENCY,
+    TICK,
+    Record,
+    add_account,
+    cost_of,
+    new_past,
+    new_products,
+    observe,
+    stock_of,
+    totals_after,
+)
 from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import checked_override, given_decision, shortened
 from coordinator.live.period_start import Arrays, PeriodStart, moment_in, packed, unpacked
 from coordinator.live.policies import keep_bundle, read_bundle, versions
+from coordinator.live.structures import Offered, Plan, Structure, moved_on, placed
 from departments.serving.numpy_policy import Array, NumpyPolicy, PolicyBundle
 from departments.serving.policy_server import Answer
 
 _SHORT = json.JSONEncoder(separators=(",", ":"))
 _PREVIOUS = 50  # versions that can be rolled back one after the other
 _TRIES = 2  # of a command that fails
-_DECIDES = ("swap", "rollback", "override", "pause", "resume")  # commands after which somebody decides otherwise
+_DECIDES = (
+    "swap",
+    "rollback",
+    "override",
+    "pause",
+    "resume",
+    "change",
+)  # commands after which somebody decides otherwise
 
 
 class Question(NamedTuple):
@@ -61,6 +80,14 @@ class Staff(Protocol):
     def roll_call(self) -> None:
         """Hear once more from all who answer."""
 
+    def cross(
+        self, structure: int, tick: int, moment: PeriodStart, stock: Mapping[str, str]
+    ) -> tuple[PeriodStart, Record]:
+        """A period as a structure that the book has prepared finds it, and what became of its units."""
+
+    def become(self, structure: int, departments: list[str]) -> None:
+        """The firm is built so from here on, with these departments and no others."""
+
 
 class Now(NamedTuple):
     """The firm before tick `tick`; replaced as a whole, so that other threads may read it."""
@@ -70,6 +97,7 @@ class Now(NamedTuple):
     memories: dict[str, Array]
     standins: dict[str, Array]  # memories of the benchmark's rules, which follow all along
     bundles: dict[str, PolicyBundle]
+    structure: int  # of the firm
 
 
 def clipped(name: str, wished: Mapping[str, float], accepted: Mapping[str, float]) -> Event:
@@ -99,38 +127,42 @@ class Operation:
             clients: departments and environment.
         """
         self.folder, self.book, self.clients = folder, book, clients
-        facts = book.facts()
-        self.layout = FirmLayout.of(facts["frame"])
+        self.structures = book.structures()
+        self.layout = FirmLayout.of(self.structures[-1].frame)
         tick, arrays, self.record = book.take_over()
         self.posts: dict[str, Record] = self.record["posts"]
         self.totals: Record = self.record["totals"]
         self.record.setdefault("attendance", {"session": "", "restarts": {}})
         self.totals.setdefault("products", new_products(self.layout))
-        policies = folder / "policies"
+        self.totals.setdefault("past", new_past())
+        self.record["shadow"] = {"structure": 0, "points": self.layout.points, "past": 0.0} | self.record["shadow"]
         try:
-            bundles = {name: read_bundle(policies, name, post["version"]) for name, post in self.posts.items()}
+            bundles = {name: self.kept(name, post["version"]) for name, post in self.posts.items()}
         except ValueError as error:
             raise LostError(str(error)) from None
+        number = self.structure + 1
         self._benchmarks = {
-            name: NumpyPolicy(read_bundle(folder / "benchmark", name, 1)) for name in self.layout.departments
+            name: NumpyPolicy(read_bundle(folder / "benchmark", name, number)) for name in self.layout.departments
         }
         parts = unpacked(arrays)
         self.shadow: dict[str, Any] = {"arrays": parts["shadow"], "memories": parts["shadow-memory"]}
-        self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], bundles)
+        self.now = Now(tick, moment_in(parts), parts["memory"], parts["standin"], bundles, self.structure)
         self.record.setdefault("proposal", None)
         self._made = self._proposed(parts)
         self.last: Record = {}  # decisions of the last tick, by department
-        self._handlers: dict[str, Callable[[Command, PolicyBundle | None], tuple[str, Record]]] = {
+        self._handlers: dict[str, Callable[[Command, Offered], tuple[str, Record]]] = {
             "swap": self._swap,
             "rollback": self._rollback,
             "override": self._override,
             "pause": self._pause,
             "resume": self._resume,
             "stop": self._stop,
+            "change": self._change,
             "cancel": self._cancel,
             "approve": self._approve,
         }
         self._withdrawn: list[Command] = []  # answered with the command at hand
+        self._begins: Structure | None = None  # with it, too
         self._events: list[Event] = []
 
     def note(self, *events: Event) -> None:
@@ -142,6 +174,15 @@ class Operation:
                 self.totals["departments"][event.department][counted] += 1
             elif event.kind == "restart" and event.department in self.totals["actors"]:
                 self.totals["actors"][event.department] += 1
+
+    @property
+    def structure(self) -> int:
+        """The number of the one that holds."""
+        return self.structures[-1].number
+
+    def kept(self, name: str, version: int) -> PolicyBundle:
+        """A policy that a department has followed, as the firm is built now."""
+        return placed(read_bundle(self.folder / "policies", name, version), self.structures)
 
     @property
     def awaits(self) -> bool:
@@ -164,8 +205,8 @@ class Operation:
     def flush(self, observed: Record | None = None, commands: Sequence[Command] = ()) -> None:
         """Let what was noted stand in the book without waiting for a tick."""
         self._listen()
-        self.book.amend(self.now.tick, self._packed(), self.record, self._events, commands, observed)
-        self._events = []
+        self.book.amend(self.now.tick, self._packed(), self.record, self._events, commands, observed, self._begins)
+        self._events, self._begins = [], None
 
     def tick(self) -> Record:
         """Decide, unless that was done by `propose`; step, commit.
@@ -185,7 +226,7 @@ class Operation:
         self.totals["split"]["environment"] += stepped - before_step
         self._listen()
         self._made, self.record["proposal"] = None, None
-        self.now = Now(now.tick + 1, moment, made.memories, made.standins, now.bundles)
+        self.now = Now(now.tick + 1, moment, made.memories, made.standins, now.bundles, now.structure)
         self.book.commit(now.tick, self._packed(), self.record, account=account, decisions=rows, events=self._events)
         self._events, self.last = [], made.decided
         done = time.perf_counter()
@@ -322,13 +363,13 @@ class Operation:
         """Keep the state before the next tick, from where a replay may begin."""
         self.book.keep("state", str(self.now.tick), self._packed())
 
-    def carry_out(self, command: Command, bundle: PolicyBundle | None = None, refusal: str | None = None) -> Command:
+    def carry_out(self, command: Command, offered: Offered = None, refusal: str | None = None) -> Command:
         """Carry out a command between two ticks, and let it stand in the book.
 
         Args:
             command: what was asked for.
-            bundle: of a swap, examined.
-            refusal: why a swap was refused.
+            offered: what the critic found: the policy of a swap, the plan of a change.
+            refusal: why it refused.
 
         Returns:
             The command with its answer.
@@ -343,7 +384,7 @@ class Operation:
                 )
             if command.kind not in self._handlers:
                 raise ValueError(f"a command must be one of {', '.join(self._handlers)}, got {shortened(command.kind)}")
-            message, details = self._handlers[command.kind](command, bundle)
+            message, details = self._handlers[command.kind](command, offered)
             state, kind = "done", command.kind
             if kind in _DECIDES:  # what was proposed is nothing that they propose now
                 self._made, self.record["proposal"] = None, None
@@ -363,6 +404,8 @@ class Operation:
             totals[counted] += 1
         self.flush(commands=[answered, *self._withdrawn])
         self._withdrawn = []
+        if command.kind == "change":  # also one that was refused: departments were there already
+            self.clients.become(self.structure, self.layout.departments)
         return answered
 
     def set_aside(self, commands: Sequence[Command], why: str) -> None:
@@ -392,14 +435,11 @@ class Operation:
             bundles=self.now.bundles | {name: bundle}, memories=self.now.memories | {name: memory}
         )
 
-    def _swap(self, command: Command, bundle: PolicyBundle | None) -> tuple[str, Record]:
+    def _swap(self, command: Command, offered: Offered) -> tuple[str, Record]:
         post, name = self._post(command), command.department
-        if bundle is None:
+        if not isinstance(offered, PolicyBundle):
             raise ValueError(f"{name} was offered no policy")
-        folder = self.folder / "policies"
-        kept = bundle.numbered(max(versions(folder, name), default=0) + 1)
-        provenance = {"who": command.who, "why": command.why, "command": command.id, "tick": self.now.tick}
-        keep_bundle(folder, kept, provenance | command.arguments)
+        kept = self._keep(offered, command, command.arguments)
         before = post["version"]
         post["previous"] = [*post["previous"], before][-_PREVIOUS:]
         self._follow(name, kept)
@@ -407,17 +447,84 @@ class Operation:
         figures = command.arguments.get("figures", {})
         return message, {"from": before, "to": kept.version, "policy": kept.label, **figures}
 
-    def _rollback(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _keep(self, bundle: PolicyBundle, command: Command, more: Mapping[str, Any]) -> PolicyBundle:
+        """Keep a policy as its department's next version, as the firm is built now."""
+        folder = self.folder / "policies"
+        kept = bundle.numbered(max(versions(folder, bundle.department), default=0) + 1, self.structure)
+        provenance = {"who": command.who, "why": command.why, "command": command.id, "tick": self.now.tick}
+        keep_bundle(folder, kept, provenance | more)
+        return kept
+
+    def _change(self, command: Command, plan: Offered) -> tuple[str, Record]:
+        if not isinstance(plan, Plan):
+            raise ValueError("no firm file was examined")
+        tick, before, after = self.now.tick, self.layout, FirmLayout.of(plan.structure.frame)
+        stock = dict(command.arguments.get("stock", {}))
+        self.book.prepare(plan.structure)
+        moment, told = self.clients.cross(plan.structure.number, tick, self.now.moment, stock)
+        totals = totals_after(self.totals, before, after, self.now.moment.account)
+        details = plan.structure.details | {"stock": stock, "past": cost_of(totals) - cost_of(self.totals)}
+        self._begins = plan.structure._replace(tick=tick, details=details)
+        self.structures.append(self._begins)
+        self.layout, self.totals, self.record["totals"] = after, totals, totals
+        closed = [name for name in before.departments if name not in after.departments]
+        opened = [name for name in after.departments if name not in before.departments]
+        follows = self._staff(plan, command, opened)
+        self.now = self.now._replace(moment=moment, structure=self.structure)
+        canaries = self.book.names("canary")
+        why = "the firm was changed before this canary had ended; ask again"
+        self._withdrawn = [
+            each._replace(state="refused", tick=tick, message=why)
+            for each in self.book.pending()
+            if each.id in canaries
+        ]
+        facts = {
+            "structure": self.structure,
+            "firm": after.firm,
+            "opened": opened,
+            "closed": closed,
+            "follows": follows,
+        }
+        begins = [f"{name} begins on {self.now.bundles[name].label}" for name in follows]
+        return _changed(tick, facts, begins, told), facts | told
+
+    def _staff(self, plan: Plan, command: Command, opened: list[str]) -> dict[str, int]:
+        """Who follows what after a change; versions of departments that do not go on as they were."""
+        posts, follows = dict[str, Record](), dict[str, int]()
+        bundles, memories, standins = dict[str, PolicyBundle](), Arrays(), Arrays()
+        for name in self.layout.departments:
+            benchmark = plan.benchmarks[name].numbered(self.structure + 1, self.structure)
+            keep_bundle(self.folder / "benchmark", benchmark, {"why": "stands in", "tick": self.now.tick})
+            decider = self._benchmarks[name] = NumpyPolicy(benchmark)
+            fresh, known = decider.start(), self.now.standins.get(name)
+            standins[name] = fresh if known is None or known.shape != fresh.shape else known
+            post = posts[name] = new_post() if name in opened else self.posts[name]
+            if name not in opened:
+                try:
+                    bundles[name] = moved_on(self.now.bundles[name], self.structures[-1])
+                    memories[name] = self.now.memories[name]
+                    continue
+                except ValueError:  # it sees what is not there any more
+                    post["previous"] = [*post["previous"], post["version"]][-_PREVIOUS:]
+            bundle = bundles[name] = self._keep(plan.begins.get(name, benchmark), command, {})
+            follows[name] = post["version"] = bundle.version
+            memories[name] = NumpyPolicy(bundle).start(1, decider.forecast_in(standins[name]))
+        self._benchmarks = {name: self._benchmarks[name] for name in posts}
+        self.posts = self.record["posts"] = posts
+        self.now = self.now._replace(bundles=bundles, memories=memories, standins=standins)
+        return follows
+
+    def _rollback(self, command: Command, _: Offered) -> tuple[str, Record]:
         post, name = self._post(command), command.department
         if not post["previous"]:
             raise ValueError(f"{name} has followed nothing before version {post['version']}; there is no way back")
-        back = read_bundle(self.folder / "policies", name, post["previous"][-1])
+        back = self.kept(name, post["previous"][-1])
         before, post["previous"] = post["version"], post["previous"][:-1]
         self._follow(name, back)
         message = f"{name} follows version {back.version} ({back.label}) again from period {self.now.tick} on"
         return message, {"from": before, "to": back.version, "policy": back.label}
 
-    def _override(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _override(self, command: Command, _: Offered) -> tuple[str, Record]:
         post, name = self._post(command), command.department
         given, periods = checked_override(self.layout, name, command.arguments)
         until = self.now.tick + periods
@@ -425,15 +532,15 @@ class Operation:
         message = f"{name} does what was given in periods {self.now.tick} to {until - 1}"
         return message, given | {"until": until}
 
-    def _pause(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _pause(self, command: Command, _: Offered) -> tuple[str, Record]:
         self._post(command)["paused"] = True
         return f"the benchmark's rule decides for {command.department} from period {self.now.tick} on", {}
 
-    def _resume(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _resume(self, command: Command, _: Offered) -> tuple[str, Record]:
         self._post(command)["paused"] = False
         return f"{command.department} decides by itself again from period {self.now.tick} on", {}
 
-    def _cancel(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _cancel(self, command: Command, _: Offered) -> tuple[str, Record]:
         asked = command.arguments.get("command")
         under_way = {each.id: each for each in self.book.pending() if each.id != command.id}
         if not isinstance(asked, str) or asked not in under_way:
@@ -443,7 +550,7 @@ class Operation:
         self._withdrawn = [under_way[asked]._replace(state="refused", tick=self.now.tick, message=message)]
         return f"{under_way[asked].kind} {asked} is withdrawn", {"withdrawn": asked}
 
-    def _approve(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _approve(self, command: Command, _: Offered) -> tuple[str, Record]:
         tick, made, proposal = self.now.tick, self._made, self.proposal
         if made is None or proposal is None:
             raise ValueError(nothing_waits(tick, command.arguments.get("period")))
@@ -457,9 +564,27 @@ class Operation:
         message = f"period {tick} is approved: {lines} lines order something, {len(changed)} were changed"
         return message, {"made": proposal["made"], "lines": lines, "changed": changed}
 
-    def _stop(self, command: Command, _: PolicyBundle | None) -> tuple[str, Record]:
+    def _stop(self, command: Command, _: Offered) -> tuple[str, Record]:
         self.clients.roll_call()
         return f"stopped after {self.now.tick} periods", {}
+
+
+def new_post() -> Record:
+    """Of a department that begins."""
+    return {"version": 1, "previous": [], "paused": False, "override": None}
+
+
+def _changed(tick: int, facts: Record, begins: list[str], told: Record) -> str:
+    """What a change came to, in one line."""
+    said = [f"{word} {', '.join(facts[word])}" for word in ("opened", "closed") if facts[word]] + begins
+    for what, word in (
+        ("units", "written off"),
+        ("owed", "owed to customers cancelled"),
+        ("ordered", "ordered cancelled"),
+    ):
+        if gone := sum(told[what]["gone"].values()):
+            said.append(f"{gone:,g} units {word}")
+    return f"the firm is built as {facts['firm']} from period {tick} on" + "".join(f"; {each}" for each in said)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

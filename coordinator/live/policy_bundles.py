@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from coordinator.live.structures import rows_by_name
 from coordinator.runs.firm_policies import policy_of
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.hot_swap import must_have_departments
@@ -56,11 +57,11 @@ def departments_of(firm: Firm) -> tuple[str, ...]:
 class PolicyBundles:
     """Makes the briefs of one firm's departments."""
 
-    def __init__(self, firm: Firm, note: Callable[[str], None] = quiet) -> None:
-        """Prepare for a checked firm; `note` is told how far a search for levels is."""
+    def __init__(self, firm: Firm, note: Callable[[str], None] = quiet, slots: int = 1) -> None:
+        """Prepare for a checked firm; `note` is told how far a search for levels is; `slots`: as of its `World`."""
         self.firm, self.fingerprint, self._note = firm, fingerprint(firm), note
         self.levels = baseline_levels(firm)
-        self.world = World(firm, self.levels)
+        self.world = World(firm, self.levels, slots=slots)
         self.observer = Observer(self.world, self.levels)
         self._rules: dict[str, object] = {}  # by their text; some search for levels a while
 
@@ -179,7 +180,17 @@ class PolicyBundles:
             spec = DepartmentSpec.of(world, observer, department, snapshot.config)
             found = self._network_brief(spec, snapshot, observer, base, label)
         NumpyPolicy(found)  # refuses what does not fit
-        return found
+        return self._placed(found, observer, str(folder))
+
+    def _placed(self, found: PolicyBundle, observer: Observer, policy: str) -> PolicyBundle:
+        """A brief with its rows where this firm has them: laws may differ, and with them the periods of arrival."""
+        where = rows_by_name(observer.labels(), self.observer.labels())
+        rows = [where[row] for row in found.arrays["rows"].tolist()]
+        if min(rows) < 0:
+            raise ValueError(
+                f"--policy {policy!r} sees {observer.labels()[rows.index(-1)]}, which is not there; take another"
+            )
+        return replace(found, arrays={**found.arrays, "rows": np.array(rows)})
 
     @staticmethod
     def _learned(config: PolicyConfig) -> dict[str, Any]:

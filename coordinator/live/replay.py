@@ -19,6 +19,7 @@ from coordinator.live.fed import AWAITED, Fed
 from coordinator.live.layout import FirmLayout
 from coordinator.live.period_start import Arrays, PeriodStart, moment_in, unpacked
 from coordinator.live.simulated import Simulated
+from coordinator.live.structures import Structure
 from departments.serving.numpy_policy import Array
 
 Units = dict[str, float]
@@ -42,23 +43,19 @@ def replay(folder: Path) -> dict[str, Any]:
 
 def _replayed(folder: Path, book: Book) -> dict[str, Any]:
     facts, (until, arrays, _), events = book.facts(), book.now(), book.events(0, 10_000_000)
-    layout, feed = FirmLayout.of(facts["frame"]), facts["settings"].get("feed")
-    firm = (folder / "firm.yaml").read_text(), facts["seed"]
-    world = Simulated(*firm) if feed is None else Fed(*firm, layout, feed)
-    since = next((row["tick"] for row in book.ticks(0, 1)), 0)
-    since = tick = since if since and str(since) in book.names("state") else 0
-    moment = moment_in(unpacked(book.kept("state", str(since)))) if since else world.begin()
     orders, faults, decisions = _Orders(events, facts["settings"].get("approve", False)), list[str](), 0
-    while tick < until and not faults:
-        page = book.ticks(tick, _PAGE)
-        rows = book.decisions(None, tick, _PAGE * len(layout.departments))
+    course = _Course(book, facts, orders)
+    since = course.tick
+    while course.tick < until and not faults:
+        page = book.ticks(course.tick, _PAGE)
+        rows = book.decisions(None, course.tick, _PAGE * course.most)
         made = {(row["tick"], row["department"]): row for row in rows}
         for row in page:
-            if row["tick"] != tick:
-                faults.append(f"tick {tick} is missing")
+            if row["tick"] != course.tick:
+                faults.append(f"tick {course.tick} is missing")
                 break
-            if isinstance(world, Fed):
-                moment = _told(world, tick, moment, book)
+            faults += course.begin()
+            tick, layout, moment = course.tick, course.layout, course.moment
             faults += _differences(layout, row, moment.account)
             for name in (n for n in layout.departments if (tick, n) in made):
                 accepted = partial(_accepted, layout, name, moment.arrays, tick)
@@ -67,16 +64,59 @@ def _replayed(folder: Path, book: Book) -> dict[str, Any]:
             wrong = [n for n in layout.departments if (tick, n) not in made]
             faults += [f"tick {tick}: no decision of {name} in the book" for name in wrong]
             decisions += len(layout.departments) - len(wrong)
-            moment = world.step(tick, moment.arrays, *_decided(layout, row["departments"]))
-            tick += 1
+            course.step(row["departments"])
         if not page:
-            faults.append(f"the book says {until} ticks and holds {tick}")
-    if isinstance(world, Fed) and f"world/{AWAITED}" not in arrays and not faults:
-        moment = _told(world, tick, moment, book)
-    for key, value in {} if faults else moment.arrays.items():
+            faults.append(f"the book says {until} ticks and holds {course.tick}")
+    faults += [] if faults else course.begin(f"world/{AWAITED}" not in arrays)
+    for key, value in {} if faults else course.moment.arrays.items():
         if not np.array_equal(arrays[f"world/{key}"], value):
             faults.append(f"the last state's {key} is not what the decisions lead to")
-    return {"since": since, "ticks": tick, "decisions": decisions, "events": len(events), "faults": faults}
+    return {"since": since, "ticks": course.tick, "decisions": decisions, "events": len(events), "faults": faults}
+
+
+class _Course:
+    """A firm that is played again, through one structure after the other."""
+
+    def __init__(self, book: Book, facts: dict[str, Any], orders: _Orders) -> None:
+        """Before the first period that can be played."""
+        self._book, self._seed, self._feed = book, facts["seed"], facts["settings"].get("feed")
+        structures, self._orders = book.structures(), orders
+        since = next((row["tick"] for row in book.ticks(0, 1)), 0)
+        self.tick = since = since if since and str(since) in book.names("state") else 0
+        begun = [
+            each for each in structures if not each.number or (each.tick or 0) < since
+        ]  # it was kept before changes
+        self._ahead = structures[len(begun) :]
+        self.most = max(len(FirmLayout.of(each.frame).departments) for each in structures)  # departments
+        self._build(begun[-1])
+        self.moment = moment_in(unpacked(book.kept("state", str(since)))) if since else self._world.begin()
+
+    def _build(self, structure: Structure) -> None:
+        self.layout = FirmLayout.of(structure.frame)
+        self._world = _world(structure, self._seed, self._feed)
+
+    def begin(self, observed: bool = True) -> list[str]:
+        """Begin a period: the firm may be changed, or have been told something (`observed`); what does not fit."""
+        wrong = []
+        while self._ahead and self._ahead[0].tick == self.tick:
+            structure, before, arrays, account = self._ahead.pop(0), self._world, *self.moment[::2]
+            self._build(structure)
+            self.moment, told = self._world.cross(before, self.tick, arrays, account, structure.details["stock"])
+            wrong += self._orders.change(structure.number, self.tick, told)
+        if isinstance(self._world, Fed) and observed:
+            self.moment = _told(self._world, self.tick, self.moment, self._book)
+        return wrong
+
+    def step(self, decided: dict[str, Any]) -> None:
+        """Go on to the next period."""
+        self.moment = self._world.step(self.tick, self.moment.arrays, *_decided(self.layout, decided))
+        self.tick += 1
+
+
+def _world(structure: Structure, seed: int, feed: str | None) -> Simulated:
+    if feed is None:
+        return Simulated(structure.firm, seed, structure.slots)
+    return Fed(structure.firm, seed, FirmLayout.of(structure.frame), feed, structure.slots)
 
 
 def _told(world: Fed, tick: int, moment: PeriodStart, book: Book) -> PeriodStart:
@@ -94,10 +134,16 @@ class _Orders:
         self._versions: dict[str, list[tuple[int, int]]] = {}  # from a tick on
         self._overrides: dict[str, list[tuple[int, int, Any]]] = {}  # from a tick until before another
         self._approved: dict[int, dict[str, dict[str, float]]] = {}  # by tick, what was changed then by department
+        self._changes = {event["details"]["structure"]: event for event in events if event["kind"] == "change"}
         for event in events:
             name, tick, details = event["department"], event["tick"], event["details"]
             if event["kind"] in ("swap", "rollback"):
                 self._versions.setdefault(name, []).append((tick, details["to"]))
+            elif event["kind"] == "change":
+                for closed in details["closed"]:
+                    self._overrides.pop(closed, None)
+                for begins, version in details["follows"].items():
+                    self._versions.setdefault(begins, []).append((tick, version))
             elif event["kind"] == "override":
                 given = details["order"] if "order" in details else details["exposure"]
                 self._overrides.setdefault(name, []).append((tick, details["until"], given))
@@ -105,6 +151,14 @@ class _Orders:
                 changed = self._approved[tick] = {}
                 for line in details["changed"]:
                     changed.setdefault(line["stock_point"], {})[line["product"]] = line["order"]
+
+    def change(self, number: int, tick: int, told: dict[str, Any]) -> list[str]:
+        """What is wrong with the account of a change, against `told`, what became of the units."""
+        event = self._changes.get(number)
+        if event is None or event["tick"] != tick:
+            return [f"tick {tick}: the firm is built otherwise, and no event says so"]
+        wrong = [what for what, account in told.items() if event["details"].get(what) != account]
+        return [f"tick {tick}: the change's account of {what} is not what became of them" for what in wrong]
 
     def unapproved(self, tick: int) -> list[str]:
         """Orders that left though nobody approved them."""

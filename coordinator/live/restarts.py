@@ -7,7 +7,7 @@ however often a process dies before anybody hears from it, and whoever else dies
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from coordinator.live.book import Event
@@ -32,6 +32,11 @@ class Restarts:
                 more = {"restarts": number} | dict((number == restarts and details) or {})
                 self._events.append(Event("restart", name, why="its process died", details=more))
             self._restarts[name] = max(restarts, self._restarts.get(name, 0))
+
+    def forget(self, names: Collection[str]) -> None:
+        """They are there no more; whoever is called so later is somebody else."""
+        with self._lock:
+            self._restarts = {name: number for name, number in self._restarts.items() if name not in names}
 
     def noticed(self) -> tuple[list[Event], dict[str, int]]:
         """Restarts since the last call, and the numbers that include them: both belong in the same commit."""

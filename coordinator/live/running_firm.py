@@ -17,12 +17,14 @@ from coordinator.live.book import Book
 from coordinator.live.home import HOME, folder_of, leave, running_at
 from coordinator.live.layout import FirmLayout
 from coordinator.live.overrides import shortened
+from coordinator.live.structures import Structure
 from coordinator.runs.policy_text import absolute
 from coordinator.storage.files import write_atomically
 from departments import extensions
 
 if TYPE_CHECKING:
     from coordinator.live.lines import Lines, Page
+    from environment import Firm
 
 Answer = dict[str, Any]
 _WAIT = 60.0  # s that a command may take
@@ -41,10 +43,9 @@ class RunningFirm:
         self.name, self.folder = name, folder
         self._ray, self._started, self._namespace = ray, started, namespace_of(name)
         self._book = Book(folder / "book.sqlite", reads=True)
-        facts = self._book.facts()
-        self.layout = FirmLayout.of(facts["frame"])
-        self.settings: dict[str, Any] = facts["settings"]
-        self._lines: Lines | None = None
+        self.settings: dict[str, Any] = self._book.facts()["settings"]
+        self._layout: tuple[int, FirmLayout] | None = None  # and of which structure they are
+        self._lines: tuple[int, Lines] | None = None
 
     @classmethod
     def connect(cls, name: str, home: str | Path = HOME) -> Self:
@@ -82,6 +83,18 @@ class RunningFirm:
         if self._started:
             self._ray.shutdown()
             self._started = False
+
+    def structure(self) -> Structure:
+        """How the firm is built now."""
+        return self._book.structures()[-1]
+
+    @property
+    def layout(self) -> FirmLayout:
+        """Names and bounds, as the firm is built now."""
+        if self._layout is None or self._layout[0] != self._book.latest():
+            structure = self.structure()
+            self._layout = structure.number, FirmLayout.of(structure.frame)
+        return self._layout[1]
 
     @property
     def departments(self) -> list[str]:
@@ -140,11 +153,12 @@ class RunningFirm:
 
     def lines(self, **asked: Any) -> Page:  # noqa: ANN401
         """The lines of the proposal that waits for approval, or of the last decision; see `Lines.page`."""
-        if self._lines is None:
+        if self._lines is None or self._lines[0] != self._book.latest():
             from coordinator.live.lines import Lines  # knows laws
 
-            self._lines = Lines(self.folder, self.layout)
-        return self._lines.page(self._book, **asked)
+            structure = self.structure()
+            self._lines = structure.number, Lines(structure)
+        return self._lines[1].page(self._book, **asked)
 
     def series(self, point: str, product: str | None, number: int | None, most: int) -> Answer:
         """A stock point's whole history, thinned; see `Book.series`."""
@@ -222,6 +236,30 @@ class RunningFirm:
     def resume(self, department: str, **asked: Any) -> Answer:  # noqa: ANN401
         """Let a department decide by itself again."""
         return self._command("resume", department, {}, **asked)
+
+    def change(
+        self,
+        firm: str | Path | Firm,
+        stock: Mapping[str, str] | None = None,
+        like: Mapping[str, str] | None = None,
+        **asked: Any,  # noqa: ANN401
+    ) -> Answer:
+        """Let the firm go on as another firm file has it, from the next tick on.
+
+        Args:
+            firm: a firm file, a built-in firm's name or a firm; products must stay as they are.
+            stock: by stock point that closes, who takes over what it has, or `write-off`.
+            like: by stock point that opens, the neighbour whose policy it begins with; others begin on the benchmark's
+                rule.
+            asked: as everywhere.
+
+        Raises:
+            ValueError: one line; it is no firm.
+        """
+        from environment import load_firm
+
+        given = {"firm": load_firm(firm).to_yaml(), "stock": dict(stock or {}), "like": dict(like or {})}
+        return self._command("change", "", given, **asked)
 
     def cancel(self, number: str, **asked: Any) -> Answer:  # noqa: ANN401
         """Withdraw a command that is under way, such as a canary, by its id."""

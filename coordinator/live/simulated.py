@@ -5,10 +5,14 @@ Nothing is kept between two calls, so a process that died and came back goes on 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 import yaml
 
+from coordinator.live.crossing import Crossing
 from coordinator.live.period_start import Arrays, PeriodStart
 from departments.play.stepping import advance, before_the_first
 from departments.rules.ordering import baseline_levels
@@ -25,11 +29,11 @@ _STATE, _REPORT = State._fields, Feedback._fields
 class Simulated:
     """Steps the world of one firm, any number of copies (in operation one)."""
 
-    def __init__(self, firm: str, seed: int) -> None:
-        """Prepare `firm`, the text of a firm file that stands by itself."""
+    def __init__(self, firm: str, seed: int, slots: int = 1) -> None:
+        """Prepare `firm`, the text of a firm file that stands by itself; `slots`: see `Structure.slots`."""
         self.firm, self.seed = parse_firm(yaml.safe_load(firm)), seed
         levels = baseline_levels(self.firm)
-        self.world = World(self.firm, levels)
+        self.world = World(self.firm, levels, slots=slots)
         self.observer = Observer(self.world, levels)
 
     def begin(self) -> PeriodStart:
@@ -103,6 +107,33 @@ class Simulated:
         }
         return PeriodStart(arrays, features, {key: value.numpy() for key, value in account.items()})
 
+    def cross(
+        self, before: Simulated, tick: int, arrays: Arrays, account: Arrays, stock: Mapping[str, str]
+    ) -> tuple[PeriodStart, dict[str, Any]]:
+        """A period of the structure before as this one finds it, and what became of its units (`Crossing.told`).
+
+        What stock points that stay have cost in it, and what was asked of them, stays theirs.
+
+        Args:
+            before: the firm as it was built.
+            tick: the period.
+            arrays: of its moment.
+            account: of its moment.
+            stock: see `Crossing`.
+
+        Raises:
+            ValueError: one line; something would be left of which nothing is said.
+        """
+        crossing = Crossing(before.world, self.world, arrays, stock)
+        after = crossing.arrays()
+        both = before.firm, self.firm
+        accounts = {"cost": by_name(account["cost"], *(firm.names for firm in both))}
+        for key in ("demand", "served"):
+            accounts[key] = by_name(account[key], *(firm.customer_facing for firm in both))
+        accounts |= {key: after[key] for key in ("on_hand", "inventory_position")}
+        accounts["backlog"] = after["owed"][self.world.network.internal :]
+        return PeriodStart(after, self.features(tick, after), accounts), crossing.told(after)
+
     def _state(self, arrays: Arrays) -> State:
         """The state in arrays, which hold no part that has no rows."""
         nothing = torch.as_tensor(arrays["on_hand"])[:0]
@@ -115,6 +146,13 @@ class Simulated:
             feedback = Feedback(*(torch.as_tensor(arrays[f"told_{field}"]) for field in _REPORT))
         seen: Array = self.observer.units(state, feedback, tick).double().numpy()
         return seen
+
+
+def by_name(values: Array, before: Sequence[str], after: Sequence[str]) -> Array:
+    """Rows of names of before as those of after; of who is new all zero."""
+    place = {name: row for row, name in enumerate(before)}
+    rows = [values[place[name]] if name in place else np.zeros_like(values[0]) for name in after]
+    return np.stack(rows)
 
 
 def _with_first(own: Exogenous, drawn: Exogenous) -> Exogenous:

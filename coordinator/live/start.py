@@ -146,7 +146,7 @@ def _must_be_sound(folder: Path, benchmark: tuple[str, ...]) -> dict[str, Any]:
         book.close()
     load_firm(folder / "firm.yaml")
     for name, post in posts.items():
-        read_bundle(folder / "benchmark", name, 1)
+        read_bundle(folder / "benchmark", name, facts["structure"] + 1)
         try:
             read_bundle(folder / "policies", name, post["version"])
         except ValueError as error:
@@ -161,7 +161,9 @@ def _to_benchmark(folder: Path, book: Book, name: str) -> None:
     """Let a department begin on its benchmark's rule, as if by a swap."""
     tick, arrays, record = book.take_over()
     policies, post = folder / "policies", record["posts"][name]
-    kept = read_bundle(folder / "benchmark", name, 1).numbered(max(versions(policies, name), default=0) + 1)
+    structure = book.facts()["structure"]
+    benchmark = read_bundle(folder / "benchmark", name, structure + 1)
+    kept = benchmark.numbered(max(versions(policies, name), default=0) + 1, structure)
     keep_bundle(policies, kept, {"why": "begins on its benchmark", "tick": tick})
     details = {"from": post["version"], "to": kept.version, "policy": kept.label}
     post["version"] = kept.version

@@ -20,6 +20,7 @@ from coordinator.live.book_file import BookDamagedError, BookError
 from coordinator.live.feed_files import write_decisions
 from coordinator.live.life import Life
 from coordinator.live.rolling import roll
+from departments.serving.numpy_policy import PolicyBundle
 
 _FEED_EVERY = 0.1  # s between two looks for observations
 _RETRY = 0.5  # s between two tries to write to a book that cannot be written
@@ -248,16 +249,20 @@ class TickProcess:
     def _carry_out(self) -> None:
         life = self._running()
         while (found := life.inbox.take()) is not None:
-            command, bundle, refusal = found
+            command, offered, refusal = found
             periods = command.arguments.get("canary", 0)
             if life.book.command(command.id).state != "pending":
                 continue  # withdrawn meanwhile
-            if bundle is not None and periods and refusal is None and "verdict" not in command.arguments:
-                refusal = life.canaries.begin(command, bundle, periods)
+            begins = isinstance(offered, PolicyBundle) and periods and "verdict" not in command.arguments
+            if begins and refusal is None:
+                refusal = life.canaries.begin(command, offered, periods)
                 if refusal is None:
                     continue
-            answered = life.operation.carry_out(command, bundle, refusal)
+            answered = life.operation.carry_out(command, offered, refusal)
             life.canaries.drop(command.id)
+            if answered.kind == "change" and answered.state == "done":
+                for number in list(life.canaries.under_way):
+                    life.canaries.drop(number)
             if answered.kind == "cancel" and answered.state == "done":
                 life.canaries.drop(command.arguments["command"])
             if answered.kind == "stop" and answered.state == "done":

@@ -98,7 +98,6 @@ def _with_head(schema: Json) -> Json:
 
 def _looks(firm: RunningFirm) -> APIRouter:
     router = APIRouter(tags=["look"])
-    network = network_of(firm.folder, firm.layout)
 
     @router.get("/status", response_model=Json)
     def status() -> Response:
@@ -108,7 +107,7 @@ def _looks(firm: RunningFirm) -> APIRouter:
     @router.get("/network", response_model=Json)
     def shape() -> Response:
         """Stock points, products, order limits, and who supplies whom."""
-        return answer(network)
+        return answer(network_of(firm.structure()))
 
     @router.get("/departments", response_model=Json)
     def departments() -> Response:

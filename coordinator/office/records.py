@@ -12,6 +12,7 @@ import yaml
 
 from coordinator.live.layout import FirmLayout
 from coordinator.live.policies import read_bundle, versions
+from coordinator.live.structures import Structure
 from coordinator.runs.policy_text import name_and_policy
 from environment.names import file_name
 
@@ -19,16 +20,17 @@ Json = dict[str, Any]
 EVERY = "*"  # in a product's place: the sum of all
 
 
-def network_of(folder: Path, layout: FirmLayout) -> Json:
-    """Stock points and departments, products, who supplies whom, and order limits.
+def network_of(structure: Structure) -> Json:
+    """Of a firm as it is built: stock points and departments, products, who supplies whom, and order limits.
 
     Returns:
+        `structure` (how often it was changed before),
         `firm`, `departments`, `points`, `products`, `customer_facing`, `segments` (STOCK_POINT/SEGMENT), `recommends`
         (the department, or null), `earns`, `currency`, `unit` (null where the firm file does not say), `max_order`
         (units by point and product), and `edges`: `from`, `to`, `lead_time` (as in the firm file: periods, a law, or
         either by product). Who has no supplier buys `outside`.
     """
-    written = yaml.safe_load((folder / "firm.yaml").read_text())
+    written, layout = yaml.safe_load(structure.firm), FirmLayout.of(structure.frame)
     edges = [{"lead_time": 1, **edge} for edge in written.get("supply", [])]
     supplied = {edge["to"] for edge in edges}
     edges += [{"from": "outside", "to": name, "lead_time": 1} for name in layout.points if name not in supplied]
@@ -36,7 +38,8 @@ def network_of(folder: Path, layout: FirmLayout) -> Json:
     most = {name: layout.by_product(units) for name, units in zip(layout.points, layout.max_order, strict=True)}
     shown = [{key: edge[key] for key in ("from", "to", "lead_time")} for edge in edges]
     labels = {key: written.get(key) for key in ("currency", "unit")}
-    return {key: getattr(layout, key) for key in told} | labels | {"max_order": most, "edges": shown}
+    known = {key: getattr(layout, key) for key in told}
+    return {"structure": structure.number} | known | labels | {"max_order": most, "edges": shown}
 
 
 def narrowed(departments: Mapping[str, Json], product: str) -> Json:

@@ -35,8 +35,9 @@ class PolicyBundle:
     """How a department decides: `about` in words and whole numbers, `arrays` in numbers.
 
     about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
-    of the firm it is for); for learned ones `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`; for
-    a rule of somebody's own its name `rule`, what is written behind that, `argument`, and the `modules` that know it.
+    of the firm it is for), `structure` (of a running firm, how often that was changed before); for learned ones
+    `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`; for an own rule its name `rule`,
+    what is written behind that, `argument`, and the `modules` that know it.
     arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre,
     factor and limit of each, and `traits` [T, K] where one network decides product by product: it sees the rows of one,
     and those; the others are named where they are used.
@@ -65,9 +66,9 @@ class PolicyBundle:
         """Which way of deciding."""
         return str(self.about["kind"])
 
-    def numbered(self, version: int) -> PolicyBundle:
-        """The same under another version."""
-        return replace(self, about={**self.about, "version": version})
+    def numbered(self, version: int, structure: int = 0) -> PolicyBundle:
+        """The same under another version; `structure`: of the firm, in which its rows stand so."""
+        return replace(self, about={**self.about, "version": version, "structure": structure})
 
 
 class NumpyPolicy:

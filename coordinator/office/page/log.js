@@ -28,6 +28,8 @@ export function told({ kind, details, why }) {
     pause: () => "paused: the benchmark's rule decides",
     resume: () => "decides by itself again",
     canary: () => `canary of ${given.policy} until period ${number(given.until)}`,
+    change: () =>
+      [`built as ${given.firm}`, ...["opened", "closed"].filter((word) => given[word].length).map((word) => `${word} ${given[word].join(", ")}`)].join("; "),
     cancel: () => `withdrawn: ${given.withdrawn}`,
     wait: () => `waited ${number(Math.round(given.seconds))} s: ${why}`,
     refusal: () => `${given.asked} refused: ${given.reason}`,

@@ -47,6 +47,7 @@ const narrowly = (path, given = {}) =>
 async function gather() {
   const { product, chosen } = firm;
   const metrics = await narrowly("metrics");
+  if (metrics.structure !== firm.network.structure) return location.reload() ?? []; // the firm was changed
   const known = firm.ticks.at(-1)?.tick ?? -1;
   const since = Math.max(known + 1, metrics.tick - WINDOW, 0);
   const begun = performance.now();
@@ -166,10 +167,9 @@ function showCards(cards) {
       canary: metrics.canaries.find((each) => each.department === name),
       until: firm.until[name],
       product: firm.product ?? firm.network.products[0],
-      trace: firm.ticks.map(({ departments: { [name]: each } }) => [
-        total(each.inventory_position),
-        total(each.on_hand),
-      ]),
+      trace: firm.ticks
+        .map(({ departments: { [name]: each } }) => each && [total(each.inventory_position), total(each.on_hand)])
+        .filter(Boolean), // it may have opened only now
     });
   }
 }

@@ -11,7 +11,7 @@ from tests.coordinator.live.test_operation import begun
 
 
 def appraiser(folder, operation):
-    return Examiner((folder / "f" / "firm.yaml").read_text(), 5, operation.layout)
+    return Examiner(operation.structures[-1], 5)
 
 
 def shadow_of(operation):

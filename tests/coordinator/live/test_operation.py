@@ -19,9 +19,10 @@ class Office:
     """Departments and environment in this process; some departments may be silent."""
 
     def __init__(self, folder, silent=()):
-        self.desks, self.silent, self.asked = {}, set(silent), []
+        self.folder, self.desks, self.silent, self.asked = folder, {}, set(silent), []
         self.restarts_seen = Restarts()
-        self.world = Simulated((folder / "firm.yaml").read_text(), 5)
+        built = Book(folder / "book.sqlite", reads=True).structures()[-1]
+        self.world = Simulated(built.firm, 5, built.slots)
 
     def decide(self, questions):
         replies = {}
@@ -45,6 +46,14 @@ class Office:
 
     def roll_call(self):
         pass
+
+    def cross(self, number, tick, moment, stock):
+        built = Book(self.folder / "book.sqlite", reads=True).structure(number)
+        self.crossed = Simulated(built.firm, 5, built.slots)
+        return self.crossed.cross(self.world, tick, moment.arrays, moment.account, stock)
+
+    def become(self, structure, departments):
+        self.world = self.crossed
 
 
 def begun(folder, firm="firm", policies=None):
