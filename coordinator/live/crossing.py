@@ -71,7 +71,7 @@ class Crossing:
             has = {
                 "on hand": self._arrays["on_hand"][n].sum(),
                 "under way": self._arrays["pipeline"][:, into].sum(),
-                "owed to others": self._arrays["owed"][suppliers == n].sum(),
+                "owed by it": self._arrays["owed"][suppliers == n].sum(),
                 "ordered": self._arrays["owed"][[e for e in into if e < inside]].sum(),
             }
             if any(has.values()) and name not in self._stock:

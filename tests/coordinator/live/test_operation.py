@@ -21,8 +21,11 @@ class Office:
     def __init__(self, folder, silent=()):
         self.folder, self.desks, self.silent, self.asked = folder, {}, set(silent), []
         self.restarts_seen = Restarts()
-        built = Book(folder / "book.sqlite", reads=True).structures()[-1]
-        self.world = Simulated(built.firm, 5, built.slots)
+        self.world = self.world_of(Book(folder / "book.sqlite", reads=True).latest())
+
+    def world_of(self, number):
+        built = Book(self.folder / "book.sqlite", reads=True).structure(number)
+        return Simulated(built.firm, 5, built.slots)
 
     def decide(self, questions):
         replies = {}
@@ -48,12 +51,10 @@ class Office:
         pass
 
     def cross(self, number, tick, moment, stock):
-        built = Book(self.folder / "book.sqlite", reads=True).structure(number)
-        self.crossed = Simulated(built.firm, 5, built.slots)
-        return self.crossed.cross(self.world, tick, moment.arrays, moment.account, stock)
+        return self.world_of(number).cross(self.world, tick, moment.arrays, moment.account, stock)
 
     def become(self, structure, departments):
-        self.world = self.crossed
+        self.world = self.world_of(structure)
 
 
 def begun(folder, firm="firm", policies=None):
