@@ -157,9 +157,9 @@ class Operation:
             "pause": self._pause,
             "resume": self._resume,
             "stop": self._stop,
-            "change": self._change,
             "cancel": self._cancel,
             "approve": self._approve,
+            "change": self._change,
         }
         self._withdrawn: list[Command] = []  # answered with the command at hand
         self._begins: Structure | None = None  # with it, too

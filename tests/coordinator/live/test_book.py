@@ -23,7 +23,7 @@ def as_an_earlier_version_left_it(path):
         for statement in (
             "drop index decisions_by_tick",
             "alter table commands drop column tries",
-            *(f"drop table {name}" for name in ("observations", "kept", "days")),
+            *(f"drop table {name}" for name in ("observations", "kept", "days", "structures")),
             "pragma user_version = 0",
         ):
             file.execute(statement)

@@ -134,7 +134,7 @@ def test_a_canary_that_cannot_play_is_refused_and_stops_nothing(fault, tmp_path,
 def test_commands_are_not_kept_waiting_by_those_who_wait_for_theirs(tmp_path, monkeypatch):
     examined, ask = threading.Event(), Workers.ask
     monkeypatch.setattr(
-        Workers, "ask", lambda self, *a: examined.wait(60) and None if a[1] == "examine" else ask(self, *a)
+        Workers, "ask", lambda self, *a, **of: examined.wait(60) and None if a[1] == "examine" else ask(self, *a, **of)
     )
     with running(tmp_path / "f", monkeypatch, tick=0.01) as firm:
         for number in range(40):  # each of them waits for its answer outside, at the book

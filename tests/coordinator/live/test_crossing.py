@@ -80,7 +80,7 @@ def test_every_unit_of_a_point_that_closes_stands_in_the_account(firm, seed, dat
         for product in firm.products:
             account = {key: values[product] for key, values in told[what].items()}
             assert account["before"] + account.get("brought", 0) == account["after"] + account["gone"], told
-    for n, name in enumerate(firm.names):
+    for name in firm.names:
         heir = stock.get(name, name)
         if heir != WRITE_OFF:
             takes = [firm.names.index(each) for each in firm.names if stock.get(each, each) == heir]

@@ -250,7 +250,7 @@ def test_a_fed_firm_outlives_the_files_that_it_has_read(change, tmp_path, monkey
     feed = tmp_path / "feed"
     (feed / "in").mkdir(parents=True)
     with running(tmp_path / "f", monkeypatch, feed=str(feed)) as firm:
-        layout = firm.workers.critic._layout
+        layout = firm.workers.world.layout
         text = zeros(layout, observation_columns(firm.workers.world.arrivals))
         for period in range(4):
             (feed / "in" / f"period-{period}.csv").write_text(text)
