@@ -141,7 +141,7 @@ class Book:
         if not self._keeps_changes():
             return []
         rows = self._read(f"select number, tick, firm, frame, details from structures {where} order by number", values)
-        return [Structure(*row[:3], json.loads(row[3]), json.loads(row[4])) for row in rows]
+        return [Structure(n, tick, firm, json.loads(f), json.loads(d)) for n, tick, firm, f, d in rows]
 
     def prepare(self, structure: Structure) -> None:
         """Keep a structure that may hold from some tick on (`amend`) in the place of one that never did."""

@@ -452,7 +452,7 @@ class Operation:
         folder = self.folder / "policies"
         kept = bundle.numbered(max(versions(folder, bundle.department), default=0) + 1, self.structure)
         provenance = {"who": command.who, "why": command.why, "command": command.id, "tick": self.now.tick}
-        keep_bundle(folder, kept, provenance | more)
+        keep_bundle(folder, kept, {**provenance, **more})
         return kept
 
     def _change(self, command: Command, plan: Offered) -> tuple[str, Record]:

@@ -253,8 +253,8 @@ class TickProcess:
             periods = command.arguments.get("canary", 0)
             if life.book.command(command.id).state != "pending":
                 continue  # withdrawn meanwhile
-            begins = isinstance(offered, PolicyBundle) and periods and "verdict" not in command.arguments
-            if begins and refusal is None:
+            proven = not periods or "verdict" in command.arguments
+            if isinstance(offered, PolicyBundle) and refusal is None and not proven:
                 refusal = life.canaries.begin(command, offered, periods)
                 if refusal is None:
                     continue
