@@ -2,7 +2,8 @@
 
 A feature row is one number per copy. Positions come first, one row per stock point and product; then what only the
 `pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
-each line. A firm with customers has more: what was asked of each point and handed over by it in the last period, units
+each line, and where edges may be shut, which of them are: everybody sees that of his own suppliers. A firm with
+customers has more: what was asked of each point and handed over by it in the last period, units
 in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
 clock, how many periods are left until the episode ends. Where laws of demand have seasons, or orders are taken on some
 days only, everybody sees the phases of those cycles. Where they have a trend, or events that are known, there is a row
@@ -83,6 +84,8 @@ class Observer:
         self._ends: int | None = None
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))
         sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
+        self._edges = np.flatnonzero(network.disruption[:, 1])  # [D] that may be shut
+        sizes |= {"shut": len(self._edges) * products} if len(self._edges) else {}
         of_state = sum(sizes.values())
         if world.choice is not None:
             segments = len(world.choice.names)
@@ -101,7 +104,8 @@ class Observer:
             scaled = torch.cat((*[per_position] * 3, 1.0 / world.choice.traffic))
             told[: len(scaled)] = scaled
         self.centre = per_position.new_zeros(self.size, 1)
-        own = *[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked])
+        whether = per_position.new_ones(sizes.get("shut", 0), 1)
+        own = *[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked]), whether
         self.factor = torch.cat((*own, told))  # [G, 1]: features are (units - centre) factor
         self.centre[: self.positions] = self.level
         if scaling == "bounds":
@@ -113,6 +117,7 @@ class Observer:
                 self._column(1.0 / high),
                 *[self._column(1.0 / max_order)] * self.arrivals,
                 self._column(-1.0 / low[asked]),
+                whether,
             )
             self.factor = torch.cat((*own, told))
             self.cut = of_state
@@ -197,6 +202,7 @@ class Observer:
             state.on_hand.view(shape),
             *arrivals,
             state.owed.view(-1, copies),
+            state.aside[: len(self._edges)].reshape(-1, copies),
         )
         return torch.cat(units)
 
@@ -243,9 +249,9 @@ class Observer:
     def labels(self) -> list[str]:
         """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
 
-        WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` (place: SUPPLIER>POINT), and
-        `coming` of trend and known events; with customers also `asked`, `handed`, `in_transit`, `traffic`, `exposure`,
-        `sine`, `cosine` and `clock`.
+        WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` and `shut` (place:
+        SUPPLIER>POINT), and `coming` of trend and known events; with customers also `asked`, `handed`, `in_transit`,
+        `traffic`, `exposure`, `sine`, `cosine` and `clock`.
         """
         world, firm = self.world, self.world.firm
         products = [f"/{product}" if len(firm.products) > 1 else "" for product in firm.products]
@@ -256,6 +262,8 @@ class Observer:
         ]
         labels = [f"{kind}/{point}" for kind in self._by_point for point in points]
         labels += [f"owed/{line}{product}" for line in lines for product in products]
+        shut = [network.edge_names[edge] for edge in self._edges]
+        labels += [f"shut/{source}>{target}{product}" for source, target in shut for product in products]
         periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
         seasons = [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
         if world.choice is None:
@@ -276,7 +284,8 @@ class Observer:
         if kind in ("replenishment", "recommendation", "customers"):
             self.world.chosen()
             if kind == "replenishment":
-                return [*self._of(point, *self._by_point, "asked", "handed"), *self._blocks["season"]]
+                own = self._of(point, *self._by_point, "asked", "handed")
+                return [*own, *self._shut([point]), *self._blocks["season"]]
             stock = ("on_hand", "arriving_1", "in_transit") if kind == "recommendation" else ()
             return [row for what in (*stock, "traffic", "exposure", "season") for row in self._blocks[what]]
         if kind == "pipeline":
@@ -290,7 +299,13 @@ class Observer:
             points = sorted(range(self.world.points), key=point.__ne__)
         seen = [other * products + k for other in points for k in range(products)]
         coming = [self._blocks["coming"].start + row for row in seen] if self._coming else []
-        return seen + coming + self.season_rows
+        return seen + self._shut(points) + coming + self.season_rows
+
+    def _shut(self, points: list[int]) -> list[int]:
+        """The rows that tell whether edges to these stock points are shut."""
+        own = np.flatnonzero(np.isin(self.world.network.edge_target[self._edges], points)).tolist()
+        products = self.world.products
+        return [self._blocks["shut"].start + d * products + k for d in own for k in range(products)]
 
     @property
     def timed(self) -> bool:
@@ -316,7 +331,7 @@ class Observer:
         """The feature rows of the state that belong to a stock point: position, on hand, arrivals, what it owes."""
         lines, products = np.flatnonzero(self.world.network.line_supplier == point), self.world.products
         owed = [self.lines[line * products + k] for line in lines for k in range(products)]
-        return self._of(point, *self._by_point) + owed
+        return self._of(point, *self._by_point) + owed + self._shut([point])
 
     def _of(self, point: int, *blocks: str) -> list[int]:
         """The rows of a stock point in blocks that have one for each and product."""

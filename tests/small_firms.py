@@ -38,8 +38,8 @@ def pair(**changes):
     )
 
 
-def tree(products=("unit",), unmet="backorder"):
-    """A depot, two stores; lead times that differ."""
+def tree(products=("unit",), unmet="backorder", disruption=None):
+    """A depot, two stores; lead times that differ; edges to the depot and the west may be shut."""
     law = {"law": "poisson_uniform", "low": 2, "high": 6}
     store = {"holding_cost": 1, "backorder_cost": 7, "max_order": 20, "demand": law}
     return parse_firm(
@@ -54,9 +54,10 @@ def tree(products=("unit",), unmet="backorder"):
                 "west": store | {"holding_cost": 1.5},
             },
             "supply": [
-                {"from": "outside", "to": "depot", "lead_time": 2},
+                {"from": "outside", "to": "depot", "lead_time": 2, "disruption": disruption},
                 {"from": "depot", "to": "east", "lead_time": 1},
-                {"from": "depot", "to": "west", "lead_time": {"law": "uniform", "low": 1, "high": 3}},
+                {"from": "depot", "to": "west", "lead_time": {"law": "uniform", "low": 1, "high": 3}}
+                | {"disruption": disruption},
             ],
         }
     )

@@ -236,8 +236,8 @@ class Copies {
   // Whether there are customers to hear of.
   bool tells() const { return call_.told; }
 
-  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed; with customers
-  // what was asked and handed over, what is under way, traffic, exposure, seasons.
+  // What there is to see, scaled, as `Observer.all_features`: positions, stock, arrivals, units owed, who is shut; with
+  // customers what was asked and handed over, what is under way, traffic, exposure, seasons.
   void look(long t) {
     long g = 0;
     for (const V &units : position_) seen_[g++] = units;
@@ -246,6 +246,7 @@ class Copies {
       for (long p = 0; p < rows_; p++)
         seen_[g++] = under_way(p, ahead, ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1);
     for (const V &units : owed_) seen_[g++] = units;
+    for (long d = 0; d < firm_.shut; d++) seen_[g++] = aside_[d];
     if (tells()) {
       for (const V &units : asked_) seen_[g++] = t ? units : V();
       for (const V &units : handed_) seen_[g++] = t ? units : V();

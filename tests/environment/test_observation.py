@@ -72,6 +72,28 @@ def test_bounds_map_positions_to_plus_and_minus_1_and_cut_off_what_lies_outside(
     assert seen.abs().max() == 1.0
 
 
+def test_whoever_is_supplied_on_an_edge_sees_whether_it_is_shut():
+    world, observer = world_of(tree(products=("red", "blue"), disruption={"start": 0.3, "end": 0.3}), "benchmark")
+    state, chance, labels = world.reset(64), world.draw(5, 64, world.generator(1)), observer.labels()
+    for t in range(5):
+        state, _ = world.step(state, torch.zeros_like(state.on_hand), chance.at(t))
+    shut = {label: row for row, label in enumerate(labels) if label.startswith("shut/")}
+    edges = [f"{source}>{target}" for source, target in world.network.edge_names]
+    for edge, flags in zip(("depot>west", "outside>depot"), state.aside, strict=False):
+        assert edge in edges
+        assert 0 < flags[0].sum() < 64
+        for product in ("red", "blue"):
+            assert torch.equal(observer.all_features(state)[shut[f"shut/{edge}/{product}"]], flags[0])
+    seen = {
+        name: {labels[row] for row in observer.rows("own", n)} & set(shut) for n, name in enumerate(world.firm.names)
+    }
+    assert seen["east"] == set()
+    assert seen["west"] == {"shut/depot>west/red", "shut/depot>west/blue"}
+    assert seen["depot"] == {"shut/outside>depot/red", "shut/outside>depot/blue"}
+    owned = [row for point in range(3) for row in observer.node_rows(point)]
+    assert sorted(owned) == list(range(observer.size))
+
+
 def test_every_feature_of_the_state_belongs_to_one_stock_point():
     _, observer = world_of(tree(products=("red", "blue")), "benchmark")
     owned = [row for point in range(3) for row in observer.node_rows(point)]

@@ -92,6 +92,12 @@ def test_whatever_a_department_observes(observation):
     same(world, observer, snapshots, ["west", "east", "depot"])
 
 
+def test_edges_that_may_be_shut_are_seen():
+    world, observer, snapshots = staged(tree(products=("tea", "rice"), disruption={"start": 0.3, "end": 0.4}))
+    assert observer.size - staged(tree(products=("tea", "rice")))[1].size == 4
+    same(world, observer, snapshots, ["west", "east", "depot"])
+
+
 def test_departments_that_are_missing_or_idle_follow_the_benchmark():
     world, observer = world_of(tree())
     depot, east, _ = fresh(world, observer, PolicyConfig(hidden=(8,)))
