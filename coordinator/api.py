@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coordinator.evaluation.whatif import WhatIf
     from coordinator.experiments.benchmark import Benchmark
     from coordinator.experiments.run import Run
+    from coordinator.explain.line import OrderParts
     from coordinator.planning.course import Backtest
     from coordinator.planning.forecasting import Forecast
     from coordinator.planning.importing import Imported
@@ -324,6 +325,42 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 
     with _settled("cpu"):
         return write_report(Path(folder), None if out is None else Path(out))
+
+
+def explain_order(
+    source: str | Path,
+    order: str,
+    *,
+    period: int = 30,
+    seed: int = 0,
+    html: str | Path | None = None,
+    home: str | Path = "runs/live",
+) -> OrderParts:
+    """Where an order comes from that a trained department decides on: parts that sum up, one for each thing it sees.
+
+    Args:
+        source: a run folder; or the name of a running firm, whose next order it is then.
+        order: `POINT`, or `POINT/PRODUCT`.
+        period: of an episode of the run.
+        seed: of that episode.
+        html: where to write a page of it, if anywhere.
+        home: of running firms.
+
+    Raises:
+        ValueError: one line; there is no such order, or a rule decides on it.
+    """
+    from coordinator.explain.line import parts_in_operation, parts_in_run
+
+    with _settled("cpu"):
+        if (Path(source) / "settings.json").is_file():
+            found = parts_in_run(Path(source), order, period, seed)
+        else:
+            found = parts_in_operation(str(source), Path(home), order)
+        if html is not None:
+            from coordinator.report.order_page import write_order_page
+
+            write_order_page(found, Path(html))
+        return found
 
 
 def _watched(progress: bool | None) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         check,
         compare,
         evaluate,
+        explain_order,
         import_firm,
         propose,
         report,
@@ -54,6 +55,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "explain_order",
     "forecast",
     "import_firm",
     "load_firm",
@@ -65,7 +67,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("backtest", "forecast", "import_firm", "propose"), "coordinator.api"),
+    **dict.fromkeys(("backtest", "explain_order", "forecast", "import_firm", "propose"), "coordinator.api"),
     **dict.fromkeys(("benchmark", "check", "compare", "evaluate", "report", "simulate", "train"), "coordinator.api"),
     **dict.fromkeys(("FirmEnv", "FirmParallelEnv", "FirmVectorEnv"), "coordinator.envs"),
     "FirmVecEnv": "coordinator.envs.sb3",

@@ -13,6 +13,7 @@ from coordinator.cli.options import (
     AsJson,
     Config,
     Device,
+    Home,
     Log,
     Seed,
     Values,
@@ -21,6 +22,7 @@ from coordinator.cli.options import (
     said,
 )
 from coordinator.cli.show import complain, show, show_json
+from coordinator.live.home import HOME
 
 
 def train(
@@ -128,19 +130,33 @@ def report(
 
 
 def explain(
-    run: Annotated[Path, argument("RUN", "A run of a firm with customers.")],
+    run: Annotated[str, argument("RUN|NAME", "A run of a firm with customers; with --order any run or running firm.")],
+    order: Annotated[
+        str | None, option("POINT[/PRODUCT]", "Instead: where the network's order of one line comes from.")
+    ] = None,
+    period: Annotated[int, typer.Option(min=0, help="With --order: the period of a run's episode.")] = 30,
+    html: Annotated[Path | None, option("FILE", "With --order: a page of it.")] = None,
+    home: Home = HOME,
     states: Annotated[
         int, typer.Option(min=16, max=100_000, help="States of evaluation episodes, a multiple of 8.")
     ] = 512,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Does the agent behave as theory says? Sweeps each decision; leaves explain.png and regions.png in the run."""
+    """Does the agent behave as theory says? Sweeps each decision; leaves explain.png and regions.png in the run.
+
+    With --order: what of one order comes from which observation, in a run's episode or of a running firm's next order.
+    """
     from coordinator.explain.show import explain_run, findings_table
     from coordinator.workers.process import settle
 
     settle()
-    found = explain_run(run, states=states, seed=seed)
+    if order is not None:
+        told = api.explain_order(run, order, period=period, seed=seed, html=html, home=home)
+        return show_json(told.to_json()) if as_json else show(told)
+    if html is not None:
+        raise ValueError("--html is of one order: name it by --order POINT, or leave --html out")
+    found = explain_run(Path(run), states=states, seed=seed)
     return show_json(found.to_json()) if as_json else show(findings_table(found))
 
 

@@ -119,6 +119,19 @@ def dots(title: str, reading: str, rows: Sequence[Dots], x_label: str, *, zero: 
         return _drawn(title, reading, axes, x_label, about or title)
 
 
+def bars(title: str, reading: str, rows: Sequence[tuple[str, float]], x_label: str) -> Figure:
+    """A bar to the right or left of 0 on the row of each name."""
+    with _axes((7.2, 0.9 + 0.31 * len(rows))) as axes:
+        values = [value for _, value in rows]
+        colours = [_TOKENS["c0" if value >= 0 else "c1"] for value in values]
+        axes.barh(range(len(rows)), values, color=colours, height=0.62)
+        axes.axvline(0.0, color=_TOKENS["ink"], linewidth=1.0)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows], color=_TOKENS["ink"])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.grid(visible=False, axis="y")
+        return _drawn(title, reading, axes, x_label, title)
+
+
 @contextmanager
 def _axes(size: tuple[float, float]) -> Iterator[Any]:
     import matplotlib as mpl

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from departments import extensions
 from departments.numerics.actions import SCORE, SHARPNESS, action_to_order
 from departments.numerics.memory import MemoryNetwork
 from departments.rules.local import REGISTERED, Local, bound
+from heuristics.attribution import integrated_gradients, outputs_of
 from heuristics.base_stock import order_up_to
 from heuristics.forecast import ForecastLevels
 from heuristics.recommendation import Offers
@@ -71,6 +72,14 @@ class PolicyBundle:
         return replace(self, about={**self.about, "version": version, "structure": structure})
 
 
+class Parts(NamedTuple):
+    """What a wished order is made of, units: the rule's order, and what is added to that where nothing is unusual."""
+
+    rule: float
+    usual: float  # where everything that is seen lies at the centre of its scale
+    by_row: Array  # [F] for what is seen, each; rule, usual and these sum to the order
+
+
 class NumpyPolicy:
     """A brief at work: observations in, decisions and memory out; nothing is kept here."""
 
@@ -122,6 +131,19 @@ class NumpyPolicy:
         """
         return self._way.decide(observation, memory, period)
 
+    def parts(self, observation: Array, product: int) -> Parts:
+        """Where a network's order of a product by number comes from, of what is observed, [F] units.
+
+        Raises:
+            ValueError: one line; it is a rule, or remembers, recommends, or decides whether to order at all.
+        """
+        if not isinstance(self._way, _Orders) or self.bundle.kind != NETWORK:
+            kind = (
+                "a rule, which orders what it says" if self.bundle.kind not in LEARNED else "of a firm with customers"
+            )
+            raise ValueError(f"{self.bundle.department} has no network whose orders have parts: it is {kind}")
+        return self._way.parts(observation, product)
+
 
 class _Network:
     """A learned network: it sees scaled observations, and behind them what its rule says, if it adds to one."""
@@ -144,6 +166,24 @@ class _Network:
         if flat.shape != (network.count,):
             raise ValueError(f"{bundle.department} needs {network.count} parameters, got {flat.size}")
         self.remembered, self._acting = network.remembered * self._clones, network.acting(flat.astype(np.float32))
+        self._activation, self._layers = network.activation, network.parts(flat.astype(np.float64))[1]
+
+    def parts(self, observation: Array, product: int) -> tuple[float, Array]:
+        """A product's output at the centre of all scales, and what each row [F] of an observation adds to it."""
+        scaled = np.clip((observation[:, None] - self._centre) * self._factor, -self._limit, self._limit)[:, 0]
+        own, fixed = (
+            np.arange(product % self._clones, len(scaled), self._clones),
+            self._traits[:, product % self._clones],
+        )
+        start = np.concatenate((np.zeros(len(own)), fixed))
+        found = integrated_gradients(self._layers, self._activation, start, np.concatenate((scaled[own], fixed)))
+        output, added = product // self._clones, np.zeros(len(scaled))
+        added[own] = found[output, : len(own)]
+        return float(outputs_of(self._layers, self._activation, start)[output]), added
+
+    def centre(self, row: int) -> float:
+        """What is seen of a row where its scale is 0, units."""
+        return float(self._centre[row, 0])
 
     def __call__(self, observation: Array, hints: Array, memory: Array) -> tuple[Array, Array]:
         """Outputs, and the memory afterwards."""
@@ -200,6 +240,19 @@ class _Orders:
         if self._hybrid:
             order = np.where(output[orders:] >= 0.0, order, 0.0)
         return order, np.concatenate((kept, forecast)) if self.forecasts else kept
+
+    def parts(self, observation: Array, product: int) -> Parts:
+        """See `NumpyPolicy.parts`."""
+        if self.network is None or self._hybrid:
+            raise ValueError("whether it orders at all is a step, which has no parts")
+        rule = float(self._wished(observation[:, None], np.zeros((0, 1)), 0)[0][product, 0])
+        usual, added = self.network.parts(observation, product)
+        unit = float(self._unit[product, 0])
+        if self._form == "residual":
+            return Parts(rule, unit * usual, unit * added)
+        added, centre = unit * added, self.network.centre(product)  # it replaces what the rule orders at any position
+        added[product] += observation[product] - centre
+        return Parts(rule, unit * (usual + 1.0) - (float(self._level[product, 0]) - centre), added)
 
     def _wished(self, observation: Array, forecast: Array, period: int) -> tuple[Array, Array]:
         """The rule's orders, and the forecasts that it makes."""
