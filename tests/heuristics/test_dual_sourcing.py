@@ -1,0 +1,104 @@
+"""Dual sourcing: the programme against published gaps, closed forms and simulation."""
+
+import numpy as np
+import pytest
+
+from heuristics.dual_sourcing import (
+    DUAL_RULES,
+    DualSource,
+    best_dual_sourcing,
+    best_index_levels,
+    index_orders,
+)
+from heuristics.mass import point_mass, total
+
+PUBLISHED = {  # gaps to the optimum, %: Gijsbrechts et al. (2022), figure 9, in the order of `DUAL_RULES`
+    (2, 105): (0.11, 0.00, 0.56, 0.06),
+    (2, 110): (0.18, 0.03, 1.03, 0.99),
+    (3, 105): (0.27, 0.00, 0.98, 0.01),
+    (3, 110): (0.36, 0.06, 2.11, 0.71),
+    (4, 105): (0.36, 0.00, 1.43, 0.00),
+    (4, 110): (0.49, 0.11, 2.44, 0.58),
+}
+
+
+def source(lead_time=2, expedited_cost=105.0, expedited_lead_time=0, demand=None):
+    demand = np.full(5, 0.2) if demand is None else demand
+    return DualSource(demand, lead_time, expedited_lead_time, 5.0, 495.0, 100.0, expedited_cost)
+
+
+@pytest.mark.parametrize(("instance", "gaps"), PUBLISHED.items())
+def test_the_rules_are_as_far_from_the_optimum_as_published(instance, gaps):
+    own = source(*instance)
+    least = best_dual_sourcing(own, 20, 20).cost
+    found = [100.0 * (best_index_levels(own, rule).cost / least - 1.0) for rule in DUAL_RULES]
+    assert min(found) >= 0.0
+    assert found == pytest.approx(gaps, abs=0.01)
+
+
+def simulated(own, decide, periods=150, copies=4_000):
+    """Cost a period and its standard error of many copies; `decide` on y [E] and the pipeline behind it [m, E]."""
+    rng = np.random.default_rng(3)
+    demand = rng.choice(own.demand.size, (periods + own.expedited_lead_time, copies), p=own.demand)
+    y, queue, costs = np.zeros(copies, dtype=int), np.zeros((own.behind, copies), dtype=int), []
+    for t in range(periods):
+        expedited, regular = decide(y, queue)
+        left = y + expedited - demand[t : t + own.expedited_lead_time + 1].sum(0)
+        cost = own.regular_cost * regular + own.expedited_cost * expedited
+        costs.append(cost + np.maximum(left, 0) * own.holding_cost + np.maximum(-left, 0) * own.backorder_cost)
+        queue = np.concatenate((queue, regular[None]))
+        y, queue = y + expedited - demand[t] + queue[0], queue[1:]
+    of_copies = np.mean(costs[50:], 0)
+    return of_copies.mean(), of_copies.std() / copies**0.5
+
+
+@pytest.mark.parametrize("instance", [(3, 110.0, 0), (3, 110.0, 1), (1, 105.0, 0)])
+def test_a_simulation_costs_what_the_programme_says(instance):
+    own = source(*instance)
+    best = best_dual_sourcing(own, 20, 20)
+    cost, error = simulated(own, best.orders.at)
+    assert abs(cost - best.cost) < 3 * error
+    for rule in DUAL_RULES:
+        numbers = best_index_levels(own, rule)
+        cost, error = simulated(own, lambda y, queue, numbers=numbers: index_orders(numbers, y, y + queue.sum(0)))
+        assert abs(cost - numbers.cost) < 3 * error
+
+
+def test_with_lead_times_a_period_apart_dual_index_is_optimal():
+    """Fukuda (1964), Optimal policies for the inventory problem with negotiable leadtime."""
+    own = source(2, 110.0, 1)
+    assert best_index_levels(own, "dual-index").cost == pytest.approx(best_dual_sourcing(own, 20, 20).cost, abs=1e-6)
+
+
+def test_where_expediting_costs_nothing_more_it_is_base_stock_of_the_short_lead_time():
+    own = source(3, 100.0, 1)
+    level = np.arange(40)
+    alone = own.loss(level).min() + 100.0 * 2.0
+    assert best_dual_sourcing(own, 20, 20).cost == pytest.approx(alone, abs=1e-5)
+
+
+def test_where_it_costs_too_much_it_is_base_stock_of_the_long_lead_time():
+    own = source(2, 5_000.0)
+    over, level = total([own.demand] * 3), np.arange(13)
+    units = np.arange(over.size)
+    loss = [
+        over @ (5.0 * np.maximum(s - units, 0) + 495.0 * np.maximum(units - s, 0)) for s in level
+    ]  # what a level meets
+    assert best_dual_sourcing(own, 20, 20).cost == pytest.approx(min(loss) + 200.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"expedited_lead_time": 2}, r"expedited_lead_time must be at least 0 and below .* got 2 and 2"),
+        ({"demand": point_mass(0)}, "demand must not always be 0"),
+    ],
+)
+def test_what_is_no_dual_source_is_refused(change, line):
+    with pytest.raises(ValueError, match=line):
+        source(**change)
+
+
+def test_demand_that_is_more_than_orders_is_refused():
+    with pytest.raises(ValueError, match="so that ever more waits"):
+        best_dual_sourcing(source(), 1, 1)
