@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from departments.decisions import Policy
 from departments.rules import local
+from departments.rules.dual_sourcing import TwoSuppliers, index_rule
 from departments.rules.forecast import DEFAULT_SMOOTHING, ForecastBaseStock
 from departments.rules.local_policy import LocalPolicy
 from departments.rules.optimum import Tabulated, optimum
@@ -19,6 +20,7 @@ from departments.rules.ordering import BaseStock, Levels, baseline_levels, echel
 from departments.rules.recommendation import DEFAULT_WEIGHT, OfferRule, Pair
 from environment import Firm
 from environment.episode_files import levels_of
+from heuristics.dual_sourcing import DUAL_RULES
 
 Note: TypeAlias = Callable[[str], None]
 
@@ -141,7 +143,13 @@ def _tuned_echelon(firm: Firm, *_: str, note: Note) -> BaseStock:
     return tuned_echelon_base_stock(firm, start=tuned_base_stock(firm, note=note).levels, note=note)
 
 
-def _optimum(firm: Firm, text: str, given: str) -> BaseStock | Tabulated:
+def _tuned_split(firm: Firm, *_: str, note: Note) -> Policy:
+    from departments.play.splitting import tuned_split
+
+    return tuned_split(firm, note=note)
+
+
+def _optimum(firm: Firm, text: str, given: str) -> BaseStock | Tabulated | TwoSuppliers:
     if not re.fullmatch(r"[1-9][0-9]?", given or "1", re.ASCII):
         raise ValueError(f"policy {text!r}: the parts of a slot after ':' must be from 1 to 99, got {given!r}")
     if given and not firm.customers:
@@ -184,7 +192,7 @@ def _levels(given: str, start: Levels, firm: Firm, kind: str) -> Levels:
     return levels
 
 
-ORDERS = {
+ORDERS: dict[str, NamedRule] = {
     "decomposition-aggregation": NamedRule(
         lambda firm, text, _: BaseStock(text, baseline_levels(firm)), "the benchmark's levels", "levels"
     ),
@@ -192,9 +200,18 @@ ORDERS = {
     "tuned-base-stock": NamedRule(_tuned, "levels of least simulated cost, searched for a while", "levels", True),
     "echelon-base-stock": NamedRule(_echelon, "the same levels added up over each echelon, or your own"),
     "tuned-echelon-base-stock": NamedRule(_tuned_echelon, "echelon levels that are searched likewise", "levels", True),
+    "tuned-split": NamedRule(_tuned_split, "levels, and shares of suppliers ordered from apart", "levels", True),
     "reorder": NamedRule(lambda firm, *_: reorder_rule(firm), "the best (s, S) of each point", "levels"),
     "optimum": NamedRule(_optimum, "the exact optimum of a small firm; optimum[:PARTS of a slot]", alone=True),
     "optimum-blind": NamedRule(_optimum, "the same in episodes that end, for who does not see the clock", alone=True),
+    **{
+        rule: NamedRule(
+            lambda firm, text, _: index_rule(firm, text),
+            f"two suppliers: {rule.replace('-', ' ')} at its best levels, found exactly",
+            "levels",
+        )
+        for rule in DUAL_RULES
+    },
     _FORECAST: NamedRule(_smoothed, "levels that follow demand and season; forecast-base-stock[:SMOOTHING]"),
 }
 RECOMMENDATIONS = {

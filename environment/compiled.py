@@ -111,7 +111,7 @@ class NetworkControl:
     arrivals: int  # periods of arrival among the features
     cut: int  # how many features, from the first one on, are cut off at -1 and 1
     noise: Tensor | None  # [T, Z, E] as the networks take it
-    place: Tensor  # [orders] row of N K that an output decides
+    place: Tensor  # [orders] row of O K that an output decides
     unit: Tensor  # [orders] units
     kind: Tensor  # [orders] `REPLACES`, `ADDS` or `PLACES`
     outputs: int  # J
@@ -195,7 +195,7 @@ class CompiledWorld:
 
         Args:
             state: after event 2 of the period before the first; it stays as it is.
-            decide: rules, networks, or orders [T, N, K, E] as `World.feasible` gives them.
+            decide: rules, networks, or orders [T, O, K, E] as `World.feasible` gives them.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T, whose cost and measures count.
@@ -319,10 +319,11 @@ class CompiledWorld:
         return Played(held, cost, None)
 
     def _taken(self, first: int, periods: int) -> Tensor | None:
-        """1 in periods and rows where orders are taken, else 0, [T, N, K]; None: everywhere and always."""
+        """1 in periods and rows where orders are taken, else 0, [T, O, K]; None: everywhere and always."""
         if self.world.limits.reviews.always:
             return None
-        days = [self.world.limits.reviews.at(first + t) for t in range(periods)]
+        of = self.world.network.order_point
+        days = [self.world.limits.reviews.at(first + t)[of] for t in range(periods)]
         return torch.as_tensor(np.stack(days), dtype=self.world.dtype)
 
     def _cycle_ends(self, first: int, periods: int) -> Tensor | None:
@@ -398,8 +399,8 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
     preference = np.zeros(len(target)) if network.preference is None else network.preference.repeat(products)
     prefer = network.supplier_rank.repeat(products)[np.lexsort((preference, target))]
     standing = torch.as_tensor(FAR * network.standing)
+    shared = network.split or network.by_edge
     parts = torch.as_tensor(np.rint(firm.lost_shares()[network.customer_facing] * TABLE_SIZE))
-    buys = bool(firm.amounts("unit_cost").any() or firm.amounts("fixed_order_cost").any())
     return {
         **{"points": world.points, "products": products, "facing": len(network.customer_facing)},
         **{"edges": world.edges * products, "inside": network.internal * products, "slots": world.slots},
@@ -413,13 +414,14 @@ def _arrays(world: World) -> dict[str, Tensor | int | None]:
         **_limits(world),
         "penalty": world.backorder_cost.flatten(),  # the world's own, see `World.reprice`
         "price": amounts("price") if firm.earns else None,
-        "unit_cost": amounts("unit_cost") if buys else None,
-        "fixed_cost": amounts("fixed_order_cost") if buys else None,
-        "joint_cost": None if world._joint_cost is None else world._joint_cost.flatten().contiguous(),
+        "unit_cost": world.unit_cost.flatten().contiguous() if world.buys else None,
+        "fixed_cost": world.fixed_cost.flatten().contiguous() if world.buys else None,
+        "joint_cost": None if world.joint_cost is None else world.joint_cost.flatten().contiguous(),
         "blur": torch.as_tensor(network.blur().repeat(products)),
         "salvage": amounts("salvage_value") if firm.amounts("salvage_value").any() else None,
         "prefer": None if network.preference is None else whole(prefer),
-        "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if network.split else None,
+        "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if shared else None,
+        "by_edge": network.by_edge,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
         "proportional": whole(network.proportional.astype(np.int64).repeat(products))
         if network.proportional.any()

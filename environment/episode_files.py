@@ -64,7 +64,7 @@ class EpisodeFile:
         self._products = firm.products
         self._allowed: dict[str, Sequence[str]] = {
             "stock_point": firm.names,
-            "from": (*firm.names, OUTSIDE),
+            "from": (*firm.names, *firm.suppliers, OUTSIDE),
             "to": firm.names,
             "product": firm.products,
         }

@@ -159,7 +159,10 @@ def route(order: Tensor, supplier: Tensor | None, incidence: Incidence) -> Tenso
 
 
 def split(order: Tensor, incidence: Incidence) -> Tensor:
-    """Orders per edge, [Ed, X], where every order is shared out: whole units, rounded supplier by supplier (ours)."""
+    """Orders per edge, [Ed, X], where every order is shared out: whole units, rounded supplier by supplier (ours).
+
+    Of wishes [N, X] likewise, which may be negative and are rounded in all.
+    """
     own, (before, upto) = order.index_select(0, incidence.edge_target), incidence.parts
     return share_of(own, upto) - share_of(own, before)
 

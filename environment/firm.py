@@ -61,6 +61,12 @@ class Firm(FirmFields):
         twice = [name for name, count in Counter(self.products).items() if count > 1]
         if twice:
             raise ValueError(f"products must be different names, got {twice[0]!r} twice: remove one")
+        for supplier in self.suppliers:
+            check_name("suppliers", supplier)
+            if supplier in self.stock_points or self.suppliers.count(supplier) > 1:
+                raise ValueError(f"suppliers: {supplier!r} is there already; give it another name")
+            if all(edge.source != supplier for edge in self.supply):
+                raise ValueError(f"suppliers: {supplier!r} delivers to nobody: remove it, or give it a supply edge")
         if not self.products:
             raise ValueError("products must hold at least one name, got an empty list: remove it for one product")
 
@@ -93,7 +99,7 @@ class Firm(FirmFields):
         ranked = {edge.source for edge in self.supply if edge.priority is not None}
         for i, edge in enumerate(self.supply):
             ranks = self.supplier_choice in ("preferred", "in-stock")  # the supplier, too, where none has a preference
-            if edge.priority is not None and edge.source == OUTSIDE and not ranks:
+            if edge.priority is not None and edge.source not in self.stock_points and not ranks:
                 raise ValueError(f"supply[{i}].priority is a customer's at its supplier, and outside never runs out")
         for name, point in self.stock_points.items():
             field, rule = f"stock_points.{name}.allocation", point.allocation
@@ -108,7 +114,7 @@ class Firm(FirmFields):
         """What leaves for other points and is there at once has to be known before these serve."""
         for i, edge in enumerate(self.supply):
             laws = self.lead_time_laws(edge)
-            if self.stock_points[edge.target].order_lead_time and edge.source != OUTSIDE:
+            if self.stock_points[edge.target].order_lead_time and edge.source in self.stock_points:
                 cure = f"orders reach a stock point at once: add it to supply[{i}].lead_time"
                 raise ValueError(f"stock_points.{edge.target}.order_lead_time is for suppliers outside; {cure}")
             for units, law in zip(self.initial_pipeline(edge), laws, strict=True):
@@ -120,7 +126,7 @@ class Firm(FirmFields):
         for i, edge in enumerate(self.supply):
             if edge.congestion and any(law.mass()[0] > 0 for law in self.lead_time_laws(edge)):
                 raise ValueError(f"supply[{i}].congestion is of what is under way, and lead_time may be 0: make it 1")
-        inside = [edge for edge in self.supply if edge.source != OUTSIDE]
+        inside = [edge for edge in self.supply if edge.source in self.stock_points]
         laws = [law for edge in inside for law in self.lead_time_laws(edge)]
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
             cure = "give the capacity to an edge from outside or to a stock point, or a lead time of 1"
@@ -134,22 +140,42 @@ class Firm(FirmFields):
     def _check_choice(self) -> None:
         rule = self.supplier_choice
         for i, edge in enumerate(self.supply):
-            if edge.share is not None and rule not in ("random", "split"):
-                raise ValueError(f"supply[{i}].share is for supplier_choice random or split, got {rule}: remove it")
+            if edge.share is not None and rule not in ("random", "split", "ordered"):
+                cure = f"is for supplier_choice random, split or ordered, got {rule}: remove it"
+                raise ValueError(f"supply[{i}].share {cure}")
             if edge.preference is not None and rule not in ("preferred", "in-stock"):
                 cure = f"is for supplier_choice preferred or in-stock, got {rule}: remove it"
                 raise ValueError(f"supply[{i}].preference {cure}")
         if rule == "cheapest" and not any(edge.unit_cost for edge in self.supply):
             raise ValueError("supplier_choice cheapest needs a unit_cost on supply edges")
+        self._check_ordered()
         for name, edges in self._suppliers().items():
             shares = [edge.share for edge in edges if edge.share is not None]
             if shares and (len(shares) < len(edges) or abs(sum(shares) - 1.0) > 1e-6):
                 told = f"got {sum(shares):g} of {len(shares)} of {len(edges)}"
                 raise ValueError(f"supply: the shares of all suppliers of {name} must sum to 1, {told}")
             costs = [edge.unit_cost for edge in edges]
-            if rule not in ("preferred", "cheapest") and any(cost != costs[0] for cost in costs):
-                cure = f"as supplier_choice is {rule}: take cheapest or preferred"
+            if rule not in ("preferred", "cheapest", "ordered") and any(cost != costs[0] for cost in costs):
+                cure = f"as supplier_choice is {rule}: take cheapest, preferred or ordered"
                 raise ValueError(f"supply: the suppliers of {name} must have the same unit_cost, {cure}")
+
+    def _check_ordered(self) -> None:
+        """Refuse orders by edge where there is nothing to part, or what orders of a point have to share."""
+        if self.supplier_choice != "ordered":
+            return
+        several = [name for name, edges in self._suppliers().items() if len(edges) > 1]
+        if not several:
+            raise ValueError("supplier_choice ordered needs a stock point with several suppliers: remove it")
+        if self.customers:
+            name = next(iter(self.customers))
+            raise ValueError(
+                f"supplier_choice ordered is for laws of demand, and customers of {name} choose: remove it"
+            )
+        if stored := [name for name in several if self.stock_points[name].capacity is not None]:
+            cure = "its orders would have to share it: remove it, or limit max_order"
+            raise ValueError(
+                f"stock_points.{stored[0]}.capacity and supplier_choice ordered do not go together: {cure}"
+            )
 
     def _check_customers(self) -> None:
         for name, clientele in self.customers.items():
@@ -166,9 +192,9 @@ class Firm(FirmFields):
 
     def _check_supply(self) -> None:
         seen: set[tuple[str, str]] = set()
-        known = ", ".join([*self.names[:8], *(["..."] if len(self.names) > 8 else [])])
+        known = ", ".join([*self.suppliers, *self.names[:8], *(["..."] if len(self.names) > 8 else [])])
         for i, edge in enumerate(self.supply):
-            if edge.source not in self.stock_points and edge.source != OUTSIDE:
+            if edge.source not in (*self.stock_points, *self.suppliers, OUTSIDE):
                 raise ValueError(
                     f"supply[{i}].from must be 'outside' or one of {known}, got unknown {shown(edge.source)}"
                 )
@@ -235,9 +261,10 @@ class Firm(FirmFields):
     def _check_loads(self, least: NDArray[np.float64]) -> None:
         """Refuse edges from outside that can carry no order, or whose order may go another way."""
         for i, edge in enumerate(self.supply):
-            if edge.capacity is None or edge.source != OUTSIDE:
+            if edge.capacity is None or edge.source in self.stock_points:
                 continue
-            if sum(other.target == edge.target for other in self.supply) > 1:
+            several = sum(other.target == edge.target for other in self.supply) > 1
+            if several and self.supplier_choice != "ordered":
                 raise ValueError(
                     f"supply[{i}].capacity: {edge.target} has several suppliers, and what comes from outside is cut "
                     "when it is ordered, before one of them is drawn: leave it one, or limit max_order"
@@ -249,7 +276,8 @@ class Firm(FirmFields):
     def _check_joint_costs(self) -> None:
         """Refuse a cost of joint orders where products may go to different suppliers."""
         for i, edge in enumerate(self.supply):
-            if edge.fixed_order_cost and sum(other.target == edge.target for other in self.supply) > 1:
+            several = sum(other.target == edge.target for other in self.supply) > 1
+            if edge.fixed_order_cost and several and self.supplier_choice != "ordered":
                 raise ValueError(
                     f"supply[{i}].fixed_order_cost: {edge.target} has several suppliers, to which its products may go "
                     f"apart: leave it one, or give the cost to stock_points.{edge.target}"

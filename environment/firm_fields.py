@@ -63,6 +63,7 @@ class FirmFields(Checked):
     stock_points: Annotated[
         dict[str, StockPoint], BeforeValidator(_named), mapped("name -> stock point with at least one entry")
     ]
+    suppliers: Annotated[tuple[Text, ...], listed("names")] = ()  # outside, beside `outside` itself
     customers: Annotated[dict[str, Clientele], mapped("stock point -> its customers", empty=True)] = Field({})
     supply: Annotated[tuple[Supply, ...], listed("edges such as {from: outside, to: shop, lead_time: 1}")] = ()
 
@@ -81,9 +82,10 @@ class FirmFields(Checked):
     def supplier_shares(self) -> dict[tuple[str, str], float] | None:
         """Of a point's orders by (supplier, point), in the long run; None where all suppliers are alike.
 
-        With `in-stock` all count as the preferred one's.
+        With `in-stock` all count as the preferred one's; with `ordered` they are of the wishes of rules that name one
+        number for a point.
         """
-        drawn = self.supplier_choice in ("random", "split")
+        drawn = self.supplier_choice in ("random", "split", "ordered")
         if self.supplier_choice == "random" and all(edge.share is None for edge in self.supply):
             return None
         shares = {}
@@ -93,15 +95,22 @@ class FirmFields(Checked):
                 shares[edge.source, name] = even if edge.share is None else edge.share
         return shares
 
+    def must_order_by_point(self, who: str) -> None:
+        """Refuse `supplier_choice: ordered` for those who know one order a stock point, such as "live departments"."""
+        if self.supplier_choice == "ordered":
+            raise ValueError(f"supplier_choice ordered: {who} one order a stock point here; take split or preferred")
+
     def preferences(self) -> dict[tuple[str, str], int]:
         """Place of each supplier among those of a point, by (supplier, point); 0 is preferred."""
         found = self._suppliers().items()
         return {(edge.source, name): place for name, edges in found for place, edge in enumerate(edges)}
 
     def joint_costs(self) -> NDArray[np.float64]:
-        """What an order of each point costs beside all products' own, whatever it holds, [N] money."""
-        cost = {edge.target: edge.fixed_order_cost for edge in self.supply}
-        return np.array([cost.get(name, 0.0) for name in self.names])
+        """What the orders of each point, one to each supplier, cost beside all products' own, [N] money."""
+        cost = dict.fromkeys(self.names, 0.0)
+        for edge in self.supply:
+            cost[edge.target] += edge.fixed_order_cost
+        return np.array(list(cost.values()))
 
     def fixed_costs(self) -> NDArray[np.float64]:
         """A product's own fixed cost of an order and an equal part of that of joint orders, [N, K] money."""
@@ -142,7 +151,7 @@ class FirmFields(Checked):
     def _direct_suppliers(self) -> dict[str, list[str]]:
         suppliers: dict[str, list[str]] = {name: [] for name in self.stock_points}
         for edge in self.supply:
-            if edge.source != OUTSIDE:
+            if edge.source in self.stock_points:
                 suppliers[edge.target].append(edge.source)
         return suppliers
 
@@ -169,16 +178,29 @@ class FirmFields(Checked):
     def amounts(self, field: str, otherwise: float = 0.0) -> NDArray[np.float64]:
         """A field of all stock points, [N, K]; a product that a mapping leaves out counts `otherwise`.
 
-        What a unit costs holds what its supplier takes.
+        What a unit costs holds what its supplier takes, or its suppliers take by their shares.
         """
         amounts = np.array(
             [per_product(getattr(point, field), self.products, otherwise) for point in self.stock_points.values()],
             dtype=float,
         )
         if field == "unit_cost" and any(edge.unit_cost for edge in self.supply):
-            for name, (edge, *_) in self._suppliers().items():  # what the chosen one costs; else all cost the same
-                amounts[self.names.index(name)] += per_product(edge.unit_cost, self.products)
+            shares = self.supplier_shares() if self.supplier_choice == "ordered" else None
+            for name, edges in self._suppliers().items():  # what the chosen one costs; else all cost the same
+                for edge in edges[:1] if shares is None else edges:
+                    part = 1.0 if shares is None else shares[edge.source, name]
+                    amounts[self.names.index(name)] += part * np.array(per_product(edge.unit_cost, self.products))
         return amounts
+
+    def edge_costs(self, supplier: str, point: str) -> tuple[list[float], float]:
+        """What a unit ordered there costs with what it costs its point, [K]; and what an order of any products costs.
+
+        Of the one edge that a point without suppliers has, too.
+        """
+        edges = [edge for edge in self.supply if (edge.source, edge.target) == (supplier, point)]
+        own = self.stock_points[point].unit_cost
+        rows = [per_product(cost, self.products) for cost in (own, *(edge.unit_cost for edge in edges))]
+        return [sum(row) for row in zip(*rows, strict=True)], sum(edge.fixed_order_cost for edge in edges)
 
     def lost_shares(self) -> NDArray[np.float64]:
         """Share of unmet demand that is lost at each stock point, [N]; what is not lost waits."""

@@ -48,7 +48,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
@@ -163,6 +163,53 @@ def _one_warehouse() -> Family:
         "of 100 periods",
         "counted after a warm-up of 50 periods, where the source says nothing of its start",
         instances,
+    )
+
+
+_DUAL_SOURCING = {  # by regular lead time and expedited cost: gaps to the optimum in %, as below
+    (2, 105): (0.00, 0.11, 0.56, 0.06, 0.52),
+    (2, 110): (0.03, 0.18, 1.03, 0.99, 0.80),
+    (3, 105): (0.00, 0.27, 0.98, 0.01, 0.82),
+    (3, 110): (0.06, 0.36, 2.11, 0.71, 0.51),
+    (4, 105): (0.00, 0.36, 1.43, 0.00, 1.85),
+    (4, 110): (0.11, 0.49, 2.44, 0.58, 1.33),
+}
+
+
+def _dual_sourcing() -> Family:
+    """One point and two suppliers, of which the one delivers for the demand of the period itself."""
+    rules = ("capped-dual-index", "dual-index", "single-index", "tailored-base-surge", None)
+    ways = ("capped dual index", "dual index", "single index", "tailored base-surge", "A3C")
+    return Family(
+        "dual-sourcing",
+        "Gijsbrechts, Boute, Van Mieghem & Zhang (2022), Can deep reinforcement learning improve inventory "
+        "management?, Manufacturing & Service Operations Management 24(3), figure 9 (through a transcription)",
+        "in % above the optimum's",
+        "as there orders come first, then what is due, an expedited order of the period too, then demand and costs",
+        {
+            f"dual-sourcing-l{lead_time}-c{cost}": Instance(
+                {
+                    "description": f"two suppliers, lead time {lead_time}, or 0 at {cost} (Gijsbrechts et al. 2022)",
+                    "supplier_choice": "ordered",
+                    "periods": {"train": 100, "evaluate": 200, "warm_up": 100},
+                    "suppliers": ["regular", "expedited"],
+                    "stock_points": {
+                        "shop": {
+                            "holding_cost": 5,
+                            "backorder_cost": 495,
+                            "max_order": 20,
+                            "demand": {"law": "uniform", "low": 0, "high": 4},
+                        }
+                    },
+                    "supply": [
+                        {"from": "regular", "to": "shop", "lead_time": lead_time, "unit_cost": 100, "share": 1},
+                        {"from": "expedited", "to": "shop", "lead_time": 0, "unit_cost": cost, "share": 0},
+                    ],
+                },
+                tuple(map(Published, ways, gaps, rules)),
+            )
+            for (lead_time, cost), gaps in _DUAL_SOURCING.items()
+        },
     )
 
 

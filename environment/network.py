@@ -32,7 +32,8 @@ class Network:
     """Index arrays of a firm: N stock points, Ed edges (I of them internal), C that face customers, L = I + C lines."""
 
     names: tuple[str, ...]  # [N]
-    edge_source: Indices  # [Ed] stock point, -1 = outside
+    outside: tuple[str, ...]  # names of suppliers outside, the last one `outside` itself
+    edge_source: Indices  # [Ed] stock point; below 0 a supplier outside, by its place among them from the last on
     edge_target: Indices  # [Ed]
     internal: int  # I, the number of internal edges
     customer_facing: Indices  # [C] stock points
@@ -41,6 +42,7 @@ class Network:
     shares: dict[tuple[int, int], float] | None  # of a point's orders by (supplier, point); None: all alike
     preference: Indices | None  # [Ed] place of the edge among its target's; None unless who has stock is chosen
     split: bool  # whether every order is shared out
+    by_edge: bool  # whether every edge has an order of its own
     lead_time_laws: list[list[AnyLaw]]  # [Ed][K]
     demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
     disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
@@ -53,11 +55,14 @@ class Network:
     @classmethod
     def of(cls, firm: Firm) -> Network:
         """The network of a firm; a stock point that nobody supplies buys from outside with lead time 1."""
-        index = {name: i for i, name in enumerate(firm.names)} | {OUTSIDE: -1}
+        outside = (*firm.suppliers, OUTSIDE)
+        index = {name: i - len(outside) for i, name in enumerate(outside)} | {
+            name: i for i, name in enumerate(firm.names)
+        }
         supplied = {edge.target for edge in firm.supply}
         unsupplied = [name for name in firm.names if name not in supplied]
         supply = [*firm.supply, *(Supply.model_validate({"from": OUTSIDE, "to": name}) for name in unsupplied)]
-        supply.sort(key=lambda edge: (edge.source == OUTSIDE, index[edge.target], index[edge.source]))
+        supply.sort(key=lambda edge: (edge.source in outside, index[edge.target], index[edge.source]))
         target = [index[edge.target] for edge in supply]
         places: defaultdict[int, Iterator[int]] = defaultdict(count)
         ranks = [next(places[point]) for point in target]
@@ -66,20 +71,22 @@ class Network:
         chosen = np.array([preferences.get(pair, 0) for pair in pairs], dtype=np.int64)
         return cls(
             names=firm.names,
+            outside=outside,
             edge_source=np.array([index[edge.source] for edge in supply], dtype=np.int64),
             edge_target=np.array(target, dtype=np.int64),
-            internal=sum(edge.source != OUTSIDE for edge in supply),
+            internal=sum(edge.source not in outside for edge in supply),
             customer_facing=np.array([index[name] for name in firm.customer_facing], dtype=np.int64),
             supplier_rank=np.array(ranks, dtype=np.int64),
             supplier_count=np.bincount(target, minlength=len(firm.names)),
             shares=None if shares is None else {(index[s], index[t]): shares.get((s, t), 1.0) for s, t in pairs},
             preference=chosen if firm.supplier_choice == "in-stock" else None,
             split=firm.supplier_choice == "split",
+            by_edge=firm.supplier_choice == "ordered",
             lead_time_laws=[firm.lead_time_laws(edge) for edge in supply],
             demand_laws=firm.demand_laws(),
             disruption=np.array([_chances(edge) for edge in supply]),
             congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
-            standing=_standing(supply),
+            standing=_standing(supply, outside),
             proportional=np.array([point.allocation == "proportional" for point in firm.stock_points.values()]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
@@ -91,10 +98,19 @@ class Network:
         return np.concatenate([self.edge_source[: self.internal], self.customer_facing])
 
     @property
+    def order_point(self) -> Indices:
+        """The stock point of each order, [O]: one of every point, or one of every edge."""
+        return self.edge_target if self.by_edge else np.arange(len(self.names))
+
+    def orders_of(self, point: int) -> list[int]:
+        """The orders of a stock point, of O: one, or one of each edge to it."""
+        return list(map(int, np.flatnonzero(self.order_point == point)))
+
+    @property
     def edge_names(self) -> list[tuple[str, str]]:
         """(supplier, customer) of each edge, [Ed]."""
         return [
-            (OUTSIDE if source < 0 else self.names[source], self.names[target])
+            ((self.names if source >= 0 else self.outside)[source], self.names[target])
             for source, target in zip(self.edge_source, self.edge_target, strict=True)
         ]
 
@@ -226,11 +242,11 @@ def _slowed(edge: Supply) -> tuple[int, int]:
     return (0, 0) if edge.congestion is None else (edge.congestion.units, edge.congestion.most)
 
 
-def _standing(supply: list[Supply]) -> Indices:
+def _standing(supply: list[Supply], outside: tuple[str, ...]) -> Indices:
     """Who is served in which order at each supplier, [I]; those without a priority come last."""
     ranked = {edge.source for edge in supply if edge.priority is not None}
     last = 1 + max((edge.priority or 0 for edge in supply), default=0)
-    inside = [edge for edge in supply if edge.source != OUTSIDE]
+    inside = [edge for edge in supply if edge.source not in outside]
     return np.array([(edge.priority or last) if edge.source in ranked else 0 for edge in inside], dtype=np.int64)
 
 

@@ -6,6 +6,8 @@ R = S - 1 under packs of Q (Veinott 1965, The optimal inventory policy for batch
 and the (R, S, Qmin) rule under a minimum (Kiesmüller, de Kok & Dabia 2011, Single item inventory control under periodic
 review and a minimum order quantity, International Journal of Production Economics 133(1)).
 
+Where every edge has an order of its own (`supplier_choice: ordered`) all of this is of each order by itself.
+
 Then what all products of a point share is shared out (ours), first what an edge from outside carries, then storage:
 the inventory position after ordering, of products where it is above 0, may not exceed the capacity. If the wishes do,
 each is cut to the same share of the room that it asks for, to whole packs, and what is left over goes to the products
@@ -23,7 +25,6 @@ from torch import Tensor
 
 from environment.firm import Firm
 from environment.network import Network
-from environment.parts import OUTSIDE
 
 
 class Limits:
@@ -35,18 +36,23 @@ class Limits:
         def tensor(value: NDArray[Any]) -> Tensor:
             return torch.as_tensor(value, device=device, dtype=dtype)[:, :, None]
 
-        multiple = firm.amounts("order_multiple", 1.0)
-        self.multiple = tensor(multiple)  # [N, K, 1] units a pack
-        self.least = tensor(np.ceil(firm.amounts("min_order") / multiple) * multiple)  # [N, K, 1] units, whole packs
-        self.most = tensor(np.floor(firm.amounts("max_order") / multiple) * multiple)  # likewise
+        of = network.order_point
+        self._point = torch.as_tensor(of, device=device) if network.by_edge else None  # [O]
+        multiple = firm.amounts("order_multiple", 1.0)[of]
+        self.multiple = tensor(multiple)  # [O, K, 1] units a pack
+        self.least = tensor(
+            np.ceil(firm.amounts("min_order")[of] / multiple) * multiple
+        )  # [O, K, 1] units, whole packs
+        self.most = tensor(np.floor(firm.amounts("max_order")[of] / multiple) * multiple)  # likewise
         self.packs = bool((multiple > 1).any() or firm.amounts("min_order").any())
         self.storage = np.array([_or_none(point.capacity) for point in firm.stock_points.values()])  # [N], -1: no limit
-        self.load = np.full(len(firm.names), -1.0)  # [N] units a period that come from outside, -1: no limit
+        self._room = self.storage[of]  # [O]
+        self.load = np.full(len(of), -1.0)  # [O] units a period that come from outside, -1: no limit
         self.carried = np.full(network.internal, -1.0)  # [I] units a period on internal edges, -1: no limit
         given = {(edge.source, edge.target): _or_none(edge.capacity) for edge in firm.supply}
         for place, edge in enumerate(network.edge_names):
-            if edge[0] == OUTSIDE:
-                self.load[network.edge_target[place]] = given.get(edge, -1.0)
+            if place >= network.internal:
+                self.load[place if network.by_edge else network.edge_target[place]] = given.get(edge, -1.0)
             else:
                 self.carried[place] = given[edge]
         self._shares = bool((self.storage >= 0).any() or (self.load >= 0).any())
@@ -64,25 +70,29 @@ class Limits:
         }
 
     def open(self, period: int) -> Tensor | None:
-        """1 where orders are taken in a period, else 0, [N, K, 1]; None: everywhere and always."""
+        """1 where orders are taken in a period, else 0, [O, K, 1]; None: everywhere and always."""
         if self.reviews.always:
             return None
-        return torch.as_tensor(self.reviews.at(period), device=self._device, dtype=self._dtype)[:, :, None]
+        days = torch.as_tensor(self.reviews.at(period), device=self._device, dtype=self._dtype)[:, :, None]
+        return days if self._point is None else days[self._point]
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
-        """Orders as the world accepts them, [N, K, E]; gradients pass straight through rounding, not through cuts."""
+        """Orders as the world accepts them, [O, K, E]; gradients pass straight through rounding, not through cuts."""
         accepted = self._whole(order)
         if (taken := self.open(period)) is not None:
             accepted = accepted * taken
         if not self._shares:
             return accepted
         with torch.no_grad():
-            cut = self._shared_out(accepted.double(), position.double()).to(accepted.dtype)
+            held = position.double() if self._point is None else position.double()[self._point]
+            cut = self._shared_out(accepted.double(), held).to(accepted.dtype)
         return torch.where(cut < accepted, cut, accepted)
 
     def _whole(self, order: Tensor) -> Tensor:
         """Within bounds, in whole packs and at least the minimum."""
         if order.requires_grad:  # at a bound the gradient passes; `torch.minimum` would give half of it to each
+            if self._point is not None:
+                order = _Inward.apply(order, self.most)  # type: ignore[no-untyped-call]
             clipped = order.clamp(torch.zeros_like(self.most), self.most)
             return _StraightThrough.apply(clipped, self)  # type: ignore[no-any-return, no-untyped-call]
         return self.packed(torch.minimum(order.clamp_min(0.0), self.most).round_())
@@ -96,7 +106,7 @@ class Limits:
 
     def _shared_out(self, order: Tensor, position: Tensor) -> Tensor:
         """Orders cut to what edges from outside carry, then to storage, in double precision."""
-        for limit, held in ((self.load, torch.zeros_like(position)), (self.storage, position)):
+        for limit, held in ((self.load, torch.zeros_like(position)), (self._room, position)):
             for n in np.flatnonzero(limit >= 0):
                 room = (limit[n] - held[n].clamp_min(0.0).sum(0)).clamp_min(0.0)
                 units = self.multiple[n].double(), self.least[n].double()
@@ -161,6 +171,24 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None
+
+
+class _Inward(torch.autograd.Function):
+    """An order within 0 and the most, and beyond a bound its one-sided gradient there: that which leads back (ours).
+
+    Of several orders of a point some are 0 most of the time, and would never be heard of again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, order: Tensor, most: Tensor) -> Tensor:  # noqa: ANN401
+        within = torch.minimum(order.clamp_min(0.0), most)
+        ctx.save_for_backward(order - within)
+        return within
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        (beyond,) = ctx.saved_tensors
+        return gradients[0] * (beyond * gradients[0] >= 0.0), None
 
 
 def _or_none(capacity: int | None) -> float:

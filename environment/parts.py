@@ -80,7 +80,7 @@ Text: TypeAlias = Annotated[str, text()]
 Allocation: TypeAlias = Literal["position", "priority", "proportional"]
 
 
-SupplierChoice: TypeAlias = Literal["random", "preferred", "cheapest", "in-stock", "split"]
+SupplierChoice: TypeAlias = Literal["random", "preferred", "cheapest", "in-stock", "split", "ordered"]
 _CHOICES = get_args(SupplierChoice)
 choice_of_supplier = must_be(  # `priority`, too, means the preferred one
     "one of " + ", ".join(_CHOICES),

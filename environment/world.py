@@ -53,17 +53,23 @@ class World:
         self.points, self.edges = len(firm.names), len(self.network.edge_target)
         self.slots = max(slots, self.network.longest_lead_time())
         self.incidence = Incidence(self.network, self.device, dtype)
+        of = self.network.order_point
+        self.orders = len(of)  # O, one of every stock point, or with `supplier_choice: ordered` one of every edge
         self.max_order = self._amounts("max_order")  # [N, K, 1]
         self.limits = Limits(firm, self.network, self.device, dtype)
         self._holding_cost = self._amounts("holding_cost")
-        self._unit_cost, self._fixed_cost = self._amounts("unit_cost"), self._amounts("fixed_order_cost")
+        self.unit_cost, self.fixed_cost = self._amounts("unit_cost")[of], self._amounts("fixed_order_cost")[of]
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
         self._price = self._amounts("price")[facing]  # [C, K, 1]
         self.backorder_cost = self._amounts("backorder_cost")  # [N, K, 1]
         self._penalty = self.backorder_cost[facing]  # [C, K, 1]
-        joint = torch.as_tensor(firm.joint_costs(), device=self.device, dtype=dtype)[:, None, None]
-        self._joint_cost = joint if bool(joint.any()) else None  # [N, 1, 1]
-        self._buys = bool((self._unit_cost.any() | self._fixed_cost.any()).item())
+        joint = torch.as_tensor(firm.joint_costs()[of], device=self.device, dtype=dtype)[:, None, None]
+        if self.network.by_edge:
+            units, whole = zip(*(firm.edge_costs(*edge) for edge in self.network.edge_names), strict=True)
+            self.unit_cost = self.unit_cost.new_tensor(units).unsqueeze(-1)  # [O, K, 1]
+            joint = joint.new_tensor(whole).view(joint.shape)
+        self.joint_cost = joint if bool(joint.any()) else None  # [O, 1, 1]
+        self.buys = bool((self.unit_cost.any() | self.fixed_cost.any()).item())
         self._sells = firm.earns
         shares = firm.lost_shares()[self.network.customer_facing, None]
         parts = torch.as_tensor(np.rint(shares * TABLE_SIZE), device=self.device, dtype=torch.float64)
@@ -90,7 +96,7 @@ class World:
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
         suppliers = torch.as_tensor(self.network.supplier_count, device=self.device, dtype=torch.int32)
         self._supplier_count = suppliers[:, None, None]
-        drawn = not self.network.split and self.network.preference is None
+        drawn = not (self.network.split or self.network.by_edge) and self.network.preference is None
         self._chooses = drawn and bool((self._supplier_count > 1).any())
         self._supplier_ends = self._ends() if drawn and self.network.shares is not None else None
         self._initial_pipeline = self._pipeline()
@@ -230,14 +236,26 @@ class World:
         return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
-        """Orders as the world accepts them, see `environment.orders`, [N, K, E].
+        """Orders as the world accepts them, see `environment.orders`, [O, K, E].
 
         Args:
-            order: [N, K, E] units, wished.
+            order: [O, K, E] units, wished; or [N, K, E], which are `parted`.
             position: [N, K, E] units, inventory positions before the order.
             period: its number, for review days.
         """
-        return self.limits.feasible(order, position, period)
+        return self.limits.feasible(order if len(order) == self.orders else self.parted(order), position, period)
+
+    def parted(self, wish: Tensor) -> Tensor:
+        """Wishes of stock points [N, K, E] as wishes of orders [O, K, E]: of edges by the suppliers' shares."""
+        if not self.network.by_edge:
+            return wish
+        return split(wish.reshape(self.points, -1), self.incidence).view(-1, *wish.shape[1:])
+
+    def by_point(self, order: Tensor) -> Tensor:
+        """Amounts by order [O, .., E], added up by stock point, [N, .., E]."""
+        if not self.network.by_edge:
+            return order
+        return (self.incidence.incoming @ order.reshape(self.orders, -1)).view(self.points, *order.shape[1:])
 
     def demand(self, state: State, chance: Exogenous, exposure: Tensor | None = None) -> Tensor:
         """Units that external customers ask for, [C, K, E]: what chance says plus what they choose under `exposure`.
@@ -274,7 +292,7 @@ class World:
 
         Args:
             state: after event 2 of period t.
-            order: [N, K, E] whole units as `feasible` gives them.
+            order: [O, K, E] whole units as `feasible` gives them.
             chance: one period of `draw`.
             exposure: [S, K, E] what is recommended to whom, for `demand`.
 
@@ -285,7 +303,7 @@ class World:
         full = (-1, self.products, order.shape[-1])
         flat = (-1, self.products * order.shape[-1])
         demand = self.demand(state, chance, exposure)
-        order_flat, wanted = order.reshape(flat), demand.reshape(flat)
+        order_flat, wanted = self.by_point(order).reshape(flat), demand.reshape(flat)
         placed = self.placed(state, order, chance)
         flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), list(self.aside))
         ordered = torch.cat((placed[:inside], wanted))
@@ -341,6 +359,8 @@ class World:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
         flat = (-1, self.products * order.shape[-1])
         own, supplier = order.reshape(flat), None if chance.supplier is None else chance.supplier.reshape(flat)
+        if self.network.by_edge:
+            return own
         if self.network.split:
             return split(own, self.incidence)
         if self.incidence.by_preference:
@@ -365,7 +385,7 @@ class World:
 
         Args:
             before: the state that was stepped.
-            order: [N, K, E] the step's orders.
+            order: [O, K, E] the step's orders.
             chance: the step's chance.
             exposure: [S, K, E] the step's exposure; None: the firm file's.
             after: the state the step led to.
@@ -384,7 +404,7 @@ class World:
 
     def asked(self, before: State, order: Tensor, after: State, outcome: Outcome) -> Tensor:
         """Units ordered from each point in a step, by customers of both kinds, backlog not included, [N, K, E]."""
-        asked = before.inventory_position + order - after.inventory_position
+        asked = before.inventory_position + self.by_point(order) - after.inventory_position
         if self._lost is not None:
             asked = self.incidence.facing.add_to(asked, self.lost(after, outcome))
         return asked if outcome.waste is None else asked - outcome.waste
@@ -447,12 +467,14 @@ class World:
         if self._sells:
             penalty = penalty - self._price * sales
         cost = self.incidence.facing.add_to(cost, penalty)
-        if self._buys:
-            cost = cost + self._unit_cost * order + self._fixed_cost * (order > 0)
+        if self.buys and self.network.by_edge:
+            cost = cost + self.by_point(self.unit_cost * order + self.fixed_cost * (order > 0))
+        elif self.buys:
+            cost = cost + self.unit_cost * order + self.fixed_cost * (order > 0)
         cost = cost if waste is None else cost + self._waste_cost * waste
-        if self._joint_cost is None:
+        if self.joint_cost is None:
             return cost
-        joint = self._joint_cost * (order > 0).any(1, keepdim=True)  # stands with the first product
+        joint = self.by_point(self.joint_cost * (order > 0).any(1, keepdim=True))  # stands with the first product
         return torch.cat((cost[:, :1] + joint, cost[:, 1:]), 1)
 
     def salvage(self, state: State) -> Tensor | None:

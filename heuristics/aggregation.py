@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heuristics.base_stock import OUTSIDE, descendant_weights
+from heuristics.base_stock import descendant_weights
 from heuristics.mass import (
     Mass,
     as_mass,
@@ -54,7 +54,7 @@ def decomposition_aggregation(
     lost unit as ``backorder_cost``.
 
     Args:
-        edges: pairs (supplier, customer) of point indices 0..N - 1; supplier -1 is the outside.
+        edges: pairs (supplier, customer) of point indices 0..N - 1; suppliers -1, -2, .. are outside.
         holding_cost: [N] cost per unit and period, >= 0, and > 0 at customer-facing points.
         backorder_cost: [N] cost per unit and period, > 0 at customer-facing points; elsewhere not used.
         demand: customer-facing point -> mass function of one period's external demand, units.
@@ -95,7 +95,7 @@ def decomposition_aggregation(
 
 
 def suppliers_of(edges: Sequence[Edge], points: int) -> list[list[int]]:
-    """The suppliers of each point, [N], -1 for the outside, in the order of the edges."""
+    """The suppliers of each point, [N], below 0 those outside, in the order of the edges."""
     suppliers: list[list[int]] = [[] for _ in range(points)]
     for supplier, customer in edges:
         suppliers[customer].append(supplier)
@@ -109,7 +109,7 @@ def demand_streams(
     customers: dict[int, list[int]] = {point: [] for point in range(len(suppliers))}
     for customer, sources in enumerate(suppliers):
         for supplier in sources:
-            if supplier != OUTSIDE:
+            if supplier >= 0:
                 customers[supplier].append(customer)
     stream: dict[int, Mass] = {}
     for point in TopologicalSorter(customers).static_order():
@@ -144,7 +144,7 @@ def _paths(
         path, weight = unfinished.pop()
         for supplier in suppliers[path[-1]]:
             chance = _part(weight, (supplier, path[-1]), suppliers, shares)
-            if supplier == OUTSIDE:
+            if supplier < 0:
                 finished.append((path, chance))
             elif chance > 0:
                 unfinished.append(([*path, supplier], chance))

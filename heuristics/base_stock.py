@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heuristics.arrays import AnyArray
 
-OUTSIDE = -1  # the supplier index of whoever buys from outside the firm
+OUTSIDE = -1  # the supplier index of whoever buys from outside the firm; -2, -3, .. are other suppliers there
 
 
 def order_up_to(
@@ -51,7 +51,7 @@ def descendant_weights(
     each, W is the 0/1 matrix of the divergent network's echelons; with several it is our reading, papers being silent.
 
     Args:
-        edges: pairs (supplier, customer) of point indices 0..points - 1; supplier -1 is the outside.
+        edges: pairs (supplier, customer) of point indices 0..points - 1; suppliers -1, -2, .. are outside.
         points: number of stock points N.
         shares: of a customer's orders by edge; None: its suppliers are alike, 1 / n_j each.
 
@@ -61,17 +61,17 @@ def descendant_weights(
     Raises:
         ValueError: An index is out of range, an edge comes twice, or the network has a cycle.
     """
-    adjacency = np.zeros((points, points + 1))
+    adjacency = np.zeros((points, points + max((-supplier for supplier, _ in edges), default=1)))
     below = TopologicalSorter[int]()
     for supplier, customer in edges:
-        if not (OUTSIDE <= supplier < points and 0 <= customer < points):
+        if not (supplier < points and 0 <= customer < points):
             raise ValueError(
                 f"edge ({supplier}, {customer}) must join points 0..{points - 1}, or -1 (outside) to one of them"
             )
         if adjacency[customer, supplier]:
             raise ValueError(f"edge ({supplier}, {customer}) comes twice; list it once")
         adjacency[customer, supplier] = 1.0
-        if supplier != OUTSIDE:
+        if supplier >= 0:
             below.add(supplier, customer)
     share = adjacency / np.maximum(adjacency.sum(axis=1, keepdims=True), 1.0)
     for (supplier, customer), part in (shares or {}).items():

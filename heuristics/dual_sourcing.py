@@ -208,7 +208,7 @@ def _steady(source: DualSource, orders: DualOrders) -> _Steady:
             break
     y, expedited, regular = (table.ravel()[live] for table in (reached[0], orders.expedited, orders.regular))
     return _Steady(
-        np.bincount(after.ravel()[live], chance, shape[0]),
+        np.bincount(after.ravel()[live], chance, shape[0]).astype(np.float64),
         float(chance @ expedited),
         float(chance @ regular),
         int(regular[chance > _NEVER].max()),

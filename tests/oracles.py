@@ -37,7 +37,8 @@ class Chain:
     review: dict = field(default_factory=dict)  # (cycle, days of it on which orders are taken)
     storage: dict = field(default_factory=dict)  # by point, where there is a limit
     carried: dict = field(default_factory=dict)  # by (supplier, customer), where there is a limit
-    joint_cost: dict = field(default_factory=dict)  # by point
+    joint_cost: dict = field(default_factory=dict)  # by point; by (supplier, customer) where every edge has an order
+    edge_cost: dict = field(default_factory=dict)  # of a unit, by (supplier, customer, product), beside the point's
     waste_cost: dict = field(default_factory=dict)
 
 
@@ -54,7 +55,7 @@ class Period:
     waste: dict
     cost: dict
     shipped: int  # units that left any stock point or external supplier
-    order: dict  # what was accepted of the wishes at its end
+    order: dict  # what was accepted of the wishes at its end; by (supplier, stock point, product) of every edge's own
 
 
 def chain_of(firm):
@@ -102,9 +103,9 @@ def chain_of(firm):
         else:
             edges.sort(key=lambda edge: edge.preference or edge.priority or 1001)
         preferred[point] = [edge.source for edge in edges]
-        for product, cost in zip(products, _each(edges[0].unit_cost, products) if edges else (), strict=False):
+        for product, cost in zip(products, _of_one(firm, edges, products), strict=True):
             amounts["unit_cost"][point, product] += cost
-        edges.sort(key=lambda edge: [*points, OUTSIDE].index(edge.source))
+        edges.sort(key=lambda edge: [*points, *firm.suppliers, OUTSIDE].index(edge.source))
         shares = [1 / len(edges) if edge.share is None else edge.share for edge in edges]
         parts[point] = [(edge.source, round(65_536 * sum(shares[: i + 1]))) for i, edge in enumerate(edges)]
     choice = (firm.supplier_choice, preferred, parts)
@@ -139,8 +140,25 @@ def chain_of(firm):
         **amounts,
         storage=storage,
         carried=carried,
-        joint_cost={edge.target: edge.fixed_order_cost for edge in firm.supply},
+        **_of_edges(firm, products),
     )
+
+
+def _of_one(firm, edges, products):
+    """What a unit costs at the one supplier that counts, or nothing where every edge has an order."""
+    return _each(edges[0].unit_cost, products) if edges and firm.supplier_choice != "ordered" else [0.0] * len(products)
+
+
+def _of_edges(firm, products):
+    """What orders cost beside what they cost their point; the costs of units only where every edge has an order."""
+    if firm.supplier_choice != "ordered":
+        return {"joint_cost": {(edge.target,): edge.fixed_order_cost for edge in firm.supply}}
+    units = [
+        ((e.source, e.target, k), c)
+        for e in firm.supply
+        for k, c in zip(products, _each(e.unit_cost, products), strict=True)
+    ]
+    return {"joint_cost": {(e.source, e.target): e.fixed_order_cost for e in firm.supply}, "edge_cost": dict(units)}
 
 
 def _each(value, products):
@@ -150,10 +168,11 @@ def _each(value, products):
 def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None):
     """One copy of the world, period by period.
 
-    `wishes[t][point, product]`, `suppliers[t][point, product]` and `demand[t][point, product]` are event 4 of t;
-    `lead_times[t][supplier, customer, product]` hold for shipments of event 2 of t; `cost_factors[t]` holds a pair
-    (on holding cost, on backorder cost) per (point, product) for event 3 of t; `numbers[t]` are from 0 to 65,535, what
-    decides in period t: `lost` of a part of a unit by (point, product).
+    `wishes[t][point, product]` (by [supplier, point, product] where every edge has an order), `suppliers[t][point,
+    product]` and `demand[t][point, product]` are event 4 of t; `lead_times[t][supplier, customer, product]` hold for
+    shipments of event 2 of t; `cost_factors[t]` holds a pair (on holding cost, on backorder cost) per (point, product)
+    for event 3 of t; `numbers[t]` are from 0 to 65,535, what decides in period t: `lost` of a part of a unit by (point,
+    product).
     """
     world = SlowWorld(chain, initial)
     periods, orders = [], []
@@ -167,7 +186,7 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
             world.fulfil(t, lead_times[t], numbers[t] if numbers else None) if t else (nothing, nothing, 0)
         )
         waste = world.expire(t)
-        ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.keys, 0)
+        ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.asks, 0)
         cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None)
         orders.append(world.accept(t, wishes[t]))
         periods.append(
@@ -193,7 +212,7 @@ class SlowWorld:
     def __init__(self, chain, initial):
         self.chain = chain
         self.keys = [(point, product) for point in chain.points for product in chain.products]
-        above = {point: [s for s, c in chain.supply if c == point and s != OUTSIDE] for point in chain.points}
+        above = {point: [s for s, c in chain.supply if c == point and s in chain.points] for point in chain.points}
         order = TopologicalSorter(above).static_order()
         self.downwards = [(point, product) for point in order for product in chain.products]  # suppliers first
         self.on_hand = {key: initial[key] for key in self.keys}
@@ -202,6 +221,7 @@ class SlowWorld:
         self.due = {}  # (period, customer, product) -> units that arrive at event 1 of that period
         self.backorders = {(s, c, k): 0 for s, c in chain.supply for k in chain.products}
         self.new = dict.fromkeys(self.backorders, 0)  # ordered in the last period
+        self.asks = list(self.backorders if chain.choice == "ordered" else self.keys)  # who has an order
         self.backlog = dict.fromkeys(self.keys, 0) | chain.initial_backlog
         self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
         self.shut = set()  # edges
@@ -248,6 +268,10 @@ class SlowWorld:
         return waste
 
     def stand_in_line(self, orders, suppliers, demand):
+        if self.chain.choice == "ordered":
+            self.new |= orders
+            self.wanted |= demand
+            return
         for point, product in self.keys:
             order, sources = orders[point, product], self.chain.preferred.get(point, [])
             if self.chain.choice == "split" and sources:
@@ -256,7 +280,7 @@ class SlowWorld:
                     upto = (order * parts + 32_768) // 65_536
                     self.new[supplier, point, product], before = upto - before, upto
             elif self.chain.choice == "in-stock" and sources:
-                able = [s for s in sources if s == OUTSIDE or self.told[s, product] >= order]
+                able = [s for s in sources if s not in self.chain.points or self.told[s, product] >= order]
                 able = [s for s in able if (s, point) not in self.told_shut]
                 self.new[(able or sources)[0], point, product] = order
             elif self.chain.choice in ("preferred", "cheapest") and sources:
@@ -281,7 +305,7 @@ class SlowWorld:
         self.taken = {}  # (edge, whether it was new) -> units
         for supplier, customer, product in self.backorders:
             edge = (supplier, customer, product)
-            if supplier == OUTSIDE and lead_times.get(edge) == 0 and edge[:2] not in self.shut:
+            if supplier not in self.chain.points and lead_times.get(edge) == 0 and edge[:2] not in self.shut:
                 self._put(customer, product, self.new[edge] + self.backorders[edge])  # in time for what is next
         for supplier, product in self.downwards:
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
@@ -299,7 +323,7 @@ class SlowWorld:
             for pair, (size, most) in self.chain.congestion.items()
         }
         for edge in self.backorders:
-            if edge[0] == OUTSIDE:  # unlimited stock
+            if edge[0] not in self.chain.points:  # unlimited stock
                 self.backorders[edge] += self.new[edge]
                 self.new[edge] = 0
                 if edge[:2] not in self.shut:
@@ -354,7 +378,7 @@ class SlowWorld:
     def _load(self, shipments):
         """Units that an edge does not carry go back on the shelf, new orders first, and stay owed."""
         for (supplier, customer), most in self.chain.carried.items():
-            if supplier == OUTSIDE:
+            if supplier not in self.chain.points:
                 continue  # was cut when it was ordered
             edges = [(supplier, customer, product) for product in self.chain.products]
             fits = shared([shipments[edge] for edge in edges], [0] * len(edges), most, lambda k, units: units)
@@ -369,24 +393,28 @@ class SlowWorld:
     def accept(self, t, wishes):
         """What is ordered at the end of period t."""
         chain, orders = self.chain, {}
-        for key in self.keys:
+        for ask in self.asks:
+            key = ask[-2:]
             multiple, (cycle, days) = chain.order_multiple.get(key, 1), chain.review.get(key, (1, [0]))
-            units = round(min(max(wishes[key], 0), chain.max_order.get(key, 10**9) // multiple * multiple))
+            units = round(min(max(wishes[ask], 0), chain.max_order.get(key, 10**9) // multiple * multiple))
             if t % cycle not in days:
                 units = 0
             if units:
                 units = -(-max(units, chain.min_order.get(key, 0)) // multiple) * multiple
-            orders[key] = units
-        for point in chain.points:
-            keys = [(point, product) for product in chain.products]
+            orders[ask] = units
+        for who in dict.fromkeys(ask[:-1] for ask in self.asks):
+            point, keys = who[-1], [(*who, product) for product in chain.products]
 
             def packs(k, units):
-                multiple = chain.order_multiple[keys[k]]  # noqa: B023
+                multiple = chain.order_multiple[keys[k][-2:]]  # noqa: B023
                 units = units // multiple * multiple
-                return units if units >= chain.min_order[keys[k]] else 0  # noqa: B023
+                return units if units >= chain.min_order[keys[k][-2:]] else 0  # noqa: B023
 
-            positions = [self.position(*key) for key in keys]
-            limits = (chain.carried.get((OUTSIDE, point)), [0] * len(keys)), (chain.storage.get(point), positions)
+            positions = [self.position(*key[-2:]) for key in keys]
+            loads = {edge: most for edge, most in chain.carried.items() if edge[0] not in chain.points}
+            of_point = next((most for edge, most in loads.items() if edge[1] == point), None)
+            load = of_point if len(who) == 1 else loads.get(who)
+            limits = (load, [0] * len(keys)), (chain.storage.get(point), positions)
             for most, held in limits:
                 if most is not None:
                     room = max(most - sum(max(units, 0) for units in held), 0)
@@ -407,17 +435,18 @@ class SlowWorld:
         chain, cost = self.chain, {}
         for key in self.keys:
             holding, penalty = factors[key] if factors else (1.0, 1.0)
+            own = [ask for ask in self.asks if ask[-2:] == key]
             cost[key] = (
                 holding * chain.holding_cost[key] * self.on_hand[key]
                 + penalty * chain.backorder_cost[key] * (self.backlog[key] + lost[key])
                 - chain.price[key] * sales[key]
-                + chain.unit_cost[key] * ordered[key]
-                + chain.fixed_order_cost[key] * (ordered[key] > 0)
+                + sum((chain.unit_cost[key] + chain.edge_cost.get(ask, 0)) * ordered[ask] for ask in own)
+                + sum(chain.fixed_order_cost[key] * (ordered[ask] > 0) for ask in own)
                 + chain.waste_cost.get(key, 0) * (waste[key] if waste else 0)
             )
-        for point, joint in chain.joint_cost.items():  # by convention it stands with the first product
-            if any(ordered[point, product] for product in chain.products):
-                cost[point, chain.products[0]] += joint
+        for who, joint in chain.joint_cost.items():  # by convention it stands with the first product
+            if any(ordered[(*who, product)] for product in chain.products):
+                cost[who[-1], chain.products[0]] += joint
         return cost
 
 

@@ -60,25 +60,27 @@ def order_limits(draw, products):
 
 
 @st.composite
-def ranked(draw, points, supply, money):
+def ranked(draw, points, supply, money, customers):
     """Who serves whom first, and who buys where: written into points and edges; the rule of choice comes back."""
+    several = len({edge["to"] for edge in supply}) < len(supply)
     for edge in supply:
         rule = points.get(edge["from"], {}).get("allocation")
-        if edge["from"] != OUTSIDE and rule is None:
+        if edge["from"] in points and rule is None:
             points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(["position", "priority", "proportional"]))
             if rule == "priority":
                 edge["priority"] = 2
         elif rule == "priority" and draw(st.booleans()):
             edge["priority"] = draw(st.integers(1, 3))
     rules = ["random", "random", "preferred", "cheapest", "in-stock", "split"]
+    rules += ["ordered"] * 2 * (several and not customers)
     choice = draw(st.sampled_from(rules)) if supply else "random"
     for name in points:
         to = [edge for edge in supply if edge["to"] == name]
         weights = draw(st.lists(st.integers(1, 5), min_size=len(to), max_size=len(to)))
         own, shared = draw(money), draw(st.booleans())
         for edge, weight in zip(to, weights, strict=True):
-            edge["unit_cost"] = 1 + draw(money) if choice in ("preferred", "cheapest") else own
-            if choice in ("random", "split") and shared:
+            edge["unit_cost"] = 1 + draw(money) if choice in ("preferred", "cheapest", "ordered") else own
+            if choice in ("random", "split", "ordered") and shared:
                 edge["share"] = weight / sum(weights)
             if choice in ("preferred", "in-stock") and shared:
                 edge["preference"] = weight
@@ -86,13 +88,16 @@ def ranked(draw, points, supply, money):
 
 
 @st.composite
-def limited(draw, points, supply, products, soonest):
-    """Limits of orders and of what edges carry, written into points and edges."""
-    for point in points.values():
+def limited(draw, points, supply, products, soonest, apart):
+    """Limits of orders and of what edges carry, written into points and edges; `apart`: every edge has an order."""
+    targets = [edge["to"] for edge in supply]
+    for name, point in points.items():
         point |= draw(order_limits(products))
+        if apart and targets.count(name) > 1:
+            point.pop("capacity", None)
     for edge in supply:
-        alone = [other["to"] for other in supply].count(edge["to"]) == 1
-        if draw(st.booleans()) and (alone if edge["from"] == OUTSIDE else soonest):
+        alone = apart or targets.count(edge["to"]) == 1
+        if draw(st.booleans()) and (soonest if edge["from"] in points else alone):
             edge["capacity"] = draw(st.integers(12, 25))
         if alone and draw(st.booleans()):
             edge["fixed_order_cost"] = draw(st.sampled_from([0.5, 3.25]))
@@ -122,7 +127,8 @@ def firms(draw, customers=False):
     products = draw(st.sampled_from([["unit"], ["tea", "rice"], *[["tea", "rice", "oats"]] * customers]))
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
-    outside = draw(st.lists(st.integers(0, count - 1), unique=True))
+    outside = [(OUTSIDE, i) for i in draw(st.lists(st.integers(0, count - 1), unique=True))]
+    outside += [("mill", i) for i in draw(st.lists(st.integers(0, count - 1), unique=True, max_size=2))]
     sells = {i for i in range(count) if all(source != i for source, _ in edges)}
     sells |= set(draw(st.lists(st.integers(0, count - 1), unique=True)))
     money = st.sampled_from([0, 0.5, 1, 3.25])
@@ -146,23 +152,24 @@ def firms(draw, customers=False):
             points[names[i]]["demand"] = draw(law)
         if i in sells and draw(st.booleans()):
             points[names[i]] |= draw(st.sampled_from([{"unmet": "lost"}, {"unmet": "backorder"}, {"lost_share": 0.3}]))
-    supply = [{"from": OUTSIDE, "to": names[i], "lead_time": draw(lead_time)} for i in outside]
+    supply = [{"from": source, "to": names[i], "lead_time": draw(lead_time)} for source, i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
-    choice = draw(ranked(points, supply, money))
+    choice = draw(ranked(points, supply, money, bool(chosen)))
     draw(misfortunes(points, supply, money))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point
         if waits and name not in chosen and draw(st.booleans()):
             point["initial_backlog"] = draw(st.integers(0, 5))
         bought = [edge["from"] for edge in supply if edge["to"] == name]
-        if set(bought) <= {OUTSIDE} and draw(st.booleans()):
+        if set(bought) <= {OUTSIDE, "mill"} and draw(st.booleans()):
             point["order_lead_time"] = 1
     if draw(st.booleans()):
-        draw(limited(points, supply, products, soonest))
+        draw(limited(points, supply, products, soonest, choice == "ordered"))
     return parse_firm(
         {
             "name": "random",
             "supplier_choice": choice,
+            "suppliers": ["mill"] if any(source == "mill" for source, _ in outside) else [],
             "unmet": draw(st.sampled_from(["backorder", "lost"])),
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
@@ -180,10 +187,10 @@ class Episode:
     world: World
     states: list[State]  # [T]
     outcomes: list[Outcome | None]  # [T], None in period 0
-    orders: torch.Tensor  # [T, N, K, E]
+    orders: torch.Tensor  # [T, O, K, E]
     chance: Exogenous  # with a leading axis T
     exposures: torch.Tensor | None  # [T, S, K, E] where customers choose
-    wishes: torch.Tensor  # [T, N, K, E] what was ordered before the world accepted it
+    wishes: torch.Tensor  # [T, O, K, E] what was ordered before the world accepted it
 
 
 def run(firm, copies, seed, periods=9, dtype=torch.float64):
@@ -191,7 +198,8 @@ def run(firm, copies, seed, periods=9, dtype=torch.float64):
     world = World(firm, np.zeros((len(firm.names), len(firm.products))), dtype=dtype)
     rng = np.random.default_rng(seed)
     shape = (len(firm.names), len(firm.products), copies)
-    wishes = rng.integers(-5, 45, (periods, *shape)) / 2 * rng.integers(0, 2, (periods, *shape))
+    wide = (periods, world.orders, *shape[1:])
+    wishes = rng.integers(-5, 45, wide) / 2 * rng.integers(0, 2, wide)
     wishes = torch.tensor(wishes, dtype=dtype)
     chance = world.draw(periods, copies, torch_stream("cpu", Stream.SIMULATION, seed))
     state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
@@ -312,5 +320,9 @@ def slow_replay(episode, copy):
         for own, point in zip(bought, world.choice.facing.tolist(), strict=True):
             asked[t, point, :, copy] += torch.tensor(own)
     demand = by_key(asked, facing)
-    wishes = by_key(episode.wishes, points, float)
+    names = [(point,) for point in points] if world.orders == len(points) else network.edge_names
+    wishes = [
+        {(*who, k): float(episode.wishes[t, o, i, copy]) for o, who in enumerate(names) for i, k in enumerate(products)}
+        for t in periods
+    ]
     return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers)

@@ -66,6 +66,7 @@ class FirmCore:
             ValueError: one line; the firm cannot be read, or an argument is out of range.
         """
         self.firm = load_firm(firm)
+        self.firm.must_order_by_point("an action is")
         choose("form", form, get_args(Form))
         choose("scaling", scaling, get_args(Scaling))
         if RECOMMENDATION in self.firm.names and self.firm.customers:

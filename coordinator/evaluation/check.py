@@ -182,8 +182,8 @@ def tree(found: dict[str, Any]) -> Tree:
     for edge in found["supply"]:
         below.setdefault(edge["from"], []).append(edge["to"])
     selling = {point["stock_point"] for point in found["points"] if point["faces_customers"]}
-    root = Tree("outside")
-    waiting = [(root, "outside")]
+    root, points = Tree("outside"), {point["stock_point"] for point in found["points"]}
+    waiting = [(root, "outside"), *((root.add(Text(name)), name) for name in below if name not in {*points, "outside"})]
     drawn_out: set[str] = set()
     while waiting:
         branch, name = waiting.pop()

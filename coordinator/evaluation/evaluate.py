@@ -19,7 +19,7 @@ from departments.play.episode import Episodes, run_episodes, shards
 from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
 from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import BaseStock, Levels, baseline_levels
-from environment import Firm, World
+from environment import Firm, Network, World
 from environment.observation import Observer
 
 
@@ -44,7 +44,14 @@ def load_policy_or_rule(
         raise ValueError(
             f"--policy {text!r} was trained for firm {trained.name!r}, which has other stock points or products"
         )
+    if _orders_apart(trained) != _orders_apart(world.firm):
+        raise ValueError(f"--policy {text!r} was trained for firm {trained.name!r}, where other orders are decided")
     return trained_policy(run, world)
+
+
+def _orders_apart(firm: Firm) -> list[tuple[str, str]] | None:
+    """Edges that have an order each, in their order; None: an order is of a stock point."""
+    return Network.of(firm).edge_names if firm.supplier_choice == "ordered" else None
 
 
 def _named(

@@ -208,7 +208,7 @@ def _lead_times(file: EpisodeFile, firm: Firm, periods: int) -> Array:
 
 def _suppliers(file: EpisodeFile, firm: Firm, periods: int, orders: Array | None) -> Array:
     """No row is needed where there is one supplier, or nothing to send."""
-    if firm.supplier_choice in ("in-stock", "split"):
+    if firm.supplier_choice in ("in-stock", "split", "ordered"):
         raise ValueError(f"--suppliers: supplier_choice {firm.supplier_choice} says who delivers; leave the file out")
     edges = Network.of(firm).edge_names
     suppliers = {name: [source for source, target in edges if target == name] for name in firm.names}
@@ -260,16 +260,18 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
     start = world.reset(1, None if given.initial is None else torch.as_tensor(given.initial)[..., None])
     sales, unserved = torch.zeros_like(chance.demand[0]), world.backlog(start)
     calm = Exogenous(sales, None, None, None)  # period 0: nothing was ordered or sold, costs are the firm file's
-    cost = world.account(start.on_hand, sales, unserved, torch.zeros_like(start.on_hand), calm)
+    nothing = start.on_hand.new_zeros(world.orders, *start.on_hand.shape[1:])
+    cost = world.account(start.on_hand, sales, unserved, nothing, calm)
     kept: dict[str, list[Tensor]] = {column: [] for column in COLUMNS}
     for step in play(world, policy, chance, start):
+        order = world.by_point(step.order)
         if given.orders is not None:
-            _taken_as_given(world.firm, given.orders[step.period], step.order[..., 0].numpy(), step.period)
+            _taken_as_given(world.firm, given.orders[step.period], order[..., 0].numpy(), step.period)
         before, backlog = step.before, world.backlog(step.before)
         lost = unserved - backlog if step.period else torch.zeros_like(unserved)
         values = (
             *(before.on_hand, world.in_transit(before), before.inventory_position, _spread(world, backlog)),
-            *(_spread(world, sales), _spread(world, lost), step.order, _spread(world, step.outcome.demand), cost),
+            *(_spread(world, sales), _spread(world, lost), order, _spread(world, step.outcome.demand), cost),
         )
         for column, value in zip(COLUMNS, values, strict=True):
             kept[column].append(value)

@@ -16,7 +16,6 @@ from coordinator.live.period_start import Arrays
 from coordinator.live.structures import WRITE_OFF
 from departments.serving.numpy_policy import Array
 from environment import World
-from environment.parts import OUTSIDE
 
 Record = dict[str, Any]
 Edge = tuple[str, str]  # supplier, stock point
@@ -80,7 +79,8 @@ class Crossing:
 
     def _heir(self, name: str) -> str | None:
         """Who is in a stock point's place: itself, who takes over, or nobody."""
-        heir = name if name in self._points or name == OUTSIDE else self._stock.get(name)
+        stays = name in self._points or name in self._after.network.outside
+        heir = name if stays else self._stock.get(name)
         return None if heir == WRITE_OFF else heir
 
     def arrays(self) -> Arrays:
@@ -171,7 +171,7 @@ class Crossing:
             if (to := self._to.get(self._from[e])) in now:
                 self._flags[now[to]] = flag
         for units, e in zip(waiting, (e for e in _shut(before) if e >= inside), strict=True):
-            to = self._to.get((OUTSIDE, self._heir(self._from[e][1]) or ""))
+            to = self._to.get((self._from[e][0], self._heir(self._from[e][1]) or ""))
             edge = ">".join(self._from[e])
             if to in held:
                 self._waiting[held.index(to)] += units

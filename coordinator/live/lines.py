@@ -17,7 +17,6 @@ from coordinator.live.structures import Structure
 from departments.serving.numpy_policy import Array
 from environment import Firm
 from environment.firm_file import parse_firm, read_yaml
-from environment.parts import OUTSIDE
 
 EXCEPTIONS = (  # from the most urgent on
     "owed to customers",
@@ -184,7 +183,7 @@ def _lead_times(firm: Firm) -> Array:
 
 def _parents(firm: Firm) -> list[list[int]]:
     """Who supplies each point, upstream first."""
-    inside = [edge for edge in firm.supply if edge.source != OUTSIDE]
+    inside = [edge for edge in firm.supply if edge.source in firm.stock_points]
     return [[firm.names.index(edge.source) for edge in inside if edge.target == name] for name in firm.names]
 
 

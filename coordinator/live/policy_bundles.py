@@ -58,7 +58,12 @@ class PolicyBundles:
     """Makes the briefs of one firm's departments."""
 
     def __init__(self, firm: Firm, note: Callable[[str], None] = quiet, slots: int = 1) -> None:
-        """Prepare for a checked firm; `note` is told how far a search for levels is; `slots`: as of its `World`."""
+        """Prepare for a checked firm; `note` is told how far a search for levels is; `slots`: as of its `World`.
+
+        Raises:
+            ValueError: one line; its departments order from each supplier apart.
+        """
+        firm.must_order_by_point("departments in operation send")
         self.firm, self.fingerprint, self._note = firm, fingerprint(firm), note
         self.levels = baseline_levels(firm)
         self.world = World(firm, self.levels, slots=slots)

@@ -259,7 +259,7 @@ class CompiledRollouts:
     def _member(self, spec: DepartmentSpec, residual: bool, last: _Member | None) -> _Member:
         """A department that joins those up to the last one."""
         world, observer = self._world, self._observer
-        own = [point * world.products + k for point in spec.points for k in range(world.products)]
+        own = [place * world.products + k for place in spec.places for k in range(world.products)]
         rows = [*spec.rows]
         if spec.hints:
             rows += [observer.size + row for row in own]
@@ -269,7 +269,8 @@ class CompiledRollouts:
             slice(did, did + spec.head.actions * spec.clones),
             slice(remembered, remembered + spec.remembered * spec.clones),
         )
-        unit = (observer.reach if residual else world.max_order / 2.0).reshape(-1)[own]
+        reach = observer.reach.view(world.max_order.shape) if residual else world.max_order / 2.0
+        unit = reach[world.network.order_point].reshape(-1)[own]
         kinds = [ADDS if residual else REPLACES] * len(own)
         if spec.head.hybrid:
             own, unit, kinds = own * 2, unit.repeat(2), kinds + [PLACES] * len(own)
@@ -301,7 +302,7 @@ class _Member(NamedTuple):
     rows: list[int]  # that it sees, of the features and of what rules say behind them
     actions: slice
     memory: slice
-    decided: list[int]  # positions that its first outputs are about
+    decided: list[int]  # rows of orders that its first outputs are about
     unit: Tensor  # units, of each of these
     kinds: list[int]  # what each of them does to what is wished there
 

@@ -200,8 +200,9 @@ class _Tally:
     def count(self, step: Step, backlog: Tensor) -> None:
         """One period more; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
-        order, after, (_, sales, unserved, demand, waste) = step.order, step.after, step.outcome
-        received = self._world.asked(step.before, order, after, step.outcome)
+        order, after = self._world.by_point(step.order), step.after
+        _, sales, unserved, demand, waste = step.outcome
+        received = self._world.asked(step.before, step.order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(
             product_on_hand=after.on_hand,

@@ -57,7 +57,7 @@ def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int =
     for step in play(world, policy, chance):
         if step.period + 1 >= warm_up:
             positions.append(step.before.inventory_position)
-            orders.append(step.order)
+            orders.append(world.by_point(step.order))
             taken.append(world.network.reviews.at(step.period))
     met, did = (torch.stack(parts).double().cpu().numpy() for parts in (positions, orders))
     days = np.stack(taken)  # [T, N, K]

@@ -50,7 +50,7 @@ class _Turn(NamedTuple):
     noise: Mapping[str, Tensor]  # [noise, E] of those that explore
     before: Mapping[str, Tensor]  # memories, [remembered, E]
     after: dict[str, Tensor]
-    order: Tensor  # [N, K, E] units, the rule's until a department has written its own
+    order: Tensor  # [O, K, E] units, the rule's until a department has written its own
     acts: dict[str, Act]
 
 
@@ -100,7 +100,7 @@ class FirmPolicy:
             name, config, shapes = member.name, member.policy, member.shapes
             if name in always or name in parameters or not member.is_rule(by_name[name]):
                 alone = not isinstance(shapes, Shapes) or member.clones > 1
-                same = (config.hidden, config.form, config.activation, len(member.points))
+                same = (config.hidden, config.form, config.activation, len(member.places))
                 kinds[name if alone else same].append(member)
         everyone = [member for of in kinds.values() for member in of]
         self._all = any(m.closed_loop or max(m.rows, default=0) >= observer.positions for m in everyone)
@@ -140,7 +140,8 @@ class FirmPolicy:
         before, exposure = memory or {}, None
         after: dict[str, Tensor] = {}
         if self._rule is None:
-            order = wished = self._level - state.inventory_position
+            wished = self._level - state.inventory_position
+            order = world.parted(wished)
         else:
             order, _, after[FORECAST] = self._rule.decide(world, state, feedback, period, before.get(FORECAST))
             wished, exposure = order / self._spread, order.new_zeros(len(world.chosen().names), *order.shape[1:])
@@ -168,14 +169,15 @@ class _Place:
     """Where orders of departments of one form lie, and what their actions mean."""
 
     def __init__(self, world: World, observer: Observer, members: Sequence[DepartmentSpec]) -> None:
-        points = [point for member in members for point in member.points] or [0]
-        neighbours = points == list(range(points[0], points[-1] + 1))
-        self._where = slice(points[0], points[-1] + 1) if neighbours else torch.tensor(points, device=world.device)
+        places = [place for member in members for place in member.places] or [0]
+        neighbours = places == list(range(places[0], places[-1] + 1))
+        self._where = slice(places[0], places[-1] + 1) if neighbours else torch.tensor(places, device=world.device)
         self._form, shape = members[0].policy.form, (world.points, world.products, 1)
-        self._unit = (observer.reach.view(shape) if self._form == "residual" else world.max_order / 2.0)[self._where]
+        unit = observer.reach.view(shape) if self._form == "residual" else world.max_order / 2.0
+        self._unit = unit[world.network.order_point][self._where]
 
     def write(self, order: Tensor, action: Tensor, placed: Tensor | None = None) -> None:
-        """What `action` [D, orders, E] means, into `order` [N, K, E], which holds the rule's before.
+        """What `action` [D, orders, E] means, into `order` [O, K, E], which holds the rule's before.
 
         With `placed`, if there is any of it, 1 or 0 where that is ordered or nothing is.
         """

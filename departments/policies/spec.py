@@ -41,6 +41,7 @@ class DepartmentSpec:
     name: str
     number: int  # names its random streams: that of its stock point, N if it has none or all, 0 if it does everything
     points: tuple[int, ...]  # stock points whose orders it decides
+    places: tuple[int, ...]  # of these orders, among the firm's O
     recommends: bool
     policy: PolicyConfig
     rows: tuple[int, ...]  # of the features, what it sees
@@ -90,7 +91,8 @@ class DepartmentSpec:
         policy = policy.model_copy(update={"over_products": "shared" if shared else "joint"})
         clones, traits = (products, observer.traits[list(points)].flatten(0, 1)) if shared else (1, None)
         rows = observer.for_each_product(rows) if shared else rows
-        head, mask, alternatives = Head(len(points) * products // clones, hybrid=policy.hybrid), None, None
+        own = [place for point in points for place in world.network.orders_of(point)]
+        head, mask, alternatives = Head(len(own) * products // clones, hybrid=policy.hybrid), None, None
         if joint or recommends:
             choice = world.chosen()
             slots = {int(slot) for slot in choice.slots.flatten()}
@@ -106,7 +108,8 @@ class DepartmentSpec:
         hints = head.outputs * clones if closed_loop and policy.form == "residual" else 0
         inputs = (len(rows) + hints) // clones + (0 if traits is None else len(traits))
         network = _network(observer, policy, points, inputs, head, closed_loop)
-        who = (name, number, points, joint or recommends, policy, tuple(rows), head, network, mask)
+        where = (name, number, points, tuple(own))
+        who = (*where, joint or recommends, policy, tuple(rows), head, network, mask)
         return cls(*who, hints, closed_loop, clones, traits, alternatives, **learning)
 
     def columns(self, seen: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from departments.decisions import Decision, Memory
+from departments.rules.dual_sourcing import TwoSuppliers, best_of_two_suppliers
 from departments.rules.ordering import BaseStock, baseline_levels, echelon_weights
 from environment import Feedback, Firm, Network, State, World
 from environment.laws import Mass, cut, poisson_mass
@@ -95,12 +96,15 @@ class Tabulated:
         return place
 
 
-def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = True) -> BaseStock | Tabulated:
+def optimum(
+    firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = True
+) -> BaseStock | Tabulated | TwoSuppliers:
     """The policy that earns most, in episodes that count from their first period, or a period in the long run.
 
     Serial firms with backorders (single points among them) follow the levels of Clark and Scarf. A single point whose
-    sales are lost, whose customers choose or whose orders may be too small follows a dynamic programme. An episode
-    without warm-up has a beginning and an end, which its optimum uses; one with a warm-up is a part of the long run.
+    sales are lost, whose customers choose or whose orders may be too small follows a dynamic programme, and one with
+    two suppliers that are ordered from apart another one. An episode without warm-up has a beginning and an end, which
+    its optimum uses; one with a warm-up is a part of the long run.
 
     Args:
         firm: a checked firm.
@@ -114,6 +118,8 @@ def optimum(firm: Firm, name: str = "optimum", *, steps: int = 1, clock: bool = 
     network, long_run = Network.of(firm), firm.periods.warm_up > 0
     refused = f"policy {name!r}: {firm.name} has no exact optimum here, as"
     lead_times = [[law.mass() for law in laws] for laws in network.lead_time_laws]
+    if network.by_edge:
+        return best_of_two_suppliers(firm, name, refused)
     _check(firm, network, lead_times, refused)
     lead_time = np.array([[len(mass) - 1 for mass in masses] for masses in lead_times])
     unmet = firm.unmet_demand

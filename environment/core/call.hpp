@@ -15,12 +15,14 @@ struct Firm {
   const int32_t *facing_line;               // [N K] its line of external demand, counted from the first, or -1
   int64_t at_once;                          // whether what is shipped may arrive in the same period
   const int64_t *fixed_lead_time;           // [Ed K] periods
-  const real *max_order, *holding_cost;     // [N K] units, whole packs; money
-  const real *multiple, *least;             // [N K] units a pack, smallest order; or none: any
-  const double *storage, *load, *carried;   // [N], [N], [inside / K] units that products share, negative: any; or none
+  const real *holding_cost;                 // [N K] money
+  int64_t by_edge;                          // whether the O orders are of edges, not of points
+  const real *max_order;                    // [O K] units, whole packs
+  const real *multiple, *least;             // [O K] units a pack, smallest order; or none: any
+  const double *storage, *load, *carried;   // [N], [O], [inside / K] units that products share, negative: any; or none
   const real *penalty, *price;              // [N K] money a unit of backlog or lost; earned, or none
-  const real *unit_cost, *fixed_cost;       // [N K] or none
-  const real *joint_cost;                   // [N] money an order of any products, or none
+  const real *unit_cost, *fixed_cost;       // [O K] or none
+  const real *joint_cost;                   // [O] money an order of any products, or none
   const double *blur;                       // [N K] units; see `Network.blur`
   int64_t shut, waiting;                    // rows of `aside`: D K edges that may be shut, Q K orders that wait
   int64_t ages, perishable;                 // A ages of P K points whose stock expires
@@ -30,17 +32,17 @@ struct Firm {
   const int32_t *perishing, *life;          // [P K] rows of points, and how many periods a unit can be sold in
   const real *waste_cost;                   // [N K] money a unit that expired
   const int32_t *prefer;                    // [Ed K] places of in_edge by preference, or none: whoever was drawn
-  const real *upto;                         // [Ed K] of 65,536: what goes to these and those before, if split
-  const real *ranks;                        // [inside] units added to positions where customers rank, or none
-  const int64_t *congestion;                // [Ed][2] units under way for a period more, at most so many; or none
-  const int32_t *proportional;              // [N K] whether scarce stock is shared out in proportion, or none
-  const real *lost;                         // [C K] parts of 65,536 of unmet demand that are, or none
-  const real *salvage;                      // [N K] money a unit that is left when an episode ends, or none
-  int64_t segments;                         // S
-  const int32_t *segment_facing;            // [S] of C
-  const double *preference, *uplift;        // [S K] utility, -700 where not sold; what full exposure adds to it
-  const double *impatience;                 // [S] utility a period of promised wait, or none
-  const real *standing;                     // [S K] exposure where nobody decides
+  const real *upto;           // [Ed K] of 65,536: what goes to these and those before, where it is shared out, or none
+  const real *ranks;          // [inside] units added to positions where customers rank, or none
+  const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
+  const int32_t *proportional;        // [N K] whether scarce stock is shared out in proportion, or none
+  const real *lost;                   // [C K] parts of 65,536 of unmet demand that are, or none
+  const real *salvage;                // [N K] money a unit that is left when an episode ends, or none
+  int64_t segments;                   // S
+  const int32_t *segment_facing;      // [S] of C
+  const double *preference, *uplift;  // [S K] utility, -700 where not sold; what full exposure adds to it
+  const double *impatience;           // [S] utility a period of promised wait, or none
+  const real *standing;               // [S K] exposure where nobody decides
 };
 
 // What networks are asked by the address they lie at; all arrays are of vectors, a number for each copy.
@@ -65,9 +67,9 @@ struct Call {
   const real *traffic;                       // [T][S][E] how many of them come
   const real *exposure;                      // [T][S K][E] feasible, or none: the standing one
   double *cost, *sums;                       // [N][E] and measures, none: nobody asks
-  const real *taken;                         // [T][N K] 1 where orders are taken, or none: always
+  const real *taken;                         // [T][O K] 1 where orders are taken, or none: always
   const real *cycle_ends;                    // [T][C K] 1 where a replenishment cycle ends, or none: always
-  const real *orders;                        // [T][N K][E], or
+  const real *orders;                        // [T][O K][E], or
   int64_t rules;                             // copy e follows that of number e rules / E:
   const real *level, *reorder_point;         // [N K][rules] what is ordered up to, and from where on
   const int32_t *weight_start, *weight_row;  // [N K + 1] positions that each level is compared with, or none

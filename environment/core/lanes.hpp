@@ -136,6 +136,10 @@ template <long N>
 inline Reals<N> accepted(Reals<N> wish, real high) {
   return rounded(within(wish, 0, high));
 }
+template <long N>
+inline Reals<N> inward(Reals<N> wish, real high) {
+  return within(wish, 0, high);
+}
 // The same in whole packs, at least the smallest order; all bounds are packs, too.
 template <long N>
 inline Reals<N> accepted(Reals<N> wish, real high, real multiple, real least) {
@@ -159,8 +163,8 @@ inline Reals<N> share_of(Reals<N> units, real parts, Truths<N> number) {
   EACH {
     const D sum = __builtin_convertvector(units.part[i], D) * (double)parts +
                   __builtin_convertvector(number.part[i], D) + (double)kWhole / 2;
-    const auto whole = __builtin_convertvector(sum * (1.0 / kWhole), Q);
-    result.part[i] = __builtin_convertvector(whole, R);
+    const D share = sum * (1.0 / kWhole), cut = __builtin_convertvector(__builtin_convertvector(share, Q), D);
+    result.part[i] = __builtin_convertvector(cut > share ? cut - 1 : cut, R);  // rounded down, wishes below 0 too
   }
   return result;
 }

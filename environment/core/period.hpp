@@ -22,10 +22,11 @@ class Copies {
         customers_(call),
         rows_(firm_.points * firm_.products),
         lines_(firm_.inside + firm_.facing * firm_.products),
+        orders_(firm_.by_edge ? firm_.edges : rows_),
         on_hand_(rows_),
         position_(rows_),
-        order_(rows_),
-        wish_(rows_),
+        order_(orders_),
+        wish_(orders_),
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
@@ -150,10 +151,10 @@ class Copies {
     return {line, firm_.group_start[group + 1] - firm_.group_start[group], firm_.seller[*line]};
   }
 
-  // Event 4: what every point orders, as the world accepts it.
+  // Event 4: what is ordered by every point, or on every edge, as the world accepts it.
   void act(long t) {
     if (call_.orders) {
-      for (long i = 0; i < rows_; i++) order_[i] = at(call_.orders, t * rows_ + i);
+      for (long i = 0; i < orders_; i++) order_[i] = at(call_.orders, t * orders_ + i);
       return;
     }
     const bool looks = kActs && call_.actors;
@@ -163,22 +164,44 @@ class Copies {
       V level(level_[i]);
       if constexpr (kTaped)
         if (!follows_.empty()) level.node = follow_level(t, i);
-      wish_[i] = level - compared(i);
-      if (call_.reorder_point) wish_[i] = pick(position_[i] <= reorder_point_[i], wish_[i], V());
+      V wish = level - compared(i);
+      if (call_.reorder_point) wish = pick(position_[i] <= reorder_point_[i], wish, V());
+      if (firm_.by_edge) part(i, wish);
+      else wish_[i] = wish;
     }
     if constexpr (kActs)
       if (looks) consult(t);
-    for (long i = 0; i < rows_; i++) order_[i] = !call_.taken || call_.taken[t * rows_ + i] != 0 ? order_of(i) : V();
-    for (long n = 0; n < firm_.points; n++) {
-      if (firm_.load && firm_.load[n] >= 0) cut(order_, n, firm_.load[n], nullptr, true);
-      if (firm_.storage && firm_.storage[n] >= 0)
-        cut(order_, n, firm_.storage[n], &position_[n * firm_.products], true);
+    for (long i = 0; i < orders_; i++)
+      order_[i] = !call_.taken || call_.taken[t * orders_ + i] != 0 ? order_of(i) : V();
+    for (long o = 0; o < orders_ / firm_.products; o++) {
+      const long first = firm_.by_edge ? firm_.target[o * firm_.products] : o * firm_.products;  // row of the point
+      const double room = firm_.storage ? firm_.storage[first / firm_.products] : -1;
+      if (firm_.load && firm_.load[o] >= 0) cut(order_, o, firm_.load[o], nullptr, true);
+      if (room >= 0) cut(order_, o, room, &position_[first], true);
     }
   }
 
+  // What a rule wishes for a point, shared out to its edges.
+  void part(long row, V wish) {
+    V before{};
+    for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
+      const V upto = share_of(wish, firm_.upto[firm_.in_edge[i]], Truth{});
+      wish_[firm_.in_edge[i]] = upto - before, before = upto;
+    }
+  }
+
+  // What a point orders in all.
+  V ordered(long row) const {
+    if (!firm_.by_edge) return order_[row];
+    V sum{};
+    for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) sum += order_[firm_.in_edge[i]];
+    return sum;
+  }
+
   V order_of(long i) const {
-    if (!firm_.multiple) return accepted(wish_[i], firm_.max_order[i]);
-    return accepted(wish_[i], firm_.max_order[i], firm_.multiple[i], firm_.least[i]);
+    const V wish = firm_.by_edge ? inward(wish_[i], firm_.max_order[i]) : wish_[i];
+    if (!firm_.multiple) return accepted(wish, firm_.max_order[i]);
+    return accepted(wish, firm_.max_order[i], firm_.multiple[i], firm_.least[i]);
   }
 
   // What all products of an item share, of which they `held` so much before, or nothing; `orders` come in packs.
@@ -400,15 +423,16 @@ class Copies {
     for (long p = 0; p < rows_; p++) {
       const int32_t *edge = firm_.in_edge + firm_.in_start[p];
       const long count = firm_.in_start[p + 1] - firm_.in_start[p];
-      const bool chosen = (call_.supplier || firm_.prefer) && count > 1;
+      const bool chosen = (call_.supplier || firm_.prefer) && count > 1, shared = firm_.upto && !firm_.by_edge;
       const Truth supplier = !chosen ? Truth{} : firm_.prefer ? in_stock(p) : drawn(call_.supplier, t * rows_ + p);
       V before{};
       for (long i = 0; i < count; i++) {
         V &placed = (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]];
-        if (firm_.upto && count > 1) {
+        if (shared && count > 1) {
           const V upto = share_of(order_[p], firm_.upto[edge[i]], Truth{});
           placed = upto - before, before = upto;
-        } else placed = chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
+        } else if (firm_.by_edge) placed = order_[edge[i]];
+        else placed = chosen ? pick(supplier == ::all<Truth>(i), order_[p], V()) : order_[p];
       }
     }
     for (long l = firm_.inside; l < lines_; l++)
@@ -418,7 +442,7 @@ class Copies {
     for (size_t c = 0; c < swayed_.size(); c++) wanted_[firm_.inside + c] += swayed_[c];
     if (!asked_.empty()) std::fill(asked_.begin(), asked_.end(), V());
     for (long l = 0; l < lines_ && !asked_.empty(); l++) asked_[firm_.seller[l]] += wanted_[l];
-    for (long i = 0; i < rows_; i++) position_[i] += order_[i];
+    for (long i = 0; i < rows_; i++) position_[i] += ordered(i);
     for (long g = 0; g < firm_.groups; g++) {
       const Lines lines = lines_of(g);
       V position = position_[lines.seller];
@@ -646,10 +670,10 @@ class Copies {
           if (firm_.price) loss -= shipped_[firm_.inside + c] * all(firm_.price[i]);
           money += loss;
         }
-        if (firm_.unit_cost) {
+        if (firm_.unit_cost && !firm_.by_edge) {
           money += order_[i] * all(firm_.unit_cost[i]);
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
-        }
+        } else if (firm_.unit_cost) money += bought(i);
         if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
         if (firm_.joint_cost && i == n * firm_.products) money += joint(n);
         spent += money;
@@ -659,12 +683,29 @@ class Copies {
     }
   }
 
-  // What the order of a point costs, whatever it holds; it stands with the first product.
+  // What the orders of a point's edges cost.
+  V bought(long row) const {
+    V sum{};
+    for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
+      const long e = firm_.in_edge[i];
+      sum += order_[e] * all(firm_.unit_cost[e]) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
+    }
+    return sum;
+  }
+
+  // What the orders of a point cost, whatever they hold; it stands with the first product.
   V joint(long n) const {
+    if (!firm_.by_edge) return V(joint_of(n));
+    Given sum{};
+    for (long row = n * firm_.products, i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++)
+      sum += joint_of(firm_.in_edge[i] / firm_.products);
+    return V(sum);
+  }
+  Given joint_of(long o) const {
     Given cost{};
-    for (long i = n * firm_.products; i < (n + 1) * firm_.products; i++)
-      cost = pick(order_[i] > Given{}, all(firm_.joint_cost[n]), cost);
-    return V(cost);
+    for (long i = o * firm_.products; i < (o + 1) * firm_.products; i++)
+      cost = pick(order_[i] > Given{}, all(firm_.joint_cost[o]), cost);
+    return cost;
   }
 
   // The sum over products of a point, or of what else has a row for each of them.
@@ -681,8 +722,10 @@ class Copies {
     for (long i = 0; i < rows_; i++) tally_[i] += wide(on_hand_[i]);
     for (long n = 0; n < points; n++) {
       Wide *of = &tally_[rows_ + n];
-      const V ordered = over_products(order_, n), asked = over_products(asked_, n);
-      of[0] += wide(ordered), of[points] += wide(ordered * ordered);
+      V all_ordered = ordered(n * firm_.products);
+      for (long k = 1; k < firm_.products; k++) all_ordered += ordered(n * firm_.products + k);
+      const V asked = over_products(asked_, n);
+      of[0] += wide(all_ordered), of[points] += wide(all_ordered * all_ordered);
       of[2 * points] += wide(asked), of[3 * points] += wide(asked * asked);
       if (firm_.perishable) of[4 * points] += wide(over_products(waste_, n));
     }
@@ -713,9 +756,10 @@ class Copies {
   const Call &call_;
   const Firm &firm_;
   Customers<V::kCopies / kLanes> customers_;
-  const long rows_, lines_;                            // of points and of lines, by product
+  const long rows_, lines_, orders_;                   // of points, of lines and of orders, by product
   long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0;  // the copies; the slot of the ring that arrives next
-  std::vector<V> on_hand_, position_, order_, wish_;   // [N K]
+  std::vector<V> on_hand_, position_;                  // [N K]
+  std::vector<V> order_, wish_;                        // [O K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut

@@ -14,7 +14,7 @@ struct Taped;
 
 class Tape {
  public:
-  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kBounded, kDecided };
+  enum Kind { kGiven, kSum, kDifference, kTimes, kPicked, kInward, kBounded, kDecided };
 
   explicit Tape(const Call &call) : call_(call) {}
 
@@ -59,6 +59,7 @@ class Tape {
           if (node.b >= 0) change_[node.b] += where ? R{} : mine;
           break;
         }
+        case kInward: change_[node.a] += factors_[node.with] * mine >= 0 ? mine : R{}; break;
         case kBounded: change_[node.a] += within(Value{{mine}}, -call_.bound, call_.bound).part[0]; break;
         case kDecided:
           given_.assign(given_.size(), R{});
@@ -123,6 +124,12 @@ inline Taped most(Taped a, Taped b) { return pick(a.value >= b.value, a, b); }
 inline Taped within(Taped x, real low, real high) {
   const Taped kept = pick((x.value >= all<Value>(low)) & (x.value <= all<Value>(high)), x, Taped());
   return {within(x.value, low, high), kept.node};
+}
+// Beyond a bound the gradient there that leads back; see `environment.orders._Inward`.
+inline Taped inward(Taped wish, real high) {
+  const Value kept = within(wish.value, 0, high);
+  const int node = wish.node < 0 ? -1 : tape->note_with(Tape::kInward, wish.node, -1, (wish.value - kept).part[0]);
+  return {kept, node};
 }
 inline Taped accepted(Taped wish, real high) {
   const Taped kept = within(wish, 0, high);

@@ -177,7 +177,11 @@ def test_shares_of_suppliers_are_drawn_and_flow_and_levels_follow_them():
     ("first", "firm", "told"),
     [
         ({"share": 0.7}, {}, r"the shares of all suppliers of shop must sum to 1, got 0.7 of 1 of 2"),
-        ({"share": 0.7}, {"supplier_choice": "preferred"}, r"share is for supplier_choice random or split"),
+        (
+            {"share": 0.7},
+            {"supplier_choice": "preferred"},
+            r"share is for supplier_choice random, split or ordered, got preferred",
+        ),
         ({"preference": 1}, {}, r"preference is for supplier_choice preferred or in-stock, got random"),
         ({"unit_cost": 1}, {}, r"the suppliers of shop must have the same unit_cost, as supplier_choice is random"),
         ({}, {"supplier_choice": "cheapest"}, r"supplier_choice cheapest needs a unit_cost on supply edges"),

@@ -1,4 +1,5 @@
-"""Dual sourcing: the programme against published gaps, closed forms and simulation."""
+"""Dual sourcing: the programme and the rules against closed forms and simulation; against published gaps where
+instances are (`tests/environment/test_instances.py`)."""
 
 import numpy as np
 import pytest
@@ -12,28 +13,10 @@ from heuristics.dual_sourcing import (
 )
 from heuristics.mass import point_mass, total
 
-PUBLISHED = {  # gaps to the optimum, %: Gijsbrechts et al. (2022), figure 9, in the order of `DUAL_RULES`
-    (2, 105): (0.11, 0.00, 0.56, 0.06),
-    (2, 110): (0.18, 0.03, 1.03, 0.99),
-    (3, 105): (0.27, 0.00, 0.98, 0.01),
-    (3, 110): (0.36, 0.06, 2.11, 0.71),
-    (4, 105): (0.36, 0.00, 1.43, 0.00),
-    (4, 110): (0.49, 0.11, 2.44, 0.58),
-}
-
 
 def source(lead_time=2, expedited_cost=105.0, expedited_lead_time=0, demand=None):
     demand = np.full(5, 0.2) if demand is None else demand
     return DualSource(demand, lead_time, expedited_lead_time, 5.0, 495.0, 100.0, expedited_cost)
-
-
-@pytest.mark.parametrize(("instance", "gaps"), PUBLISHED.items())
-def test_the_rules_are_as_far_from_the_optimum_as_published(instance, gaps):
-    own = source(*instance)
-    least = best_dual_sourcing(own, 20, 20).cost
-    found = [100.0 * (best_index_levels(own, rule).cost / least - 1.0) for rule in DUAL_RULES]
-    assert min(found) >= 0.0
-    assert found == pytest.approx(gaps, abs=0.01)
 
 
 def simulated(own, decide, periods=150, copies=4_000):
