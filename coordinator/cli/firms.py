@@ -120,10 +120,15 @@ def evaluate(
             "--compile", help="Rules act in a world compiled by the machine's C++ compiler: for many episodes."
         ),
     ] = False,
+    html: Annotated[Path | None, option("FILE", "Draw them beside stock against service, of tuned levels.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare policies on common random numbers: mean ± standard error, paired differences, service and stock."""
     done = api.evaluate(firm, policy, episodes=episodes, seed=seed, device=device, compiled=say if compiled else None)
+    if html is not None:
+        from coordinator.report.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(done, html, seed=seed)
     return show_json(done.to_json()) if as_json else show(done)
 
 

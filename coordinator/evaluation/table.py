@@ -70,11 +70,25 @@ class Evaluation(Shown):
                 "on_hand": float(episodes.on_hand.sum()),
                 _UNMET[self.firm.unmet_demand]: float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
+                **({"products": self._products(episodes)} if len(self.firm.products) > 1 else {}),
                 **({"expected": sign * self.expected[name]} if name in self.expected else {}),
                 "versus": {base: {"difference": sign * less, "se": spread} for base, (less, spread) in paired.items()},
             }
         warnings = warnings_of(self.firm)
         return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies, "warnings": warnings}
+
+    def _products(self, episodes: Episodes) -> dict[str, dict[str, float]]:
+        """Of each product, at all stock points together."""
+        sold = episodes.cycles > 0
+        return {
+            name: {
+                "on_hand": float(episodes.product_on_hand[:, k].sum()),
+                "demand": float(episodes.product_demand[:, k].sum()),
+                "fill_rate": _share(episodes.product_served_at_once[:, k], episodes.product_demand[:, k]),
+                "cycle_service": _share((episodes.full_cycles * sold)[:, k], episodes.cycles[:, k]),
+            }
+            for k, name in enumerate(self.firm.products)
+        }
 
     def _stock_points(self, episodes: Episodes) -> dict[str, dict[str, float | None]]:
         measures = ("order_quantity", "bullwhip_ratio", "inventory_turns")

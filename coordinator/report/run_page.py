@@ -247,7 +247,8 @@ def _comparison(firm: Firm, settings: Settings, result: Any, path: Path) -> list
     try:
         if "scheme" in result:
             return [_trial_result(result, unit)]
-        return [_compared(result, firm, settings.scheme), _places(result, firm)]
+        tables = [_compared(result, firm, settings.scheme), _places(result, firm)]
+        return tables + ([_products(result, settings.scheme)] if _by_product(result) else [])
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path / 'result.json'} is damaged ({error!r}): resume the run to write it again") from None
 
@@ -304,6 +305,27 @@ def _places(result: Mapping[str, Any], firm: Firm) -> Table:
         for own in [policy["stock_points"][point]]
     ]
     return Table(f"By stock point: {unit} an episode, units a period", body, sortable=True)
+
+
+def _by_product(result: Mapping[str, Any]) -> bool:
+    """Whether there are several products; runs of versions before do not tell of each."""
+    return all("products" in policy for policy in result["policies"].values())
+
+
+def _products(result: Mapping[str, Any], scheme: str) -> Table:
+    """What every policy comes to with every product, those first that the trained departments serve worst."""
+    measures = {"demand": 2, "on_hand": 1, "fill_rate": 4, "cycle_service": 4}
+    own = result["policies"][scheme]["products"]
+    body = [
+        {"product": Cell(product), "policy": Cell(name)}
+        | {
+            measure.replace("_", " "): numeric(policy["products"][product][measure], d)
+            for measure, d in measures.items()
+        }
+        for product in sorted(own, key=lambda product: float(own[product]["fill_rate"]))
+        for name, policy in result["policies"].items()
+    ]
+    return Table("By product, at all stock points: units a period", body, sortable=True)
 
 
 def _settings(settings: Settings) -> list[Block]:

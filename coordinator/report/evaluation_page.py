@@ -1,0 +1,72 @@
+"""A page of an evaluation: policies beside the curve of stock against service, and both as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from coordinator.evaluation.table import Evaluation
+from coordinator.evaluation.tradeoff import AIMS, measure_of, trade_off
+from coordinator.report.charts import Line, lines
+from coordinator.report.page import COLOURS, Block, Cell, Entry, Legend, Page, Section, Table, Text, numeric
+from coordinator.storage.policies import write_atomically
+
+
+def write_evaluation_page(found: Evaluation, path: Path, *, seed: int = 0) -> Path:
+    """Draw policies beside levels tuned for one target after the other, on the same episodes; where it is.
+
+    Raises:
+        ValueError: one line; `path` is a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"--html must be a file, got the folder {str(path)!r}")
+    lead = Text(f"{found.episodes:,} fresh episodes, the same for every policy and for all levels.", "lead")
+    sections = [Section("Policies", [_policies(found)]), Section("Stock against service", _curve(found, seed))]
+    write_atomically(path, Page(f"Evaluation: {found.firm.name}", [lead], sections).html())
+    return path
+
+
+def _policies(found: Evaluation) -> Table:
+    word = "profit" if found.firm.earns else "cost"
+    body = [
+        {
+            "policy": Cell(name),
+            f"{word} ± se": numeric(own[word]["mean"], 1, f"± {own[word]['se']:.1f}"),
+            "fill rate": numeric(own["fill_rate"], 4),
+            "cycles without shortage": numeric(own["cycle_service"], 4),
+            "on hand, units": numeric(own["on_hand"], 1),
+        }
+        for name, own in found.to_json()["policies"].items()
+    ]
+    return Table(f"All policies, {word} in {found.firm.currency or 'money'} an episode", body, sortable=True)
+
+
+def _curve(found: Evaluation, seed: int) -> list[Block]:
+    firm, measure = found.firm, measure_of(found.firm)
+    try:
+        aims = trade_off(firm, AIMS, episodes=found.episodes, seed=seed)
+    except ValueError as error:
+        return [Text(f"There is no curve: {error}.", "note")]
+    policies, word = found.to_json()["policies"], measure.replace("_", " ")
+    drawn = [Line("ink", _share([aim.reached for aim in aims]), np.array([aim.on_hand for aim in aims]), marks=True)]
+    entries = [Entry("base-stock levels, tuned for one target after the other", "ink")]
+    for place, (name, own) in enumerate(policies.items()):
+        colour = f"c{place % COLOURS}"
+        drawn.append(Line(colour, _share([own[measure]]), np.array([own["on_hand"]]), marks=True))
+        entries.append(Entry(name, colour))
+    low, high = aims[0], aims[-1]
+    reading = (
+        f"From {low.on_hand:,.1f} units for {low.reached:.1%} to {high.on_hand:,.1f} for {high.reached:.2%}; what lies "
+        "below the curve serves as well with less stock."
+    )
+    picture = lines("Stock that service takes", reading, drawn, f"{word}, %", "units on hand", size=(7.2, 4.0))
+    body = [
+        {"target": numeric(aim.target, 3), word: numeric(aim.reached, 4), "on hand, units": numeric(aim.on_hand, 1)}
+        for aim in aims
+    ]
+    return [Legend(entries), picture, Table("Levels for one target at all points that sell", body)]
+
+
+def _share(values: list[float]) -> np.typing.NDArray[np.float64]:
+    return 100.0 * np.array(values)
