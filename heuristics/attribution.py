@@ -37,8 +37,8 @@ def integrated_gradients(layers: Layers, activation: Literal["relu", "tanh"], st
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)
         for piece in range(_PIECES):
             for node, weight in zip(nodes, weights, strict=True):
-                at = (piece + (node + 1.0) / 2.0) / _PIECES
-                total += weight / (2.0 * _PIECES) * _gradient(layers, _slopes_of_tanh(layers, start + at * way))
+                share = (piece + (node + 1.0) / 2.0) / _PIECES
+                total += weight / (2.0 * _PIECES) * _gradient(layers, _slopes_of_tanh(layers, start + share * way))
         return total * way
     at = 0.0
     while at < 1.0:
