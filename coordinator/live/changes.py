@@ -58,6 +58,8 @@ def _like(bundle: PolicyBundle, name: str, labels: tuple[list[str], list[str]], 
     neighbour, products = bundle.department, after.firm.products
     ends = [f"/{product}" for product in products] if len(products) > 1 else [""]
     own = {f"{neighbour}{of}{end}": f"{name}{of}{end}" for of in ("", ">customers") for end in ends}
+    suppliers = [source for source, target in after.world.network.edge_names if target == name]
+    own |= {f"{source}>{neighbour}{end}": f"{source}>{name}{end}" for source in suppliers for end in ends}
     seen = [labels[0][row].partition("/")[::2] for row in bundle.arrays["rows"].tolist()]
     wanted = [f"{what}/{where if what in ('sine', 'cosine') else own.get(where)}" for what, where in seen]
     rows = rows_by_name(wanted, labels[1])

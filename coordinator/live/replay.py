@@ -141,7 +141,7 @@ class _Orders:
                 self._versions.setdefault(name, []).append((tick, details["to"]))
             elif event["kind"] == "change":
                 for closed in details["closed"]:
-                    self._overrides.pop(closed, None)
+                    self._overrides.setdefault(closed, []).append((tick, tick, {}))  # it lasts no longer
                 for begins, version in details["follows"].items():
                     self._versions.setdefault(begins, []).append((tick, version))
             elif event["kind"] == "override":

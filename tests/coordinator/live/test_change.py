@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import yaml
 
+from coordinator.cli import run
 from coordinator.live.book import Command
 from coordinator.live.examiner import Examiner
+from coordinator.live.feed_files import observation_columns
+from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.live.replay import replay
+from coordinator.live.rolling import roll
 from environment import load_firm
-from tests.coordinator.live.test_operation import begun, resumed
-from tests.live_firms import running, until
+from tests.coordinator.live.test_operation import asked, begun, resumed
+from tests.live_firms import running, until, zeros
+from tests.offices import Here
 
 
 def changed(firm, close=(), opened=None, **point):
@@ -283,3 +288,68 @@ def test_who_sees_what_closes_begins_on_the_benchmarks_rule_and_who_does_not_goe
     assert operation.now.bundles["retailer-3"].arrays["rows"].tolist() == [2]
     operation.tick()
     assert replay(tmp_path / "f")["faults"] == []
+
+
+def test_a_book_that_keeps_few_periods_keeps_every_structure_and_closed_points_their_history(tmp_path, capsys):
+    operation = begun(tmp_path / "f", "a1")
+    for tick in range(330):
+        if tick == 40:
+            asked(operation, "override", "retailer-2", order={"unit": 7}, periods=100)
+        if tick in (50, 250):  # a state is kept in both, before the change
+            assert carried(operation, MOVED, stock={"retailer-2": "retailer-1"}).state == "done"
+        if tick == 150:
+            assert carried(operation, changed("a1"), stock={"retailer-9": "write-off"}).state == "done"
+            assert operation.posts["retailer-2"] == {"version": 2, "previous": [], "paused": False, "override": None}
+        operation.tick()
+        if tick == 200:
+            assert replay(tmp_path / "f") == replay(tmp_path / "f") | {"since": 0, "faults": []}
+        roll(operation, 100, operation.now.tick if tick > 200 else 0)
+    found = replay(tmp_path / "f")
+    assert (found["since"] > 200, found["ticks"], found["faults"]) == (True, 330, [])
+    assert [each.tick for each in operation.book.structures()] == [0, 50, 150, 250]
+    assert run(["history", "f", "--home", str(tmp_path), "--department", "retailer-2", "--json"]) == 0
+    assert '"tick": 249' in capsys.readouterr().out
+    change = "update structures set details = replace(details, 'retailer-1', 'retailer-3') where number = 3"
+    operation.book._file.execute(change)
+    assert replay(tmp_path / "f")["faults"][0] == ("tick 250: the change's account of moves is not what became of them")
+
+
+def test_canaries_end_and_what_is_examined_meanwhile_is_examined_anew(tmp_path, monkeypatch):
+    like = "decomposition-aggregation"
+    with running(tmp_path / "f", monkeypatch, tick=0.01) as firm:
+        there = Here(firm)
+        assert there.layout.points[2] == "retailer-2"
+        assert there.lines(limit=1).matching == 4
+        firm.process.command("c", "me", "swap", "retailer-3", {"policy": like, "canary": 100_000}, "")
+        until(lambda: firm.book.names("canary"))
+        life = firm.process._life
+        examined = life.operation.structure
+        bundle = PolicyBundles(load_firm("a1")).policy("retailer-3", like)
+        moved = firm.ask("m", "change", firm=MOVED, stock={"retailer-2": "retailer-1"})
+        assert moved["state"] == "done", moved
+        until(lambda: firm.book.command("c").state == "refused")
+        assert firm.book.command("c").message == "the firm was changed before this canary had ended; ask again"
+        until(lambda: firm.book.names("canary") == [])
+        asked_for = Command("late", "me", "swap", "retailer-3", {"policy": like}, "")
+        life.inbox.hand_over(life.book.receive(asked_for), bundle, None, examined)
+        until(lambda: firm.book.command("late").state == "done")
+        assert life.operation.now.bundles["retailer-3"].arrays["rows"].tolist() == [2]
+        assert there.layout.points[2] == "retailer-3"
+        until(lambda: there.metrics()["tick"] > moved["tick"])
+        assert list(there.metrics()["departments"]) == there.departments
+        assert {line["stock_point"] for line in there.lines().lines} == set(there.layout.points)
+        there.close()
+        firm.goes_on()
+        assert firm.deaths == []
+    assert replay(tmp_path / "f")["faults"] == []
+
+
+def test_a_firm_that_is_fed_is_refused_and_waits_on(tmp_path, monkeypatch):
+    feed = tmp_path / "feed"
+    (feed / "in").mkdir(parents=True)
+    with running(tmp_path / "f", monkeypatch, feed=str(feed)) as firm:
+        answer = firm.ask("c", "change", firm=changed("a1"))
+        assert "a firm that is fed cannot be changed, as its files have the columns of its points" in answer["message"]
+        layout, arrivals = firm.workers.world.layout, firm.workers.world.arrivals
+        (feed / "in" / "period-0.csv").write_text(zeros(layout, observation_columns(arrivals)))
+        until(lambda: firm.ticks() == 1)
