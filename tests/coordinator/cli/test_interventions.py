@@ -22,6 +22,9 @@ def refused(capsys, *arguments):
     ("arguments", "reason"),
     [
         (["status", "nobody"], "NAME must be a firm in"),
+        (["change", "nobody", "--firm", "a1", "--stock", "north"], "--stock must be NAME=NAME, each name once, got 'no"),
+        (["change", "nobody", "--firm", "a1", "--like", "a=b", "--like", "a=c"], "each name once, got 'a=c'"),
+        (["change", "nobody", "--firm", "a1"], "NAME must be a firm in"),
         (["live"], "RUN|FIRM is missing"),
         (["live", "--name", "new"], "is no firm in"),
         (["live", "no-such-firm"], "FIRM must be a firm file or a built-in name"),

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.cli import run
 from coordinator.live.home import processes_of
 from coordinator.live.replay import replay
 from coordinator.live.restarts import Restarts
 from coordinator.live.start import Opening, open_firm
+from tests.coordinator.live.test_change import changed
 from tests.coordinator.live.test_nodes import until
 
 
@@ -58,6 +60,41 @@ def test_whoever_dies_again_before_anybody_notices_and_with_the_coordinator_stan
         finally:
             firm.dismiss()
     assert replay(tmp_path / "deaths")["faults"] == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_departments_come_and_go_with_a_change_and_whoever_dies_over_it_changes_nothing_else(tmp_path, capsys):
+    new, there = tmp_path / "new.yaml", ("--home", str(tmp_path), "--stock", "retailer-2=retailer-3")
+    new.write_text(changed("a1", close=["retailer-2"], opened={"retailer-9": "retailer-3"}))
+    staff = {f"department-{name}" for name in ("warehouse", "retailer-1", "retailer-3", "retailer-9")}
+    with open_firm(Opening("a1", "changing", tmp_path, tick=0.0)) as firm:
+        try:
+            until(lambda: firm.committed() > 3)
+            first = firm.processes()
+            with pytest.raises(
+                ValueError, match="must name one of warehouse, retailer-1, retailer-3, retailer-9, or wri"
+            ):
+                raise ValueError(firm.change(new, {"retailer-2": "north"})["message"])
+            assert {name for name in all_named(firm) if "department" in name} == {n for n in first if "department" in n}
+            dies = threading.Timer(0.5, os.kill, (first["coordinator"], signal.SIGKILL))
+            dies.start()
+            assert run(["change", "changing", "--firm", str(new), *there, "--like", "retailer-9=retailer-1"]) == 0
+            assert "opened retailer-9; closed retailer-2" in capsys.readouterr().out
+            dies.join()
+            until(lambda: {name for name in all_named(firm) if "department" in name} == staff)
+            processes, at = firm.processes(), firm.committed()
+            assert processes["department-retailer-1"] == first["department-retailer-1"], "who stays does not begin anew"
+            until(lambda: firm.committed() > at + 3)
+            assert firm.halt()["state"] == "done"
+            assert [event["kind"] for event in firm.events()].count("change") == 1
+        finally:
+            firm.dismiss()
+    assert replay(tmp_path / "changing")["faults"] == []
+
+
+def all_named(firm):
+    return {actor["name"] for actor in firm._ray.util.list_named_actors(all_namespaces=True)}
 
 
 def called(process):
