@@ -77,7 +77,8 @@ class ActorClients:
         actors = hired(self._namespace, departments)
         waiting = [actor.ready.options(max_task_retries=-1).remote() for actor in actors.values()]
         done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=_HIRING) if waiting else ([], [])
-        if len(done) < len(waiting):
+        ready = [value for _, value in self._values(done) if not isinstance(value, Exception)]
+        if len(ready) < len(waiting):
             raise ValueError(f"departments that open are not ready after {_HIRING:g} s: ask again")
         self._departments = {name: _Department(actor) for name, actor in actors.items()} | self._departments
 

@@ -22,7 +22,7 @@ def refused(capsys, *arguments):
     ("arguments", "reason"),
     [
         (["status", "nobody"], "NAME must be a firm in"),
-        (["change", "nobody", "--firm", "a1", "--stock", "north"], "--stock must be NAME=NAME, each name once, got 'no"),
+        (["change", "nobody", "--firm", "a1", "--stock", "north"], "--stock must be NAME=NAME, each name once"),
         (["change", "nobody", "--firm", "a1", "--like", "a=b", "--like", "a=c"], "each name once, got 'a=c'"),
         (["change", "nobody", "--firm", "a1"], "NAME must be a firm in"),
         (["live"], "RUN|FIRM is missing"),
