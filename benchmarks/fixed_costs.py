@@ -42,7 +42,7 @@ def one_point(fixed_cost: int, lead_time: int) -> Firm:
     shop = {"holding_cost": 1, "backorder_cost": 9, "max_order": 200, "demand": {"law": "poisson", "mean": 10}}
     supply = [{"from": "outside", "to": "shop", "lead_time": lead_time}]
     points = {"shop": shop | {"fixed_order_cost": fixed_cost}}
-    name = f"one point, {fixed_cost}, {lead_time}"
+    name = f"one-point-{fixed_cost}-lead-time-{lead_time}"
     return parse_firm({"name": name, "periods": _PERIODS, "stock_points": points, "supply": supply})
 
 
@@ -53,7 +53,7 @@ def two_points(fixed_cost: int, above: int) -> Firm:
     points = {"warehouse": warehouse, "shop": shop | {"fixed_order_cost": fixed_cost}}
     supply = [{"from": "outside", "to": "warehouse", "lead_time": 2}]
     supply += [{"from": "warehouse", "to": "shop", "lead_time": 1}]
-    name = f"two points, {above} and {fixed_cost}"
+    name = f"two-points-{above}-and-{fixed_cost}"
     return parse_firm({"name": name, "periods": _PERIODS, "stock_points": points, "supply": supply})
 
 

@@ -1,44 +1,49 @@
-"""Our own training, as the peers are judged: IMARL through Ray actors, or in one process."""
+"""Our own training, as the peers are judged: IMARL and other schemes through Ray actors, or in one process."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from judging import FIRM, INITIAL_STD, SCALINGS, Judge
 
-from coordinator.critic.value_function import CriticConfig
 from coordinator.envs.core import Form
 from coordinator.learning.iterations import Iteration, Training
 from coordinator.learning.settings import Wiring
 from coordinator.runs.train import build_workers
 from coordinator.schemes.base import Progress
-from coordinator.schemes.given_settings import settings_of
-from coordinator.schemes.imarl import IMARL, IMARLSettings
+from coordinator.schemes.given_settings import part_used, settings_of
+from coordinator.schemes.registry import names, scheme_of
 from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import WorkerGroup
 from coordinator.workers.process import settle
-from departments.learning.ppo import PPOConfig
 from departments.policies.firm_policy import FirmPolicy
-from departments.policies.policy import PolicyConfig
 from environment import load_firm
 
 BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192)}  # copies, and samples of a minibatch
 SELECT_EVERY = 5  # iterations
+_TRIED_EVERY = 8  # updates of pathwise, which tries its policies more seldom
 
 
 @dataclass
 class _Timed(Training):
     """Training that knows how long its iterations took, evaluation not included as in the peers' speed."""
 
-    taken: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()  # steps a second
 
     def iterate(self, *arguments: Any) -> Iteration:  # noqa: ANN401
-        start = time.perf_counter()
-        result = super().iterate(*arguments)
-        self.taken = (*self.taken, time.perf_counter() - start)
+        return self._timed(lambda: super(_Timed, self).iterate(*arguments))
+
+    def descend(self, *arguments: Any) -> Iteration:  # noqa: ANN401
+        return self._timed(lambda: super(_Timed, self).descend(*arguments))
+
+    def _timed(self, step: Callable[[], Iteration]) -> Iteration:
+        start, before = time.perf_counter(), self.env_steps
+        result = step()
+        self.rates = (*self.rates, (self.env_steps - before) / (time.perf_counter() - start))
         return result
 
 
@@ -48,23 +53,23 @@ def train(
     backend: Any = "ray",  # noqa: ANN401
     parallel: bool = True,
     batch: str = "as-others",
+    scheme: str = "imarl",
 ) -> dict[str, Any]:
-    """IMARL as by default, but from where the others start; what it selects by is part of its time to beat DA."""
+    """A scheme as by default, but from where the others start; what it selects by is part of its time to beat DA.
+
+    With a batch that is none of `BATCHES` it is the scheme's own, and departments see all positions.
+    """
     judge, firm = Judge(form, budget), load_firm(FIRM)
-    policy = PolicyConfig(form=form) if form == "residual" else PolicyConfig(form=form, initial_std=INITIAL_STD[form])
-    copies, minibatch = BATCHES[batch]
-    start: Literal["benchmark", "random"] = "benchmark" if form == "residual" else "random"
-    settings = settings_of(
-        seconds=budget,
-        scaling=SCALINGS[form],
-        policy=policy,
-        base_policy=start,
-        imarl=IMARLSettings(parallel=parallel),
-        copies=copies,
-        select_every=SELECT_EVERY,
-        ppo=PPOConfig(minibatch=minibatch),
-        critic=CriticConfig(minibatch=minibatch),
-    )
+    policy = {"form": form} if form == "residual" else {"form": form, "initial_std": INITIAL_STD[form]}
+    given: dict[str, Any] = {"imarl": {"parallel": parallel}, "select_every": SELECT_EVERY}
+    if batch in BATCHES:
+        copies, minibatch = BATCHES[batch]
+        given |= {"copies": copies, "ppo": {"minibatch": minibatch}, "critic": {"minibatch": minibatch}}
+    else:
+        policy["observation"] = "everything"
+    start = "benchmark" if form == "residual" else "random"
+    given |= {"scheme": scheme, "seconds": budget, "scaling": SCALINGS[form], "policy": policy, "base_policy": start}
+    settings = settings_of(part_used(given, among=tuple(names())))
     settle()
     started = time.perf_counter()
     plan = setup_of(firm, settings)
@@ -74,20 +79,19 @@ def train(
         start_up, training.started = time.perf_counter() - started, time.monotonic()
 
         def watch(progress: Progress) -> None:
-            if progress.cost is None:
+            if progress.cost is None and (scheme != "pathwise" or progress.iteration % _TRIED_EVERY):
                 return
             seconds, paused = training.seconds, time.monotonic()
             acting = FirmPolicy(judge.world, judge.observer, list(training.published.values()))
             judge.note(judge.cost(acting)[0], seconds, training.env_steps)
             training.started += time.monotonic() - paused
 
-        scheme = IMARL.begin(plan.network, training)
-        scheme.run(watch, lambda *_: None, lambda: None)
+        runner = scheme_of(scheme).runner.begin(plan.network, training)
+        runner.run(watch, lambda *_: None, lambda: None)
         seconds = training.seconds
     finally:
         workers.close()
-    saved = FirmPolicy(judge.world, judge.observer, list(scheme.saved.values()))
+    saved = FirmPolicy(judge.world, judge.observer, runner.policies)
     judge.best = (judge.cost(saved)[0], saved)
-    steps = settings.copies * firm.periods.train
-    own = {"steps_per_second": steps / float(np.median(training.taken[3:])), "seconds": seconds}
+    own = {"steps_per_second": float(np.median(training.rates[3:])), "seconds": seconds}
     return {**judge.verdict(), **own, "steps": training.env_steps, "start_up": start_up}
