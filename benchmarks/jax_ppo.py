@@ -37,6 +37,7 @@ class Batch(NamedTuple):
 
 BATCHES = {
     "published": Batch(4, 4, 80),  # as PureJaxRL's ppo.py sets NUM_ENVS, NUM_STEPS and NUM_MINIBATCHES
+    "small": Batch(16, 8, 20),  # as ours where one agent sees everything
     "wide": Batch(256, 8, 5),  # as ours
     "widest": Batch(1024, 16, 2),  # as ours where they are widest
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from judging import FIRM, INITIAL_STD, SCALINGS, Judge
+from judging import FIRM, HIDDEN, INITIAL_STD, LEARNING_RATE, SCALINGS, Judge
 
 from coordinator.envs.core import Form
 from coordinator.learning.iterations import Iteration, Training
@@ -23,7 +23,8 @@ from coordinator.workers.process import settle
 from departments.policies.firm_policy import FirmPolicy
 from environment import load_firm
 
-BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192)}  # copies, and samples of a minibatch
+# Copies, and samples of a minibatch; `seeing` departments see all positions.
+BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192), "seeing": (16, 256)}
 SELECT_EVERY = 5  # iterations
 _TRIED_EVERY = 8  # updates of pathwise, which tries its policies more seldom
 
@@ -57,7 +58,7 @@ def train(
 ) -> dict[str, Any]:
     """A scheme as by default, but from where the others start; what it selects by is part of its time to beat DA.
 
-    With a batch that is none of `BATCHES` it is the scheme's own, and departments see all positions.
+    One agent has the network and the learning rate of the others. `pathwise` has a batch of its own.
     """
     judge, firm = Judge(form, budget), load_firm(FIRM)
     policy = {"form": form} if form == "residual" else {"form": form, "initial_std": INITIAL_STD[form]}
@@ -65,8 +66,9 @@ def train(
     if batch in BATCHES:
         copies, minibatch = BATCHES[batch]
         given |= {"copies": copies, "ppo": {"minibatch": minibatch}, "critic": {"minibatch": minibatch}}
-    else:
+    if batch == "seeing":
         policy["observation"] = "everything"
+        given |= {"single": {"hidden": HIDDEN, "learning_rate": LEARNING_RATE}, "select_every": 2 * SELECT_EVERY}
     start = "benchmark" if form == "residual" else "random"
     given |= {"scheme": scheme, "seconds": budget, "scaling": SCALINGS[form], "policy": policy, "base_policy": start}
     settings = settings_of(part_used(given, among=tuple(names())))

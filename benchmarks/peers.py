@@ -61,12 +61,11 @@ TRAININGS = {
         (), "IMARL, one process, one department at a time", "peer_ours", "train", ("local", False)
     ),
     "ours-local-wide": Peer((), "IMARL, one process, 1,024 copies", "peer_ours", "train", ("local", True, "wide")),
-    **{
-        f"seeing-{scheme}": Peer(
-            (), f"{scheme}, one process, all positions", "peer_ours", "train", ("local", True, "its own", scheme)
-        )
-        for scheme in ("imarl", "sarl", "pathwise")
-    },
+    "seeing-imarl": Peer((), "IMARL, one process, all positions", "peer_ours", "train", ("local", True, "seeing")),
+    "seeing-sarl": Peer((), "SARL, one process, 16 copies", "peer_ours", "train", ("local", True, "seeing", "sarl")),
+    "seeing-pathwise": Peer(
+        (), "pathwise, one process, all positions", "peer_ours", "train", ("local", True, "seeing", "pathwise")
+    ),
     "stable-baselines3": Peer(
         ("stable_baselines3",), "stable-baselines3 PPO, 16 `FirmEnv`", "peer_stable_baselines", "train"
     ),
@@ -79,6 +78,7 @@ TRAININGS = {
     ),
     "rllib": Peer(("ray.rllib", "tree", "pettingzoo"), "RLlib PPO, 32 `FirmParallelEnv`", "peer_rllib", "train"),
     "jax": Peer(("jax",), "PPO jitted as a whole in JAX, 4 copies", "jax_ppo", "train", ("published",)),
+    "jax-small": Peer(("jax",), "PPO jitted as a whole in JAX, 16 copies", "jax_ppo", "train", ("small",)),
     "jax-wide": Peer(("jax",), "PPO jitted as a whole in JAX, 256 copies", "jax_ppo", "train", ("wide",)),
     "jax-widest": Peer(("jax",), "PPO jitted as a whole in JAX, 1,024 copies", "jax_ppo", "train", ("widest",)),
 }

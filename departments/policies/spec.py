@@ -267,9 +267,8 @@ class DepartmentSpec:
     def log_prob(self, flat: Tensor, observation: Tensor, memory: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities [L, B] of recorded actions [L, B, actions], and the mean entropy, to learn from sequences.
 
-        Hybrid heads do not learn this way; see `learning.pathwise.score_gradient`.
-
-        Observations are [L, B, recorded], the memory [B, remembered] is that before each sequence.
+        Observations are [L, B, recorded], the memory [B, remembered] is that before each sequence. Hybrid heads do not
+        learn this way; see `learning.pathwise.score_gradient`.
         """
         if isinstance(self.network, GraphShapes):
             raise TypeError("graph attention learns from single observations")
