@@ -12,6 +12,7 @@ import argparse
 import datetime
 import importlib.util
 import json
+import math
 import os
 import signal
 import statistics
@@ -207,7 +208,8 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace, load: 
 
     found = machine("cpu")
     cost = next((result["benchmark"] for result in results.values() if "benchmark" in result), None)
-    turns = f", in {options.repeat} turns (speeds are medians)" if options.repeat > 1 else ", one seed"
+    medians = "speeds and seconds to a good cost are medians"
+    turns = f", in {options.repeat} turns ({medians})" if options.repeat > 1 else ", one seed"
     lines = [
         f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {found['cores']} cores ({found['cpu']}), torch "
         f"{found['torch']}; `--budget {options.budget:g} --form {options.form}`{turns}; load average before the "
@@ -233,7 +235,7 @@ def main() -> None:
         type=int,
         default=1,
         metavar="N",
-        help="take turns N times; speeds are medians, the rest is the first's",
+        help="take turns N times; speeds and seconds to a good cost are medians, the rest is the first's",
     )
     parser.add_argument("--form", choices=("residual", "plain"), default="residual", help="of actions, for everyone")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
@@ -251,6 +253,11 @@ def main() -> None:
         if found and name in TRAININGS:
             speeds = [result["steps_per_second"] for result in found]
             results[name] = found[0] | {"speeds": speeds, "steps_per_second": statistics.median(speeds)}
+            goals = [result.get("seconds_to_goal", math.inf) for result in found]
+            if (middle := statistics.median(goals)) < math.inf:
+                results[name] |= {"goals": goals, "seconds_to_goal": middle}
+            else:
+                results[name].pop("seconds_to_goal", None)
         elif found:
             results[name] = found[0]
     if options.json:

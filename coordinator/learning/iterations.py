@@ -130,10 +130,13 @@ class Training:
         self.publish(*snapshots)
 
     def imitate(self, learning: Sequence[str], seed: Sequence[int]) -> None:
-        """Fit departments to the rules' decisions, and the critic to what these are worth; publish version 0 anew."""
+        """Fit departments to the rules' decisions; publish version 0 anew."""
         fitted = self._safely(lambda: self._imitate(list(learning), seed)) if learning else {}
         self._states |= {name: state for name, (_, state) in fitted.items()}
         self.publish(*(snapshot for snapshot, _ in fitted.values()))
+
+    def acquaint(self, seed: Sequence[int]) -> None:
+        """Let the critic learn what the published policies are worth, before anybody learns from it."""
         for number in range(_ACQUAINTED):
             self._critic = self._safely(partial(self._acquainted, (*seed, number)))
 

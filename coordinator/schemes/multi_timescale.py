@@ -68,9 +68,15 @@ class FromTheRules(Simultaneous):
         """All start from what is published, or from what they make of the rules."""
         settings = training.settings
         if isinstance(settings, ClosedLoopRun) and settings.start == "rules":
-            plain = [name for name, snapshot in training.published.items() if snapshot.config.form == "plain"]
-            training.imitate(plain, (settings.seed, 1))
+            fit_to_the_rules(training)
+            training.acquaint((settings.seed, 1))
         return super().begin(network, training)
+
+
+def fit_to_the_rules(training: Training) -> None:
+    """Let plain policies of a firm with customers begin about where the rules are."""
+    plain = [name for name, snapshot in training.published.items() if snapshot.config.form == "plain"]
+    training.imitate(plain, (training.settings.seed, 1))
 
 
 def observing(recommendation: Literal["recommendation", "customers"], firm: Firm, settings: Settings) -> _Policies:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import model_validator
 
@@ -18,7 +18,7 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import DepartmentSettings, Settings, fewer, must_be_shared
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch, every_point
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
-from coordinator.schemes.multi_timescale import observing
+from coordinator.schemes.multi_timescale import fit_to_the_rules, observing
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
@@ -45,6 +45,7 @@ class PathwiseRun(Settings):
 
     scheme: str = "pathwise"
     pathwise: PathwiseConfig = PathwiseConfig()
+    start: Literal["rules", "nothing"] = "rules"  # with customers: where plain policies begin, as under `mtma`
     critic: CriticConfig = CriticConfig(gamma=0.99, gae_lambda=0.95)  # of hybrid policies, as it is; others need none
 
     @model_validator(mode="after")
@@ -99,6 +100,13 @@ class Pathwise(Simultaneous):
     """Everybody's best policies so far."""
 
     pace: float = 1.0  # times the learning rate of the settings
+
+    @classmethod
+    def begin(cls, network: Network, training: Training) -> Self:
+        """All start from what is published, or plain policies from what they make of the rules."""
+        if RECOMMENDATION in training.published and cast(PathwiseRun, training.settings).start == "rules":
+            fit_to_the_rules(training)
+        return super().begin(network, training)
 
     def run(self, watch: Watch, accepted: Accepted, keep: Keep) -> None:
         """See `Simultaneous.run`; the learning rate falls to 0 as the budget is used up.

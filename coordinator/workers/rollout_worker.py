@@ -91,10 +91,16 @@ class RolloutWorker:
         world, notes = self._world, []
         costly = [name for name, cost in zip(world.firm.names, world.firm.fixed_costs(), strict=True) if cost.any()]
         if always := [n for n in costly if n in self._snapshots and not self._snapshots[n].config.hybrid]:
-            notes.append(
-                f"no gradient tells of the fixed cost of an order ({', '.join(always)}): whether to order is learned "
-                "by --set policy.hybrid=true"
-            )
+            cure = "" if world.firm.customers else ": whether to order is learned by --set policy.hybrid=true"
+            notes.append(f"no gradient tells of the fixed cost of an order ({', '.join(always)}){cure}")
+        everyone, why = list(self._snapshots.values()), None
+        compiled = self._compiled_for(everyone)
+        if world.network.proportional.any():
+            why = "scarce stock is shared out in proportion"
+        elif compiled is not None and RECOMMENDATION in self._snapshots:
+            why = compiled.why_not_descending(everyone)
+        if why is not None and compiled is not None:
+            notes.append(f"gradients go through PyTorch, which takes several times as long: {why}")
         return notes
 
     def _compiled_for(self, snapshots: Sequence[Snapshot]) -> CompiledRollouts | None:
@@ -230,7 +236,7 @@ class RolloutWorker:
         in_core = compiled is not None and not self._world.network.proportional.any()  # whose gradient only PyTorch has
         if RECOMMENDATION in self._snapshots:
             drawn = chance, self._drawn(snapshots, periods, copies, seed), unit_bound, others
-            if compiled is not None and in_core and compiled.descends([*snapshots, *others]):
+            if compiled is not None and in_core and compiled.why_not_descending([*snapshots, *others]) is None:
                 result = compiled.descend_episode(snapshots, *drawn)
             else:
                 result = descend_episode(self._world, self._observer.until(periods), snapshots, *drawn)

@@ -136,10 +136,16 @@ class CompiledRollouts:
             team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
         )
 
-    def descends(self, snapshots: Sequence[Snapshot]) -> bool:
-        """Whether gradients go through an episode of theirs here: nobody remembers, and one slot is filled."""
-        specs = [self._spec(snapshot) for snapshot in snapshots]
-        return all(spec.native and not spec.remembered and spec.head.slots == 1 for spec in specs)
+    def why_not_descending(self, snapshots: Sequence[Snapshot]) -> str | None:
+        """Why gradients do not go through an episode of theirs here, a few words; None: they do."""
+        for spec in map(self._spec, snapshots):
+            if not spec.native:
+                return "neither graph attention nor tanh is compiled"
+            if spec.remembered:
+                return f"{spec.name} remembers (policy.memory: {spec.policy.memory})"
+            if spec.head.slots > 1:
+                return f"{spec.name} fills {spec.head.slots} slots of a segment"
+        return None
 
     def descend_episode(
         self,

@@ -231,7 +231,7 @@ def saved_run(tmp_path, scheme="mtma", firm=None):
     return folder.path
 
 
-@pytest.mark.parametrize("scheme", ["mtma", "stsa-fast", "siloed"])
+@pytest.mark.parametrize("scheme", ["mtma", "stsa-fast", "siloed", "pathwise"])
 def test_explain_reads_a_run_and_leaves_its_pictures_there(scheme, tmp_path, capfd):
     path = saved_run(tmp_path, scheme)
     assert run(["explain", str(path), "--states", "16", "--json"]) == 0

@@ -135,9 +135,11 @@ def test_what_is_swapped_in_learns_on_from_there_when_its_turn_comes(tmp_path, o
     assert versions[0] == int(event["version"]) + 1
 
 
-@pytest.mark.parametrize("scheme", ["imarl", "marl", "pathwise", "mtma"])
-def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_been(scheme, tmp_path):
-    firm = market() if scheme == "mtma" else tree() if scheme == "marl" else pair()
+@pytest.mark.parametrize(
+    ("scheme", "firm"), [("imarl", pair), ("marl", tree), ("pathwise", pair), ("pathwise", market), ("mtma", market)]
+)
+def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_been(scheme, firm, tmp_path):
+    firm = firm()
     remembering = {
         "policy": PolicyConfig(hidden=(8,), memory="stack", memory_size=2),
         "ppo": PPOConfig(minibatch=256),
@@ -146,7 +148,10 @@ def test_a_run_that_is_stopped_after_a_swap_and_resumed_ends_as_if_it_had_not_be
     hybrid = {"warehouse": {"policy": {"hybrid": True}}}
     descending = {"pathwise": {"copies": 16, "updates": 6}, "departments": hybrid}
     own = {"mtma": remembering, "pathwise": descending}.get(scheme, {})
-    given = settings(**RESIDUAL, scheme=scheme, iterations=6, steps=6 * 16 * firm.periods.train, **own)
+    if scheme == "pathwise" and firm.customers:
+        own = {"pathwise": {"copies": 16, "updates": 6}, "base_policy": "tuned"}
+    more = {"scheme": scheme, "iterations": 6, "steps": 6 * 16 * firm.periods.train}
+    given = settings(**RESIDUAL | more | own)
     name, rule = {"pair": ("warehouse", RULE), "tree": ("depot", "base-stock:depot=30,east=9,west=9")}.get(
         firm.name, ("east", "forecast-base-stock")
     )

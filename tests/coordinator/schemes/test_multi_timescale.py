@@ -14,10 +14,16 @@ from tests.small_markets import market
 from tests.small_runs import settings
 
 
-@pytest.mark.parametrize("scheme", ["mtma", "stsa-fast"])
+@pytest.mark.parametrize("scheme", ["mtma", "stsa-fast", "pathwise"])
 def test_it_begins_about_where_the_coordinated_rules_are(scheme):
     firm = market()
-    given = settings(scheme=scheme, policy={"hidden": (32,)}, copies=128, selection_episodes=200)
+    given = settings(
+        scheme=scheme,
+        policy={"hidden": (32,), "form": "plain"},
+        base_policy="tuned",
+        copies=128,
+        selection_episodes=200,
+    )
     plan = setup_of(firm, given)
     how = {"streams": plan.streams, "train_periods": plan.firm.periods.train}
     training = Training(LocalGroup(plan.factories, 1, 2), given, plan.base(given), **how)

@@ -16,6 +16,7 @@ from coordinator.workers.ray_group import RayGroup
 from coordinator.workers.ray_session import connect
 from departments.learning.pathwise import PathwiseConfig
 from tests.small_firms import pair
+from tests.small_markets import market
 from tests.small_runs import Asking, Record, final_policies, settings
 
 RULE = Request("swap-1", "swap", "warehouse", "ann", "", "base-stock:warehouse=23,shop=11", tolerance=99.0)
@@ -83,13 +84,18 @@ class _DeadlyCrew(RayGroup):
 
 
 @pytest.mark.ray
-def test_gradients_through_actors_are_those_of_one_process(ray, tmp_path):
+@pytest.mark.parametrize("firm", [pair, market])
+def test_gradients_through_actors_are_those_of_one_process(firm, ray, tmp_path):
+    """Also where orders may be left, which asks the critic, and through customers, from a start at the rules."""
     teaching = PathwiseConfig(updates=8, copies=32, learning_rate=0.02)
-    own = {"shop": {"policy": {"hybrid": True}}}  # which asks the critic, too
-    given = settings(scheme="pathwise", steps=None, pathwise=teaching, departments=own)
-    here = final_policies(pair(), given, tmp_path / "here")
+    own = {"departments": {"shop": {"policy": {"hybrid": True}}}}
+    if firm is market:
+        teaching = teaching.model_copy(update={"updates": 3})
+        own = {"policy": {"hidden": (8,), "form": "plain"}, "base_policy": "tuned"}
+    given = settings(**{"scheme": "pathwise", "steps": None, "pathwise": teaching} | own)
+    here = final_policies(firm(), given, tmp_path / "here")
     assert any(version for version, _ in here.values()), "something must be learned"
-    assert final_policies(pair(), given, tmp_path / "actors", Wiring(environments=2)) == here
+    assert final_policies(firm(), given, tmp_path / "actors", Wiring(environments=2)) == here
 
 
 @pytest.mark.ray

@@ -165,7 +165,7 @@ def same_episode(company, *, held=(), bound=2.0, copies=37, drawn=True):
     compiled, until = CompiledRollouts(world, company.observer), company.observer.until(periods)
     snapshots = [snapshot for name, snapshot in company.snapshots.items() if name not in held]
     others = [snapshot for name, snapshot in company.snapshots.items() if name in held]
-    assert compiled.descends([*snapshots, *others])
+    assert compiled.why_not_descending([*snapshots, *others]) is None
     for seed in range(5):
         chance, noise = world.draw(periods, copies, world.generator(seed)), None
         if drawn:
@@ -208,6 +208,10 @@ def test_slots_may_be_divided_and_many_products_share_a_network():
 
 
 def test_memories_and_several_slots_are_left_to_pytorch():
-    for company in (Company("stack"), Company("gru"), Company(firm=market(slots=2))):
+    for company, why in (
+        (Company("stack"), "depot remembers (policy.memory: stack)"),
+        (Company("gru"), "depot remembers (policy.memory: gru)"),
+        (Company(firm=market(slots=2)), "recommendation fills 2 slots of a segment"),
+    ):
         compiled = CompiledRollouts(company.world, company.observer)
-        assert not compiled.descends(list(company.snapshots.values()))
+        assert compiled.why_not_descending(list(company.snapshots.values())) == why

@@ -82,6 +82,7 @@ def a_run(folder, firm, settings):
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="gru", memory_size=6, over_products="shared")),
         ("firm", "mtma", PolicyConfig(hidden=(8,), memory="stack", memory_size=3, over_products="shared")),
         (tree(products=("tea", "rice")), "imarl", PolicyConfig(hidden=(8,), over_products="shared")),
+        ("firm", "pathwise", PolicyConfig(hidden=(8,))),
         ("a1", "pathwise", PolicyConfig(hidden=(8,), hybrid=True)),
         (tree(products=("tea", "rice")), "pathwise", PolicyConfig(hidden=(8,), hybrid=True)),
         (
