@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coordinator.explain.line import OrderParts
 from coordinator.report.charts import bars
-from coordinator.report.page import Cell, Page, Section, Table, Text, numeric
+from coordinator.report.page import Block, Cell, Page, Section, Table, Text, numeric
 from coordinator.storage.policies import write_atomically
 
 
@@ -24,6 +24,6 @@ def write_order_page(found: OrderParts, path: Path) -> Path:
         {"what is seen": Cell(label), "value": numeric(value, 2), "adds, units": numeric(units, 3, sign="+")}
         for label, value, units in found.parts
     ]
-    blocks = [Text(found.sentence, "lead"), drawn, Table("All parts", body, sortable=True)]
+    blocks: list[Block] = [Text(found.sentence, "lead"), drawn, Table("All parts", body, sortable=True)]
     write_atomically(path, Page(f"Order of {found.point}", [], [Section("Where it comes from", blocks)]).html())
     return path

@@ -247,7 +247,7 @@ def _comparison(firm: Firm, settings: Settings, result: Any, path: Path) -> list
     try:
         if "scheme" in result:
             return [_trial_result(result, unit)]
-        tables = [_compared(result, firm, settings.scheme), _places(result, firm)]
+        tables: list[Block] = [_compared(result, firm, settings.scheme), _places(result, firm)]
         return tables + ([_products(result, settings.scheme)] if _by_product(result) else [])
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path / 'result.json'} is damaged ({error!r}): resume the run to write it again") from None
