@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from coordinator.critic.value_function import values_of
 from coordinator.runs.folder import RunFolder
@@ -199,3 +200,20 @@ def test_a_run_with_customers_that_is_resumed_ends_as_if_it_had_not_been_stopped
 def test_settings_of_the_other_kind_of_firm_are_refused(firm, given, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         setup_of(load_firm(firm), settings_of(scheme="pathwise", **given))
+
+
+def test_where_the_calendar_holds_something_stretches_begin_again_with_the_episode():
+    """Trend and events lie in the first periods: of two stretches of 16 in an episode of 24 the second is the last."""
+    content = yaml.safe_load(tree().to_yaml()) | {"periods": {"train": 24, "evaluate": 30, "warm_up": 5}}
+    sells = next(name for name, point in content["stock_points"].items() if "demand" in point)
+    begins = {}
+    for events in ([], [{"period": 9, "factor": 3}]):
+        more = {"law": "poisson", "mean": 5} | ({"events": events} if events else {})
+        content["stock_points"][sells]["demand"] = more
+        plan, training = training_of(parse_firm(content), _given(pathwise=PathwiseConfig(copies=32, window=16)))
+        training.adopt(*training.published.values())
+        begins[bool(events)] = []
+        for update in range(4):
+            training.descend(list(plan.specs), (0, 0, update), 16, training.settings.pathwise, 0.0)
+            begins[bool(events)].append(int(training._worlds[0][0][0]))
+    assert begins == {False: [16, 32, 48, 64], True: [16, 0, 16, 0]}
