@@ -15,6 +15,7 @@ from coordinator.live.replay import replay
 from coordinator.live.rolling import roll
 from environment import load_firm
 from tests.coordinator.live.test_operation import asked, begun, resumed
+from tests.live_faults import a_run
 from tests.live_firms import running, until, zeros
 from tests.offices import Here
 
@@ -353,3 +354,24 @@ def test_a_firm_that_is_fed_is_refused_and_waits_on(tmp_path, monkeypatch):
         layout, arrivals = firm.workers.world.layout, firm.workers.world.arrivals
         (feed / "in" / "period-0.csv").write_text(zeros(layout, observation_columns(arrivals)))
         until(lambda: firm.ticks() == 1)
+
+
+def test_trained_departments_go_on_and_lend_their_policy(tmp_path):
+    run_of = a_run(tmp_path / "run", "a1")
+    operation = begun(tmp_path / "f", str(run_of.path))
+    for _ in range(5):
+        operation.tick()
+    before = {name: bundle.arrays for name, bundle in operation.now.bundles.items()}
+    seen = {name: operation.now.moment.features[arrays["rows"]] for name, arrays in before.items()}
+    answer = carried(operation, MOVED, stock={"retailer-2": "write-off"}, like={"retailer-9": "retailer-3"})
+    assert "; retailer-9 begins on run@1" in answer.message
+    after = operation.now.bundles
+    for name in ("retailer-1", "retailer-3"):
+        assert operation.posts[name]["version"] == 1
+        np.testing.assert_array_equal(operation.now.moment.features[after[name].arrays["rows"]], seen[name])
+    np.testing.assert_array_equal(after["retailer-9"].arrays["parameters"], before["retailer-3"]["parameters"])
+    operation.tick()
+    bundle = PolicyBundles(operation.clients.world.firm).policy("retailer-9", "retailer=decomposition-aggregation")
+    assert asked(operation, "swap", "retailer-9", bundle).message.startswith("retailer-9 follows version 2 (retailer)")
+    operation.tick()
+    assert replay(tmp_path / "f")["faults"] == []
