@@ -94,7 +94,7 @@ def learner(network, head, mask=None, rule=False, closed_loop=False, **learning)
     """A department of no firm, with that network and head; with a rule its observations end with the rule's scores."""
     hints = head.outputs if rule else 0
     rows = tuple(range(network.observed - hints))
-    who = "learner", 0, (0,), head.segments > 0, PolicyConfig(activation=network.activation), rows
+    who = "learner", 0, (0,), (0,), head.segments > 0, PolicyConfig(activation=network.activation), rows
     return DepartmentSpec(*who, head, network, mask, hints, closed_loop, **learning)
 
 
