@@ -94,7 +94,8 @@ class SchemeSpec:
     takes_customers: bool = False  # teaches firms of both kinds: with customers, recommendations too
     departments: Callable[[Firm, Any], dict[str, PolicyConfig]] = every_point  # who they are and what each observes
     owners: Callable[[Network], dict[str, str]] = lambda _: {}  # department -> the one whose policy it shares
-    weights: Callable[[Network], Weights] = reward_weights  # [N, N] what departments pay of the points' costs
+    # [N, N] what departments pay of the points' costs; of a network and settings.
+    weights: Callable[[Network, Any], Weights] = lambda network, _: reward_weights(network)
     own_indicators: bool = False  # with customers: each is paid by its own indicators, not by the firm's profit
     attention: bool = False  # the critic attends over the supply network, even if `critic.graph` does not say so
     joint: bool = False  # one department decides for the whole firm, so none can be swapped or put into operation

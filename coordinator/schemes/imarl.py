@@ -22,6 +22,7 @@ from pydantic import Field
 from coordinator.learning.iterations import Training, paired_gain
 from coordinator.learning.settings import Settings
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
+from coordinator.schemes.rewards import Paid, reward_weights
 from departments.policies.policy import Snapshot
 from environment import Network
 from environment.fields import Checked
@@ -46,6 +47,9 @@ class IMARLSettings(Checked):
     order: Literal["downstream-first", "upstream-first", "greedy"] = "upstream-first"
     parallel: bool = True  # departments that are no neighbours learn side by side (ours); [I]: no
     share: float = Field(default=0.25, gt=0, le=1)  # of the budget that one turn may take (ours); [I]: 1
+    paid: Paid = (
+        "downstream"  # departments pay their `own` cost, and all `downstream` of them ([I]), or the `network`'s
+    )
     iterations: int = Field(default=400, ge=1)  # at most, per turn
     turns: int | None = Field(default=None, ge=1)  # at most, in the whole run (ours); None: until the list is empty
     patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
@@ -272,6 +276,7 @@ IMARL_SCHEME = SchemeSpec(
     options={"observation": "policy.observation", "order": "imarl.order"},
     turns=True,
     meets_targets=True,
+    weights=lambda network, settings: reward_weights(network, settings.imarl.paid),
     iterations=lambda _: None,
     paper_episodes=lambda _: 25_000,
 )

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from environment import Network
 
+Paid = Literal["own", "downstream", "network"]
 
-def reward_weights(
-    network: Network, kind: Literal["own", "downstream", "network"] = "downstream"
-) -> NDArray[np.float32]:
+
+def reward_weights(network: Network, kind: Paid = "downstream") -> NDArray[np.float32]:
     """How departments are paid, [N, N]: `own` cost, own and `downstream` cost ([I]), or the `network`'s."""
     points = len(network.names)
     if kind == "network":

@@ -176,7 +176,7 @@ def _payment(
     firm: Firm, settings: Settings, scheme: SchemeSpec, levels: NDArray[np.float64], by_product: bool
 ) -> Callable[[World], Payment]:
     """Who is paid by what, for all products together or, in firms without customers, `by_product`."""
-    weights = scheme.weights(Network.of(firm))
+    weights = scheme.weights(Network.of(firm), settings)
     if scheme.with_customers(firm):
         return functools.partial(OwnIndicators, weights) if scheme.own_indicators else Profit
     # Rewards are counted in what the benchmark's stock would cost a period, so learning rates carry over.

@@ -138,7 +138,7 @@ def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:
         earlier=EARLIER,
         departments=own_position,
         owners=retailers_share,
-        weights=retailers_by_their_own,
+        weights=lambda network, _: retailers_by_their_own(network),
         attention=attention,
         meets_targets=True,
         paper_episodes=lambda _: 20_000,

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.stats import poisson
 
+from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.imarl import IMARL, IMARLSettings
 from coordinator.schemes.rewards import reward_weights
 from coordinator.schemes.setup import setup_of
@@ -308,3 +309,13 @@ def test_departments_are_paid_for_what_they_and_those_below_them_cost():
     assert np.flatnonzero(weights[9]).tolist() == [9]
     assert torch.equal(torch.tensor(reward_weights(network, "own")), torch.eye(13))
     assert reward_weights(network, "network").min() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("paid", "pays"), [("own", [[2.0, 5.0]]), ("downstream", [[7.0, 5.0]]), ("network", [[7.0, 7.0]])]
+)
+def test_settings_say_what_of_the_costs_departments_pay(paid, pays):
+    given = settings_of(scheme="imarl", imarl={"paid": paid}, reward_unit=1.0)
+    worker = setup_of(pair(), given).factories.environment()
+    cost = torch.tensor([[[2.0], [5.0]]])  # [T, N, E]
+    assert (-worker._payment.reward([0, 1], cost)[..., 0]).tolist() == pays
