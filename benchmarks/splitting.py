@@ -1,0 +1,53 @@
+"""What it is worth to order from each supplier apart: `python benchmarks/splitting.py b1 b3 d1`.
+
+Each firm as it is, a supplier drawn for every order, and with `supplier_choice: ordered`; under tuned base-stock
+(of the latter parted alike), `tuned-split`, and departments that see their firm's pipeline and learn by pathwise for so
+many seconds. All meet the same demand and lead times; differences to learned splitting are paired. A run is a folder of
+`--out`; one that is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed works too
+
+import firmwide
+from departments.play.tuning import quiet
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("firms", nargs="+")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of learning, for each run")
+    parser.add_argument("--episodes", type=int, default=4096)
+    parser.add_argument("--out", type=Path, default=Path("runs/splitting"))
+    options = parser.parse_args()
+    sys.stdout.write("| firm | suppliers | policy | cost | more than learned splitting |\n")
+    sys.stdout.write("| --- | --- | --- | ---: | ---: |\n")
+    for name in options.firms:
+        costs = {}
+        for choice in ("random", "ordered"):
+            firm = firmwide.load_firm(name).model_copy(update={"supplier_choice": choice})
+            run = options.out / f"{name}-{choice}"
+            if not run.exists():
+                how = {"backend": "local", "threads": 1, "progress": False, "budget": f"{options.seconds:g}s"}
+                firmwide.train(firm, scheme="pathwise", observation="pipeline", run=run, **how)
+            policies = ["tuned-base-stock", *["tuned-split"] * (choice == "ordered"), str(run)]
+            found = firmwide.evaluate(firm, policies, episodes=options.episodes, compiled=quiet).results
+            costs |= {(choice, policy.replace(str(run), "pathwise")): of.cost for policy, of in found.items()}
+        for (choice, policy), cost in costs.items():
+            more = cost - costs["ordered", "pathwise"]
+            error = 2 * more.std() / np.sqrt(len(more))
+            told = f"{cost.mean():,.0f} | {more.mean():,.0f} ± {error:,.0f}"
+            sys.stdout.write(f"| {name} | {choice} | {policy} | {told} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
