@@ -487,6 +487,7 @@ def _segments(world: World) -> dict[str, Tensor | int | None]:
     return {
         "segments": len(choice.names),
         "segment_facing": choice.facing.to(torch.int32),
+        "longest": world.longest,
         "impatience": None if choice.impatience is None else choice.impatience.flatten().contiguous(),
         **{name: amount.flatten().contiguous() for name, amount in amounts.items()},
     }

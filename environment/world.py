@@ -51,7 +51,8 @@ class World:
         self.device, self.dtype = torch.device(device), dtype
         self.products = len(firm.products)
         self.points, self.edges = len(firm.names), len(self.network.edge_target)
-        self.slots = max(slots, self.network.longest_lead_time())
+        self.longest = self.network.longest_lead_time()  # periods; a pipeline may have more slots
+        self.slots = max(slots, self.longest)
         self.incidence = Incidence(self.network, self.device, dtype)
         of = self.network.order_point
         self.orders = len(of)  # O, one of every stock point, or with `supplier_choice: ordered` one of every edge
@@ -279,7 +280,7 @@ class World:
         """
         free, late = state.on_hand.detach().clone(), torch.zeros_like(state.on_hand)
         free = self.incidence.facing.add_to(free, -self.backlog(state).detach())
-        for arriving in state.pipeline.detach():
+        for arriving in state.pipeline.detach()[: self.longest]:
             flat = arriving.reshape(self.edges, -1)
             free = free + (self.incidence.incoming @ flat).view(free.shape)
             late = late + (free <= 0.0).to(self.dtype)

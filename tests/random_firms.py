@@ -232,7 +232,7 @@ def slow_wait(world, state, copy):
     for c, point in enumerate(world.network.customer_facing):
         for k in range(len(world.firm.products)):
             free = int(state.on_hand[point, k, copy]) - int(world.backlog(state)[c, k, copy])
-            for slot in state.pipeline[:, :, k, copy]:
+            for slot in state.pipeline[: world.network.longest_lead_time(), :, k, copy]:
                 edges = zip(world.network.edge_target, slot, strict=True)
                 free += sum(int(units) for target, units in edges if target == point)
                 waits[c, k] += free <= 0

@@ -42,6 +42,7 @@ struct Firm {
   const int32_t *segment_facing;      // [S] of C
   const double *preference, *uplift;  // [S K] utility, -700 where not sold; what full exposure adds to it
   const double *impatience;           // [S] utility a period of promised wait, or none
+  int64_t longest;                    // periods that one waits at most
   const real *standing;               // [S K] exposure where nobody decides
 };
 

@@ -457,7 +457,7 @@ class Copies {
       const long line = firm_.inside + (long)c, row = firm_.seller[line];
       Given free = plain(on_hand_[row]) - plain(owed_[line]);
       wait_[c] = {};
-      for (long slot = 0; slot < firm_.slots; slot++) {
+      for (long slot = 0; slot < firm_.longest; slot++) {
         free += plain(under_way(row, slot, slot + 1));
         wait_[c] += pick(free <= Given{}, all(1), Given{});
       }

@@ -302,7 +302,7 @@ def test_customers_choose_by_the_wait_that_stock_and_pipeline_promise(on_hand, b
             "supply": [{"from": "outside", "to": "shop", "lead_time": 4, "initial_pipeline": list(arriving) or 0}],
         }
     )
-    world = World(firm, np.zeros((1, 1)))
+    world = World(firm, np.zeros((1, 1)), slots=9)  # of which nobody waits for more than the longest lead time
     state, chance = world.reset(8192), world.draw(1, 8192, world.generator(2)).at(0)
     assert bool((world.wait(state) == wait).all())
     utility = np.exp(1 - 0.5 * wait)
