@@ -77,7 +77,7 @@ def test_departments_come_and_go_with_a_change_and_whoever_dies_over_it_changes_
             dies = threading.Timer(0.5, os.kill, (first["coordinator"], signal.SIGKILL))
             dies.start()
             assert run(["change", "changing", "--firm", str(new), *there, "--like", "retailer-9=retailer-1"]) == 0
-            assert "opened retailer-9; closed retailer-2" in capsys.readouterr().out
+            assert "opened retailer-9; closed retailer-2" in capsys.readouterr().err
             dies.join()
             until(lambda: employed(firm) == staff)
             processes, at = firm.processes(), firm.committed()

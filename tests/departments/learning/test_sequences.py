@@ -131,7 +131,7 @@ def signal_role(memory):
     config = PolicyConfig(form="plain", memory=memory, memory_size=4 if memory == "stack" else 8, hidden=(16,))
     head, learning = Head(0, 1, 2, 1), {"closed_loop": True, "ppo": PPOConfig(minibatch=512, epochs=4)}
     network = MemoryNetwork(1, memory, config.memory_size if memory != "none" else 0, config.hidden, head.outputs, 0)
-    return DepartmentSpec("recommendation", 0, (), True, config, (0,), head, network, seed=3, **learning)
+    return DepartmentSpec("recommendation", 0, (), (), True, config, (0,), head, network, seed=3, **learning)
 
 
 def learned_share(memory, updates=40, copies=256, periods=4):
