@@ -18,6 +18,8 @@ from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import Episodes, run_episodes, shards
 from departments.play.tuning import quiet, tuned_base_stock, tuned_echelon_base_stock
 from departments.policies.firm_policy import FirmPolicy
+from departments.policies.policy import Snapshot
+from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import BaseStock, Levels, baseline_levels
 from environment import Firm, Network, World
 from environment.observation import Observer
@@ -79,10 +81,29 @@ def trained_policy(run: RunFolder, world: World) -> Policy:
     """The departments of a run, acting in a world of its firm as they did in training: see `firm_policies`.
 
     Raises:
-        ValueError: a policy is missing or damaged, or training has not begun.
+        ValueError: a policy is missing or damaged, training has not begun, or something else is seen in this world.
     """
     observer = Observer(world, run.base_levels(), scaling_of(run.firm(), run.settings()))
-    return FirmPolicy(world, observer.until(world.firm.periods.evaluate - 1), list(firm_policies(run).values()))
+    snapshots = list(firm_policies(run).values())
+    if run.firm() != world.firm:
+        _must_see_alike(run, observer, snapshots)
+    return FirmPolicy(world, observer.until(world.firm.periods.evaluate - 1), snapshots)
+
+
+def _must_see_alike(run: RunFolder, observer: Observer, snapshots: Sequence[Snapshot]) -> None:
+    """Refuse policies to which something else is told here than in training."""
+    levels = run.base_levels()
+    both = Observer(World(run.firm(), levels), levels), observer
+    for name, config in ((snapshot.department, snapshot.config) for snapshot in snapshots):
+        then, now = ([of.labels()[row] for row in DepartmentSpec.of(of.world, of, name, config).rows] for of in both)
+        if then != now:
+            odd, other = min({*then} ^ {*now}, default="all in another order"), observer.world.firm.name
+            one = run.firm().name
+            there, not_there = (one, other) if odd in then else (other, one)
+            told = f"{name} sees {odd} in firm {there!r}, and not in {not_there!r}"
+            raise ValueError(
+                f"--policy {str(run.path)!r} was trained for firm {one!r}, where it saw other things: {told}"
+            )
 
 
 def baseline_policies(

@@ -5,13 +5,14 @@ import pytest
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
+from coordinator.runs.train import train
 from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
 from departments.policies.firm_policy import FirmPolicy
 from environment import parse_firm
 from tests.known_optima import lost_sales, tiny
 from tests.small_firms import fresh, pair, stirred, tree, world_of
-from tests.small_runs import settings
+from tests.small_runs import LOCAL, Record, settings
 
 RULES = ["base-stock:shop=14", "base-stock:shop=18"]
 
@@ -79,6 +80,16 @@ def test_a_run_of_another_firm_is_refused(tmp_path):
     with pytest.raises(ValueError, match="was trained for firm 'tree'") as refused:
         evaluate(pair(), [str(tmp_path / "run")], episodes=10)
     assert "\n" not in str(refused.value)
+
+
+def test_a_run_that_saw_other_things_is_refused(tmp_path):
+    run, disrupted = RunFolder(tmp_path / "run"), tree(disruption={"start": 0.1, "end": 0.5})
+    train(tree(), settings(), LOCAL, run.path, Record())
+    words = r"trained for firm 'tree', where it saw other things: \w+ sees shut/\w+>\w+ in firm 'tree', and not"
+    with pytest.raises(ValueError, match=words):
+        evaluate(disrupted, [str(run.path)], episodes=10)
+    dearer = disrupted.model_copy(update={"supply": tree().supply, "cost_spread": 0.2})
+    assert evaluate(dearer, [str(run.path)], episodes=10).results, "what departments see is the same"
 
 
 def test_a_run_without_a_policy_is_refused(tmp_path):
