@@ -190,11 +190,11 @@ class PolicyBundles:
     def _placed(self, found: PolicyBundle, observer: Observer, policy: str) -> PolicyBundle:
         """A brief with its rows where this firm has them: laws may differ, and with them the periods of arrival."""
         where = rows_by_name(observer.labels(), self.observer.labels())
-        rows = [where[row] for row in found.arrays["rows"].tolist()]
+        seen = found.arrays["rows"].tolist()
+        rows = [where[row] for row in seen]
         if min(rows) < 0:
-            raise ValueError(
-                f"--policy {policy!r} sees {observer.labels()[rows.index(-1)]}, which is not there; take another"
-            )
+            gone = observer.labels()[seen[rows.index(-1)]]
+            raise ValueError(f"--policy {policy!r} sees {gone}, which is not there; take another")
         return replace(found, arrays={**found.arrays, "rows": np.array(rows)})
 
     @staticmethod

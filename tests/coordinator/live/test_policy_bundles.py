@@ -7,15 +7,16 @@ from coordinator.live.create import found
 from coordinator.live.policy_bundles import PolicyBundles
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_source import kept_versions
+from coordinator.runs.train import train
 from departments.play.default_rule import default_rule
 from departments.policies.policy import RECOMMENDATION
 from environment import load_firm
 from tests.coordinator.live.test_operation import begun, resumed
 from tests.departments.play.test_default_rule import lost
 from tests.known_optima import tiny
-from tests.small_firms import fresh, pair, world_of
+from tests.small_firms import fresh, pair, tree, world_of
 from tests.small_markets import market
-from tests.small_runs import settings
+from tests.small_runs import LOCAL, Record, settings
 
 
 @pytest.fixture
@@ -106,3 +107,11 @@ def test_an_optimum_is_followed_where_it_is_a_rule_of_each_point():
     for department in ("shop", "recommendation"):
         with pytest.raises(ValueError, match="decides for all departments at once"):
             PolicyBundles(tiny()).rule(department, "optimum")
+
+
+def test_a_policy_that_sees_what_is_not_there_is_refused_and_says_what(tmp_path):
+    train(tree(disruption={"start": 0.1, "end": 0.5}), settings(), LOCAL, tmp_path / "run", Record())
+    with pytest.raises(ValueError, match="sees shut/depot>west, which is not there; take another"):
+        PolicyBundles(tree()).trained("west", tmp_path / "run")
+    there = PolicyBundles(tree()).trained("east", tmp_path / "run")
+    assert there.arrays["rows"].tolist() == [PolicyBundles(tree()).observer.labels().index("inventory_position/east")]
