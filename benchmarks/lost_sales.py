@@ -34,7 +34,8 @@ _EPISODES, _PERIODS = 16384, 100  # counted of each
 def learned(penalty: int, lead_time: int, scheme: str, seconds: float) -> dict[str, Any]:
     """One instance: costs a period."""
     firm = lost_sales(penalty, lead_time)
-    settings = settings_of(scheme=scheme, seconds=seconds, policy={"observation": "pipeline"})
+    alone = {"imarl": {"patience": 1000}} if scheme == "imarl" else {}  # nobody waits for a turn
+    settings = settings_of({"scheme": scheme, "seconds": seconds, "policy": {"observation": "pipeline"}} | alone)
     plan = setup_of(firm, settings, starting_levels(firm, settings))
     how = {"streams": plan.streams, "train_periods": plan.firm.periods.train}
     training = Training(LocalGroup(plan.factories, 1, 1), settings, plan.base(settings), **how)
