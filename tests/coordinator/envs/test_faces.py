@@ -278,8 +278,8 @@ def test_actions_that_are_none_are_refused_by_the_name_of_their_agent():
     assert env.step(good)[1].keys() == good.keys()  # a refused step has changed nothing
 
 
-def test_the_example_of_the_readme_runs(capsys):
-    text = (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_example_of_the_docs_runs(capsys):
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
     (example,) = [found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "FirmVectorEnv" in found]
     found = {}
     exec(example, found)

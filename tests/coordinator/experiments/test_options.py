@@ -57,17 +57,17 @@ def test_what_is_wrong_is_refused_in_one_line(pair, line):
     assert "\n" not in str(error.value)
 
 
-def readme_settings():
-    """The settings that README shows: a learning rate of all, and one of retailer-2's own."""
-    text = (Path(__file__).parents[3] / "README.md").read_text()
+def shown_settings():
+    """The settings that docs show: a learning rate of all, and one of retailer-2's own."""
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
     return next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "departments:" in block)
 
 
 @pytest.mark.parametrize("option", [[], ["--observation", "everything"]])
 def test_a_department_s_own_key_leaves_the_run_s_others_and_what_it_sees_as_they_are(option, tmp_path):
-    """README's case, from the file through the command to what the departments of the run are made of."""
+    """The docs' case, from the file through the command to what the departments of the run are made of."""
     (tmp_path / "own.yaml").write_text(
-        readme_settings()
+        shown_settings()
         + yaml.safe_dump({k: v for k, v in TINY.items() if k != "imarl"} | {"base_policy": "benchmark"})
     )
     values = [

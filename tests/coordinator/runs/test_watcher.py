@@ -103,8 +103,8 @@ def test_a_resumed_run_says_how_far_it_was(tmp_path, monkeypatch):
     assert record.seen[0].iteration == start.iterations + 1
 
 
-def test_the_example_of_the_readme_hears_every_iteration(watched, tmp_path, capsys):
-    text = (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_example_of_the_docs_hears_every_iteration(watched, tmp_path, capsys):
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
     (example,) = [found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "firmwide.Watcher" in found]
     given = {}
     exec(example, given)
