@@ -364,7 +364,8 @@ def explain_order(
 
 
 def _watched(progress: bool | None) -> bool:
-    return (sys.stderr.isatty() or "ipykernel" in sys.modules) if progress is None else progress
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return (sys.stderr.isatty() or hasattr(shell, "kernel")) if progress is None else progress
 
 
 def _teller(progress: bool | None) -> Callable[[str], None]:

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +155,19 @@ def test_benchmark_and_report(here, capfd):
     assert "imarl" in repr(done)
     assert Path("b/report.html").is_file()
     assert capfd.readouterr().err == ""
+
+
+def test_progress_is_shown_in_a_notebook_and_not_where_its_parts_were_merely_imported(here, capfd, monkeypatch):
+    import ipykernel  # noqa: F401
+    import IPython
+
+    def evaluated():
+        firmwide.benchmark(["toy"], schemes="imarl", trials=1, budget="1e3", out="b", episodes=2, backend="local")
+        return capfd.readouterr().err
+
+    assert evaluated() == ""
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel="of a notebook"))
+    assert "report in" in evaluated()
 
 
 def test_the_process_gets_its_threads_back():
