@@ -43,6 +43,7 @@ class Stream(IntEnum):
     BLOCKS = 21  # blocks of days that an interval is drawn from
     THEORY = 22  # of the theorems, run: seed
     SERVICE = 23  # episodes that service is measured on while departments learn: seed, step of the multipliers
+    TRIALS = 24  # trials that are drawn again for an interval over seeds
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

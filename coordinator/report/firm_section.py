@@ -34,6 +34,7 @@ def _policies(found: BenchmarkFolder, firm: str) -> Table:
             "policy": Cell(line.policy),
             "trials": Cell(str(line.trials) if line.seconds is not None else "", line.trials),
             f"{unit} ± 95%": numeric(line.mean, 1, _spread(line.half)),
+            **({"IQM (95%)": _middle(line)} if any(other.middle for other in table) else {}),
             **{f"saving over {rule}, % ± 95%": _saving(found, firm, line, rule) for rule in rules},
             f"difference to {base} ± 95%": Cell("")
             if line.policy == base
@@ -44,6 +45,13 @@ def _policies(found: BenchmarkFolder, firm: str) -> Table:
         for line in table
     ]
     return Table(f"{firm}: all policies, {unit} in money an episode", body, _reading(table), sortable=True)
+
+
+def _middle(line: Line) -> Cell:
+    if line.middle is None:
+        return Cell("")
+    mean, low, high = line.middle
+    return numeric(mean, 1, f"{low:,.1f} to {high:,.1f}")
 
 
 def _saving(found: BenchmarkFolder, firm: str, line: Line, rule: str) -> Cell:

@@ -15,7 +15,7 @@ from coordinator.experiments import trial as trials_module
 from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.curves import on_common_grid
 from coordinator.experiments.progress import Forecast
-from coordinator.experiments.tables import lines_of, mean_and_half, paired
+from coordinator.experiments.tables import as_markdown, interquartile_mean, lines_of, mean_and_half, paired
 from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
 from coordinator.runs.firm_policies import firm_policies
 from coordinator.runs.folder import METRICS, RunFolder
@@ -129,6 +129,26 @@ def test_a_failed_trial_is_reported_stops_nobody_and_is_tried_again(files, tmp_p
     assert told["failed"] == {}
     assert [line["trials"] for line in told["firms"]["pair"] if line["policy"] == "marl"] == [2]
     assert not (tmp_path / "out/runs/pair/marl/0/error.txt").exists()
+
+
+def test_the_interquartile_mean_and_its_interval_are_those_of_scipy():
+    values = [*np.random.default_rng(4).standard_normal(9), 60.0]  # one seed that did not learn moves nothing
+    mean, low, high = interquartile_mean(values)
+    assert mean == pytest.approx(stats.trim_mean(values, 0.25))
+    theirs = stats.bootstrap([values], lambda x, axis: stats.trim_mean(x, 0.25, axis=axis), method="percentile", rng=0)
+    np.testing.assert_allclose([low, high], theirs.confidence_interval, atol=0.06)
+    assert abs(mean) < 1 < np.mean(values)
+
+
+def test_four_trials_have_a_middle_half_in_table_and_caption(done):
+    rules, learned = done.rows("pair")[:3], done.rows("pair")[3:]
+    four = [row | {"seed": row["seed"] + 10 * turn} for turn in (1, 2) for row in learned]
+    lines = lines_of([*rules, *four], ["imarl", "marl"])
+    assert [line.middle is not None for line in lines] == [False] * 3 + [True] * 2
+    text = as_markdown({"pair": lines}, 8)
+    assert "| IQM |" in text
+    assert "mean of the middle half" in text
+    assert "IQM" not in as_markdown(done.tables(), 8)
 
 
 def test_the_table_can_be_recomputed_from_the_rows(done):
