@@ -26,6 +26,7 @@ from environment import Firm, Network
 from environment.fields import shown
 
 _EARLIEST = 16  # updates
+_OFTEN = 100  # updates; a try costs three to six of them
 _EPISODES = 16  # in a shard at a time, where customers choose: a vector of copies
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
 # What only the other kind of firm has.
@@ -129,7 +130,8 @@ class Pathwise(Simultaneous):
             self.iteration += 1
             now = max(self.iteration / updates, training.progress)
             early = self.iteration >= _EARLIEST and self.iteration.bit_count() == 1
-            cost = self._select() if early or passed(progress, now) else None
+            often = self.iteration % _OFTEN == 0  # rounding lets costs jump from update to update
+            cost = self._select() if early or often or passed(progress, now) else None
             if cost is not None and cost > self.best_cost + _LOST * abs(self.best_cost):
                 self.pace /= 2.0
                 training.begin_again(*self.best.values())
@@ -164,7 +166,7 @@ PATHWISE_SCHEME = SchemeSpec(
         "copies": "pathwise.copies",
         "iterations": "pathwise.updates",
         "episodes": "pathwise.updates",
-        "select_every": "policies are tried twelve times in a budget",
+        "select_every": f"policies are tried every {_OFTEN} updates, and twelve times in a budget",
         "acceptance_episodes": "no policy is tested before it is kept",
         "reward_unit": "gradients are of the cost itself",
         "train_periods": "pathwise.window",
