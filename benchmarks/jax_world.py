@@ -1,8 +1,8 @@
-"""The world of a1, c1 and d1 in JAX, one jitted scan: what ours is compared with, and the ground of `jax_ppo`.
+"""The world of firms like a1, b3, c3 and d1 in JAX, one jitted scan: ours beside it, and `jax_ppo` in it.
 
-For one product, backorders and lead times of one period, where no stock point has customers of both kinds. The
-network is unrolled while tracing, a row of copies [E] for each stock point and line, so that the compiler sees nothing
-but additions, minima and comparisons of rows. `python benchmarks/jax_world.py` checks it against ours on ours' draws.
+For one product and backorders, where no stock point has customers of both kinds. The network is unrolled while tracing,
+a row of copies [E] for each stock point, line and period of arrival, so that the compiler sees nothing but additions,
+minima and comparisons of rows. `python benchmarks/jax_world.py` checks it against ours on ours' draws.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class JaxState(NamedTuple):
     """As `environment.State`, row by row."""
 
     on_hand: Rows  # N of [E] units
-    pipeline: Rows  # Ed of [E] units, which arrive in the next period
+    pipeline: tuple[Rows, ...]  # by edge, of each as many of [E] units as its lead time may have periods
     owed: Rows  # L of [E] units
     position: Rows  # N of [E] units
 
@@ -41,6 +41,7 @@ class JaxChance(NamedTuple):
 
     demand: Array  # [C, E] units
     supplier: Array | None  # [N, E] place among the point's suppliers
+    lead_time: Array | None = None  # [Ed, E] periods
 
 
 class JaxWorld:
@@ -61,12 +62,12 @@ class JaxWorld:
             "prices": firm.earns,
             "stochastic costs": bool(firm.cost_spread),
             "customers who choose": bool(firm.customers),
-            "lead times beyond one period": network.longest_lead_time() > 1,
+            "lead times of no period": any(law[0].mass()[0] > 0.0 for law in network.lead_time_laws),
             "stock points with customers of both kinds": bool(mixed),
         }
         if any(lacking.values()):
             found = ", ".join(name for name, present in lacking.items() if present)
-            raise ValueError(f"firm {firm.name} has {found}, which the JAX world lacks; use a1, b1, c1 or d1")
+            raise ValueError(f"firm {firm.name} has {found}, which the JAX world lacks; use a1 to d3")
         self.points, self.facing = len(firm.names), network.customer_facing.tolist()
         self.edges = list(zip(network.edge_target.tolist(), network.supplier_rank.tolist(), strict=True))
         self.inside, self.supplier_of_line = inside, network.line_supplier.tolist()
@@ -77,23 +78,33 @@ class JaxWorld:
         self.holding, self.penalty = firm.amounts("holding_cost")[:, 0], firm.amounts("backorder_cost")[:, 0]
         tables = [quantile_table(laws[0].mass()) for laws in network.demand_laws]
         self.table = jnp.asarray(np.concatenate(tables))  # [C * 65536]
+        times = [laws[0].mass() for laws in network.lead_time_laws]
+        self.slots = [len(time) - 1 for time in times]  # by edge
+        fixed = all(np.count_nonzero(time) == 1 for time in times)
+        self.times = None if fixed else jnp.asarray(np.concatenate(list(map(quantile_table, times))))  # [Ed * 65536]
 
     def reset(self, copies: int) -> JaxState:
         """Period 0 of an episode."""
         zero = jnp.zeros(copies, dtype=jnp.float32)
         stock = tuple(zero + np.float32(amount) for amount in self.start)
-        return JaxState(stock, (zero,) * len(self.edges), (zero,) * len(self.supplier_of_line), stock)
+        pipeline = tuple((zero,) * slots for slots in self.slots)
+        return JaxState(stock, pipeline, (zero,) * len(self.supplier_of_line), stock)
 
     def draw(self, periods: int, copies: int, key: Array) -> JaxChance:
         """Chance of many periods, by the same quantile tables as ours."""
-        first, second = jax.random.split(key)
-        facing = len(self.facing)
-        place = jax.random.bits(first, (periods, facing, copies), jnp.uint16).astype(jnp.int32)
-        demand = self.table[place + TABLE_SIZE * jnp.arange(facing)[:, None]]
-        if max(self.supplier_count) == 1:
-            return JaxChance(demand, None)
-        share = jax.random.bits(second, (periods, self.points, copies), jnp.uint16).astype(jnp.float32) / TABLE_SIZE
-        return JaxChance(demand, jnp.floor(share * jnp.asarray(self.supplier_count, jnp.float32)[:, None]))
+        first, second, third = jax.random.split(key, 3)
+
+        def look_up(table: Array, count: int, key: Array) -> Array:
+            place = jax.random.bits(key, (periods, count, copies), jnp.uint16).astype(jnp.int32)
+            return table[place + TABLE_SIZE * jnp.arange(count)[:, None]]
+
+        demand, supplier = look_up(self.table, len(self.facing), first), None
+        lead_time = None if self.times is None else look_up(self.times, len(self.edges), third)
+        if max(self.supplier_count) > 1:
+            size = periods, self.points, copies
+            share = jax.random.bits(second, size, jnp.uint16).astype(jnp.float32) / TABLE_SIZE
+            supplier = jnp.floor(share * jnp.asarray(self.supplier_count, jnp.float32)[:, None])
+        return JaxChance(demand, supplier, lead_time)
 
     def feasible(self, point: int, order: Array) -> Array:
         """An order [E] as the world accepts it."""
@@ -110,7 +121,7 @@ class JaxWorld:
         position = [own + new for own, new in zip(state.position, order, strict=True)]
         on_hand = list(state.on_hand)
         for (target, _), units in zip(self.edges, state.pipeline, strict=True):
-            on_hand[target] = on_hand[target] + units
+            on_hand[target] = on_hand[target] + units[0]
         for point, units in zip(self.supplier_of_line, ordered, strict=True):
             position[point] = position[point] - units
         shipped = self._fulfil(on_hand, state.owed, ordered, position)
@@ -120,8 +131,18 @@ class JaxWorld:
         cost = [float(self.holding[point]) * stock for point, stock in enumerate(on_hand)]
         for point, backlog in zip(self.facing, owed[self.inside :], strict=True):
             cost[point] = cost[point] + float(self.penalty[point]) * backlog
-        pipeline = (*shipped[: self.inside], *placed[self.inside :])
+        leaving = (*shipped[: self.inside], *placed[self.inside :])
+        pipeline = tuple(self._dispatch(state.pipeline[e], leaving[e], chance, e) for e in range(len(self.edges)))
         return JaxState(tuple(on_hand), pipeline, tuple(owed), tuple(position)), tuple(cost)
+
+    def _dispatch(self, under_way: Rows, leaving: Array, chance: JaxChance, edge: int) -> Rows:
+        """What is under way on an edge one period on."""
+        moved, last = [*under_way[1:], jnp.zeros_like(leaving)], len(under_way) - 1
+        if chance.lead_time is None:
+            return (*moved[:last], leaving)
+        return tuple(
+            units + jnp.where(chance.lead_time[edge] == slot + 1, leaving, 0.0) for slot, units in enumerate(moved)
+        )
 
     def _fulfil(self, on_hand: list[Array], owed: Rows, ordered: list[Array], position: list[Array]) -> list[Array]:
         """Units shipped on each line: backorders first, then in ascending order of inventory position."""
@@ -185,7 +206,8 @@ def disagreement(name: str, periods: int = 75, copies: int = 64) -> float:
     ours = World(firm, levels)
     chance = ours.draw(periods, copies, ours.generator(1))
     supplier = None if chance.supplier is None else jnp.asarray(chance.supplier[:, :, 0].numpy())
-    theirs = play(JaxWorld(firm), JaxChance(jnp.asarray(chance.demand[:, :, 0].numpy()), supplier))
+    lead_time = None if chance.lead_time is None else jnp.asarray(chance.lead_time[:, :, 0].numpy().astype(np.float32))
+    theirs = play(JaxWorld(firm), JaxChance(jnp.asarray(chance.demand[:, :, 0].numpy()), supplier, lead_time))
     state, rule, worst = ours.reset(copies), BaseStock("base-stock", levels), 0.0
     for t in range(periods):
         state, outcome = ours.step(
@@ -197,5 +219,5 @@ def disagreement(name: str, periods: int = 75, copies: int = 64) -> float:
 
 
 if __name__ == "__main__":
-    for firm_name in ("a1", "b1", "c1", "d1"):
+    for firm_name in ("a1", "b1", "c1", "d1", "a3", "b3", "c3"):
         print(f"{firm_name}: costs differ from ours by at most {disagreement(firm_name):.1e} (relative)")

@@ -24,6 +24,7 @@ from environment import CompiledWorld, NotCompiledError, OrderUpTo, World, load_
 from environment.compiled import library
 
 EAGER, COMPILED, IN_JAX = "our world", "our world, compiled", "the same in JAX"
+LATE = ("b3", "c3")  # firms with random lead times of several periods
 _COPIES, _PERIODS, _REPEATS = 1024, 75, 15
 
 
@@ -75,8 +76,8 @@ def _worlds() -> dict[str, Any]:
         sys.stderr.write("world: JAX left out, it is not installed (pip install 'firmwide[peers]')\n")
     found: dict[str, Any] = {}
     with torch.inference_mode():
-        for firm in FIRMS:
-            episodes = _eager(firm) | _compiled(firm) | (_in_jax(firm) if with_jax else {})
+        for firm in (*FIRMS, *LATE):
+            episodes = (_eager(firm) if firm in FIRMS else {}) | _compiled(firm) | (_in_jax(firm) if with_jax else {})
             for name, rate in _rates(episodes).items():
                 found.setdefault(name, {})[firm] = rate
     return found

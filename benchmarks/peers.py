@@ -176,7 +176,7 @@ def training_table(results: dict[str, dict[str, Any]]) -> list[str]:
 
 def simulation_table(results: dict[str, dict[str, Any]]) -> list[str]:
     """Steps per second by firm, and what compiling took."""
-    firms = ("a1", "c1", "d1")
+    firms = ("a1", "c1", "d1", "b3", "c3")
     rows = [["simulation alone, one core", *(f"{firm}, steps a second" for firm in firms), "seconds to compile"]]
     simulated = dict(results.get("world", {}))
     if "stockpyl" in results:

@@ -93,7 +93,7 @@ def test_stable_baselines_sees_the_end_of_an_episode_in_copies_side_by_side():
     assert PPO("MlpPolicy", envs, n_steps=8, batch_size=12, device="cpu").learn(24).num_timesteps == 24
 
 
-@pytest.mark.parametrize("name", ["a1", "d1"])
+@pytest.mark.parametrize("name", ["a1", "d1", "b3", "c3"])
 def test_the_world_in_jax_costs_what_ours_costs_on_the_same_draws(name):
     pytest.importorskip("jax")
     from jax_world import disagreement
@@ -105,8 +105,8 @@ def test_the_world_in_jax_refuses_what_it_lacks():
     pytest.importorskip("jax")
     from jax_world import JaxWorld
 
-    with pytest.raises(ValueError, match="firm a3 has lead times beyond one period"):
-        JaxWorld(load_firm("a3"))
+    with pytest.raises(ValueError, match="firm closing-loop has several products, lost sales, prices"):
+        JaxWorld(load_firm("closing-loop"))
 
 
 def test_peers_that_are_not_installed_are_named_and_left_out_of_the_table(tmp_path):
