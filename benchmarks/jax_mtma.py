@@ -81,29 +81,17 @@ class Unit(NamedTuple):
 
 
 class LoopWorld:
-    """The firm's parameters and what is seen of it, fixed while tracing."""
+    """The parameters of `FIRM` and what is seen of it, fixed while tracing.
 
-    def __init__(self, name: str = FIRM) -> None:
-        """Prepare a firm.
+    One stock point and one supplier, lost sales, one slot, customers who buy everything and never wait.
+    """
 
-        Raises:
-            ValueError: the firm has something that this world lacks.
-        """
-        firm = load_firm(name)
+    def __init__(self) -> None:
+        """Prepare."""
+        firm = load_firm(FIRM)
         self.ours = world = World(firm, baseline_levels(firm))
         self.observer = Observer(world, baseline_levels(firm)).until(firm.periods.train)
         choice, network = world.chosen(), world.network
-        lacking = {
-            "several stock points": world.points > 1 or world.edges > 1,
-            "backorders": firm.unmet != "lost" or bool(firm.lost_shares().min() < 1.0),
-            "customers who mind waiting": choice.impatience is not None,
-            "several slots": bool((choice.slots != 1.0).any()),
-            "products that are not sold to all": not bool(choice.sold.all()),
-            "fixed order costs": bool(firm.fixed_costs().any()),
-        }
-        if any(lacking.values()):
-            found = ", ".join(name for name, present in lacking.items() if present)
-            raise ValueError(f"firm {firm.name} has {found}, which this world lacks; use {FIRM}")
         self.periods, self.products, self.segments = firm.periods.train, world.products, len(choice.names)
         self.slots, self.start = world.slots, world.reset(1)
         self.times = jnp.asarray(np.stack([quantile_table(law.mass()) for law in network.lead_time_laws[0]]))
@@ -290,7 +278,7 @@ class JaxMTMA:
 
     def __init__(self, settings: Settings, plan: TrainingSetup) -> None:
         """Prepare for settings that have departments remember by gated units and order plainly."""
-        self.world, self.settings = LoopWorld(plan.firm.name), settings
+        self.world, self.settings = LoopWorld(), settings
         self.specs, self.copies = plan.specs, settings.copies
         self.networks = {name: spec.network for name, spec in plan.specs.items()}
         self.base = plan.base(settings)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from world_speed import seconds
 
 from coordinator.critic.value_function import CriticConfig, values_of
@@ -19,6 +21,7 @@ from coordinator.schemes.setup import setup_of
 from coordinator.workers.group import LocalGroup, WorkerGroup
 from departments.learning.pathwise import window_of
 from departments.learning.ppo import PPOConfig
+from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.gradients import descend
 from departments.policies.policy import PolicyConfig
@@ -115,6 +118,68 @@ def memory_speed(report: Callable[[str], None], iterations: int = 5) -> dict[str
     shares = {kind: round(speed / found["none"], 3) for kind, speed in found.items()}
     report(f"memory: {found}, share of those without {shares}")
     return {"firm": firm.name, "steps_per_second": found, "share_of_none": shares}
+
+
+def peak_speed(report: Callable[[str], None], repeats: int = 9) -> dict[str, Any]:
+    """How near updates of MTMA with gated memory come to the processor's peak, one thread.
+
+    The peak is that of a product of 512 x 512 matrices, in turn with the updates. Counted are the multiplications and
+    additions that the networks need: forward, and backward by parameters and by what is not an observation.
+    """
+    found: dict[str, Any] = {}
+    matrix = torch.randn(512, 512)
+    for name in ("closing-loop", "firm"):
+        settings = settings_of(scheme="mtma", policy={"memory": "gru"}, ppo={"target_kl": 1e9})
+        firm = load_firm(name)
+        plan = setup_of(firm, settings)
+        workers = LocalGroup(plan.factories)
+        (world,), learning, streams = workers.environments, list(plan.specs), list(plan.streams.values())
+        world.call("publish", *plan.base(settings).values())
+        shard = settings.copies, (0,)
+        values = values_of(workers.critic.call("calibrate", streams, world.call("rewards", learning, *shard)))
+        *slices, lesson = world.call("rollout", learning, streams, values, *shard, returns=len(learning) + 1)
+        samples, features = len(lesson[0]), lesson[0].shape[1]
+        steps: dict[str, tuple[Callable[[], object], float]] = {}
+        for department, seen in zip(learning, slices, strict=True):
+            network, epochs = plan.specs[department].network, settings.ppo_of(department).epochs
+            if isinstance(network, MemoryNetwork):
+                flop = samples * epochs * _flop(network.widths, network.observed, network.size)
+                worker = workers.departments[department]
+                steps[department] = functools.partial(worker.call, "learn", (0,), seen), flop
+        widths = [features, *settings.critic.hidden, max(streams) + 1]
+        flop = samples * settings.critic.epochs * _flop(widths, features, 0)
+        steps["critic"] = functools.partial(workers.critic.call, "learn", streams, lesson), flop
+        taken: dict[str, list[float]] = {step: [] for step in (*steps, "product")}
+        for _ in range(repeats + 2):
+            for step, (go, _) in steps.items():
+                taken[step].append(_seconds(go))
+                taken["product"].append(_seconds(lambda: matrix @ matrix))
+        middle = {step: statistics.median(times[2:]) for step, times in taken.items()}
+        peak = 2.0 * 512**3 / middle.pop("product")
+        total = sum(flop for _, flop in steps.values())
+        found[name] = {
+            "peak_gflop_per_second": round(peak / 1e9, 1),
+            "mflop_per_step": round(total / samples / 1e6, 3),
+            "share_of_peak": round(total / sum(middle.values()) / peak, 3),
+            "by_part": {step: round(steps[step][1] / middle[step] / peak, 3) for step in steps},
+            "milliseconds": {step: round(1e3 * seconds, 1) for step, seconds in middle.items()},
+        }
+        report(f"peak, {name}: {found[name]}")
+    return found
+
+
+def _flop(widths: Sequence[int], observed: int, units: int) -> float:
+    """Of a sample through a perceptron of these widths above a gated memory of so many units, forward and backward."""
+    layers = sum(rows * columns for columns, rows in itertools.pairwise(widths))
+    gates = 3 * units * (observed + units)
+    blind = observed * (widths[1] + 3 * units)  # nobody asks for the gradient by observations
+    return 2.0 * (3 * (layers + gates) - blind)
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    start = time.process_time()
+    step()
+    return time.process_time() - start
 
 
 def training_speed(report: Callable[[str], None], iterations: int = 20) -> dict[str, Any]:

@@ -87,7 +87,11 @@ SIMULATIONS = {
     "world": Peer((), "our world, eager and compiled, and in JAX, in turn", "peer_world", "worlds"),
     "stockpyl": Peer(("stockpyl",), "stockpyl", "peer_world", "in_stockpyl"),
 }
-PEERS = TRAININGS | SIMULATIONS
+RECURRENT = {
+    "closed-loop": Peer(("jax",), "one core", "jax_mtma", "side_by_side", (1,)),
+    "closed-loop-cores": Peer(("jax",), "all cores", "jax_mtma", "side_by_side"),
+}
+PEERS = TRAININGS | SIMULATIONS | RECURRENT
 
 
 def missing(peer: Peer) -> list[str]:
@@ -136,7 +140,7 @@ def run(name: str, budget: float, form: str) -> dict[str, Any]:
     settle()
     peer = PEERS[name]
     function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(peer.module), peer.function)
-    return function(budget, form, *peer.arguments) if name in TRAININGS else function()
+    return function(budget, form, *peer.arguments) if name in TRAININGS else function(*peer.arguments)
 
 
 def table(rows: list[list[str]]) -> list[str]:
@@ -188,6 +192,19 @@ def simulation_table(results: dict[str, dict[str, Any]]) -> list[str]:
     return table(rows)
 
 
+def recurrent_table(results: dict[str, dict[str, Any]]) -> list[str]:
+    """MTMA with gated memory, ours and in JAX, by turns in one process."""
+    header = ["MTMA with gated memory, closing-loop", "ours, steps a second", "in JAX", "times as fast"]
+    rows = [[*header, "seconds to compile"]]
+    for name in filter(results.__contains__, RECURRENT):
+        found = results[name]
+        speeds = [number(found[who], "steps_per_second") for who in ("ours", "jax")]
+        rows.append(
+            [RECURRENT[name].title, *speeds, f"{found['ratio']:.1f}", number(found["jax"], "compile_seconds", 1)]
+        )
+    return table(rows)
+
+
 def verdicts(results: dict[str, dict[str, Any]]) -> list[str]:
     """Steps a second, ours over theirs, beside what was aimed at."""
     mine = [name for name in TRAININGS if name.startswith("ours") and name in results]
@@ -221,7 +238,9 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace, load: 
     if TRAININGS.keys() & results.keys():
         lines += [*training_table(results), "", *verdicts(results), ""]
     if SIMULATIONS.keys() & results.keys():
-        lines += simulation_table(results)
+        lines += [*simulation_table(results), ""]
+    if RECURRENT.keys() & results.keys():
+        lines += recurrent_table(results)
     return "\n".join(lines).strip() + "\n"
 
 

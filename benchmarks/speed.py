@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed works too
 
 import torch
-from learning_speed import gradient_speed, memory_speed, training_speed, update_speed
+from learning_speed import gradient_speed, memory_speed, peak_speed, training_speed, update_speed
 from world_speed import world_speed
 
 from coordinator.workers.process import settle
@@ -42,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the object there too")
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda")
-    parser.add_argument("--only", choices=("world", "updates", "gradients", "training", "memory"), help="one part")
+    parts = ("world", "updates", "gradients", "training", "memory", "peak")
+    parser.add_argument("--only", choices=parts, help="one part")
     options = parser.parse_args()
     settle()
 
@@ -60,6 +61,8 @@ def main() -> None:
         found["training"] = training_speed(report)
     if options.only in (None, "memory") and options.device == "cpu":
         found["memory"] = memory_speed(report)
+    if options.only in (None, "peak") and options.device == "cpu":
+        found["peak"] = peak_speed(report)
     text = json.dumps(found, indent=1) + "\n"
     if options.json:
         options.json.write_text(text)

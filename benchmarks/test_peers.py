@@ -11,6 +11,7 @@ import torch
 from stable_baselines3 import PPO
 
 from coordinator.envs import FirmEnv, FirmVectorEnv
+from departments.numerics.memory import MemoryNetwork
 from environment import load_firm
 
 BENCHMARKS = Path(__file__).parent
@@ -99,6 +100,31 @@ def test_the_world_in_jax_costs_what_ours_costs_on_the_same_draws(name):
     from jax_world import disagreement
 
     assert disagreement(name, periods=30) < 1e-6
+
+
+def test_the_closed_loop_in_jax_costs_and_shows_what_ours_does_on_the_same_draws():
+    pytest.importorskip("jax")
+    from jax_mtma import disagreement
+
+    assert disagreement(periods=30, copies=32) < 1e-5
+
+
+def test_a_department_with_memory_in_jax_says_what_ours_says():
+    jax = pytest.importorskip("jax")
+    from jax_mtma import act, along, unit_of
+
+    network, rng = MemoryNetwork(7, "gru", 5, (8, 6), 4, 3), np.random.default_rng(0)
+    flat = rng.normal(size=network.count).astype(np.float32)
+    unit, ours = unit_of(network, flat), network.acting(flat)
+    assert sum(part.size for part in jax.tree.leaves(unit)) == network.count
+    seen, state = rng.normal(size=(6, 3, 7)).astype(np.float32), np.zeros((3, 5), dtype=np.float32)
+    memory, wanted = state.T, []
+    for own in seen:
+        said, _, memory = ours(own.T, memory)
+        output, state = act(unit, own, state)
+        np.testing.assert_allclose(output, said.T, rtol=1e-4, atol=1e-5)
+        wanted.append(said.T)
+    np.testing.assert_allclose(along(unit, seen, np.zeros((3, 5))), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_world_in_jax_refuses_what_it_lacks():

@@ -206,6 +206,11 @@ class Network:
         return self.reviews.at(period + 1 - self._shortest)
 
     @cached_property
+    def sold(self) -> NDArray[np.bool_]:
+        """Which products external customers ever ask for, [C, K]."""
+        return np.array([[law.mass()[0] < 1 for law in laws] for laws in self.demand_laws])
+
+    @cached_property
     def _shortest(self) -> Indices:
         """The shortest lead time to each point, [N, K] periods."""
         shortest = np.full(self.reviews.cycle.shape, MAX_LEAD_TIME)

@@ -152,9 +152,10 @@ def summed(world: World, cost: Tensor, sums: Mapping[str, Tensor], periods: int)
 def cycles_of(world: World, periods: int) -> Vector:
     """Replenishment cycles that end in the counted ones of some periods, [C, K] a period; 0 of what is not sold."""
     network, first = world.network, max(world.firm.periods.warm_up - 1, 0)
+    if network.reviews.always:
+        return network.sold.astype(float)
     ends = [network.cycle_ends(t)[network.customer_facing] for t in range(first, periods)]
-    sold = [[law.mass()[0] < 1 for law in laws] for laws in network.demand_laws]
-    return np.asarray(np.mean(ends, 0) * np.array(sold))
+    return np.asarray(np.mean(ends, 0) * network.sold)
 
 
 @torch.inference_mode()
