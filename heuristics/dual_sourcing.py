@@ -246,11 +246,16 @@ def index_orders(numbers: IndexLevels, y: Indices, position: Indices) -> tuple[I
         y: stock and what arrives within l_e, less backlog.
         position: the same and all that arrives later, Y.
     """
-    index = position if numbers.rule == "single-index" else y
-    expedited = np.maximum(numbers.expedited - index, 0)
+    expedited, regular = index_wishes(numbers, y, position)
+    return np.maximum(expedited, 0), np.maximum(regular, 0)
+
+
+def index_wishes(numbers: IndexLevels, y: Indices, position: Indices) -> tuple[Indices, Indices]:
+    """The same before they are cut at 0: below it, how far the position is from an order."""
+    expedited = numbers.expedited - (position if numbers.rule == "single-index" else y)
     if numbers.regular is None:
         return expedited, np.full_like(expedited, numbers.cap or 0)
-    regular = np.maximum(numbers.regular - position - expedited, 0)
+    regular = numbers.regular - position - np.maximum(expedited, 0)
     return expedited, regular if numbers.cap is None else np.minimum(regular, numbers.cap)
 
 

@@ -22,6 +22,7 @@ from coordinator.schemes.multi_timescale import fit_to_the_rules, observing
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
+from departments.rules.dual_sourcing import teacher_of
 from environment import Firm, Network
 from environment.fields import shown
 
@@ -46,7 +47,7 @@ class PathwiseRun(Settings):
 
     scheme: str = "pathwise"
     pathwise: PathwiseConfig = PathwiseConfig()
-    start: Literal["rules", "nothing"] = "rules"  # with customers: where plain policies begin, as under `mtma`
+    start: Literal["rules", "nothing"] = "rules"  # where plain policies begin if rules can teach them
     critic: CriticConfig = CriticConfig(gamma=0.99, gae_lambda=0.95)  # of hybrid policies, as it is; others need none
 
     @model_validator(mode="after")
@@ -62,8 +63,12 @@ class PathwiseRun(Settings):
             clocked = {name: own.model_copy(update=_clock(own)) for name, own in self.departments.items()}
             seeing = _clock(same) | {"departments": clocked, "pathwise": teaching.model_copy(update=few)}
             return same.model_copy(update=seeing)
-        if same is self:
-            return self
+        few_products = same is self
+        if teacher_of(firm) is not None:
+            free = {name: own.model_copy(update=_free(own)) for name, own in same.departments.items()}
+            same = same.model_copy(update=_free(same) | {"departments": free})
+        if few_products:
+            return same
         copies = fewer(teaching, {"copies": 16 * self.shards}, len(firm.products))
         return same.model_copy(update={"pathwise": teaching.model_copy(update=copies)})
 
@@ -73,6 +78,18 @@ def _clock(section: PathwiseRun | DepartmentSettings) -> dict[str, PolicyConfig]
     if section.policy is None or "clock" in section.policy.model_fields_set:
         return {}
     return {"policy": section.policy.model_copy(update={"clock": True})}
+
+
+def _free(section: PathwiseRun | DepartmentSettings) -> dict[str, PolicyConfig]:
+    """A plain policy that sees its pipeline unless somebody said otherwise, and begins at a rule of dual sourcing.
+
+    Base-stock parts orders into whole units, up and down by one, to which no smooth sum is the rule.
+    """
+    if section.policy is None:
+        return {}
+    free = {"form": "plain", "observation": "pipeline"}
+    unset = {name: value for name, value in free.items() if name not in section.policy.model_fields_set}
+    return {"policy": section.policy.model_copy(update=unset)}
 
 
 def _departments(firm: Firm, settings: PathwiseRun) -> dict[str, PolicyConfig]:
@@ -105,7 +122,7 @@ class Pathwise(Simultaneous):
     @classmethod
     def begin(cls, network: Network, training: Training) -> Self:
         """All start from what is published, or plain policies from what they make of the rules."""
-        if RECOMMENDATION in training.published and cast(PathwiseRun, training.settings).start == "rules":
+        if cast(PathwiseRun, training.settings).start == "rules" and training.ask_world("teaches"):
             fit_to_the_rules(training)
         return super().begin(network, training)
 

@@ -19,7 +19,7 @@ from departments.learning.pathwise import score_gradient
 from departments.learning.ppo import Slice
 from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.play.demonstration import demonstrations
+from departments.play.demonstration import demonstrations, of_two_suppliers
 from departments.play.episode import SHARD, run_costs, run_episodes, summed
 from departments.play.gradients import descend, descend_episode
 from departments.play.payment import Payment
@@ -27,6 +27,7 @@ from departments.play.rollout import recorded, rollout, seen_by_product
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, Snapshot
 from departments.policies.spec import DepartmentSpec, point_of
+from departments.rules.dual_sourcing import teacher_of
 from environment import Exogenous, Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 from environment.streams import Stream, torch_stream
@@ -196,8 +197,16 @@ class RolloutWorker:
             features = seen_by_product(self._observer, features)
         return result.slices, features, self._payment.reward(numbers, result.account)
 
+    def teaches(self) -> bool:
+        """Whether there are rules that plain policies begin at: those of firms with customers, or of two suppliers."""
+        return self._world.choice is not None or teacher_of(self._world.firm) is not None
+
     def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
         """What the rules decide in one training episode per copy, a lesson for each learning department."""
+        if self._world.choice is None and (rule := teacher_of(self._world.firm)) is not None:
+            (name,), how = learning, {"copies": copies, "seed": seed}
+            lesson = of_two_suppliers(self._world, self._observer, self._learner(name)[0], rule, **how)
+            return [tuple(map(as_array, lesson))]
         stage = self._world, self._observer, list(self._snapshots.values()), learning
         lessons = demonstrations(*stage, copies=copies, seed=seed, compiled=self._compiled, eager=self._eager)
         return [tuple(map(as_array, lesson)) for lesson in lessons]

@@ -23,7 +23,7 @@ from heuristics.dual_sourcing import (
     IndexLevels,
     best_dual_sourcing,
     best_index_levels,
-    index_orders,
+    index_wishes,
 )
 
 
@@ -39,13 +39,17 @@ class TwoSuppliers(OrdersAlone):
 
     def order(self, world: World, state: State) -> Tensor:
         """Orders of both edges, [2, K, E]."""
+        return self.wish(state).clamp_min(0.0)
+
+    def wish(self, state: State) -> Tensor:
+        """The same, of rules before they are cut at 0; see `index_wishes`."""
         order = torch.zeros(2, *state.on_hand.shape[1:], dtype=torch.int64)
         for k, (source, decided) in enumerate(zip(self.sources, self.decided, strict=True)):
             regular = state.pipeline[:, 1 - self.expedited, k].round().long().cpu().numpy()
             behind = regular[source.expedited_lead_time + 1 : source.regular_lead_time]  # q_1, .., q_m
             position = state.inventory_position[0, k].round().long().cpu().numpy()
             y = position - behind.sum(0)
-            found = decided.at(y, behind) if isinstance(decided, DualOrders) else index_orders(decided, y, position)
+            found = decided.at(y, behind) if isinstance(decided, DualOrders) else index_wishes(decided, y, position)
             order[self.expedited, k], order[1 - self.expedited, k] = map(torch.from_numpy, found)
         return order.to(state.on_hand)
 
@@ -79,6 +83,14 @@ def index_rule(firm: Firm, name: str) -> TwoSuppliers:
         raise ValueError(f"policy {name!r}: {reason}") from None
     cost = sum(numbers.cost for numbers in found)
     return TwoSuppliers(name, _counted(firm) * cost, sources, expedited, found)
+
+
+def teacher_of(firm: Firm) -> TwoSuppliers | None:
+    """The rule by which departments that order from each supplier apart begin; None: base-stock, as everybody."""
+    try:
+        return index_rule(firm, "capped-dual-index")
+    except ValueError:
+        return None
 
 
 def _counted(firm: Firm) -> int:
