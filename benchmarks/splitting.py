@@ -1,9 +1,9 @@
 """What it is worth to order from each supplier apart: `python benchmarks/splitting.py b1 b3 d1`.
 
-Each firm as it is, a supplier drawn for every order, and with `supplier_choice: ordered`; under tuned base-stock
-(of the latter parted alike), `tuned-split`, and departments that see their firm's pipeline and learn by pathwise for so
-many seconds. All meet the same demand and lead times; differences to learned splitting are paired. A run is a folder of
-`--out`; one that is there is not trained again.
+Each firm as it is, a supplier drawn for every order, and with `supplier_choice: ordered`, or as it is where it says so;
+under tuned base-stock (of the latter parted alike), `tuned-split`, and departments that see their firm's pipeline and
+learn by pathwise for so many seconds. All meet the same demand and lead times; differences to learned splitting are
+paired. A run is a folder of `--out`; one that is there is not trained again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def main() -> None:
     sys.stdout.write("| --- | --- | --- | ---: | ---: |\n")
     for name in options.firms:
         costs = {}
-        for choice in ("random", "ordered"):
-            firm = firmwide.load_firm(name).model_copy(update={"supplier_choice": choice})
+        given = firmwide.load_firm(name)
+        for choice in ("ordered",) if given.supplier_choice == "ordered" else ("random", "ordered"):
+            firm = given.model_copy(update={"supplier_choice": choice})
             run = options.out / f"{name}-{choice}"
             if not run.exists():
                 how = {"backend": "local", "threads": 1, "progress": False, "budget": f"{options.seconds:g}s"}

@@ -12,6 +12,7 @@ from departments.learning.pathwise import PathwiseConfig
 from departments.play.episode import run_costs
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
+from departments.rules.dual_sourcing import teacher_of
 from departments.rules.ordering import reorder_rule
 from environment import load_firm, parse_firm
 from environment.streams import Stream
@@ -38,6 +39,23 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not_been(hybrid, tm
             final_policies(tree(), _given(**own), folder, watcher=Stop(after=after))
         assert final_policies(tree(), _given(**own), folder, resume=True) == whole
         assert RunFolder(folder).rows("metrics.csv")[-1]["iteration"] == "8"
+
+
+def test_a_point_with_two_suppliers_begins_at_the_best_capped_dual_index():
+    """A residual policy does not, as what base-stock gives each of them goes up and down by whole units."""
+    firm = load_firm("dual-sourcing-l2-c105")
+    given = settings_of({"scheme": "pathwise", "selection_episodes": 256}).for_firm(firm)
+    assert (given.policy.form, given.policy.observation) == ("plain", "pipeline")
+    plan, training = training_of(firm, given)
+    scheme, (world, observer) = Pathwise.begin(plan.network, training), world_of(firm, "standard")
+    chance = world.draw(firm.periods.evaluate - 1, 256, world.generator(5))
+    begun, rule = (
+        run_costs(world, policy, chance).sum(0).mean()
+        for policy in (FirmPolicy(world, observer, scheme.policies), teacher_of(firm))
+    )
+    assert begun == pytest.approx(float(rule), rel=0.003)
+    own = settings_of({"scheme": "pathwise", "policy": {"form": "residual"}}).for_firm(firm)
+    assert (own.policy.form, own.policy.observation) == ("residual", "pipeline")
 
 
 def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_path):
