@@ -272,6 +272,7 @@ class CompiledWorld:
         bound: float,
         *,
         first: int = 0,
+        counted_from: int = 0,
         episode: bool = False,
         may: Tensor | None = None,
         sways: bool = False,
@@ -285,6 +286,7 @@ class CompiledWorld:
             chance: [T] periods of `World.draw`.
             bound: what a unit in an order may be worth at most, in the mean cost a period and copy.
             first: as in `play`.
+            counted_from: likewise.
             episode: whether it ends then, and what is left is salvaged.
             may: [S, C] 1 where an offer may be shown, if networks recommend, one to a segment.
             sways: whether what they recommend counts as a choice of theirs.
@@ -292,9 +294,9 @@ class CompiledWorld:
         Raises:
             NotCompiledError: the compiler failed.
         """
-        share = 1.0 / (len(chance.demand) * chance.demand.shape[-1])
+        share = 1.0 / ((len(chance.demand) - counted_from) * chance.demand.shape[-1])
         play = library("taped", self.world.dtype)
-        ends = {"episode": episode, "may": may, "sways": sways}
+        ends = {"counted": counted_from, "episode": episode, "may": may, "sways": sways}
         return self._run(play, state, chance, first, **self._who(decide), bound=bound, share=share, **ends)
 
     def _run(self, play: Any, state: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.critic.value_function import ValueFunction, Values
-from departments.learning.pathwise import score_gradient
+from departments.learning.pathwise import counted_from, score_gradient
 from departments.learning.ppo import Slice
 from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_rollouts import CompiledRollouts
@@ -252,11 +252,12 @@ class RolloutWorker:
             first = -periods  # an episode begins again
         else:
             noise = self._placing(learning, periods, copies, seed)
-            stage = snapshots, state, chance, unit_bound, others
+            stage, counted = (snapshots, state, chance, unit_bound, others), counted_from(self._world.network, periods)
+            how = {"noise": noise, "first": first, "counted_from": counted}
             if compiled is not None and in_core:
-                result = compiled.descend(*stage, noise=noise, first=first)
+                result = compiled.descend(*stage, **how)
             else:
-                result = descend(self._world, self._observer, *stage, noise=noise, first=first)
+                result = descend(self._world, self._observer, *stage, **how)
         lessons = []
         if values is not None:
             features, reward, played = self._recorded(noise, state, chance, first)

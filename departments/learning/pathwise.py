@@ -35,8 +35,22 @@ class PathwiseConfig(Checked):
 
 
 def window_of(network: Network) -> int:
-    """Periods over which an order shows its cost: four times the way through the firm, 16 to 64."""
-    return min(64, max(16, round(4.0 * network.time_through())))
+    """Periods over which an order shows its cost: four times the way through the firm, 16 to 64.
+
+    Where edges may be shut, four times as long as they are on average longer.
+    """
+    return min(64, max(16, round(4.0 * network.time_through()))) + round(4.0 * _outage(network))
+
+
+def counted_from(network: Network, window: int) -> int:
+    """The first period of a stretch whose cost counts; see `departments.play.gradients.descend`."""
+    return window // 2 if _outage(network) else 0
+
+
+def _outage(network: Network) -> float:
+    """Periods that an edge is shut on average, of the slowest to open again; 0 where none ever is."""
+    start, end = network.disruption.T
+    return float((1.0 / end[start > 0.0]).max(initial=0.0))
 
 
 @torch.no_grad()

@@ -120,6 +120,7 @@ class CompiledRollouts:
         *,
         noise: Mapping[str, Tensor] = MappingProxyType({}),
         first: int = 0,
+        counted_from: int = 0,
     ) -> Descent:
         """See `departments.play.gradients.descend`, whose gradients these are up to rounding.
 
@@ -129,9 +130,9 @@ class CompiledRollouts:
         if loops := [s.department for s in (*snapshots, *others) if self._spec(s).closed_loop]:
             raise ValueError(f"{', '.join(loops)}: gradients come through departments that add to base-stock levels")
         team = self._team([*snapshots, *others], noise, chance, tuple(s.department for s in snapshots), first=first)
-        periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+        periods, copies = chance.demand.shape[0] - counted_from, chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
-        played = self._compiled.descend(start, team.control, chance, bound, first=first)
+        played = self._compiled.descend(start, team.control, chance, bound, first=first, counted_from=counted_from)
         return Descent(
             team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
         )

@@ -59,6 +59,7 @@ def descend(
     *,
     noise: Mapping[str, Tensor] = MappingProxyType({}),
     first: int = 0,
+    counted_from: int = 0,
 ) -> Descent:
     """Simulate a stretch of periods and differentiate its cost with respect to every department's parameters.
 
@@ -76,16 +77,19 @@ def descend(
         noise: [T, noise, E] of those with hybrid heads, by department: draws whether they order, which then counts as
             given; see `learning.pathwise.score_gradient` for what that is worth.
         first: number of the period it begins in.
+        counted_from: the first of its periods whose cost counts: what stock costs shows at once, what it is good for
+            when the next outage lasts, so that of a stretch counted from its start little stock looks best (ours).
     """
     parameters = _parameters(world, snapshots)
     everyone = FirmPolicy(world, observer, [*snapshots, *others], parameters=parameters, eager=True)
     policy: Policy = _Drawn(everyone, noise, first) if noise else everyone
     cost = world.max_order.new_zeros(())
-    periods, copies = chance.demand.shape[0], chance.demand.shape[-1]
+    periods, copies = chance.demand.shape[0] - counted_from, chance.demand.shape[-1]
     bound = worth_of_a_unit(world, unit_bound) / (periods * copies)
     for step in play(world, policy, chance, start, first=first):
         step.order.register_hook(lambda gradient: gradient.clamp(-bound, bound))  # type: ignore[no-untyped-call]
-        cost = cost + step.outcome.cost.sum()
+        if step.period >= counted_from:
+            cost = cost + step.outcome.cost.sum()
     cost = cost / (periods * copies)
     gradients = torch.autograd.grad(cost, list(parameters.values()))
     return Descent(list(gradients), float(cost.detach()), State(*(part.detach() for part in step.after)))

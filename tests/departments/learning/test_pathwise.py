@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
-from departments.learning.pathwise import PathwiseConfig, take_step, window_of
+from departments.learning.pathwise import PathwiseConfig, counted_from, take_step, window_of
 from departments.numerics.adam import Adam
 from environment import load_firm
+from environment.parts import Disruption
 from tests.small_firms import world_of
 
 
@@ -14,6 +15,15 @@ def test_a_gradient_reaches_back_four_times_the_way_through_the_firm(name, perio
     """a3: two edges of mean lead time 3, a period of review each: 4 (4 + 4); never below 16."""
     world, _ = world_of(load_firm(name))
     assert window_of(world.network) == periods
+    assert counted_from(world.network, periods) == 0
+
+
+def test_where_edges_may_be_shut_it_reaches_back_four_times_that_further_and_its_second_half_counts():
+    firm = load_firm("toy")
+    edges = [edge.model_copy(update={"disruption": Disruption(start=0.01, end=0.2)}) for edge in firm.supply]
+    world, _ = world_of(firm.model_copy(update={"supply": tuple(edges)}))
+    assert window_of(world.network) == 16 + 20
+    assert counted_from(world.network, 36) == 18
 
 
 def test_steps_are_adams_with_a_clipped_gradient_and_a_falling_rate():

@@ -8,11 +8,15 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from departments.learning.pathwise import counted_from, window_of
+from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.gradients import descend, descend_episode
 from departments.policies.policy import FIRM, RECOMMENDATION, PolicyConfig
 from departments.policies.spec import DepartmentSpec
-from environment import load_firm
+from departments.rules.ordering import BaseStock, baseline_levels
+from environment import World, load_firm, parse_firm
+from environment.observation import Observer
 from environment.toolchain import COMPILERS
 from tests.random_firms import examples, firms
 from tests.small_firms import fresh, stirred, tree, world_of
@@ -31,7 +35,7 @@ def drawn(world, observer, snapshots, copies, periods):
     return noise
 
 
-def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods=12, seed=1):
+def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods=12, seed=1, counted_from=0):
     """Both from a state that is not the first; the compiled gradients, after they were compared.
 
     A network's output may be rounded otherwise in PyTorch, which now and then sets an order apart by a unit: then it is
@@ -43,6 +47,7 @@ def same(world, observer, snapshots, *, bound=2.0, others=(), copies=37, periods
         early, late = (world.draw(periods, copies, world.generator(chance_seed, part)) for part in range(2))
         start = descend(world, observer, policies, world.reset(copies), early).end
         how = {"noise": drawn(world, observer, snapshots, copies, periods), "first": 3}
+        how["counted_from"] = counted_from
         expected = descend(world, observer, snapshots, start, late, bound, others, **how)
         found = compiled.descend(snapshots, start, late, bound, others, **how)
         if all(map(torch.equal, found.end, expected.end)):
@@ -119,6 +124,42 @@ def test_what_a_unit_may_be_worth_is_bounded_where_it_is_ordered():
     free, bounded = same(*stage, bound=1e9), same(*stage, bound=0.01)
     shorter = [float(b.norm() / f.norm()) for b, f in zip(bounded, free, strict=True)]
     assert min(shorter) < 0.3, shorter
+
+
+def outages():
+    """A shop whose supplier is shut a sixth of the time, for ten periods on average."""
+    point = {"holding_cost": 1, "backorder_cost": 19, "max_order": 400, "demand": {"law": "poisson", "mean": 5}}
+    edge = {"from": "outside", "to": "shop", "lead_time": 1, "disruption": {"start": 0.02, "end": 0.1}}
+    return parse_firm({"name": "outages", "stock_points": {"shop": point}, "supply": [edge]})
+
+
+def test_periods_before_those_that_count_cost_nothing():
+    same(*staged("a1"), counted_from=5)
+    same(*staged(outages()), counted_from=5, bound=1e9)
+
+
+def test_of_a_stretch_whose_second_half_counts_the_best_level_is_that_of_the_long_run():
+    """Counted from its start less stock would look better, as it costs at once and helps when an outage has lasted."""
+    firm = outages()
+    world = World(firm, baseline_levels(firm))
+    chance = world.draw(1000, 512, world.generator(8))
+    level = min(range(20, 150, 5), key=lambda units: _cost(world, units, chance))
+    observer, network = Observer(world, np.array([[float(level)]])), world.network
+    (snapshot,), compiled = fresh(world, observer, PolicyConfig(hidden=(8,))), CompiledRollouts(world, observer)
+    periods, copies = window_of(network), 4096
+    stretches = [world.draw(n, copies, world.generator(9, n)) for n in (100, periods)]
+    start = compiled.descend([snapshot], world.reset(copies), stretches[0]).end
+
+    def by_the_level(first):
+        (gradient,) = compiled.descend([snapshot], start, stretches[1], counted_from=first).gradients
+        return float(gradient[-2]) / 5.0  # an action is a mean demand
+
+    assert abs(by_the_level(counted_from(network, periods))) < 0.1 < 0.2 < by_the_level(0)
+
+
+def _cost(world, units, chance):
+    rule = BaseStock("", np.array([[float(units)]]))
+    return float(CompiledEpisodes(world, lambda _: None).costs(rule, chance).mean())
 
 
 def test_the_gradient_passes_through_those_who_do_not_learn():
