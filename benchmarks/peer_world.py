@@ -53,8 +53,22 @@ def worlds() -> dict[str, Any]:
 
     Everyone plays base-stock and draws its demand in the episode. Costs agree on the same draws, or nothing is timed.
     """
-    with _nothing_kept():
-        return _worlds()
+    on_one_core()
+    with_jax = importlib.util.find_spec("jax") is not None
+    if not with_jax:
+        sys.stderr.write("world: JAX left out, it is not installed (pip install 'firmwide[peers]')\n")
+    found: dict[str, Any] = {}
+    with torch.inference_mode():
+        played = {
+            firm: (_eager(firm) if firm in FIRMS else {}) | _compiled(firm) | (_in_jax(firm) if with_jax else {})
+            for firm in (*FIRMS, *LATE)
+        }  # which checks them
+        library.cache_clear()
+        with _nothing_kept():
+            for firm, episodes in played.items():
+                for name, rate in _rates(episodes).items():
+                    found.setdefault(name, {})[firm] = rate
+    return found
 
 
 @contextlib.contextmanager
@@ -67,20 +81,6 @@ def _nothing_kept() -> Iterator[None]:
             yield
         finally:
             os.environ["XDG_CACHE_HOME"] = before
-
-
-def _worlds() -> dict[str, Any]:
-    on_one_core()
-    with_jax = importlib.util.find_spec("jax") is not None
-    if not with_jax:
-        sys.stderr.write("world: JAX left out, it is not installed (pip install 'firmwide[peers]')\n")
-    found: dict[str, Any] = {}
-    with torch.inference_mode():
-        for firm in (*FIRMS, *LATE):
-            episodes = (_eager(firm) if firm in FIRMS else {}) | _compiled(firm) | (_in_jax(firm) if with_jax else {})
-            for name, rate in _rates(episodes).items():
-                found.setdefault(name, {})[firm] = rate
-    return found
 
 
 def _world(name: str) -> tuple[World, FixedLevels, OrderUpTo]:
@@ -105,15 +105,12 @@ def _compiled(name: str) -> dict[str, Callable[[int], object]]:
     for step in play(world, rule, chance):
         cost += step.outcome.cost
     try:
-        library.cache_clear()
-        with _nothing_kept():
-            same = torch.equal(CompiledWorld(world).play(world.reset(_COPIES), up_to, chance).cost, cost)
+        same = torch.equal(CompiledWorld(world).play(world.reset(_COPIES), up_to, chance).cost, cost)
     except NotCompiledError as reason:
         sys.stderr.write(f"world: not compiled, {reason}\n")
         return {}
     if not same:
         raise RuntimeError(f"{name}: the compiled world costs something else; it is another world")
-    library.cache_clear()
     core = cache(lambda: CompiledWorld(world))
 
     def run(number: int) -> Tensor:  # the first compiles, or loads what another firm has had compiled
