@@ -20,21 +20,26 @@ COMPILER = next(filter(None, map(shutil.which, COMPILERS)), None)
 FORMAT = shutil.which("clang-format")
 SOURCES = [*sorted(compiled.CORE.glob("*.cpp")), *sorted(native.CORE.glob("*.cpp"))]
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
-SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-FIRMS_PLAYED = f"""
-import torch
+SANITIZED = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+PLAYED = f"""
+import itertools, torch
+from departments.numerics import native
 from environment import compiled
-compiled.FLAGS = (*compiled.FLAGS, *{SANITIZED})
+compiled.FLAGS, native._FLAGS = (*compiled.FLAGS, *{SANITIZED}), (*native._FLAGS, *{SANITIZED})
 """
-FIRMS_PLAYED += """
+PLAYED += """
 from hypothesis import given, settings, strategies as st
+from departments.learning.ppo import PPOConfig, Slice, update
 from departments.named_policies import parse_policy
+from departments.numerics.adam import Adam
+from departments.numerics.heads import Head
+from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
 from tests.random_firms import firms, run
-from tests.small_firms import fresh, stirred, world_of
+from tests.small_firms import fresh, learner, stirred, world_of
 from tests.small_markets import Company, market
 
 @settings(max_examples=5, deadline=None, derandomize=True, database=None)
@@ -58,19 +63,7 @@ core, world = CompiledRollouts(company.world, company.observer), company.world
 rollout(world, company.observer, list(company.snapshots.values()), company.names, copies=11, seed=(1,), compiled=core)
 aware = parse_policy("inventory-aware", world.firm)
 CompiledEpisodes(world, print).episodes(aware, world.draw(9, 70, world.generator(1)))
-print("done")
-"""
-NETWORKS_USED = f"""
-import itertools, torch
-from departments.learning.ppo import PPOConfig, Slice, update
-from departments.numerics import native
-from departments.numerics.adam import Adam
-from departments.numerics.heads import Head
-from departments.numerics.memory import MemoryNetwork
-from tests.small_firms import learner
-native._FLAGS = (*native._FLAGS, *{SANITIZED})
-"""
-NETWORKS_USED += """
+
 heads = Head(3), Head(0, 2, 3), Head(2, 3, 4, 2)
 memories = ("none", 0, 1), ("stack", 3, 1), ("gru", 5, 4), ("gru", 32, 2)
 for head, (kind, size, length) in itertools.product(heads, memories):
@@ -134,12 +127,13 @@ def test_the_format_is_that_of_the_house():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("code", [FIRMS_PLAYED, NETWORKS_USED], ids=["firms", "networks"])
-def test_sanitizers_find_nothing(tmp_path, code):
+def test_sanitizers_find_nothing_where_firms_are_played_and_networks_learn(tmp_path):
     found = subprocess.run([COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     if not Path(found).is_absolute():
         pytest.skip("no address sanitizer")
     calm = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": found, "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | calm, capture_output=True, text=True)
+    played = [sys.executable, "-c", PLAYED]
+    done = subprocess.run(played, cwd=ROOT, env=os.environ | calm, capture_output=True, text=True)
     assert done.stdout.endswith("done\n"), done.stderr[-3000:]
