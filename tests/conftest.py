@@ -17,19 +17,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's backgr
 
 
 class OneRayAtATime(LoadScopeScheduling):
-    """A file's tests stay in one process; files that start a Ray or a browser all stay in the same one, in turn."""
+    """A file's tests stay in one process; files that start a Ray all stay in the same one, in turn."""
 
     def _split_scope(self, nodeid):
         file = nodeid.split("::", 1)[0]
-        return "ray" if _starts_ray(self.config.rootpath / file) else file
+        return "ray" if _marked("ray", self.config.rootpath / file) else file
 
 
 @cache
-def _starts_ray(file: Path):
-    return re.search(r"pytest\.mark\.(ray|browser)", file.read_text()) is not None
+def _marked(mark: str, file: Path):
+    """Whether any test of a file is, fixtures and imports of others left out."""
+    return re.search(rf"pytest\.mark\.{mark}\b", file.read_text()) is not None
 
 
 def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # else those with most tests come first, however little they take
     return OneRayAtATime(config, log)
 
 
@@ -42,5 +44,10 @@ def ray():
 
 
 def pytest_collection_modifyitems(items):
-    last = {item.path for item in items if "ray" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path in last)
+    """What takes long comes first: files with a Ray, of which those come last that share one; then `slow` ones."""
+    shared = {item.path for item in items if "ray" in getattr(item, "fixturenames", ())}
+
+    def place(item):
+        return not _marked("ray", item.path), item.path in shared, not _marked("slow", item.path)
+
+    items.sort(key=place)
