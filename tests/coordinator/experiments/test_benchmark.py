@@ -1,7 +1,4 @@
 import json
-import os
-import signal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,50 +9,25 @@ from scipy import stats
 from coordinator.cli import run
 from coordinator.experiments import benchmark as module
 from coordinator.experiments import trial as trials_module
-from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
+from coordinator.experiments.benchmark import run_benchmark
 from coordinator.experiments.curves import on_common_grid
-from coordinator.experiments.progress import Forecast
 from coordinator.experiments.tables import as_markdown, interquartile_mean, lines_of, mean_and_half, paired
-from coordinator.experiments.trial import Finished, Trial, finished, keep, play, share_done
+from coordinator.experiments.trial import finished, keep, play
 from coordinator.runs.firm_policies import firm_policies
-from coordinator.runs.folder import METRICS, RunFolder
-from coordinator.schemes.given_settings import settings_of
+from coordinator.runs.folder import RunFolder
 from coordinator.schemes.registry import schemes_for
 from coordinator.storage.policies import load_checkpoint
-from coordinator.workers.ray_tasks import run_tasks, run_tasks_here
 from environment import load_firm
 from environment.grid import GRID
+from tests.small_benchmarks import SMALL, asked, results, written
 from tests.small_firms import pair
-from tests.small_runs import Record, Stop, settings
-
-SMALL = {
-    "copies": 16,
-    "select_every": 1,
-    "selection_episodes": 40,
-    "acceptance_episodes": 40,
-    "iterations": 3,
-    "steps": 3 * 16 * 12,
-    "policy": {"hidden": [8]},
-    "ppo": {"minibatch": 64, "learning_rate": 0.01},
-    "critic": {"hidden": [8], "minibatch": 64},
-    "base_policy": "random",
-    "imarl": {"iterations": 3, "significance": 0, "least_gain": 0},
-}
+from tests.small_runs import Record, Stop
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The firm and the settings as files."""
-    folder = tmp_path_factory.mktemp("files")
-    (folder / "pair.yaml").write_text(pair().to_yaml())
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    return folder
-
-
-def asked(files, out, **changes):
-    given = {"firms": [str(files / "pair.yaml")], "schemes": "imarl,marl", "out": out, "trials": 2}
-    given |= {"config": files / "small.yaml", "episodes": 60, "backend": "local", "quiet": True}
-    return BenchmarkRequest(**given | changes)
+    return written(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +38,6 @@ def done(files, tmp_path_factory):
     assert not benchmark.failed
     assert len(benchmark.results) == 5, "four trials and the rules"
     return benchmark
-
-
-def results(out):
-    """What was measured in every trial, times left out."""
-    measured = {}
-    for file in sorted(out.glob("runs/**/result.json")):
-        about = json.loads(file.read_text())
-        measured[str(file.relative_to(out))] = (about["policies"], about.get("curve"), about.get("env_steps"))
-    return measured
 
 
 def test_what_is_finished_is_not_repeated(files, done, monkeypatch):
@@ -324,103 +287,6 @@ def test_learning_curves_meet_on_a_grid_as_far_as_every_trial_got():
     np.testing.assert_allclose(half[-1], stats.t.ppf(0.975, 1) * stats.sem([20, 24]))
 
 
-def _trial(folder, seed, **changes):
-    return Trial(pair(), settings(scheme="marl", seed=seed, **changes), folder / str(seed), 10, 1)
-
-
-def _metrics(trial, seconds, env_steps, iteration=1):
-    trial.folder.mkdir(parents=True)
-    row = {"iteration": iteration, "seconds": seconds, "env_steps": env_steps}
-    lines = [",".join(METRICS), ",".join(str(row.get(column, "")) for column in METRICS)]
-    (trial.folder / "metrics.csv").write_text("\n".join(lines) + "\n")
-
-
-def test_the_time_left_comes_from_running_trials_then_from_finished_ones(tmp_path):
-    trials = [_trial(tmp_path, seed, iterations=10, steps=None) for seed in range(4)]
-    forecast = Forecast(trials, {})
-    assert forecast.left(2) is None
-    _metrics(trials[0], 30.0, 5 * 16 * 12, iteration=5)
-    assert share_done(trials[0]) == (0.5, 30.0)
-    np.testing.assert_allclose(forecast.left(2), 60 + 60, err_msg="30 + 60 on one place, 60 + 60 on the other")
-    forecast.learn(trials[0], Finished({"seconds": 70.0, "evaluation_seconds": 10.0}, {}, {}))
-    np.testing.assert_allclose(forecast.left(2), 2 * 80)
-    np.testing.assert_allclose(forecast.left(100), 80)
-
-
-def test_where_wall_time_is_the_budget_how_long_rules_took_tells_nothing(tmp_path):
-    """Levels are tuned for seconds in one firm and for minutes in another; training takes what it is given."""
-    small, large = pair(name="small"), pair(name="large")
-    given = settings(scheme="marl", steps=None, seconds=50.0)
-    rules = [Trial(firm, None, tmp_path / firm.name / "rules", 10, 1) for firm in (small, large)]
-    trials = [Trial(firm, given, tmp_path / firm.name / str(i), 10, 1) for firm in (small, large) for i in range(3)]
-    forecast = Forecast(rules + trials, {})
-    assert 6 * 50.0 <= forecast.left(1) < 7 * 50.0, "known from the start"
-    for trial, took in ((rules[0], 5.0), (rules[1], 150.0), (trials[0], 60.0)):
-        forecast.learn(trial, Finished({"seconds": took, "evaluation_seconds": 0.0}, {}, {}))
-    np.testing.assert_allclose(forecast.left(1), 5 * 60)
-
-
-LENGTHS = {"imarl": 10.0, "marl": 3.0, "stma-fast": 1.0, "mtma": 20.0}  # seconds, times the firm's own
-
-
-def _schedule(rng, slowdown):
-    """Trials of very different lengths on two places, firm by firm within a seed; when each begins and ends."""
-    firms = [pair(name=f"firm-{i}") for i in range(5)]
-    own = {firm.name: float(np.exp(rng.uniform(-1, 1))) for firm in firms}
-    trials = [Trial(firm, None, Path(firm.name), 10, 1) for firm in firms]
-    for seed in range(3):
-        for firm in firms:
-            for scheme in LENGTHS:
-                trials.append(
-                    Trial(firm, settings_of(scheme=scheme, seed=seed), Path(f"{firm.name}/{scheme}/{seed}"), 10, 1)
-                )
-    free, spans = [0.0, 0.0], {}
-    for trial in trials:
-        begin = min(free)
-        took = own[trial.firm.name] * LENGTHS.get(trial.scheme, 2.0) * float(np.exp(0.1 * rng.standard_normal()))
-        took *= slowdown if begin > 40 else 1.0
-        spans[trial.folder] = (begin, begin + took)
-        free[free.index(begin)] = begin + took
-    return trials, spans
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("slowdown", "points"), [(1.0, (0.05, 0.1, 0.3, 0.6, 0.9)), (2.5, (0.4, 0.6, 0.9))])
-def test_the_time_left_is_right_to_within_half_where_trials_differ_twentyfold(seed, slowdown, points):
-    trials, spans = _schedule(np.random.default_rng(seed), slowdown)
-    total = max(end for _, end in spans.values())
-    for share in points:
-        now = share * total
-
-        def so_far(trial, now=now):
-            begin, end = spans[trial.folder]
-            return (
-                None if trial.settings is None or begin >= now else (min((now - begin) / (end - begin), 1), now - begin)
-            )
-
-        done = {folder: (begin, end) for folder, (begin, end) in spans.items() if end <= now}
-        took = {
-            f: Finished({"seconds": end - begin, "evaluation_seconds": 0.0}, {}, {}) for f, (begin, end) in done.items()
-        }
-        left = Forecast(sorted(trials, key=lambda trial: spans[trial.folder][0]), took, so_far).left(2)
-        assert 1 / 1.5 < left / (total - now) < 1.5, f"after {share:.0%}"
-
-
-def test_a_budget_of_time_or_steps_tells_how_far_a_trial_is(tmp_path):
-    trial = _trial(tmp_path, 0, iterations=1000, steps=None, seconds=40.0)
-    assert share_done(trial) is None
-    _metrics(trial, 30.0, 16 * 12)
-    assert share_done(trial) == (0.75, 30.0)
-
-
-def test_how_far_gradients_through_the_simulator_are_is_counted_in_updates(tmp_path):
-    """Sixteen of a hundred, though as many environment steps as the other schemes' iterations have in all."""
-    given = settings(scheme="pathwise", steps=None, pathwise={"updates": 100, "copies": 64})
-    trial = Trial(pair(), given, tmp_path / "0", 10, 1)
-    _metrics(trial, 30.0, 16 * 64 * 16, iteration=16)
-    assert share_done(trial) == (0.16, 30.0)
-
-
 def test_what_a_machine_with_storage_of_its_own_sends_is_kept(done, tmp_path):
     kept = done.out / "runs/pair/marl/0"
     sent = play(next(trial for trial in done.trials if trial.folder == kept))
@@ -431,53 +297,6 @@ def test_what_a_machine_with_storage_of_its_own_sends_is_kept(done, tmp_path):
         "shop",
     }
     assert not (tmp_path / "here/checkpoint.safetensors").exists()
-
-
-def test_tasks_here_hand_over_results_and_errors():
-    (one, five), (zero, error) = run_tasks_here(lambda x: 5 // x, [1, 0])
-    assert (one, five, zero) == (1, 5, 0)
-    assert isinstance(error, ZeroDivisionError)
-
-
-@pytest.mark.ray
-def test_tasks_on_ray_change_no_number(ray, files, done, tmp_path):
-    benchmark = run_benchmark(asked(files, tmp_path / "out", backend="ray", workers=2))
-    assert results(benchmark.out) == results(done.out)
-
-
-@pytest.mark.ray
-def test_a_killed_task_starts_again_and_an_error_stops_nobody_else(ray, tmp_path):
-    def task(number):
-        mark = tmp_path / f"{number}"
-        if number == 2 and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if number == 1:
-            raise ValueError("one is not welcome")
-        return number * 10
-
-    slots = []
-    came = dict(run_tasks(task, [0, 1, 2], name="tasks", workers=2, tick=slots.append))
-    assert (came[0], came[2]) == (0, 20)
-    assert isinstance(came[1], ValueError)
-    assert "one is not welcome" in str(came[1])
-    assert set(slots) == {2}
-    assert ray.is_initialized(), "who did not start Ray leaves it running"
-
-
-@pytest.mark.ray
-def test_closing_the_tasks_cancels_what_is_left(ray, tmp_path):
-    def task(number):
-        import time
-
-        time.sleep(0 if number == 0 else 30)
-        (tmp_path / str(number)).touch()
-        return number
-
-    tasks = run_tasks(task, [0, 1, 2], name="tasks", workers=2)
-    assert next(tasks) == (0, 0)
-    tasks.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999"])

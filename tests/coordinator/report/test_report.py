@@ -18,23 +18,11 @@ from coordinator.report.run_page import line_of
 from coordinator.report.write import write_report
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
+from tests.small_benchmarks import SMALL, written
 from tests.small_firms import pair
 from tests.small_markets import market
 from tests.small_runs import final_policies, settings
 
-SMALL = {
-    "copies": 16,
-    "select_every": 1,
-    "selection_episodes": 40,
-    "acceptance_episodes": 40,
-    "iterations": 3,
-    "steps": 3 * 16 * 12,
-    "policy": {"hidden": [8]},
-    "ppo": {"minibatch": 64, "learning_rate": 0.01},
-    "critic": {"hidden": [8], "minibatch": 64},
-    "base_policy": "random",
-    "imarl": {"iterations": 3, "significance": 0, "least_gain": 0},
-}
 CUSTOMERS = {
     key: SMALL[key] for key in ("copies", "select_every", "selection_episodes", "iterations", "steps", "critic")
 }
@@ -97,9 +85,7 @@ def read(file):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    (folder / "pair.yaml").write_text(pair().to_yaml())
-    (folder / "market.yaml").write_text(market().to_yaml())
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (written(folder) / "market.yaml").write_text(market().to_yaml())
     (folder / "customers.yaml").write_text(yaml.safe_dump(CUSTOMERS))
     (folder / "turns.yaml").write_text(yaml.safe_dump({key: SMALL[key] for key in SMALL if key != "iterations"}))
     return folder
