@@ -35,40 +35,11 @@ def test_every_restart_is_told_once_however_late_it_is_heard_of():
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_whoever_dies_again_before_anybody_notices_and_with_the_coordinator_stands_in_the_book(tmp_path):
-    with open_firm(Opening("a1", "deaths", tmp_path, tick=0.0)) as firm:
-        try:
-            until(lambda: firm.committed() > 3)
-            first = firm.processes()
-            os.kill(first["coordinator"], signal.SIGSTOP)  # it notices nothing from here on
-            twice = ("department-retailer-2", "critic", "environment", "monitor")
-            for _ in range(2):
-                there = {name: int(firm._ask(name, "ready")[0]) for name in twice}
-                for pid in there.values():
-                    os.kill(pid, signal.SIGKILL)
-                for name, pid in there.items():
-                    until(lambda name=name, pid=pid: int(firm._ask(name, "ready")[0]) != pid)
-            os.kill(first["coordinator"], signal.SIGKILL)
-            firm.processes()  # all are back
-            os.kill(int(firm._ask("department-warehouse", "ready")[0]), signal.SIGKILL)
-            assert firm.halt()["state"] == "done"
-            told = [event["department"] for event in firm.events() if event["kind"] == "restart"]
-            assert sorted(told) == sorted(
-                [name.removeprefix("department-") for name in twice] * 2 + ["coordinator", "warehouse"]
-            )
-            assert [event["kind"] for event in firm.events()].count("start") == 1
-        finally:
-            firm.dismiss()
-    assert replay(tmp_path / "deaths")["faults"] == []
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_departments_come_and_go_with_a_change_and_whoever_dies_over_it_changes_nothing_else(tmp_path, capsys):
+def test_departments_come_and_go_and_whoever_dies_over_it_twice_or_unnoticed_stands_in_the_book(tmp_path, capsys):
     new, there = tmp_path / "new.yaml", ("--home", str(tmp_path), "--stock", "retailer-2=retailer-3")
     new.write_text(changed("a1", close=["retailer-2"], opened={"retailer-9": "retailer-3"}))
     staff = {f"department-{name}" for name in ("warehouse", "retailer-1", "retailer-3", "retailer-9")}
-    with open_firm(Opening("a1", "changing", tmp_path, tick=0.0)) as firm:
+    with open_firm(Opening("a1", "deaths", tmp_path, tick=0.0)) as firm:
         try:
             until(lambda: firm.committed() > 3)
             first = firm.processes()
@@ -76,18 +47,42 @@ def test_departments_come_and_go_with_a_change_and_whoever_dies_over_it_changes_
             until(lambda: employed(firm) == {name for name in first if "department" in name})  # who was hired is let go
             dies = threading.Timer(0.5, os.kill, (first["coordinator"], signal.SIGKILL))
             dies.start()
-            assert run(["change", "changing", "--firm", str(new), *there, "--like", "retailer-9=retailer-1"]) == 0
+            assert run(["change", "deaths", "--firm", str(new), *there, "--like", "retailer-9=retailer-1"]) == 0
             assert "opened retailer-9; closed retailer-2" in capsys.readouterr().err
             dies.join()
             until(lambda: employed(firm) == staff)
             processes, at = firm.processes(), firm.committed()
             assert processes["department-retailer-1"] == first["department-retailer-1"], "who stays does not begin anew"
             until(lambda: firm.committed() > at + 3)
+            assert restarts_of(firm) == ["coordinator"], "a change restarts nobody"
+            twice = ("department-retailer-9", "critic", "environment", "monitor")
+            _die_twice_unnoticed(firm, processes["coordinator"], twice)
+            os.kill(int(firm._ask("department-warehouse", "ready")[0]), signal.SIGKILL)
             assert firm.halt()["state"] == "done"
-            assert [event["kind"] for event in firm.events()].count("change") == 1
+            dead = [name.removeprefix("department-") for name in twice] * 2
+            assert sorted(restarts_of(firm)) == sorted([*dead, "coordinator", "coordinator", "warehouse"])
+            kinds = [event["kind"] for event in firm.events()]
+            assert (kinds.count("start"), kinds.count("change")) == (1, 1)
         finally:
             firm.dismiss()
-    assert replay(tmp_path / "changing")["faults"] == []
+    assert replay(tmp_path / "deaths")["faults"] == []
+
+
+def _die_twice_unnoticed(firm, coordinator, names):
+    """Kill each of them two times, and then the coordinator, which was stopped meanwhile."""
+    os.kill(coordinator, signal.SIGSTOP)  # it notices nothing from here on
+    for _ in range(2):
+        there = {name: int(firm._ask(name, "ready")[0]) for name in names}
+        for pid in there.values():
+            os.kill(pid, signal.SIGKILL)
+        for name, pid in there.items():
+            until(lambda name=name, pid=pid: int(firm._ask(name, "ready")[0]) != pid)
+    os.kill(coordinator, signal.SIGKILL)
+    firm.processes()  # all are back
+
+
+def restarts_of(firm):
+    return [event["department"] for event in firm.events() if event["kind"] == "restart"]
 
 
 def employed(firm):
