@@ -2,10 +2,7 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from coordinator.cli import run
-from environment import load_firm
 from tests.extending.conftest import write
 
 OWN = ["--import", "climb.py"]
@@ -20,10 +17,6 @@ SMALL = [
     "40",
 ]
 TRAIN = [*OWN, "train", "toy", "--scheme", "climb", *SMALL]
-
-
-def policies(folder):
-    return {path.name: path.read_bytes() for path in (folder / "policies").rglob("*.safetensors")}
 
 
 def test_the_scheme_of_the_docs_trains_is_compared_and_shown(here, capfd):
@@ -56,12 +49,3 @@ def test_the_scheme_of_the_docs_trains_is_compared_and_shown(here, capfd):
     subprocess.run(
         [sys.executable, "-c", "from coordinator.cli import run; assert run(['report', 'r']) == 2"], cwd=here
     )
-
-
-@pytest.mark.ray
-def test_it_gives_the_same_on_ray(here):
-    write(here, "climb.py")
-    for backend in ("local", "ray"):
-        assert run([*TRAIN, "--backend", backend, "--run", backend]) == 0
-    assert policies(here / "ray") == policies(here / "local") != {}
-    assert load_firm(here / "ray/firm.yaml").name == "toy"
