@@ -51,12 +51,10 @@ def test_in_one_process_a_reference_is_the_value_itself():
 @pytest.mark.parametrize(
     "wiring",
     [
-        Wiring(environments=1),
         Wiring(environments=2, departments_per_process=2),
         Wiring(environments=1, execution="message", departments_per_process=1),
-        Wiring(environments=2, execution="message", departments_per_process=2),
     ],
-    ids=["one environment actor", "two and all departments in one process", "by message", "two and by message"],
+    ids=["two environment actors and all departments in one process", "by message, each in its own"],
 )
 def test_actors_change_no_bit_of_the_result(wiring, ray, undisturbed, tmp_path):
     watcher = Record()
