@@ -206,8 +206,7 @@ def test_from_eight_units_off_imarl_comes_within_three_percent_of_the_newsvendor
     assert best - 4 * error < float(end.mean()) < 1.03 * best + 3 * error
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order(compiled):
+def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order():
     """It starts at 20 units a period where 10 are sold: far more than fifty times the cost of the optimum."""
     firm, best = load_firm("toy"), _newsvendor_cost_of_the_toy_firm()
     given = _toy(
@@ -216,7 +215,6 @@ def test_a_plain_policy_that_always_orders_half_the_limit_learns_when_to_order(c
         policy=PolicyConfig(form="plain", hidden=(16,)),
         ppo=PPOConfig(minibatch=1024),
         imarl=IMARLSettings(share=1, iterations=60, patience=20),
-        compiled=compiled,
     )
     networks = training_of(firm, given)[0].networks(given)
     _, scheme, _ = _follow(firm, given, change=lambda snapshot: networks[snapshot.department])
