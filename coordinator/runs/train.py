@@ -82,13 +82,8 @@ def train(
             there; nothing has been written then.
         RuntimeError: not one iteration fitted into the budget.
     """
-    if wiring.execution == "message" and not scheme_of(settings.scheme).by_message:
-        raise ValueError(
-            f"--execution message is not for {settings.scheme}, whose departments are not asked one by one in "
-            "rollouts; use snapshot"
-        )
     run, settings = RunFolder(folder), settings.for_firm(firm)
-    _must_be_there(firm, settings, wiring)
+    _must_be_possible(firm, settings, wiring)
     if resume:
         run.settings()  # refuses what is no run
     else:
@@ -97,11 +92,8 @@ def train(
         kept = run.checkpoint() if resume and run.checkpoint_file.exists() else None
         if resume and kept is None:
             run.begin_again()
-        begun = time.monotonic()
-        if kept is None and (levels := starting_levels(firm, settings, base, watcher.note)) is not None:
-            if base is None:
-                watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
-            run.save_tuned_levels(levels)
+        if kept is None:
+            _keep_levels(run, firm, settings, base, watcher)
         plan = setup_of(firm, settings, run.base_levels())
         before = kept[1]["diary"]["iteration"] if kept else 0
         start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
@@ -123,6 +115,17 @@ def train(
             return _taught(run, plan, training, watcher, kept)
 
 
+def _keep_levels(
+    run: RunFolder, firm: Firm, settings: Settings, base: NDArray[np.float64] | None, watcher: Watcher
+) -> None:
+    """Those that policies start from, if they start from any; tuned here where they are not known already."""
+    begun = time.monotonic()
+    if (levels := starting_levels(firm, settings, base, watcher.note)) is not None:
+        if base is None:
+            watcher.note(f"base-stock levels tuned in {time.monotonic() - begun:.1f}s")
+        run.save_tuned_levels(levels)
+
+
 def _multipliers(firm: Firm, settings: Settings, run: RunFolder, watcher: Watcher) -> Multipliers | None:
     """Those of service targets, from what the levels that policies start from imply."""
     if not firm.has_targets:
@@ -136,8 +139,13 @@ def _multipliers(firm: Firm, settings: Settings, run: RunFolder, watcher: Watche
     return found
 
 
-def _must_be_there(firm: Firm, settings: Settings, wiring: Wiring) -> None:
-    """Refuse GPUs that are asked for and are not there; a cluster may grow, so there Ray is asked."""
+def _must_be_possible(firm: Firm, settings: Settings, wiring: Wiring) -> None:
+    """Refuse messages to who hears none, and GPUs that are not there; a cluster may grow, so there Ray is asked."""
+    if wiring.execution == "message" and not scheme_of(settings.scheme).by_message:
+        raise ValueError(
+            f"--execution message is not for {settings.scheme}, whose departments are not asked one by one in "
+            "rollouts; use snapshot"
+        )
     if not wiring.department_gpus and not wiring.critic_gpus:
         return
     if wiring.backend == "local":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -206,20 +206,7 @@ class CompiledRollouts:
         world, observer, together = self._world, self._observer, actors()
         periods, copies = len(chance.demand), chance.demand.shape[-1]
         pairs = [(self._spec(snapshot), snapshot) for snapshot in snapshots]
-        members = list[_Member]()
-        for spec, snapshot in sorted(pairs, key=lambda pair: pair[0].recommends):
-            matters = spec.name in noise or spec.name in learn or not spec.is_rule(snapshot)
-            if isinstance(spec.network, MemoryNetwork) and matters:
-                last = members[-1] if members else None
-                members.append(self._member(spec, snapshot.config.form == "residual", last))
-                parameters = torch.tensor(snapshot.parameters)
-                together.add(spec.network, spec.meaning, parameters, members[-1].rows, bool(learn), spec.traits)
-        added = [
-            noise[m.spec.name].view(periods, -1, copies)
-            if m.spec.name in noise
-            else torch.zeros(periods, m.spec.head.noises * m.spec.clones, copies)
-            for m in members
-        ]
+        members = self._members(pairs, {*noise, *learn}, bool(learn), together)
         units = [member.unit for member in members]
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
         recommender = next((member.spec for member in members if member.spec.recommends), None)
@@ -244,7 +231,7 @@ class CompiledRollouts:
             phase=rules.phase,
             arrivals=observer.arrivals,
             cut=observer.cut,
-            noise=torch.cat(added, 1) if noise else None,
+            noise=torch.cat([_noise_of(m, noise, periods, copies) for m in members], 1) if noise else None,
             place=torch.tensor([row for member in members for row in member.decided], dtype=torch.int64),
             unit=torch.cat(units) if units else torch.zeros(0),
             kind=torch.tensor([kind for member in members for kind in member.kinds], dtype=torch.int64),
@@ -262,6 +249,19 @@ class CompiledRollouts:
             back=together.back,
         )
         return _Team(control, shown, members, together)
+
+    def _members(
+        self, pairs: Sequence[tuple[DepartmentSpec, Snapshot]], active: Set[str], learn: bool, together: Actors
+    ) -> list[_Member]:
+        """Departments that explore or learn or follow more than a rule, whose networks join the others."""
+        members = list[_Member]()
+        for spec, snapshot in sorted(pairs, key=lambda pair: pair[0].recommends):
+            if isinstance(spec.network, MemoryNetwork) and (spec.name in active or not spec.is_rule(snapshot)):
+                last = members[-1] if members else None
+                members.append(self._member(spec, snapshot.config.form == "residual", last))
+                parameters = torch.tensor(snapshot.parameters)
+                together.add(spec.network, spec.meaning, parameters, members[-1].rows, learn, spec.traits)
+        return members
 
     def _member(self, spec: DepartmentSpec, residual: bool, last: _Member | None) -> _Member:
         """A department that joins those up to the last one."""
@@ -321,6 +321,13 @@ class _Team(NamedTuple):
     shown: Tensor | None  # [T, S, K, E] to customers, unless they decide it
     members: list[_Member]
     actors: Actors
+
+
+def _noise_of(member: _Member, noise: Mapping[str, Tensor], periods: int, copies: int) -> Tensor:
+    """With which it explores, [T, noise, E]; zeros where it does not."""
+    if member.spec.name in noise:
+        return noise[member.spec.name].view(periods, -1, copies)
+    return torch.zeros(periods, member.spec.head.noises * member.spec.clones, copies)
 
 
 def _stacked(seen: Tensor, periods: int) -> Tensor:
