@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -23,11 +24,13 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     model_validator,
     validate_call,
 )
 
-from environment.fields import Checked, either, listed, number, one_of, refusal, shown, text, whole
+from environment.blocks import Blocks
+from environment.fields import Checked, either, listed, must_be, number, one_of, refusal, shown, text, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,20 +231,45 @@ class MassFunction(Law):
         return mass
 
 
+def _numbers(value: object) -> object:
+    """A text such as `4 0 9` as its numbers."""
+    return [int(word) if word.isdigit() else word for word in value.split()] if isinstance(value, str) else value
+
+
+def _enough(blocks: Blocks | None, count: int) -> None:
+    if blocks is not None and count < blocks.least:
+        why = "two blocks, or a season and `within`"
+        raise ValueError(f".blocks are drawn from at least {blocks.least} values ({why}), got {count}")
+
+
+Drawn: TypeAlias = Annotated[
+    Blocks | None,
+    must_be("a mapping such as {periods: 28, cycle: 7}", lambda value: isinstance(value, (Mapping, Blocks, NoneType))),
+]
+
+
 class Sequence(Law):
     """Units period by period, as they happened; an episode begins on a day that is drawn, the last is before the first.
 
+    With `blocks` they are not played through but in blocks that are drawn, and may be written as a text of numbers.
     `mass` is how often each number of units is there: what levels without a clock are reckoned by.
     """
 
     law: Literal["sequence"] = "sequence"
-    values: Annotated[tuple[Units, ...], listed("whole numbers")]
+    values: Annotated[tuple[Units, ...], listed("whole numbers"), BeforeValidator(_numbers)]
+    blocks: Drawn = None
 
     @model_validator(mode="after")
     def _is_there(self) -> Self:
         if not self.values:
             raise ValueError(".values must hold at least one value, got an empty list")
+        _enough(self.blocks, len(self.values))
         return self
+
+    @field_serializer("values")
+    def _short(self, values: tuple[int, ...]) -> tuple[int, ...] | str:
+        """Histories are long, and one text is read a hundred times as fast as a list."""
+        return values if self.blocks is None else " ".join(map(str, values))
 
     def mass(self) -> Mass:
         """Relative frequencies."""
@@ -270,6 +298,7 @@ class History(Law):
         1.0  # what one unit of the firm is in the file, such as 0.05 kg
     )
     order: Annotated[Literal["independent", "sequence"], one_of("independent", "sequence")] = "independent"
+    blocks: Drawn = None  # of a sequence: it is played in blocks that are drawn
     _mass: Mass = PrivateAttr()
     _rows: NDArray[np.int64] | None = PrivateAttr(None)
     _note: str = PrivateAttr("")
@@ -282,6 +311,9 @@ class History(Law):
         self._mass = frequencies(sales)
         if self.order == "sequence":  # parts of units are carried over to the next row, so that the sum stays
             self._rows = np.diff(np.floor(np.cumsum(sales) + 0.5 + 1e-9), prepend=0.0).astype(np.int64)
+        elif self.blocks is not None:
+            raise ValueError(".blocks are of rows in their order: add `order: sequence`")
+        _enough(self.blocks, len(sales))
         self._note = _missing_days(table, Path(self.file).name)
         return self
 
@@ -300,7 +332,9 @@ class History(Law):
 
     def resolved(self) -> MassFunction | Sequence:
         """The same law without its file, so that a saved configuration stands by itself."""
-        return MassFunction.of(self._mass) if self._rows is None else Sequence(values=tuple(self._rows.tolist()))
+        if self._rows is None:
+            return MassFunction.of(self._mass)
+        return Sequence(values=tuple(self._rows.tolist()), blocks=self.blocks)
 
 
 AnyLaw: TypeAlias = (

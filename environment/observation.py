@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from environment.coming import Coming
+from environment.laws import History, Sequence
+from environment.network import Network
 from environment.seasons import Seasonal
 from environment.state import Feedback, State
 from environment.streams import Stream, torch_stream
@@ -36,6 +38,16 @@ _ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
 _CLOCK = (5.0, 20.0)  # periods before the end at which the hands of the clock begin to move
 _SAMPLE = (256, 60, 20)  # copies, periods and warm-up of the simulation that scaling `standard` measures
 _LEAST_SPREAD = 0.05  # of a standardised feature, mean demands: what hardly moves is not blown up
+
+
+def _waves(network: Network) -> set[float]:
+    """Periods of the waves that make up the cycle in which blocks of history keep their place: of a week 7, 3.5, 2.33.
+
+    A profile of a week is a sum of them (a finite Fourier series).
+    """
+    drawn = {law.blocks for row in network.demand_laws for law in row if isinstance(law, Sequence | History)}
+    cycles = {blocks.cycle for blocks in drawn if blocks is not None}
+    return {cycle / wave for cycle in cycles for wave in range(1, min(cycle // 2, 3) + 1)}
 
 
 class Observer:
@@ -77,6 +89,7 @@ class Observer:
         lengths = {season.period for season in seasons if season.amplitude}
         laws = [law for row in network.demand_laws for law in row if isinstance(law, Seasonal)]
         lengths |= {law.season.period for law in laws if law.season}
+        lengths |= _waves(network)
         self._coming = Coming.of(network) if world.choice is None else None
         cycle = network.reviews.cycle
         lengths |= set(map(int, cycle[cycle > 1]))

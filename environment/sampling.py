@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from environment.blocks import Blocks
 from environment.draws import look_up
-from environment.laws import TABLE_SIZE, AnyLaw, Mass, quantile_ends, quantile_table
+from environment.laws import TABLE_SIZE, AnyLaw, History, Mass, Sequence, quantile_ends, quantile_table
 
 _MOST_TABLES = 256  # of distinct laws, 64 MB
 
@@ -111,27 +112,33 @@ def _offset(place: Tensor) -> Tensor:
 
 
 class _Rows(NamedTuple):
-    """Demands that are played as they happened; those of equally many periods begin on the same day."""
+    """Demands that are played as they happened; those of equally many periods, in equal blocks, take the same days."""
 
-    groups: list[tuple[list[int], Tensor]]  # numbers of laws, and their units, [days, laws]
+    groups: list[tuple[list[int], Tensor, Blocks | None]]  # numbers of laws, and their units, [days, laws]
 
     @classmethod
     def of(cls, laws: list[AnyLaw], device: torch.device, dtype: torch.dtype) -> _Rows | None:
         """Of all laws, those that are sequences; None: there are none."""
-        by_length: dict[int, dict[int, NDArray[np.int64]]] = {}
+        alike: dict[tuple[int, Blocks | None], dict[int, NDArray[np.int64]]] = {}
         for number, law in enumerate(laws):
-            if (rows := law.rows()) is not None:
-                by_length.setdefault(len(rows), {})[number] = rows
+            if isinstance(law, Sequence | History) and (rows := law.rows()) is not None:
+                alike.setdefault((len(rows), law.blocks), {})[number] = rows
         groups = [
-            (list(own), torch.as_tensor(np.stack(list(own.values()), 1), device=device, dtype=dtype))
-            for own in by_length.values()
+            (list(own), torch.as_tensor(np.stack(list(own.values()), 1), device=device, dtype=dtype), blocks)
+            for (_, blocks), own in alike.items()
         ]
         return cls(groups) if groups else None
 
     def played(self, units: Tensor, generator: Generator, start: int | None) -> Tensor:
         """Draws [T, laws, E] with the sequences in place of what was drawn for them."""
         period = torch.arange(units.shape[0], device=units.device)[:, None]
-        for numbers, values in self.groups:
+        for numbers, values, blocks in self.groups:
+            if blocks is not None:
+                word = torch.randint(2**63 - 1, (1,), generator=generator, device=units.device).item()
+                sizes = len(values), units.shape[0], units.shape[-1]
+                drawn = blocks.episodes(*sizes, np.random.default_rng(int(word)), start)
+                units[:, numbers] = values[torch.as_tensor(drawn, device=units.device)].transpose(1, 2)
+                continue
             first = torch.full((units.shape[-1],), start or 0, device=units.device)
             if start is None:
                 first = torch.randint(len(values), first.shape, generator=generator, device=units.device)

@@ -5,6 +5,7 @@
     tables: {demand: demand.parquet, items: items.csv, supply: supply.csv, stock: stock.csv}
     holding_rate: 0.25            # of what an item costs, a year
     service: {fill_rate: 0.98}    # what stock is for; without it, prices and penalties say so
+    history: blocks               # how it is played: four weeks at a time, or independent, the default
 
 demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate; supply: item, from, to,
 lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`) and review_period (days); stock: location,
@@ -25,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.blocks import Blocks, filled, weekdays_of
 from environment.fields import shown
-from environment.laws import MAX_UNITS, MassFunction
+from environment.laws import MAX_UNITS, MassFunction, Sequence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +41,9 @@ _WEEKDAYS = (
     *("monday montag", "tuesday dienstag", "wednesday mittwoch", "thursday donnerstag"),
     *("friday freitag", "saturday samstag sonnabend", "sunday sonntag"),
 )
-OWN = ("tables", "holding_rate", "service")  # what a firm file with tables says beside what all say
+OWN = ("tables", "holding_rate", "service", "history")  # what a firm file with tables says beside what all say
 DAYS_A_YEAR = 365.0
+HISTORIES = ("independent", "blocks")  # how episodes of the firm play history
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Tables:
     holding_rate: float
     fill_rate: Array | None  # [K] share of demand to be served at once; None: prices and penalties decide
     unmet: str  # lost or backorder
+    blocks: Blocks | None  # in which episodes play history; None: days are drawn independently of each other
     notes: tuple[str, ...]
 
     @property
@@ -132,12 +136,12 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         raise ValueError(f"tables must be a mapping with {', '.join(FILES)}, got {shown(named)}")
     frames = _Frames({name: _frame(folder / str(named[name]), name) for name in FILES})
     items, unit, (names, laws) = frames.items, frames.unit, frames.edges()
-    rate, holding = _service(content), _holding_rate(content)
+    rate, holding, known = _service(content), _holding_rate(content), frames.history()
     return Tables(
         frames.points,
         tuple(map(frames.points.index, frames.sells)),
         tuple(items["item"]),
-        **frames.history(),
+        **known,
         supplier=tuple(-1 if name is None else frames.points.index(name) for name in frames.supplier),
         supplier_names=names,
         lead_time=frames.lead_times(),
@@ -155,6 +159,7 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         holding_rate=holding,
         fill_rate=None if rate is None else _fill_rates(items, rate),
         unmet=str(content.get("unmet", "backorder")),
+        blocks=_blocks(content, known["days"]),
         notes=tuple(frames.notes),
     )
 
@@ -174,6 +179,26 @@ def _holding_rate(content: Mapping[str, Any]) -> float:
     if isinstance(holding, bool) or not isinstance(holding, (int, float)) or not 0 < holding <= 10:
         raise ValueError(f"holding_rate must be a number above 0 and at most 10, a year, got {shown(holding)}")
     return float(holding)
+
+
+def blocks_of(days: NDArray[np.datetime64]) -> Blocks | None:
+    """Blocks of a history of days, with the season if there is more than a year; None: it is too short."""
+    blocks = Blocks(first=int(weekdays_of(days[:1])[0]))
+    yearly = blocks.model_copy(update={"season": int(DAYS_A_YEAR)})
+    return yearly if len(days) >= yearly.least else blocks if len(days) >= blocks.least else None
+
+
+def _blocks(content: Mapping[str, Any], days: NDArray[np.datetime64]) -> Blocks | None:
+    played = content.get("history", HISTORIES[0])
+    if played not in HISTORIES:
+        raise ValueError(f"history must be one of {', '.join(HISTORIES)}, got {shown(played)}")
+    if played == "independent":
+        return None
+    if (blocks := blocks_of(days)) is None:
+        raise ValueError(
+            f"history: blocks needs at least {Blocks().least} days, and the tables hold {len(days)}: remove it"
+        )
+    return blocks
 
 
 class _Frames:
@@ -337,6 +362,7 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
     flow, holding = tables.flow(mean), tables.holding_cost
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
     points, between = dict[str, Any](), tables.between_reviews
+    whole = None if tables.blocks is None else np.rint(filled(demand, tables.days[:until])).astype(np.int64)
     for n, name in enumerate(tables.points):
         largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + between[n]) + most[n] + tables.minimum[n])
         point: dict[str, Any] = {
@@ -348,7 +374,11 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
         point |= _limits(tables, n)
         if n in tables.selling:
             c = tables.selling.index(n)
-            point["demand"] = {item: _law(demand[:, c, k]) for k, item in enumerate(tables.items) if tables.sold[c, k]}
+            point["demand"] = {
+                item: _law(demand[:, c, k]) if whole is None else _sequence(whole[:, c, k], tables.blocks)
+                for k, item in enumerate(tables.items)
+                if tables.sold[c, k]
+            }
             if tables.fill_rate is not None:
                 point["backorder_cost"] = _by_item(tables, holding * tables.fill_rate / (1.0 - tables.fill_rate))
             else:
@@ -394,6 +424,11 @@ def _law(history: Array) -> MassFunction:
     above = np.clip(known - below, 0.0, 1.0)
     counts = np.bincount(below, 1.0 - above, int(below.max()) + 2) + np.bincount(below + 1, above, int(below.max()) + 2)
     return MassFunction.of(np.trim_zeros(counts, "b") / counts.sum())
+
+
+def _sequence(units: NDArray[np.int64], blocks: Blocks | None) -> Sequence:
+    """Days in blocks; not checked number by number, which takes long where there are millions."""
+    return Sequence.model_construct(values=tuple(np.minimum(units, MAX_UNITS).tolist()), blocks=blocks)
 
 
 def _lead_time(tables: Tables, point: int, item: int) -> Any:  # noqa: ANN401

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from coordinator.planning.backtest_page import backtest_page
 from coordinator.planning.course import Backtest, Course
-from coordinator.planning.demand import filled
 from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, world_for
 from coordinator.planning.tuning import Past, other_chance, period_of
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from departments.play.stepping import play
 from environment import Exogenous, World
+from environment.blocks import filled
 from environment.firm_file import read_yaml
 from environment.tables import Tables, has_tables, read_tables
 

@@ -10,36 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.blocks import Blocks, Rows, weekdays_of
+from environment.tables import blocks_of
 from heuristics.forecast import smoothed_forecast
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 SMOOTHINGS = (0.03, 0.07, 0.15, 0.3)  # of which each series takes the one with the least error
-BLOCK = 28  # days of a block: four whole weeks
-SEASON = 45  # days before and after the same day of another year that may stand for it
+BLOCK = Blocks().periods  # days
 _LEAST = 0.05  # of the mean: a weekday below it tells nothing of the level
 _PRIOR = 4.0  # weeks of a flat profile that a series' own is mixed with
-
-
-def weekdays(days: Days) -> NDArray[np.int64]:
-    """0 for Monday to 6 for Sunday."""
-    return np.asarray((days.astype("datetime64[D]").astype(np.int64) + 3) % 7)
-
-
-def filled(demand: Array, days: Days) -> Array:
-    """Days of which nothing is known as the mean of their weekday, [T, ...]."""
-    unknown = np.isnan(demand)
-    if not unknown.any():
-        return demand
-    day, found = weekdays(days), demand.copy()
-    total = np.nan_to_num(demand)
-    for number in range(7):
-        here = day == number
-        known = (~unknown[here]).sum(0)
-        mean = total[here].sum(0) / np.maximum(known, 1)
-        found[here] = np.where(unknown[here], np.rint(mean), demand[here])
-    return found
 
 
 def weekday_profile(demand: Array, days: Days) -> Array:
@@ -47,7 +28,7 @@ def weekday_profile(demand: Array, days: Days) -> Array:
 
     Short histories are pulled towards a flat week.
     """
-    day, mean = weekdays(days), demand.mean(0)
+    day, mean = weekdays_of(days), demand.mean(0)
     found = np.stack([demand[day == number].mean(0) if (day == number).any() else mean for number in range(7)])
     weeks = len(demand) / 7
     profile = np.where(mean > 0, found / np.maximum(mean, 1e-12), 1.0)
@@ -70,7 +51,7 @@ class Forecaster(NamedTuple):
         Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
         """
         shape = (len(demand) + 1, *demand.shape[1:])
-        found, day = np.empty(shape), weekdays(days)
+        found, day = np.empty(shape), weekdays_of(days)
         own = (slice(None),) + (None,) * (demand.ndim - 2)
         found[0] = self.start[own]
         weight = np.where(self.profile > _LEAST, self.smoothing, 0.0)
@@ -82,7 +63,7 @@ class Forecaster(NamedTuple):
 
     def covered(self, first: np.datetime64, periods: int) -> Array:
         """Days of mean demand that the interval from each of so many days holds, [T, M]."""
-        day = (weekdays(np.array([first]))[0] + np.arange(7 + int(self.interval.max()))) % 7
+        day = (weekdays_of(np.array([first]))[0] + np.arange(7 + int(self.interval.max()))) % 7
         ahead = np.concatenate([np.zeros((1, self.profile.shape[1])), np.cumsum(self.profile[day], 0)])
         table = np.stack([np.take_along_axis(ahead, (t + self.interval)[None], 0)[0] - ahead[t] for t in range(7)])
         return np.asarray(table[np.arange(periods) % 7])
@@ -137,31 +118,13 @@ def classes(demand: Array, value: Array) -> tuple[list[str], list[str]]:
     return worth.tolist(), np.where(spread <= 0.5, "X", np.where(spread <= 1.0, "Y", "Z")).tolist()
 
 
-def drawn_days(
-    days: Days, first: np.datetime64, periods: int, copies: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Which days of history stand for the days from `first` on, [periods, copies].
-
-    Blocks of four weeks, of the same weekday, and where history has the season (a year and more) from around the same
-    day of a year. All series take the same days, so that what hangs together stays together.
+def drawn_days(days: Days, first: np.datetime64, periods: int, copies: int, rng: np.random.Generator) -> Rows:
+    """Which days of history stand for the days from `first` on, [periods, copies], see `Blocks`.
 
     Raises:
         ValueError: history is shorter than two blocks.
-
-    Source: Kuensch (1989), The jackknife and the bootstrap for general stationary observations.
     """
-    if len(days) < 2 * BLOCK:
-        raise ValueError(f"episodes are drawn from at least {2 * BLOCK} days of history, got {len(days)}")
-    last, found = len(days) - BLOCK, np.empty((periods, copies), dtype=np.int64)
-    starts = np.arange(last + 1)
-    offset = int((first - days[0]).astype(int))
-    for begin in range(0, periods, BLOCK):
-        fits = starts[(starts - offset - begin) % 7 == 0]
-        apart = np.abs((starts[fits] - offset - begin + 182) % 365 - 182)
-        seasonal = fits[apart <= SEASON] if len(days) >= 365 + SEASON else fits
-        among = seasonal if len(seasonal) else fits
-        share = (rng.permutation(copies) + rng.random(copies)) / copies  # one from each of so many parts of history
-        chosen = among[(share * len(among)).astype(np.int64)]
-        rows = min(BLOCK, periods - begin)
-        found[begin : begin + rows] = chosen + np.arange(rows)[:, None]
-    return found
+    blocks = blocks_of(days)
+    if blocks is None:
+        raise ValueError(f"episodes are drawn from at least {Blocks().least} days of history, got {len(days)}")
+    return blocks.rows(len(days), np.full(copies, (first - days[0]).astype(int)), periods, rng)

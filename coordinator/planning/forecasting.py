@@ -13,11 +13,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from coordinator.planning.backtest import tables_of
-from coordinator.planning.demand import fitted, weekdays
+from coordinator.planning.demand import fitted
 from coordinator.planning.forecast_page import forecast_page
 from coordinator.planning.tuning import Past
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
+from environment.blocks import weekdays_of
 from environment.tables import Tables
 
 Array = NDArray[np.float64]
@@ -119,7 +120,7 @@ class _Smoothed:
         """Learned on the first `until` days of demand, [T, M]."""
         learned = fitted(demand[:until], days[:until], np.ones(demand.shape[1], dtype=np.int64))
         week = np.stack([learned.profile[(np.arange(ahead) + day) % 7] for day in range(7)])
-        bare = cls(learned.levels(demand, days), week, int(weekdays(days[:1])[0]), np.zeros((1, demand.shape[1])))
+        bare = cls(learned.levels(demand, days), week, int(weekdays_of(days[:1])[0]), np.zeros((1, demand.shape[1])))
         earlier = [origin for origin in range(_LEAST // 3, until - ahead + 1, _APART)]
         left = [demand[origin : origin + ahead] - bare.at(origin, None) for origin in earlier]
         return cls(bare.level, week, bare.first, np.concatenate(left) if left else bare.residuals)

@@ -27,7 +27,7 @@ from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
 from environment.names import fault
 from environment.parts import RESERVED
-from environment.tables import Tables, read_tables
+from environment.tables import Tables, blocks_of, read_tables
 
 FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"
 
@@ -194,6 +194,8 @@ def _written(
     firm: dict[str, Any] = {"name": slug[:40], "unmet": asked.unmet}
     firm["tables"] = {"demand": DEMAND, "items": "items.csv", "supply": "supply.csv", "stock": "stock.csv"}
     firm["holding_rate"] = asked.holding_rate
+    if blocks_of(sales.days) is not None:
+        firm["history"] = "blocks"
     if asked.fill_rate is not None:
         firm["service"] = {"fill_rate": asked.fill_rate}
     listed = items.reindex(columns=["item", "unit", "cost", "price", *(["fill_rate"] if "fill_rate" in items else [])])

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordinator.planning.demand import BLOCK, Forecaster, drawn_days, filled, fitted
+from coordinator.planning.demand import BLOCK, Forecaster, drawn_days, fitted
 from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from environment import Exogenous, Feedback, Firm, State, World, parse_firm
+from environment.blocks import filled
 from environment.streams import Stream, numpy_stream, torch_stream
 from environment.tables import Tables, firm_of
 

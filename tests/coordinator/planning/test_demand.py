@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from coordinator.planning.demand import classes, drawn_days, filled, fitted, weekday_profile, weekdays, windows
+from coordinator.planning.demand import classes, drawn_days, fitted, weekday_profile, windows
+from environment.blocks import filled, weekdays_of
 
 DAYS = np.arange("2023-01-02", "2024-12-30", dtype="datetime64[D]")  # a Monday first
 WEEK = np.array([0.5, 0.5, 1.0, 1.0, 1.5, 2.5, 0.0])
 
 
 def test_weekdays_begin_on_monday():
-    assert weekdays(DAYS[:8]).tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
+    assert weekdays_of(DAYS[:8]).tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
 
 
 def test_a_profile_is_found_again_and_follows_into_the_forecast():
@@ -21,7 +22,7 @@ def test_a_profile_is_found_again_and_follows_into_the_forecast():
     found = fitted(demand, days, np.array([3]))
     ahead = found.over_interval(demand, days)[-14:-7, 0]
     cyclic = np.concatenate([WEEK, WEEK])
-    first = weekdays(days[-13:-12])[0]
+    first = weekdays_of(days[-13:-12])[0]
     expected = [10 * cyclic[(first + t) % 7 : (first + t) % 7 + 3].sum() for t in range(7)]
     np.testing.assert_allclose(ahead, expected, rtol=0.15, atol=1.5)
     assert found.spread[0] < 2  # of three days with 30 units on average
@@ -54,7 +55,7 @@ def test_episodes_keep_the_weekday_and_with_a_year_of_history_the_season(length)
     assert rows.shape == (100, 50)
     wanted = first + np.arange(100)
     np.testing.assert_array_equal(
-        weekdays(days[rows.ravel()]).reshape(100, 50), np.repeat(weekdays(wanted)[:, None], 50, 1)
+        weekdays_of(days[rows.ravel()]).reshape(100, 50), np.repeat(weekdays_of(wanted)[:, None], 50, 1)
     )
     inside = np.diff(rows, axis=0)
     assert (inside[np.arange(99) % 28 != 27] == 1).all()
