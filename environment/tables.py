@@ -4,12 +4,12 @@
     unmet: lost
     tables: {demand: demand.parquet, items: items.csv, supply: supply.csv, stock: stock.csv}
     holding_rate: 0.25            # of what an item costs, a year
-    service: {fill_rate: 0.98}    # what stock is for; without it, prices and penalties say so
+    service: {fill_rate: 0.98}    # what stock is for, or {cycle_service: 0.95}; without it, prices say so
     history: blocks               # how it is played: four weeks at a time, or independent, the default
 
-demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate; supply: item, from, to,
-lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`) and review_period (days); stock: location,
-item, on_hand, on_order, perhaps capacity (of the location). `firmwide import` writes them.
+demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate or cycle_service; supply:
+item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`) and review_period (days);
+stock: location, item, on_hand, on_order, perhaps capacity (of the location). `firmwide import` writes them.
 Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from environment.blocks import Blocks, filled, weekdays_of
 from environment.fields import shown
 from environment.laws import MAX_UNITS, MassFunction, Sequence
+from environment.parts import TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,10 @@ class Tables:
     cost: Array  # [K] money per unit, NaN where it is not told
     price: Array  # [K]
     holding_rate: float
-    fill_rate: Array | None  # [K] share of demand to be served at once; None: prices and penalties decide
+    fill_rate: Array | None  # [K] share of demand to be served at once, or
+    cycle_service: (
+        Array | None
+    )  # [K] of replenishment cycles without a stock-out; both None: prices and penalties decide
     unmet: str  # lost or backorder
     blocks: Blocks | None  # in which episodes play history; None: days are drawn independently of each other
     notes: tuple[str, ...]
@@ -136,7 +140,7 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         raise ValueError(f"tables must be a mapping with {', '.join(FILES)}, got {shown(named)}")
     frames = _Frames({name: _frame(folder / str(named[name]), name) for name in FILES})
     items, unit, (names, laws) = frames.items, frames.unit, frames.edges()
-    rate, holding, known = _service(content), _holding_rate(content), frames.history()
+    service, holding, known = _service(content), _holding_rate(content), frames.history()
     return Tables(
         frames.points,
         tuple(map(frames.points.index, frames.sells)),
@@ -157,20 +161,21 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         cost=items["cost"].to_numpy(dtype=float) * unit,
         price=items["price"].to_numpy(dtype=float) * unit,
         holding_rate=holding,
-        fill_rate=None if rate is None else _fill_rates(items, rate),
+        fill_rate=_targets(items, "fill_rate", service),
+        cycle_service=_targets(items, "cycle_service", service),
         unmet=str(content.get("unmet", "backorder")),
         blocks=_blocks(content, known["days"]),
         notes=tuple(frames.notes),
     )
 
 
-def _service(content: Mapping[str, Any]) -> float | None:
-    """The fill rate that all items are to have; None where costs decide."""
+def _service(content: Mapping[str, Any]) -> dict[str, float]:
+    """What is to be served of all items, by one of the firm's measures; {} where costs decide."""
     service = content.get("service") or {}
-    rate = service.get("fill_rate") if isinstance(service, Mapping) and set(service) <= {"fill_rate"} else "?"
-    if rate is None or (isinstance(rate, float) and 0.5 <= rate < 1):
-        return rate
-    allowed = "a mapping such as {fill_rate: 0.98}, from 0.5 to below 1"
+    known = isinstance(service, Mapping) and len(service) <= 1 and set(service) <= set(TARGETS)
+    if known and all(isinstance(rate, float) and 0.5 <= rate < 1 for rate in service.values()):
+        return dict(service)
+    allowed = "a mapping such as {fill_rate: 0.98} or {cycle_service: 0.95}, from 0.5 to below 1"
     raise ValueError(f"service of a firm with tables must be {allowed}, got {shown(service)}")
 
 
@@ -275,15 +280,20 @@ def _capacities(stock: pd.DataFrame, points: tuple[str, ...]) -> tuple[int | Non
     return tuple(found.get(name) for name in points)
 
 
-def _fill_rates(items: pd.DataFrame, rate: float) -> Array:
-    """The service of each item: its own in a column `fill_rate`, or that of all."""
-    if "fill_rate" not in items:
-        return np.full(len(items), rate)
-    own = items["fill_rate"].fillna(rate).to_numpy(dtype=float)
+def _targets(items: pd.DataFrame, field: str, service: Mapping[str, float]) -> Array | None:
+    """The service of each item: its own in a column of that name, or that of all."""
+    if field not in service:
+        if field in items and service and items[field].notna().any():
+            cure = f"service says {next(iter(service))}: remove the column, or let it say {field}"
+            raise ValueError(f"tables.items: {field} is another measure than the firm's, whose {cure}")
+        return None
+    if field not in items:
+        return np.full(len(items), service[field])
+    own = items[field].fillna(service[field]).to_numpy(dtype=float)
     if (wrong := (own < 0.5) | (own >= 1)).any():
         place = int(wrong.argmax())
         raise ValueError(
-            f"tables.items: fill_rate of {items['item'][place]} must be from 0.5 to below 1, got {own[place]:g}"
+            f"tables.items: {field} of {items['item'][place]} must be from 0.5 to below 1, got {own[place]:g}"
         )
     return np.asarray(own)
 
@@ -362,6 +372,8 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
     flow, holding = tables.flow(mean), tables.holding_cost
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
     points, between = dict[str, Any](), tables.between_reviews
+    aimed = tables.cycle_service if tables.fill_rate is None else tables.fill_rate
+    crowded = any(room is not None for room in tables.capacity)
     whole = None if tables.blocks is None else np.rint(filled(demand, tables.days[:until])).astype(np.int64)
     for n, name in enumerate(tables.points):
         largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + between[n]) + most[n] + tables.minimum[n])
@@ -379,11 +391,13 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
                 for k, item in enumerate(tables.items)
                 if tables.sold[c, k]
             }
-            if tables.fill_rate is not None:
-                point["backorder_cost"] = _by_item(tables, holding * tables.fill_rate / (1.0 - tables.fill_rate))
-            else:
+            if aimed is None:
                 point["price"] = _by_item(tables, np.nan_to_num(tables.price))
-        if tables.fill_rate is None and tables.supplier[n] < 0:
+            else:
+                point["backorder_cost"] = _by_item(tables, holding * aimed / (1.0 - aimed))
+                if not crowded:  # what shares a room cannot meet targets product by product: costs decide there
+                    point[TARGETS[tables.fill_rate is None]] = _by_item(tables, aimed)
+        if aimed is None and tables.supplier[n] < 0:
             point["unit_cost"] = _by_item(tables, np.nan_to_num(tables.cost))
         points[name] = point
     supply = [

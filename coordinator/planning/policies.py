@@ -49,7 +49,15 @@ class Scaled:
 
 
 def target_of(argument: str, tables: Tables) -> Array:
-    """The fill rate of each product, [K]: what is said, or the firm's service, or 98%."""
+    """The fill rate of each product, [K]: what is said, or the firm's service, or 98%.
+
+    Raises:
+        ValueError: the firm's service is another measure, and nothing is said.
+    """
+    if not argument and tables.cycle_service is not None:
+        raise ValueError(
+            "--policy tuned and trained meet a fill rate, and the firm's service is a cycle_service: say one"
+        )
     if not argument and tables.fill_rate is not None:
         return tables.fill_rate
     return np.full(len(tables.items), float(argument or 0.98))

@@ -61,9 +61,11 @@ class Past:
 
 def plain_firm(tables: Tables) -> Firm:
     """The firm with orders without a limit, whose demand is given day by day."""
-    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=np.full(len(tables.items), 0.5)))
+    costs = {"fill_rate": np.full(len(tables.items), 0.5), "cycle_service": None}
+    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), **costs))
     for point in bare["stock_points"].values():
         point["max_order"] = 1_000_000
+        point.pop("fill_rate", None)
         if "demand" in point:
             point["demand"] = 0
     return parse_firm({"name": "planned", "unmet": tables.unmet, "periods": {"evaluate": 100_000}} | bare)
