@@ -110,7 +110,7 @@ def parts_in_run(path: Path, order: str, period: int, seed: int = 0) -> OrderPar
     chance = bundles.world.draw(period + 1, 1, torch_stream("cpu", Stream.SIMULATION, seed))
     state = next(step.before for step in play(bundles.world, acting, chance) if step.period == period)
     seen = bundles.observer.units(state, None, period)[:, 0].double().numpy()
-    return _told(bundle, policy, bundles, seen, product, period)
+    return order_parts(bundle, policy, bundles, seen, product, period)
 
 
 def parts_in_operation(name: str, home: Path, order: str) -> OrderParts:
@@ -129,7 +129,7 @@ def parts_in_operation(name: str, home: Path, order: str) -> OrderParts:
         raise ValueError(f"--order {order}: {name} has no department {point}")
     bundle = read_bundle(folder / "policies", point, record["posts"][point]["version"])
     seen = np.asarray(arrays["seen/features"], dtype=float)[:, 0]
-    return _told(bundle, NumpyPolicy(bundle), PolicyBundles(firm), seen, product, tick)
+    return order_parts(bundle, NumpyPolicy(bundle), PolicyBundles(firm), seen, product, tick)
 
 
 def _place(firm: Firm, order: str) -> tuple[str, int]:
@@ -147,9 +147,14 @@ def _place(firm: Firm, order: str) -> tuple[str, int]:
     return point, products[product]
 
 
-def _told(
+def order_parts(
     bundle: PolicyBundle, policy: NumpyPolicy, bundles: PolicyBundles, seen: Array, product: int, period: int
 ) -> OrderParts:
+    """The order of a product by number, of all that an observer of the firm sees, [features] units.
+
+    Raises:
+        ValueError: one line; it has no parts.
+    """
     own, labels = seen[policy.rows], bundles.observer.labels()
     found = policy.parts(own, product)
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from coordinator.planning.backtest import tables_of
 from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, target_of, world_for
 from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.planning.propose_page import propose_page
+from coordinator.planning.reasons import Part, parts_of
 from coordinator.planning.tuning import Past, Tuned, period_of, tuned_to
 from coordinator.storage.files import write_atomically
-from departments.decisions import Policy
-from environment import World
+from environment import State, World
 from environment.tables import Tables
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def propose(
     if rule != "cover":
         raise ValueError(f"--beside takes cover:DAYS, got {beside!r}")
     past, world = Past.of(tables), world_for(kind, argument, tables)
-    rate = target_of(argument, tables) if kind == "tuned" else None
+    rate, parts = (target_of(argument, tables) if kind == "tuned" else None), list[list[Part]]()
     if rate is not None:
         note(f"tuning on {len(tables.days)} days")
         tuned = tuned_to(past, world, rate)
@@ -65,17 +65,21 @@ def propose(
     else:
         tuned = None
         decides = policy_of(kind, argument, world, tables, len(tables.days), 1, note)
-        target = _target(world, decides, tables)
+        state, period = _state(world, tables), period_of(tables.days[-1] + 1)
+        with torch.inference_mode():
+            wish = decides.decide(world, state, None, period, None).order
+        target = (state.inventory_position + wish.clamp_min(0.0))[..., 0].double().numpy()
+        parts = parts_of(decides, argument, state, period, note)
     other = cover_levels(past, float(cover or COVER))[-1]
-    lines = _lines(past, world, np.rint(target), np.rint(other), tuned, rate)
+    lines = _lines(past, world, np.rint(target), np.rint(other), tuned, rate, parts)
     day = tables.days[-1] + 1
     done = Proposal(tables, name, lines, folder / "orders" / str(day) if out is None else out)
     _write(done)
     return done
 
 
-def _target(world: World, policy: Policy, tables: Tables) -> Array:
-    """Position and wish of a policy, [N, K] units: where it would bring the stock."""
+def _state(world: World, tables: Tables) -> State:
+    """Stock on hand, and what is on order as if it were due after the whole lead time."""
     start = world.reset(1, torch.as_tensor(np.maximum(tables.on_hand, 0.0), dtype=world.dtype)[..., None])
     pipeline = start.pipeline.clone()
     for edge, point in enumerate(world.network.edge_target):
@@ -85,10 +89,7 @@ def _target(world: World, policy: Policy, tables: Tables) -> Array:
                 tables.on_order[point, k] if world.network.supplier_rank[edge] == 0 else 0.0
             )
     position = torch.as_tensor(tables.on_hand + tables.on_order, dtype=world.dtype)[..., None]
-    state = start._replace(pipeline=pipeline, inventory_position=position)
-    with torch.inference_mode():
-        wish = policy.decide(world, state, None, period_of(tables.days[-1] + 1), None).order
-    return np.asarray((position + wish.clamp_min(0.0))[..., 0].numpy(), dtype=np.float64)
+    return start._replace(pipeline=pipeline, inventory_position=position)
 
 
 def _taken(world: World, tables: Tables, target: Array) -> Array:
@@ -101,7 +102,13 @@ def _taken(world: World, tables: Tables, target: Array) -> Array:
 
 
 def _lines(
-    past: Past, world: World, target: Array, other: Array, tuned: Tuned | None, rate: Array | None
+    past: Past,
+    world: World,
+    target: Array,
+    other: Array,
+    tuned: Tuned | None,
+    rate: Array | None,
+    parts: Sequence[Sequence[Part]],
 ) -> pd.DataFrame:
     tables, shape = past.tables, target.shape
     position = tables.on_hand + tables.on_order
@@ -161,6 +168,7 @@ def _lines(
             cut[n, k] * unit,
             None if rate is None else float(rate[k]),
             f"{tables.days[-1] + 1} is no review day" if closed[n, k] else "",
+            parts[n][k].sentence(unit) if parts else "",
         )
         rows.append(
             row
@@ -196,17 +204,27 @@ def _cut(tables: Tables, order: Array, position: Array, target: Array) -> Array:
 
 
 def _reason(
-    row: dict[str, Any], lead_time: float, mean: float, wish: float, cut: float, rate: float | None, closed: str
+    row: dict[str, Any],
+    lead_time: float,
+    mean: float,
+    wish: float,
+    cut: float,
+    rate: float | None,
+    closed: str,
+    learned: str,
 ) -> str:
     """One sentence."""
     position = f"{row['position']:,.10g} on hand and on order"
     if row["order"] == 0 and cut == 0 and wish <= 0:
         if "never sold" in row["exceptions"]:
             return f"Nothing was ever sold, and {position} {'is' if row['position'] == 1 else 'are'} there."
-        return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}."
+        why = f"; {learned}" if learned else ""
+        return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}{why}."
     why = f"for a fill rate of {100 * rate:.4g}%" if rate is not None else "of this policy"
     text = f"{position} are {wish:,.10g} below the target of {row['target']:,.10g} {why}"
     text += f", at {mean:,.3g} a day and {lead_time:g} {'day' if lead_time == 1 else 'days'} until it arrives"
+    if learned:
+        text += f"; {learned}"
     if (row["order"] + cut) - wish > 0.5:
         least = (
             f"at least {row['min_order']:,.10g}"

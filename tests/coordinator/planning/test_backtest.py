@@ -10,8 +10,9 @@ import torch
 import firmwide
 from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
-from coordinator.planning.policies import Scaled, cover_levels
-from coordinator.planning.tuning import Past, UpTo, fill_rates, plain_firm, tuned_to
+from coordinator.planning.policies import Scaled, cover_levels, policy_of, world_for
+from coordinator.planning.reasons import parts_of
+from coordinator.planning.tuning import Past, UpTo, fill_rates, period_of, plain_firm, tuned_to
 from environment import World, load_firm
 
 DAYS = pd.date_range("2023-01-02", periods=364)
@@ -215,7 +216,16 @@ def test_a_trained_run_is_played_and_proposes(kiosk, tmp_path):
     assert set(np.unique(done.courses["learned"].ordered % 6)) == {0}
     proposed = firmwide.propose(kiosk.folder, str(run), progress=False)
     assert proposed.orders["order"].sum() > 0
-    assert "of this policy" in proposed.lines["reason"].iloc[0]
+    reason = proposed.lines["reason"].iloc[0]
+    assert "of this policy" in reason
+    world = world_for("run", str(run), kiosk.tables)
+    policy = policy_of("run", str(run), world, kiosk.tables, 140, 1)
+    state, period = world.reset(1, torch.zeros(1, 1, 1)), period_of(kiosk.tables.days[-1] + 1)
+    (part,) = parts_of(policy, str(run), state, period, print)[0]
+    wished = policy.decide(world, state, None, period, None).order.item()
+    assert part.rule + part.usual + sum(part.seen.values()) == pytest.approx(wished, rel=1e-4)
+    assert set(part.seen) == {"the position of shop", "the day"}
+    assert f"the rule alone would order {part.rule:,.3g}, and what is learned adds " in reason
 
 
 def test_weekdays_packs_and_room_of_master_data_hold_in_firm_backtest_and_proposal(tmp_path):

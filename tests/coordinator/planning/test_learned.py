@@ -7,6 +7,8 @@ import torch
 
 import firmwide
 from coordinator.planning.learned import AGAIN, STEPS, Sight, learn
+from coordinator.planning.policies import InTurn
+from coordinator.planning.reasons import Part, parts_of
 from coordinator.planning.tuning import Past, drawn_episodes, fill_rates, plain_firm, tuned_to
 from environment import World
 
@@ -108,3 +110,21 @@ def test_the_backtest_and_the_proposal_take_it(shop, monkeypatch):
     assert set(np.unique(done.courses["trained:0.95"].ordered[:, 0] % 6)) == {0}
     proposed = firmwide.propose(shop.folder, "trained:0.95", progress=False)
     assert proposed.orders["order"].sum() > 0
+    assert proposed.orders["reason"].str.contains("the rule alone would order .*, and what is learned adds").all()
+
+
+def test_what_it_sees_adds_up_to_its_order(known):
+    past, world, learned = known
+    sight = learned.sight(past.flow, past.days)
+    period = sight.first + 150
+    state = world.reset(1, torch.tensor([30.0, 10.0]).view(1, 2, 1).expand(3, -1, -1))
+    parts = parts_of(InTurn((sight,), period, 1), "", state, period, print)
+    for n, k in np.ndindex(3, 2):
+        wished = sight.decide(world, state, None, period, None).order[n, k, 0].item()
+        part = parts[n][k]
+        assert part.rule + part.usual + sum(part.seen.values()) == pytest.approx(wished, abs=1e-3)
+    assert any(len(set(part.seen.values())) > 3 for row in parts for part in row)
+    told = Part(12.0, -1.5, {"its stock on hand": 4.0, "the forecast": -0.2}).sentence(0.5)
+    assert told == (
+        "the rule alone would order 6, and what is learned adds +1.15 (+2 for its stock on hand, -0.75 as usual)"
+    )
