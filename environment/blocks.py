@@ -16,9 +16,9 @@ Rows = NDArray[np.int64]
 
 
 class Blocks(Checked):
-    """Rows of history are played in blocks, drawn with replacement: the stationary or moving block bootstrap.
+    """Rows of history are played in blocks, drawn with replacement: the moving block bootstrap.
 
-    Source: Kuensch (1989), The jackknife and the bootstrap for general stationary observations; that blocks keep their
+    Source: Künsch (1989), The jackknife and the bootstrap for general stationary observations; that blocks keep their
     place in a week and in a year is ours.
     """
 
@@ -64,11 +64,11 @@ class Blocks(Checked):
 
     def _alike(self, starts: Rows, place: int) -> Rows:
         """Where blocks may begin that stand for a place."""
-        fits = starts[(starts - place) % self.cycle == 0]
+        fits: Rows = starts[(starts - place) % self.cycle == 0]
         if self.season is None:
             return fits
         half = self.season // 2
-        near = fits[np.abs((fits - place + half) % self.season - half) <= self.within]
+        near: Rows = fits[np.abs((fits - place + half) % self.season - half) <= self.within]
         return near if len(near) else fits
 
     def episodes(self, count: int, periods: int, copies: int, rng: np.random.Generator, start: int | None) -> Rows:

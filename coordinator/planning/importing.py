@@ -103,7 +103,11 @@ def import_firm(asked: ImportRequest) -> Imported:
     laid = [(table, layout_of(table, columns, kinds.get(table.name))) for table in read]
     sold = [(table, layout) for table, layout in laid if layout.kind == "sales"]
     if len(sold) != 1:
-        raise ValueError(f"one of the files must hold the sales (date, item, quantity), got {len(sold)} that do")
+        taken = ", ".join(f"{table.name} for {layout.kind}" for table, layout in laid)
+        raise ValueError(
+            f"one of the files must hold the sales by day (date, item, quantity), got {len(sold)} that do, taking "
+            f"{taken}: name its columns (--column date=NAME --column quantity=NAME), or say --kind FILE=sales"
+        )
     sales = _before(sales_of(*sold[0], how), _day("--until", asked.until))
     said = [line for table, _ in laid if table is sold[0][0] for line in table.said]
     parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS if kind != "sales"}

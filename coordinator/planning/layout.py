@@ -15,7 +15,7 @@ from coordinator.planning.reading import Table
 WORDS: dict[str, str] = {
     "date": (
         "date day datum tag data fecha jour ds calendarday saledate salesdate "
-        "postingdate buchungsdatum belegdatum orderdate"
+        "postingdate buchungsdatum belegdatum orderdate timestamp datetime transactiondate verkaufsdatum invoicedate"
     ),
     "item": (
         "item sku product article artikel artikelnummer artikelnr articleno itemid itemno skuid productid "

@@ -23,6 +23,7 @@ from coordinator.planning.tuning import Past, UpTo, period_of, plain_firm, tuned
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_text import name_and_policy
 from departments.decisions import Decision, Memory, Policy
+from departments.rules.ordering import baseline_levels
 from environment import Feedback, State, World
 from environment.episode_files import levels_of
 from environment.tables import LIMITS, Tables
@@ -56,7 +57,8 @@ def target_of(argument: str, tables: Tables) -> Array:
     """
     if not argument and tables.cycle_service is not None:
         raise ValueError(
-            "--policy tuned and trained meet a fill rate, and the firm's service is a cycle_service: say one"
+            "--policy tuned and trained meet a fill rate, and the firm's service is a cycle_service: say one, "
+            "such as tuned:0.98"
         )
     if not argument and tables.fill_rate is not None:
         return tables.fill_rate
@@ -114,6 +116,7 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
         limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
         now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
         firm = trained.model_copy(update={"stock_points": now})  # what is taken of orders is what the tables say today
+        return World(firm, baseline_levels(trained))  # scales of what is seen are measured from there, as in training
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
 
 

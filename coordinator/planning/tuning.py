@@ -61,8 +61,8 @@ class Past:
 
 def plain_firm(tables: Tables) -> Firm:
     """The firm with orders without a limit, whose demand is given day by day."""
-    costs = {"fill_rate": np.full(len(tables.items), 0.5), "cycle_service": None}
-    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), **costs))
+    rate = np.full(len(tables.items), 0.5)
+    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=rate, cycle_service=None, blocks=None))
     for point in bare["stock_points"].values():
         point["max_order"] = 1_000_000
         point.pop("fill_rate", None)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,9 @@ import firmwide
 from coordinator.cli import run as command
 from coordinator.live.feed_files import read_observations
 from coordinator.live.layout import FirmLayout
-from environment import load_firm
+from coordinator.planning.backtest import tables_of
+from coordinator.planning.policies import target_of
+from environment import World, load_firm
 from tests.traces import shared_file
 
 DAYS = [dt.date(2011, 1, 3) + dt.timedelta(days=number) for number in range(21)]
@@ -150,6 +153,10 @@ REFUSED = {
         "date,item,foo,bar\n2011-01-01,a,3,4\n",
         r"which column is the quantity\? give --column quantity",
     ),
+    "by weeks": (
+        "week,item,qty\n2011-W02,a,4\n",
+        r"sales by day .*, got 0 that do, taking .* for items: name",
+    ),
     "for what": ("foo,bar\n1,2\n", r"cannot tell what it is for from its columns 'foo', 'bar': give --column"),
     "most days twice": (
         "".join([SMALL, *(f"2011-01-0{day},a,{day + 2}\n" for day in (1, 2))]),
@@ -214,6 +221,45 @@ def test_a_circle_of_suppliers_is_refused_and_leaves_nothing(tmp_path):
 def test_an_item_may_have_a_service_of_its_own(tmp_path):
     found = imported(tmp_path, SMALL.replace("\n2011-01-03,a", "\n2011-01-03,b"), "item,service level\nb,0.9\n")
     assert found.tables.fill_rate.tolist() == [0.98, 0.9]
+    (point,) = load_firm(found.folder).stock_points.values()
+    assert point.fill_rate == {"a": 0.98, "b": 0.9}
+    path = found.folder / "firm.yaml"
+    path.write_text(path.read_text().replace("fill_rate: 0.98", "cycle_service: 0.95"))
+    with pytest.raises(ValueError, match=r"fill_rate is another measure than the firm's, whose service says cycle"):
+        load_firm(found.folder)
+    items = found.folder / "items.csv"
+    items.write_text(items.read_text().replace("fill_rate", "cycle_service"))
+    (point,) = load_firm(found.folder).stock_points.values()
+    assert point.cycle_service == {"a": 0.95, "b": 0.9}
+    assert point.fill_rate is None
+    with pytest.raises(ValueError, match=r"the firm's service is a cycle_service: say one, such as tuned:0\.98"):
+        target_of("", tables_of(found.folder))
+    stock = found.folder / "stock.csv"
+    rows = stock.read_text().splitlines()
+    stock.write_text("\n".join([f"{rows[0]},capacity", *(f"{row},90" for row in rows[1:])]))
+    (point,) = load_firm(found.folder).stock_points.values()  # products that share a room cannot meet targets each
+    assert point.cycle_service is None
+    assert point.backorder_cost["b"] == pytest.approx(9 * point.holding_cost["b"])
+
+
+def test_a_history_long_enough_is_played_in_blocks(tmp_path):
+    days = np.arange("2023-01-04", "2023-03-02", dtype="datetime64[D]")  # 57 of them, the first a Wednesday
+    rows = [f"{day},{item},{n + k}" for n, day in enumerate(days) for k, item in enumerate("ab")]
+    sold = "\n".join(["date,item,qty", *rows])
+    found = imported(tmp_path, sold)
+    firm = load_firm(found.folder)
+    (demand,) = firm.demand_laws()
+    assert demand[0].blocks.model_dump() == {"periods": 28, "cycle": 7, "first": 2, "season": None, "within": 45}
+    world = World(firm, np.zeros((1, 2)))
+    drawn = world.draw(20, 30, world.generator(3)).demand[:, 0]
+    assert (drawn[:, 1] == drawn[:, 0] + 1).all()
+    assert ((drawn[:, 0] + 2) % 7 == torch.arange(20)[:, None] % 7).all()
+    (tmp_path / "short").mkdir()
+    short = imported(tmp_path / "short", "\n".join(sold.splitlines()[:101]))
+    assert "history" not in (short.folder / "firm.yaml").read_text()
+    (short.folder / "firm.yaml").write_text((short.folder / "firm.yaml").read_text() + "history: blocks\n")
+    with pytest.raises(ValueError, match="history: blocks needs at least 56 days, and the tables hold 50: remove it"):
+        load_firm(short.folder)
 
 
 def test_lead_times_come_from_receipts_and_the_world_draws_from_them(tmp_path):
