@@ -204,8 +204,9 @@ class RolloutWorker:
     def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
         """What the rules decide in one training episode per copy, a lesson for each learning department."""
         if self._world.choice is None and (rule := teacher_of(self._world.firm)) is not None:
-            (name,), how = learning, {"copies": copies, "seed": seed}
-            lesson = of_two_suppliers(self._world, self._observer, self._learner(name)[0], rule, **how)
+            (name,) = learning
+            pupil = self._learner(name)[0]
+            lesson = of_two_suppliers(self._world, self._observer, pupil, rule, copies=copies, seed=seed)
             return [tuple(map(as_array, lesson))]
         stage = self._world, self._observer, list(self._snapshots.values()), learning
         lessons = demonstrations(*stage, copies=copies, seed=seed, compiled=self._compiled, eager=self._eager)
@@ -253,7 +254,7 @@ class RolloutWorker:
         else:
             noise = self._placing(learning, periods, copies, seed)
             stage, counted = (snapshots, state, chance, unit_bound, others), counted_from(self._world.network, periods)
-            how = {"noise": noise, "first": first, "counted_from": counted}
+            how: dict[str, Any] = {"noise": noise, "first": first, "counted_from": counted}
             if compiled is not None and in_core:
                 result = compiled.descend(*stage, **how)
             else:
