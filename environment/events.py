@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from environment.network import Indices, Network
+from environment.network import SHORTAGE, Indices, Network
 
 _FEW = 32  # customers of a supplier that are compared pair by pair; more are sorted
 _WHOLE = 65_536  # parts of a chance
@@ -85,8 +85,11 @@ class Incidence:
         self.owed_by = self._matrix(supplier[: self.sharing], shared, (points, self.sharing))
         far = torch.as_tensor(FAR * network.standing, device=device, dtype=dtype)[:, None]
         self.standing = far if bool(network.standing.any()) else None  # [I, 1] added to positions where they rank
-        portions = [line for line in range(self.sharing) if network.proportional[supplier[line]]]
-        self.portions = Portions(portions, supplier, device) if portions else None
+        portions = [line for line in range(self.sharing) if network.rationing[supplier[line]]]
+        level = [each == SHORTAGE for each in network.rationing.tolist()]
+        self.portions = Portions(portions, supplier, level, device) if portions else None
+        early = torch.as_tensor(network.ships_first, device=device)[:, None]
+        self.ships_first = early if bool(early.any()) else None  # [N, 1]
         external = {supplier[line]: line for line in range(inside, self.sharing)}
         behind = [line for line in range(min(inside, self.sharing)) if supplier[line] in external]
         first = [external[supplier[line]] for line in behind]
@@ -199,7 +202,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
 
     Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
     lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants. Where
-    edges have priorities these decide first, and `Portions` where scarce stock is shared out in proportion (ours).
+    edges have priorities these decide first, and `Portions` where scarce stock is shared out among all at once.
 
     Who stands before whom is a step in the difference of two positions, which has no gradient. Backwards it is a ramp,
     as if the difference were smeared evenly over the `Network.blur` of both (ours): so a department learns what it is
@@ -258,30 +261,42 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
 
 
 class Portions:
-    """Lines of suppliers that share out scarce stock in proportion to what each line wants, external ones alike.
+    """Lines of suppliers that share out scarce stock among all their lines at once, external ones alike.
 
-    Within a class the first lines together get the whole units of their part, so what is rounded evens out line by
-    line: stock is used up and no line gets more than it wants (ours).
+    In proportion to what each line wants: within a class the first lines together get the whole units of their part,
+    so what is rounded evens out line by line: stock is used up and no line gets more than it wants (ours). Or unit by
+    unit to the line to which most is missing, ties lower index first, until stock is gone: what stays missing is level.
     """
 
-    def __init__(self, lines: Sequence[int], supplier: Sequence[int], device: torch.device) -> None:
-        """Prepare `lines`, which have a supplier each."""
+    def __init__(
+        self, lines: Sequence[int], supplier: Sequence[int], shortage: Sequence[bool], device: torch.device
+    ) -> None:
+        """Prepare `lines`, which have a supplier each, of whom some serve by `shortage` [N]."""
         own = sorted(lines, key=lambda line: (supplier[line], line))
         of = [supplier[line] for line in own]
         self.lines = torch.tensor(own, device=device)  # [R] supplier by supplier
         self._first = torch.tensor([of.index(point) for point in of], device=device)
         self._last = torch.tensor([len(of) - 1 - of[::-1].index(point) for point in of], device=device)
+        level = torch.tensor([shortage[point] for point in of], device=device)[:, None]
+        self._level = level if bool(level.any()) else None  # [R, 1] whether what is missing is levelled
 
     def served(self, stock: Tensor, want: Tensor) -> Tensor:
         """Units for each line, [R, X], of its supplier's stock [R, X]; backorders and new orders wanted, [R, 2, X]."""
         backorders, left = self._portion(stock.double(), want[:, 0].double())
         return (backorders + self._portion(left, want[:, 1].double())[0]).to(stock.dtype)
 
+    def _before(self, units: Tensor) -> Tensor:
+        """Units of a supplier's lines before each."""
+        before = units.cumsum(0) - units
+        return before - before[self._first]
+
+    def _total(self, units: Tensor) -> Tensor:
+        """Units of all lines of each one's supplier."""
+        return (self._before(units) + units)[self._last]
+
     def _portion(self, stock: Tensor, want: Tensor) -> tuple[Tensor, Tensor]:
         """What one class gets, and what it leaves."""
-        before = want.cumsum(0) - want
-        before = before - before[self._first]
-        total = (before + want)[self._last]
+        before, total = self._before(want), self._total(want)
         short, least = stock < total, total.clamp_min(1.0)
 
         def whole(wanted: Tensor) -> Tensor:
@@ -290,8 +305,26 @@ class Portions:
         with torch.no_grad():
             exact = whole(before + want) - whole(before)
         even = want * torch.where(short, stock / least, 1.0)
+        if self._level is not None:
+            with torch.no_grad():
+                level = self._levelled(stock, want)
+            exact = torch.where(self._level, level, exact)
+            part = (level > 0).to(want.dtype)  # each of those who get something bears the same of what is missing
+            borne = (self._total(want * part) - stock) / self._total(part).clamp_min(1.0)
+            even = torch.where(self._level, torch.where(short, part * (want - borne), want), even)
         served = _Instead.apply(even, exact) if even.requires_grad else exact  # type: ignore[no-untyped-call]
         return served, (stock - total).clamp_min(0.0)
+
+    def _levelled(self, stock: Tensor, want: Tensor) -> Tensor:
+        """What lines get where what stays missing is level, [R, X]."""
+        few, missing = torch.full_like(want, -1.0), want.max() + torch.zeros_like(want)
+        while bool((missing - few > 1.0).any()):  # so much stays missing; less would take more than there is
+            half = torch.where(missing - few > 1.0, ((few + missing) / 2.0).floor(), missing)
+            enough = self._total((want - half).clamp_min(0.0)) <= stock
+            few, missing = torch.where(enough, few, half), torch.where(enough, half, missing)
+        given = (want - missing).clamp_min(0.0)
+        next_in_line = ((want >= missing) & (missing > 0.0)).to(want.dtype)
+        return given + next_in_line * (self._before(next_in_line) < stock - self._total(given))
 
 
 def fulfil_in_turn(

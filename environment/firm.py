@@ -46,6 +46,7 @@ class Firm(FirmFields):
         self._check_choice()
         self._check_shelf_life()
         self._check_times()
+        self._check_sequence()
         self._check_reach()
         self._check_orders()
         self._check_correlation()
@@ -107,7 +108,7 @@ class Firm(FirmFields):
                 raise ValueError(f"{field}: no stock point buys here, and external customers are one; remove it")
             if rule == "priority" and name not in ranked:
                 raise ValueError(f"{field} needs a priority on supply edges from here, such as priority: 1")
-            if rule in ("position", "proportional") and name in ranked:
+            if rule in ("position", "proportional", "shortage") and name in ranked:
                 raise ValueError(f"{field} is {rule}, but supply edges from here have a priority: remove one of them")
 
     def _check_times(self) -> None:
@@ -131,6 +132,20 @@ class Firm(FirmFields):
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
             cure = "give the capacity to an edge from outside or to a stock point, or a lead time of 1"
             raise ValueError(f"supply: capacity and lead_time 0 between stock points do not go together: {cure}")
+
+    def _check_sequence(self) -> None:
+        """Refuse `geevers` where nobody ships first, or where that would not say enough."""
+        if self.sequence == "standard":
+            return
+        inside = [edge for edge in self.supply if edge.source in self.stock_points]
+        wrong = [f"{edge.source} has customers of both kinds" for edge in inside if edge.source in self.customer_facing]
+        wrong += [f"{name} has a shelf_life" for name, point in self.stock_points.items() if point.shelf_life]
+        wrong += [f"{edge.source} -> {edge.target} has a capacity" for edge in inside if edge.capacity]
+        at_once = [edge for edge in self.supply if any(law.mass()[0] > 0 for law in self.lead_time_laws(edge))]
+        wrong += [f"{edge.source} -> {edge.target} has lead_time 0" for edge in at_once]
+        wrong += ["no stock point supplies another"] * (not inside)
+        if wrong:
+            raise ValueError(f"sequence geevers: {wrong[0]}; take that away, or the sequence")
 
     def _check_shelf_life(self) -> None:
         for name, point in self.stock_points.items():

@@ -66,9 +66,8 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "upto": torch.as_tensor(network.parts()[1].repeat(products)).to(world.dtype) if shared else None,
         "by_edge": network.by_edge,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
-        "proportional": whole(network.proportional.astype(np.int64).repeat(products))
-        if network.proportional.any()
-        else None,
+        "rationing": whole(network.rationing.repeat(products)) if network.rationing.any() else None,
+        "ships_first": bool(network.ships_first.any()),
         "congestion": torch.as_tensor(network.congestion).contiguous() if network.congestion.any() else None,
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
         **_segments(world),

@@ -19,6 +19,7 @@ from environment.parts import (
     RESERVED,
     TARGETS,
     Periods,
+    Sequence,
     StockPoint,
     SupplierChoice,
     Supply,
@@ -55,6 +56,9 @@ class FirmFields(Checked):
     unit: Annotated[str | None, label("kg")] = None  # what is counted, for whoever reads pages; None: units
     unmet: Annotated[Literal["backorder", "lost"], one_of("backorder", "lost")] = "backorder"
     supplier_choice: Annotated[SupplierChoice, choice_of_supplier] = "random"
+    sequence: Annotated[Sequence, one_of("standard", "geevers")] = (
+        "standard"  # of events; geevers: who supplies others ships first
+    )
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
     service: Target | None = None  # of all points that sell and name none of their own
     correlation: Correlations = None  # of demands in a period; None: they are independent

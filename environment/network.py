@@ -25,6 +25,8 @@ from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
 Indices = NDArray[np.int64]
+PROPORTIONAL, SHORTAGE = 1, 2  # to what is wanted; unit by unit to whom most is missing
+_RATIONING = {"proportional": PROPORTIONAL, "shortage": SHORTAGE}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Network:
     disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
     congestion: Indices  # [Ed, 2] units under way for a period more, and most such periods; 0 where there are none
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
-    proportional: NDArray[np.bool_]  # [N] whether scarce stock is shared out in proportion to what is wanted
+    rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
+    ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
 
@@ -66,7 +69,7 @@ class Network:
         target = [index[edge.target] for edge in supply]
         places: defaultdict[int, Iterator[int]] = defaultdict(count)
         ranks = [next(places[point]) for point in target]
-        pairs = [(edge.source, edge.target) for edge in supply]
+        pairs, sources = [(edge.source, edge.target) for edge in supply], {edge.source for edge in supply}
         shares, preferences = firm.supplier_shares(), firm.preferences()
         chosen = np.array([preferences.get(pair, 0) for pair in pairs], dtype=np.int64)
         return cls(
@@ -87,7 +90,8 @@ class Network:
             disruption=np.array([_chances(edge) for edge in supply]),
             congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
             standing=_standing(supply, outside),
-            proportional=np.array([point.allocation == "proportional" for point in firm.stock_points.values()]),
+            rationing=np.array([_RATIONING.get(point.allocation, 0) for point in firm.stock_points.values()]),
+            ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
         )

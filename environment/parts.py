@@ -50,7 +50,7 @@ def _laws(value: object, info: ValidationInfo) -> object:
     return per_name(parsed, value)
 
 
-_allocation = one_of("position", "priority", "proportional", optional=True)
+_allocation = one_of("position", "priority", "proportional", "shortage", optional=True)
 _start = must_be(
     f"a whole number from 0 to {MAX_WHOLE}",
     lambda value: is_whole(value, 0, MAX_WHOLE),
@@ -77,7 +77,8 @@ Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
 
-Allocation: TypeAlias = Literal["position", "priority", "proportional"]
+Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage"]
+Sequence: TypeAlias = Literal["standard", "geevers"]
 
 
 SupplierChoice: TypeAlias = Literal["random", "preferred", "cheapest", "in-stock", "split", "ordered"]

@@ -320,7 +320,9 @@ class World:
             now_owed, now_ordered = owed * serves, ordered * serves
         lead_time, at_once = self._lead_time(chance, order.shape[-1]), None
         if not self.at_once:
-            shipped = fulfil(on_hand, now_owed, now_ordered, position, incidence)  # event 2
+            first = incidence.ships_first  # of those who ship what they had before anything arrived
+            there = on_hand if first is None else torch.where(first, state.on_hand.view(flat), on_hand)
+            shipped = fulfil(there, now_owed, now_ordered, position, incidence)  # event 2
             shipped = self.limits.carry(shipped, self.products)
         else:
             at_once = (lead_time == 0).to(self.dtype)

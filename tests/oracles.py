@@ -40,6 +40,11 @@ class Chain:
     joint_cost: dict = field(default_factory=dict)  # by point; by (supplier, customer) where every edge has an order
     edge_cost: dict = field(default_factory=dict)  # of a unit, by (supplier, customer, product), beside the point's
     waste_cost: dict = field(default_factory=dict)
+    ships_first: bool = False  # who supplies others ships before it receives
+
+    @property
+    def suppliers(self):
+        return {supplier for supplier, _ in self.supply}
 
 
 @dataclass
@@ -140,6 +145,7 @@ def chain_of(firm):
         **amounts,
         storage=storage,
         carried=carried,
+        ships_first=firm.sequence == "geevers",
         **_of_edges(firm, products),
     )
 
@@ -177,7 +183,9 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
     world = SlowWorld(chain, initial)
     periods, orders = [], []
     for t in range(len(wishes)):
-        world.receive(t)
+        world.remember()
+        if not chain.ships_first or t == 0:
+            world.receive(t)
         if t > 0:
             world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
             world.disrupt(numbers[t].get("breaks", {}) if numbers else {})
@@ -230,8 +238,10 @@ class SlowWorld:
             if point in chain.shelf_life:
                 self.batches[point, product] = [[chain.shelf_life[point], units]]
 
-    def receive(self, t):
+    def remember(self):
         self.told, self.told_shut = dict(self.on_hand), set(self.shut)  # when the orders were placed
+
+    def receive(self, t):
         for point, product in self.keys:
             self._put(point, product, self.due.pop((t, point, product), 0))
 
@@ -307,13 +317,16 @@ class SlowWorld:
             edge = (supplier, customer, product)
             if supplier not in self.chain.points and lead_times.get(edge) == 0 and edge[:2] not in self.shut:
                 self._put(customer, product, self.new[edge] + self.backorders[edge])  # in time for what is next
-        for supplier, product in self.downwards:
+        for supplier, product in self._in_turn(t):
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
             customers = [c for c in customers if (supplier, c) not in self.shut]
             customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
             customers.sort(key=lambda c: self.chain.priority.get((supplier, c), 10_000))
-            if self.chain.allocation.get(supplier) == "proportional":
-                self._share_out(supplier, product, sales, shipments, lead_times)
+            how = {"proportional": self._share_out, "shortage": self._level_out}.get(
+                self.chain.allocation.get(supplier)
+            )
+            if how is not None:
+                how(supplier, product, sales, shipments, lead_times)
             else:
                 self._serve(supplier, product, customers, sales, shipments, lead_times)
         self._load(shipments)
@@ -336,6 +349,15 @@ class SlowWorld:
             self.new[edge] = 0
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
+
+    def _in_turn(self, t):
+        """Who serves, one after the other; if need be suppliers of others do before anything arrives."""
+        if not self.chain.ships_first:
+            yield from self.downwards
+            return
+        yield from [key for key in self.downwards if key[0] in self.chain.suppliers]
+        self.receive(t)
+        yield from [key for key in self.downwards if key[0] not in self.chain.suppliers]
 
     def _serve(self, supplier, product, customers, sales, shipments, lead_times):
         for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
@@ -374,6 +396,26 @@ class SlowWorld:
                     self.taken[(supplier, customer, product), internal is self.new] = served
                     if lead_times.get((supplier, customer, product)) == 0:
                         self._put(customer, product, served)
+
+    def _level_out(self, supplier, product, sales, shipments, lead_times):
+        """Each class unit by unit to whom most is missing, customers in index order and the external ones last."""
+        customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]
+        customers = [c for c in customers if (supplier, c) not in self.shut]
+        for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+            edges = [(supplier, customer, product) for customer in customers]
+            missing = [internal[edge] for edge in edges] + [external[supplier, product]]
+            while max(missing) > 0 and self.on_hand[supplier, product] > 0:
+                place = missing.index(max(missing))
+                missing[place] -= 1
+                self.on_hand[supplier, product] -= 1
+            for edge, left in zip(edges, missing, strict=False):
+                self.taken[edge, internal is self.new] = internal[edge] - left
+                shipments[edge] += internal[edge] - left
+                if lead_times.get(edge) == 0:
+                    self._put(edge[1], product, internal[edge] - left)
+                internal[edge] = left
+            sales[supplier, product] += external[supplier, product] - missing[-1]
+            external[supplier, product] = missing[-1]
 
     def _load(self, shipments):
         """Units that an edge does not carry go back on the shelf, new orders first, and stay owed."""

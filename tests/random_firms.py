@@ -66,7 +66,9 @@ def ranked(draw, points, supply, money, customers):
     for edge in supply:
         rule = points.get(edge["from"], {}).get("allocation")
         if edge["from"] in points and rule is None:
-            points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(["position", "priority", "proportional"]))
+            points[edge["from"]]["allocation"] = rule = draw(
+                st.sampled_from(["position", "priority", "proportional", "shortage"])
+            )
             if rule == "priority":
                 edge["priority"] = 2
         elif rule == "priority" and draw(st.booleans()):
@@ -115,6 +117,16 @@ def misfortunes(draw, points, supply, money):
     for point in points.values():
         if draw(st.integers(0, 3)) == 0:
             point |= {"shelf_life": draw(st.integers(1, 3)), "waste_cost": draw(money)}
+
+
+@st.composite
+def sequences(draw, points, supply, soonest):
+    """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
+    inside = [edge for edge in supply if edge["from"] in points]
+    sold = [edge for edge in inside if "demand" in points[edge["from"]] or "capacity" in edge]
+    if not inside or sold or not soonest or any("shelf_life" in point for point in points.values()):
+        return "standard"
+    return draw(st.sampled_from(["standard", "geevers", "geevers"]))
 
 
 @st.composite
@@ -168,6 +180,7 @@ def firms(draw, customers=False):
     return parse_firm(
         {
             "name": "random",
+            "sequence": draw(sequences(points, supply, soonest)),
             "supplier_choice": choice,
             "suppliers": ["mill"] if any(source == "mill" for source, _ in outside) else [],
             "unmet": draw(st.sampled_from(["backorder", "lost"])),

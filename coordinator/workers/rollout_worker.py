@@ -96,8 +96,8 @@ class RolloutWorker:
             notes.append(f"no gradient tells of the fixed cost of an order ({', '.join(always)}){cure}")
         everyone, why = list(self._snapshots.values()), None
         compiled = self._compiled_for(everyone)
-        if world.network.proportional.any():
-            why = "scarce stock is shared out in proportion"
+        if world.network.rationing.any():
+            why = "scarce stock is shared out in proportion, or to whom most is missing"
         elif compiled is not None and RECOMMENDATION in self._snapshots:
             why = compiled.why_not_descending(everyone)
         if why is not None and compiled is not None:
@@ -243,7 +243,7 @@ class RolloutWorker:
         copies, snapshots = state.on_hand.shape[-1], [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
-        in_core = compiled is not None and not self._world.network.proportional.any()  # whose gradient only PyTorch has
+        in_core = compiled is not None and not self._world.network.rationing.any()  # whose gradient only PyTorch has
         if RECOMMENDATION in self._snapshots:
             drawn = chance, self._drawn(snapshots, periods, copies, seed), unit_bound, others
             if compiled is not None and in_core and compiled.why_not_descending([*snapshots, *others]) is None:

@@ -158,6 +158,8 @@ def _check_events(firm: Firm, network: Network, refused: str) -> None:
         raise ValueError(f"{refused} lead times grow with what is under way (congestion)")
     if any(segment.impatience for clientele in firm.customers.values() for segment in clientele.segments.values()):
         raise ValueError(f"{refused} customers mind the wait that they are promised (impatience)")
+    if network.ships_first.any():
+        raise ValueError(f"{refused} stock points ship before they receive (sequence: geevers)")
     if any(point.shelf_life for point in firm.stock_points.values()):
         raise ValueError(f"{refused} stock expires (shelf_life)")
     if not set(firm.lost_shares()[network.customer_facing]) <= {0.0, 1.0}:

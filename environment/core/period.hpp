@@ -8,6 +8,9 @@
 #include "lanes.hpp"
 #include "orders.hpp"
 
+enum Served { kAll, kInside, kOutside };             // customers that are stock points, or external ones
+enum Rationing { kInTurn, kProportion, kShortage };  // of scarce stock, as `environment/network.py` numbers them
+
 template <class V>
 class Copies {
   static constexpr bool kTaped = !std::is_trivial_v<V>, kActs = V::kCopies == kLanes;  // networks act on one vector
@@ -73,8 +76,9 @@ class Copies {
       show(t);
       ask(t);
       if (firm_.shut) disrupt(t);
+      if (firm_.ships_first) fulfil(t, kInside);
       receive(t);
-      fulfil(t);
+      fulfil(t, firm_.ships_first ? kOutside : kAll);
       if (firm_.perishable) expire();
       dispatch(t);
       if constexpr (kActs)
@@ -512,14 +516,16 @@ class Copies {
   }
 
   // Event 2: backorders first, then in ascending order of inventory position; see `events.fulfil`.
-  void fulfil(long t) {
+  void fulfil(long t, Served who) {
     for (long g = 0; g < firm_.groups; g++) {
+      if (who != kAll && (*lines_of(g).line < firm_.inside) != (who == kInside)) continue;
       serve(lines_of(g));
       if (!firm_.carried) settle(t, lines_of(g));
     }
     for (long i = 0; i < firm_.inside / firm_.products && firm_.carried; i++)
       if (firm_.carried[i] >= 0) cut(shipped_, i, firm_.carried[i], nullptr, false);
     for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(t, lines_of(g));
+    if (who == kInside) return;
     for (long l = firm_.inside; l < lines_ && firm_.lost; l++) lose(t, l);
     for (long d = 0; d < firm_.shut; d++)
       if (firm_.shut_edge[d] < firm_.inside) owed_[firm_.shut_edge[d]] += held_back_[d];
@@ -564,7 +570,10 @@ class Copies {
     if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
     else share(stock, lines);
     if constexpr (!kTaped)
-      if (firm_.proportional && firm_.proportional[lines.seller]) in_proportion(stock, lines);
+      if (firm_.rationing && firm_.rationing[lines.seller]) {
+        if (firm_.rationing[lines.seller] == kShortage) to_the_neediest(stock, lines);
+        else in_proportion(stock, lines);
+      }
   }
 
   void settle(long t, const Lines &lines) {
@@ -625,6 +634,35 @@ class Copies {
         before = whole;
       }
       left -= before;
+    }
+  }
+
+  // The lines of a supplier unit by unit to whom most is missing, each class by itself; see `events.Portions`.
+  void to_the_neediest(V stock, const Lines &lines) {
+    for (long j = 0; j < count_; j++) {
+      double left = plain(stock, j);
+      for (const std::vector<V> *want : {&owed_, &wanted_}) {
+        const auto wanted = [&](long i) { return plain((*want)[lines.line[i]], j); };
+        const auto above = [&](double missing) {
+          double sum = 0;
+          for (long i = 0; i < lines.count; i++) sum += std::max(wanted(i) - missing, 0.0);
+          return sum;
+        };
+        double few = -1, missing = 0;  // so much stays missing; less would take more than is left
+        for (long i = 0; i < lines.count; i++) missing = std::max(missing, wanted(i));
+        while (missing - few > 1) {
+          const double half = __builtin_floor((few + missing) / 2);
+          (above(half) <= left ? missing : few) = half;
+        }
+        double rest = left - above(missing);
+        left = missing > 0 ? 0 : rest;
+        for (long i = 0; i < lines.count; i++) {
+          const bool more = missing > 0 && wanted(i) >= missing && rest > 0;
+          const real given = (real)(std::max(wanted(i) - missing, 0.0) + more);
+          rest -= more;
+          shipped_[lines.line[i]][j] = (want == &owed_ ? 0 : shipped_[lines.line[i]][j]) + given;
+        }
+      }
     }
   }
 
