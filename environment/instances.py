@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ class Instance:
 
     content: Mapping[str, Any]  # of a firm file
     published: tuple[Published, ...]
+    levels: Mapping[str, int] = field(default_factory=dict)  # base-stock levels that are printed, by point
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse(), _dual_sourcing())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
@@ -211,6 +212,76 @@ def _dual_sourcing() -> Family:
             for (lead_time, cost), gaps in _DUAL_SOURCING.items()
         },
     )
+
+
+_ROUTES = (  # chance that a retailer's order goes to each warehouse
+    (0.60, 0.50, 0.15, 0.0, 0.0),
+    (0.30, 0.40, 0.80, 0.10, 0.0),
+    (0.0, 0.0, 0.0, 0.80, 0.70),
+    (0.10, 0.10, 0.05, 0.10, 0.30),
+)
+_ROUTED = {"warehouse-1": 82, "warehouse-2": 100, "warehouse-3": 64, "warehouse-4": 83}  # levels of set 1, and of 2
+_SPLIT = {"warehouse-1": 37, "warehouse-2": 47, "warehouse-3": 33, "warehouse-4": 63}
+
+
+def _cardboard() -> Family:
+    """Four warehouses and five retailers of the CardBoard Company, and one warehouse with three retailers."""
+    instances = {
+        "cardboard-routed": _general("a supplier drawn for every order", "random", 35, _ROUTED, (10467, 8714, 630401)),
+        "cardboard-split": _general("an order of every edge", "ordered", 30, _SPLIT, (4797, 4175, 314923)),
+    }
+    points: dict[str, Any] = {"warehouse": {"holding_cost": 0.6, "max_order": 300, "initial_on_hand": 0}}
+    supply: list[dict[str, Any]] = [{"from": "outside", "to": "warehouse", "lead_time": 1}]
+    demand = {"law": "poisson_uniform", "low": 5, "high": 15}
+    for name in (f"retailer-{i}" for i in (1, 2, 3)):
+        points[name] = _retailer(demand)
+        supply.append({"from": "warehouse", "to": name, "lead_time": 1})
+    content = {
+        "description": "one warehouse, three retailers, the sibling of the CardBoard Company (Geevers et al. 2024)",
+        "sequence": "geevers",
+        "periods": {"train": 128, "evaluate": 75, "warm_up": 25},
+        "stock_points": points,
+        "supply": supply,
+    }
+    rule = "base-stock:warehouse=124,retailer-1=30,retailer-2=30,retailer-3=30"
+    published = (Published("base-stock 124 / 30", 4059, rule), Published("PPO", 3724))
+    instances["cardboard-divergent"] = Instance(content, published)
+    return Family(
+        "cardboard",
+        "Geevers, van Hezewijk & Mes (2024), Multi-echelon inventory optimization using deep reinforcement learning, "
+        "Central European Journal of Operations Research 32(3) (costs through a transcription; the sequence of events "
+        "from the authors' code)",
+        "of 50 periods",
+        "there new orders are served before backorders, whoever has the least stock less backlog first; what a "
+        "warehouse of the divergent one cannot ship is not owed any more",
+        instances,
+    )
+
+
+def _general(how: str, choice: str, level: int, levels: dict[str, int], costs: tuple[float, ...]) -> Instance:
+    """One of the two sets of experiments with four warehouses and five retailers."""
+    points: dict[str, Any] = {w: {"holding_cost": 0.6, "max_order": 300, "initial_on_hand": 0} for w in levels}
+    supply: list[dict[str, Any]] = [{"from": "outside", "to": w, "lead_time": 1} for w in levels]
+    for i in range(len(_ROUTES[0])):
+        points[f"retailer-{i + 1}"] = _retailer({"law": "poisson", "mean": 15})
+        routes = {w: row[i] for w, row in zip(levels, _ROUTES, strict=True) if row[i]}
+        for warehouse, chance in routes.items():
+            edge = {"from": warehouse, "to": f"retailer-{i + 1}", "lead_time": 1}
+            supply.append(edge | {"share": chance if choice == "random" else 1.0 / len(routes)})
+    content = {
+        "description": f"the CardBoard Company, {how} (Geevers et al. 2024)",
+        "supplier_choice": choice,
+        "periods": {"train": 128, "evaluate": 100, "warm_up": 50},
+        "stock_points": points,
+        "supply": supply,
+    }
+    ways = (f"base-stock {'/'.join(map(str, levels.values()))} / {level}", "PPO, best of ten", "PPO, mean of ten")
+    own = levels | {name: level for name in points if name not in levels}
+    return Instance(content, tuple(map(Published, ways, costs)), own)
+
+
+def _retailer(demand: dict[str, Any]) -> dict[str, Any]:
+    return {"holding_cost": 1, "backorder_cost": 19, "max_order": 75, "initial_on_hand": 0, "demand": demand}
 
 
 def _normal(mean: float, deviation: float) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from coordinator.cli import run as command
+from coordinator.evaluation.evaluate import evaluate
 from departments.named_policies import parse_policy
+from departments.rules.connections import printed_rule
 from departments.rules.optimum import optimum
 from environment import load_firm
 from environment.instances import families
@@ -56,3 +58,13 @@ def test_families_are_shown_and_unknown_ones_refused(capsys):
     for wrong, line in ((["--family", "won-sales"], "--family must be one of"), (["a9"], "NAME must be one of s1")):
         assert command(["scenarios", *wrong]) == 2
         assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cardboard-routed", "cardboard-split", "cardboard-divergent"])
+def test_base_stock_at_the_printed_levels_costs_what_is_published(name):
+    printed = families()["cardboard"].instances[name].published[0]
+    firm, rule = (load_firm(name), printed.played) if printed.played else printed_rule(name)
+    cost = evaluate(firm, {"printed": rule}, episodes=512).results["printed"].cost
+    error = cost.std() / len(cost) ** 0.5
+    share = 0.03 if name == "cardboard-split" else 0.01  # there they serve by stock less backlog, and new orders first
+    assert abs(cost.mean() - printed.cost) < share * printed.cost + 2 * error
