@@ -1,6 +1,7 @@
 """Instances of other people: each is a firm, and published rules cost here what they cost there."""
 
 import json
+from copy import deepcopy
 
 import pytest
 
@@ -9,7 +10,7 @@ from coordinator.evaluation.evaluate import evaluate
 from departments.named_policies import parse_policy
 from departments.rules.connections import printed_rule
 from departments.rules.optimum import optimum
-from environment import load_firm
+from environment import load_firm, parse_firm
 from environment.instances import families
 
 INSTANCES = [name for family in families().values() for name in family.instances]
@@ -68,3 +69,13 @@ def test_base_stock_at_the_printed_levels_costs_what_is_published(name):
     error = cost.std() / len(cost) ** 0.5
     share = 0.03 if name == "cardboard-split" else 0.01  # there they serve by stock less backlog, and new orders first
     assert abs(cost.mean() - printed.cost) < share * printed.cost + 2 * error
+
+
+def test_echelon_base_stock_costs_what_is_published_under_the_allocation_of_the_paper():
+    instance = families()["one-warehouse"].instances["one-warehouse-7"]
+    content = deepcopy(dict(instance.content)) | {"name": "seven"}
+    content["stock_points"]["warehouse"]["allocation"] = "shortage"
+    levels = {"warehouse": 44, "retailer-1": 10, "retailer-2": 10, "retailer-3": 10}  # found by somebody else's search
+    rule = "echelon-base-stock:" + ",".join(f"{point}={level}" for point, level in levels.items())
+    cost = evaluate(parse_firm(content), [rule], episodes=512).results[rule].cost
+    assert cost.mean() == pytest.approx(1408.1, rel=0.02)
