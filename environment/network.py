@@ -90,7 +90,7 @@ class Network:
             disruption=np.array([_chances(edge) for edge in supply]),
             congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
             standing=_standing(supply, outside),
-            rationing=np.array([_RATIONING.get(point.allocation, 0) for point in firm.stock_points.values()]),
+            rationing=np.array([_RATIONING.get(point.allocation or "", 0) for point in firm.stock_points.values()]),
             ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
