@@ -54,6 +54,7 @@ class CompiledRollouts:
             raise NotCompiledError(f"networks act in single precision, not in {world.dtype}")
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
         self._rules = functools.lru_cache(maxsize=8)(self._say)
+        self._specs = functools.cache(functools.partial(DepartmentSpec.of, world, observer))
         actors()
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
@@ -61,7 +62,7 @@ class CompiledRollouts:
         return all(self._spec(snapshot).native for snapshot in snapshots)
 
     def _spec(self, snapshot: Snapshot) -> DepartmentSpec:
-        return DepartmentSpec.of(self._world, self._observer, snapshot.department, snapshot.config)
+        return self._specs(snapshot.department, snapshot.config)
 
     def record(
         self,
