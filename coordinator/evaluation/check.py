@@ -17,7 +17,7 @@ from coordinator.shown import Shown
 from departments.play.service import meet_targets
 from departments.rules.ordering import baseline_levels, shortage_cost
 from environment import Firm, Network
-from environment.laws import History
+from environment.laws import History, Sequence
 from environment.parts import TARGETS
 
 
@@ -112,6 +112,11 @@ def warnings_of(firm: Firm) -> list[str]:
         found.append(
             "demands are correlated, which decomposition-aggregation does not know: its levels of points that supply "
             "several are too low, so use levels tuned by simulation"
+        )
+    if any(isinstance(law, History | Sequence) and law.blocks for laws in network.demand_laws for law in laws):
+        found.append(
+            "history is played in blocks, whose days and demands hang together, and decomposition-aggregation takes "
+            "them as independent: use levels tuned by simulation"
         )
     for n, laws in zip(network.customer_facing, network.demand_laws, strict=True):
         if not shortage_cost(firm)[n][[law.mass()[0] < 1 for law in laws]].all():

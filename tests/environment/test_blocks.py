@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 
+from coordinator.evaluation.check import warnings_of
 from environment import World, parse_firm
 from environment.blocks import Blocks
 from environment.observation import Observer
@@ -78,6 +79,11 @@ def test_a_text_is_a_list_and_a_firm_stands_by_itself(tmp_path):
     world = World(firm(history | {"blocks": {"first": 0}}), np.zeros((1, 1)))
     demand = world.draw(30, 5, world.generator(1)).demand[:, 0, 0]
     assert (demand == torch.tensor([*WEEK * 4, 1, 2])[:, None]).all()
+
+
+def test_check_says_what_rules_do_not_know_of_it():
+    told = [" ".join(warnings_of(firm(law))) for law in (blocks(WEEK * 10), {"law": "sequence", "values": WEEK * 10})]
+    assert ["history is played in blocks" in line for line in told] == [True, False]
 
 
 def test_departments_see_the_day_of_the_week():
