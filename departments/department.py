@@ -65,6 +65,8 @@ class Department:
             The new snapshot, the state to go on from, and what the update did.
         """
         spec = self.spec
+        if spec.over_points is not None:
+            raise ValueError("policy.over_points: shared learns by gradients through the simulator; train pathwise")
         *fields, advantage = (
             torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
         )
@@ -131,7 +133,7 @@ class Department:
     def _own_network(self, seen: torch.Tensor) -> torch.Tensor:
         """Actions [K, E] from one padded observation [width, E]: as one of many that are evaluated together."""
         spec = self.spec
-        shapes, parameters = spec.shapes, self._parameters
+        shapes, parameters = spec.shapes, spec.own(self._parameters)
         if spec.clones > 1:
             self._networks = self._cloned_network()
         elif isinstance(shapes, Shapes):
@@ -155,7 +157,7 @@ class Department:
     def _compiled_network(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The same, rounded as in the compiled world."""
         shapes = self.spec.shapes
-        loops = None if shapes is None else loops_of(shapes, self._parameters, self.spec.activation)
+        loops = None if shapes is None else loops_of(shapes, self.spec.own(self._parameters), self.spec.activation)
         if loops is None or not isinstance(shapes, Shapes):
             raise RuntimeError(f"{self.spec.name} was asked to act in C++, which it cannot")
         return lambda seen: loops.values(seen[: shapes.inputs].T).T

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from environment.coming import Coming
 from environment.laws import History, Sequence
+from environment.likeness import Likeness, likeness_of
 from environment.network import Network
 from environment.seasons import Seasonal
 from environment.state import Feedback, State
@@ -229,6 +230,11 @@ class Observer:
     def traits(self) -> Tensor:
         """What does not change about the products of each point, [N, 8, K]; see `traits_of`."""
         return torch.as_tensor(traits_of(self.world.firm), device=self.world.device, dtype=self.world.dtype)
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What one network for all stock points is told of each; see `likeness_of`."""
+        return likeness_of(self.world.firm, self.level[:, 0].double().cpu().numpy())
 
     def for_each_product(self, rows: list[int]) -> list[int]:
         """The rows of a department again, feature by feature one for each product: what is of none stands K times."""

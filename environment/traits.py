@@ -19,13 +19,11 @@ def traits_of(firm: Firm) -> NDArray[np.float64]:
     logarithms; all less their mean over points and products, over their standard deviation. A unit short costs a point
     that supplies others what it costs those, on average over what they buy.
     """
-    network = Network.of(firm)
-    flow, spread, short = _streams(firm, network)
-    lead, delay = _lead_times(network, flow.shape[1])
-    points, products = range(len(firm.names)), range(len(firm.products))
-    review = 1.0 + np.array([[network.reviews.longest(n, k) for k in products] for n in points])
-    holding, mean = firm.amounts("holding_cost"), flow * (lead + review)
-    variation = np.sqrt(spread * (lead + review) + (flow * delay) ** 2) / np.maximum(mean, 1e-3)
+    network, holding = Network.of(firm), firm.amounts("holding_cost")
+    _, _, short = streams(firm, network)
+    lead, delay = lead_times(network, len(firm.products))
+    mean, deviation = over_the_interval(firm, network)
+    variation = deviation / np.maximum(mean, 1e-3)
     margin = np.maximum(firm.amounts("price") - firm.amounts("unit_cost"), 0.0)
     unit = np.maximum(holding, 1e-3)
     costs = [amount / unit for amount in (short, margin, firm.fixed_costs())]
@@ -36,7 +34,16 @@ def traits_of(firm: Firm) -> NDArray[np.float64]:
     return np.asarray(centred / np.where(scale > 1e-6, scale, 1.0))
 
 
-def _streams(firm: Firm, network: Network) -> tuple[Table, Table, Table]:
+def over_the_interval(firm: Firm, network: Network) -> tuple[Table, Table]:
+    """Mean and standard deviation of demand over the protection interval, units."""
+    flow, spread, _ = streams(firm, network)
+    lead, delay = lead_times(network, flow.shape[1])
+    points, products = range(len(firm.names)), range(len(firm.products))
+    review = 1.0 + np.array([[network.reviews.longest(n, k) for k in products] for n in points])
+    return flow * (lead + review), np.sqrt(spread * (lead + review) + (flow * delay) ** 2)
+
+
+def streams(firm: Firm, network: Network) -> tuple[Table, Table, Table]:
     """Mean and variance of what passes through each point in a period, and what a unit short costs there in the end."""
     flow, spread = network.mean_flow(), np.zeros((len(firm.names), len(firm.products)))
     short = firm.amounts("backorder_cost") + firm.amounts("price") * firm.lost_shares()[:, None]
@@ -52,7 +59,7 @@ def _streams(firm: Firm, network: Network) -> tuple[Table, Table, Table]:
     return flow, spread, owed / np.maximum(flow, 1e-3)
 
 
-def _lead_times(network: Network, products: int) -> tuple[Table, Table]:
+def lead_times(network: Network, products: int) -> tuple[Table, Table]:
     """Mean and standard deviation of each point's lead time, suppliers by their shares, periods."""
     first, second = np.zeros((2, len(network.names), products))
     for source, point, laws in zip(network.edge_source, network.edge_target, network.lead_time_laws, strict=True):

@@ -361,9 +361,15 @@ class Training:
             worker.call("descend", *stretch, teaching.unit_bound, values, *start, returns=count)
             for worker, stretch, start in zip(dealt, stretches, starts, strict=True)
         ]
-        updates = {
-            name: workers.departments[name].call("descend", teaching, progress, *(part[i] for part in parts))
-            for i, name in enumerate(learning)
+        owners = [self.owner.get(name, name) for name in learning]
+        updates = {  # the mean of those who share a policy points where their sum does
+            owner: workers.departments[owner].call(
+                "descend",
+                teaching,
+                progress,
+                *(part[i] for i, its in enumerate(owners) if its == owner for part in parts),
+            )
+            for owner in dict.fromkeys(owners)
         }
         told = dict[str, float]()
         if hybrid:
@@ -372,9 +378,10 @@ class Training:
         results = dict(zip(updates, workers.get(list(updates.values())), strict=True))
         ends = workers.get([part[-1] for part in parts])
         workers.get(self._sent)
-        snapshots = {name: result[0] for name, result in results.items()}
-        stats = {name: result[2] for name, result in results.items()}
-        states = {name: result[1] for name, result in results.items()}
+        learned = [(name, results[owner]) for name, owner in zip(learning, owners, strict=True)]
+        snapshots = {name: replace(result[0], department=name) for name, result in learned}
+        stats = {owner: result[2] for owner, result in results.items()}
+        states = {name: result[1] for name, result in learned}
         return Iteration(snapshots, stats, told), states, ends, critic_state
 
     def _send(self, snapshots: Sequence[Any], environments: Sequence[Worker] | None = None) -> None:

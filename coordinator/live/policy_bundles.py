@@ -230,7 +230,7 @@ class PolicyBundles:
         arrays = {
             "level": base[point],
             "unit": self._unit(config, observer, point),
-            "parameters": snapshot.parameters,
+            "parameters": spec.own(torch.from_numpy(snapshot.parameters.copy())).numpy(),
             **self._scaling(observer, spec),
         }
         return PolicyBundle(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)

@@ -183,6 +183,7 @@ class HotSwap:
             )
         parameters, point = torch.from_numpy(first.parameters.copy()), firm.names.index(name)
         unit = observer.reach.view(len(firm.names), -1)[point]
+        unit = unit if spec.over_points is None else unit * spec.over_points.unit
         more = (torch.as_tensor(rule.levels[point] - base[point]) / unit).view(-1, spec.clones)
         if not torch.allclose(more, more[:, :1]):
             raise ValueError(

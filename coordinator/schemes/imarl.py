@@ -35,6 +35,7 @@ NO_CUSTOMERS = {
     "policy.memory_size": "departments remember where there are customers",
     "policy.parts": "slots are of firms with customers",
     "policy.hybrid": "pathwise alone learns whether to order",
+    "policy.over_points": "pathwise alone learns one network for all points",
     "law": "timescales are of firms with customers",
 }
 EARLIER = {"imarl.base_policy": "base_policy"}

@@ -29,6 +29,7 @@ _UNUSED = {
     "policy.observation": "each role has an observation set of its own",
     "policy.graph": "departments remember instead",
     "policy.hybrid": "pathwise alone learns whether to order",
+    "policy.over_points": "pathwise alone learns one network for all points, without customers",
     "ppo.learning_rate": "step laws give the rates (fast_law, slow_law, departments.NAME.law)",
     "critic.graph": "attention is of firms without customers",
     "base_policy": "policies start from the rules",

@@ -35,6 +35,7 @@ _CUSTOMERS = ("policy.clock", "policy.memory", "policy.memory_size", "policy.par
 _WITHOUT_CUSTOMERS = {key: NO_CUSTOMERS[key] for key in _CUSTOMERS}
 _WITH_CUSTOMERS = {
     "policy.hybrid": "departments there order in every period",
+    "policy.over_points": "departments there follow demand of their own",
     "policy.observation": "each role has an observation set of its own",
     "pathwise.window": "whole episodes are differentiated",
     "base_policy": "policies start from the rules",
@@ -176,7 +177,9 @@ PATHWISE_SCHEME = SchemeSpec(
     settings=PathwiseRun,
     takes_customers=True,
     departments=_departments,
-    unused={key: why for key, why in NO_CUSTOMERS.items() if key not in (*_CUSTOMERS, "policy.hybrid")}
+    unused={
+        key: why for key, why in NO_CUSTOMERS.items() if key not in (*_CUSTOMERS, "policy.hybrid", "policy.over_points")
+    }
     | {
         "ppo": "no PPO; pathwise.learning_rate is where the rate starts",
         "critic": "there is none, and that of hybrid policies is as it is",

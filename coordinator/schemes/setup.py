@@ -133,7 +133,8 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
     network, levels, scaling = Network.of(firm), baseline_levels(firm), scaling_of(firm, settings)
     base = levels if base is None else base
     observer = Observer(World(firm, levels, device=settings.device), base, scaling)
-    owner, where = scheme.owners(network), (settings.device, settings.compiled)
+    policies, where = policies_of(firm, settings), (settings.device, settings.compiled)
+    owner = scheme.owners(network) or _over_points(policies)
     specs = {
         name: DepartmentSpec.of(
             observer.world,
@@ -146,7 +147,7 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
             device=settings.device,
             compiled=settings.compiled,
         )
-        for name, policy in policies_of(firm, settings).items()
+        for name, policy in policies.items()
     }
     alone = scheme.own_indicators or not closed_loop
     streams = {name: number if alone else 0 for number, name in enumerate(specs)}
@@ -170,6 +171,13 @@ def _plan(firm: Firm, settings: Settings, scheme: SchemeSpec, base: NDArray[np.f
         environment=functools.partial(RolloutWorker, firm, levels, base, scaling, payment, values, *where, by_product),
     )
     return TrainingSetup(firm, network, specs, factories, owner, streams)
+
+
+def _over_points(policies: Mapping[str, PolicyConfig]) -> dict[str, str]:
+    """Of departments whose network is one for all stock points, those of equal settings share the first one's."""
+    shared = {name: policy.model_dump_json() for name, policy in policies.items() if policy.over_points == "shared"}
+    first = {policy: name for name, policy in reversed(shared.items())}
+    return {name: first[policy] for name, policy in shared.items()}
 
 
 def _payment(

@@ -134,9 +134,11 @@ class CompiledRollouts:
         periods, copies = chance.demand.shape[0] - counted_from, chance.demand.shape[-1]
         bound = worth_of_a_unit(self._world, unit_bound) / (periods * copies)
         played = self._compiled.descend(start, team.control, chance, bound, first=first, counted_from=counted_from)
-        return Descent(
-            team.actors.gradients()[: len(snapshots)], float(played.cost.sum()) / (periods * copies), played.state
-        )
+        gradients = [
+            gradient if spec.over_points is None else spec.over_points.of_all(gradient)
+            for spec, gradient in zip(map(self._spec, snapshots), team.actors.gradients(), strict=False)
+        ]
+        return Descent(gradients, float(played.cost.sum()) / (periods * copies), played.state)
 
     def why_not_descending(self, snapshots: Sequence[Snapshot]) -> str | None:
         """Why gradients do not go through an episode of theirs here, a few words; None: they do."""
@@ -260,7 +262,7 @@ class CompiledRollouts:
             if isinstance(spec.network, MemoryNetwork) and (spec.name in active or not spec.is_rule(snapshot)):
                 last = members[-1] if members else None
                 members.append(self._member(spec, snapshot.config.form == "residual", last))
-                parameters = torch.tensor(snapshot.parameters)
+                parameters = spec.own(torch.tensor(snapshot.parameters))
                 together.add(spec.network, spec.meaning, parameters, members[-1].rows, learn, spec.traits)
         return members
 

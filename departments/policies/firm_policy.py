@@ -107,7 +107,7 @@ class FirmPolicy:
 
         def flat(member: DepartmentSpec) -> Tensor:
             held = torch.tensor(by_name[member.name].parameters, device=world.device, dtype=world.dtype)
-            return parameters.get(member.name, held)
+            return member.own(parameters.get(member.name, held))
 
         self._parts = [
             _Alone(world, observer, of[0], flat(of[0]))

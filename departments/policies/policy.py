@@ -34,6 +34,9 @@ class PolicyConfig(Checked):
     # Of many products, one network sees a product at a time and decides about it, or it sees and decides about all at
     # once; auto: shared from 8 products on. Recommendations and graph attention are joint.
     over_products: Literal["shared", "joint", "auto"] = "joint"
+    # Of `pathwise`, without customers and of one product: one network for all stock points, of this firm and of others
+    # (`train --from`), which sees positions and what a point is like on scales that all firms have in common.
+    over_points: Literal["shared", "own"] = "own"
     graph: GraphConfig | None = None  # graph attention before `hidden`; of a policy for the whole firm only
     parts: int = Field(default=1, ge=1)  # of a slot, among which a recommending department divides it
     # Of `pathwise`, without customers: a second output for each order says whether there is one at all, which matters

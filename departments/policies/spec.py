@@ -24,6 +24,7 @@ from departments.numerics.heads import Head, gaussian_log_density
 from departments.numerics.memory import ActingNetwork, MemoryNetwork
 from departments.numerics.native import Loops, Meaning, Move, decider_of, loops_of
 from departments.numerics.networks import Activation, Shapes
+from departments.policies.over_points import OverPoints
 from departments.policies.policy import FIRM, JOINT, MANY_PRODUCTS, RECOMMENDATION, PolicyConfig, Snapshot
 from departments.rules.recommendation import places
 from environment import World
@@ -48,6 +49,7 @@ class DepartmentSpec:
     head: Head
     network: MemoryNetwork | GraphShapes
     mask: Tensor | None = None  # [S, K, 1] which products it may recommend
+    over_points: OverPoints | None = None  # how its network comes of one for all stock points, if there is one
     hints: int = 0  # how much it sees of its rule behind its features: wished orders, then scores of offers
     closed_loop: bool = False  # of a firm with customers, whose feedback it hears
     clones: int = 1  # products that share its network, which sees and decides each as if it were alone; 1: joint
@@ -108,8 +110,12 @@ class DepartmentSpec:
         hints = head.outputs * clones if closed_loop and policy.form == "residual" else 0
         inputs = (len(rows) + hints) // clones + (0 if traits is None else len(traits))
         network = _network(observer, policy, points, inputs, head, closed_loop)
+        over_points = None
+        if policy.over_points == "shared":
+            _must_be_like_others(policy, name, points, head, closed_loop)
+            over_points = OverPoints.of(observer, number, rows, network)
         where = (name, number, points, tuple(own))
-        who = (*where, joint or recommends, policy, tuple(rows), head, network, mask)
+        who = (*where, joint or recommends, policy, tuple(rows), head, network, mask, over_points)
         return cls(*who, hints, closed_loop, clones, traits, alternatives, **learning)
 
     def columns(self, seen: Tensor) -> Tensor:
@@ -205,13 +211,22 @@ class DepartmentSpec:
         """Whether its memory is learned through."""
         return isinstance(self.network, MemoryNetwork) and self.network.kind == "gru"
 
+    @property
+    def learned(self) -> MemoryNetwork | GraphShapes:
+        """The network whose parameters are learned and kept: its own, or the one that is for all stock points."""
+        return self.network if self.over_points is None else self.over_points.network
+
+    def own(self, flat: Tensor) -> Tensor:
+        """The parameters of its own network, flat, of those that are learned and kept."""
+        return flat if self.over_points is None else self.over_points.of_point(flat)
+
     def log_std(self, flat: Tensor) -> Tensor:
         """The log standard deviations in a flat vector of parameters, [orders]."""
-        return flat[self.network.count - self.head.orders :]
+        return flat[self.learned.count - self.head.orders :]
 
     def usual_orders(self, flat: Tensor) -> Tensor:
         """The biases of its orders in a flat vector of parameters, [orders]."""
-        first = self.network.count - self.head.orders - self.head.outputs
+        first = self.learned.count - self.head.orders - self.head.outputs
         return flat[first : first + self.head.orders]
 
     def acting(self, flat: Tensor) -> ActingNetwork | ActingGraph:
@@ -293,7 +308,7 @@ class DepartmentSpec:
 
     def first_snapshot(self) -> Snapshot:
         """Version 0: if residual its rule, else orders of half the maximum and uniform recommendations."""
-        parameters = self.network.initial(math.log(self.policy.initial_std), self.seed)
+        parameters = self.learned.initial(math.log(self.policy.initial_std), self.seed)
         return Snapshot(self.name, 0, self.policy, parameters)
 
     def must_fit(self, snapshot: Snapshot) -> None:
@@ -302,8 +317,8 @@ class DepartmentSpec:
         Raises:
             ValueError: the snapshot's network has another shape or holds a number that is not finite.
         """
-        if snapshot.parameters.shape != (self.network.count,):
-            raise ValueError(f"{self.name} needs {self.network.count} parameters, got {snapshot.parameters.size}")
+        if snapshot.parameters.shape != (self.learned.count,):
+            raise ValueError(f"{self.name} needs {self.learned.count} parameters, got {snapshot.parameters.size}")
         if not np.isfinite(snapshot.parameters).all():
             raise ValueError(f"{self.name} was offered parameters that are not finite numbers")
 
@@ -311,8 +326,27 @@ class DepartmentSpec:
         """Whether a residual policy's network is the constant 0, so that it is the base-stock rule itself."""
         if self.shapes is None or snapshot.config.form != "residual":
             return False
-        layers, _ = self.shapes.split(torch.tensor(snapshot.parameters))
+        layers, _ = self.shapes.split(self.own(torch.tensor(snapshot.parameters)))
         return not any(bool(part.any()) for part in layers[-1])
+
+
+def _must_be_like_others(
+    policy: PolicyConfig, name: str, points: tuple[int, ...], head: Head, closed_loop: bool
+) -> None:
+    """Refuse what one network for all stock points cannot decide."""
+    why = (
+        "adds to the rule: policy.form must be residual"
+        if policy.form != "residual"
+        else "is for firms without customers"
+        if closed_loop
+        else "is for departments of one stock point"
+        if len(points) != 1
+        else "places one order at each point: supplier_choice must not be ordered, nor policy.hybrid true"
+        if head.outputs != 1
+        else ""
+    )
+    if why:
+        raise ValueError(f"policy.over_points: shared {why}; leave it out for {name}")
 
 
 def rule_of(world: World, observer: Observer, name: str, policy: PolicyConfig) -> Snapshot:
