@@ -231,6 +231,7 @@ def train(
     device: str = "cpu",
     compiled: bool = False,
     resume: bool = False,
+    start_from: str | Path | None = None,
     progress: bool | None = None,
     values: Sequence[str] = (),
     log: Sequence[str] = (),
@@ -253,6 +254,7 @@ def train(
         device: where tensors live, cpu or cuda.
         compiled: say what compiling the world for the tuning of base-stock levels took.
         resume: go on from the checkpoint in `run`.
+        start_from: a run whose policies these departments start from, maybe of another firm; see `policies_from`.
         progress: show it on stderr; by default on a terminal and in a notebook.
         values: single settings on top of `config`, such as `ppo.learning_rate=5e-4`.
         log: experiment trackers by name: `tensorboard`, `wandb`, `mlflow`.

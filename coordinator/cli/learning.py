@@ -72,6 +72,9 @@ def train(
         bool, typer.Option("--compile", help="Say so if the search of base-stock levels cannot be compiled.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --run.")] = False,
+    start_from: Annotated[
+        Path | None, option("RUN", "Start from the policies of this run, maybe of another firm.", "--from")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a firm's departments, then compare them with the benchmarks on fresh episodes."""

@@ -48,6 +48,7 @@ class TrainRequest:
     device: str
     compiled: bool
     resume: bool
+    start_from: str | Path | None
     progress: bool
     values: Sequence[str]
     log: Sequence[str]
@@ -71,7 +72,8 @@ def run_training(request: TrainRequest) -> Run:
         compiling, base = watcher.note if request.compiled else quiet, None
         if request.compiled and not request.resume:
             base = starting_levels(firm, settings, note=watcher.note, compiling=compiling)
-        train(firm, settings, wiring, run.path, watcher, resume=request.resume, base=base)
+        start = request.start_from
+        train(firm, settings, wiring, run.path, watcher, resume=request.resume, base=base, start_from=start)
         watcher.note(
             f"done in {time.monotonic() - started:.1f}s in all; comparing on {request.episodes:,} fresh episodes"
         )
@@ -87,9 +89,9 @@ def _resumed(request: TrainRequest) -> tuple[RunFolder, Firm, Settings]:
     """A run that is there; all that may change is its budget."""
     if request.run is None or request.firm is not None:
         raise ValueError("--resume needs --run DIR and no FIRM: the run folder knows its firm")
-    for option in ("config", "order", "observation", "values", "scheme"):
+    for option in ("config", "order", "observation", "values", "scheme", "start_from"):
         if getattr(request, option):
-            said = "set" if option == "values" else option
+            said = {"values": "set", "start_from": "from"}.get(option, option)
             raise ValueError(f"--{said} cannot change a run that goes on: leave it out, or begin a new run")
     run = RunFolder(Path(request.run))
     firm, settings = run.firm(), run.settings()

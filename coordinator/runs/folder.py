@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from coordinator.learning.settings import Settings
 from coordinator.schemes.given_settings import kept_settings, to_json
-from coordinator.storage.policies import load_checkpoint, save_checkpoint, save_policy, write_atomically
+from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
 from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -50,6 +50,7 @@ EVENTS = (
     *("who", "why", "details"),
 )
 Checkpoint = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # arrays, and a record of plain values
+_ORIGIN = "from"  # in the provenance of a policy that another run ended with: that run
 _COLUMNS = {"metrics.csv": METRICS, "events.csv": EVENTS, "service.csv": SERVICE}
 
 
@@ -65,8 +66,8 @@ class RunFolder:
         """Where the last committed iteration stands."""
         return self.path / "checkpoint.safetensors"
 
-    def create(self, firm: Firm, settings: Settings) -> None:
-        """Start a new run.
+    def create(self, firm: Firm, settings: Settings, start: Sequence[Snapshot] = (), origin: str = "") -> None:
+        """Start a new run; `start` are policies that it starts from, if another run, its `origin`, ended with them.
 
         Raises:
             ValueError: the folder holds a run already, or is a file.
@@ -80,8 +81,16 @@ class RunFolder:
             if name == "service.csv" and not firm.has_targets:
                 continue
             write_atomically(self.path / name, ",".join(columns) + "\n")
+        for snapshot in start:
+            self.save_snapshot(snapshot, {"why": "where training starts", _ORIGIN: origin})
         marked = json.dumps(to_json(settings), indent=1) + "\n"
         write_atomically(self.path / "settings.json", marked)  # last: it marks a run
+
+    def taken_over(self) -> dict[str, Snapshot]:
+        """The policies that another run ended with and this one starts from, if it does, by department."""
+        abouts = [json.loads(file.read_text()) for file in self.path.glob("policies/*/0.json")]
+        names = [str(about["department"]) for about in abouts if _ORIGIN in about["provenance"]]
+        return {name: load_policy(self.path / "policies", name, 0) for name in names}
 
     def firm(self) -> Firm:
         """The firm of the run.

@@ -20,6 +20,7 @@ from coordinator.runs.engine import engine_of, went_on
 from coordinator.runs.folder import Checkpoint, RunFolder
 from coordinator.runs.hot_swap import HotSwap
 from coordinator.runs.mailbox import being_trained
+from coordinator.runs.transfer import policies_from
 from coordinator.runs.watcher import RunStart, Watcher
 from coordinator.schemes.given_settings import to_json
 from coordinator.schemes.registry import scheme_of
@@ -62,6 +63,7 @@ def train(
     *,
     resume: bool = False,
     base: NDArray[np.float64] | None = None,
+    start_from: str | Path | None = None,
 ) -> list[Snapshot]:
     """Train a firm's departments; everything that happens stands in the run folder.
 
@@ -73,6 +75,7 @@ def train(
         watcher: is told how it goes, but for `finished`; `Watchers` for several.
         resume: go on from the checkpoint.
         base: [N, K] tuned base-stock levels, if they are known already.
+        start_from: a run whose policies these departments start from; see `policies_from`.
 
     Returns:
         The policies that count at the end.
@@ -87,7 +90,8 @@ def train(
     if resume:
         run.settings()  # refuses what is no run
     else:
-        run.create(firm, settings)
+        start = () if start_from is None else policies_from(start_from, firm, settings)
+        run.create(firm, settings, start, str(start_from))
     with being_trained(folder):
         kept = run.checkpoint() if resume and run.checkpoint_file.exists() else None
         if resume and kept is None:
@@ -104,7 +108,7 @@ def train(
             training = Training(
                 workers,
                 settings,
-                published=plan.base(settings),
+                published=plan.base(settings) | run.taken_over(),
                 streams=plan.streams,
                 train_periods=plan.firm.periods.train,
                 by_message=wiring.execution == "message",
@@ -167,7 +171,8 @@ def _taught(
     diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
     runner = scheme_of(training.settings.scheme).runner
     scheme = runner.begin(plan.network, training) if kept is None else diary.resume(plan.network, *kept)
-    for snapshot in training.published.values() if kept is None else ():
+    there = run.taken_over()
+    for snapshot in (s for s in training.published.values() if kept is None and s.department not in there):
         run.save_snapshot(snapshot, {"why": "where training starts"})
     diary.follow(scheme)
     if not diary.iteration:
