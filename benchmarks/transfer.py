@@ -2,9 +2,9 @@
 
 All departments follow one network (`policy.over_points: shared`), taught by pathwise from the benchmark's base-stock
 levels, so nothing is tuned. `steps`: the second firm is trained from scratch with so many environment steps, and with
-fewer of them from where the first one ended (`--from`); costs are of the same fresh episodes, differences paired, beside
-the default departments, each with a network of its own. `zero-shot`: one network is taught 200 random firms in turn, and
-acts in 20 others that it has never seen, beside decomposition-aggregation and tuned base-stock.
+fewer of them from where the first one ended (`--from`); costs are of the same fresh episodes, differences paired; the
+default departments, each with a network of its own, stand beside them. `zero-shot`: one network is taught 200 random
+firms in turn, and acts in 20 others that it has never seen, beside decomposition-aggregation and tuned base-stock.
 
 Runs, the network and a line of json for each firm are kept in `--out`; what is there is not done again.
 """

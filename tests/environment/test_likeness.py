@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from environment import parse_firm
+from environment.likeness import RELATED, likeness_of
+from tests.small_firms import pair, tree
+
+
+def named(firm, order):
+    """The same firm with its stock points in another order."""
+    return firm.model_copy(update={"stock_points": {name: firm.stock_points[name] for name in order}})
+
+
+def test_a_warehouse_and_its_shop_look_as_by_hand():
+    likeness = likeness_of(pair(), np.array([20.0, 15.0]))  # Poisson demand of 6, lead times 1, so 12 in two periods
+    np.testing.assert_allclose(likeness.spread, np.sqrt([12, 12]))
+    np.testing.assert_allclose(likeness.mean, [6, 6])
+    own, below, further, above, others = likeness.weight.transpose(1, 0, 2) * np.sqrt(12)
+    np.testing.assert_allclose(own, np.eye(2))
+    np.testing.assert_allclose(below, [[0, 1], [0, 0]])
+    np.testing.assert_allclose(above, [[0, 0], [1, 0]])
+    assert not further.any()
+    assert not others.any()
+    common = [np.log(12 / 30) / 2, np.log(np.sqrt(12) / 12) + 1]
+    warehouse = [*common, (np.log(9 / 0.5) - 3) / 2, np.log(1 / 0.5), (20 - 12) / np.sqrt(12) - 1]
+    shop = [*common, (np.log(9) - 3) / 2, 0, (15 - 12) / np.sqrt(12) - 1]
+    lead = [(1 - 2) / 3, 0]
+    warehouse += [*lead, 0, np.log(2) / 2, 0, 0, 0]
+    shop += [*lead, 1, 0, 1, 1 / 3, 0]
+    np.testing.assert_allclose(likeness.fixed, [warehouse, shop], atol=1e-12)
+
+
+def test_a_chain_of_three_has_somebody_further_downstream():
+    points = {name: {"holding_cost": 1, "max_order": 60} for name in ("a", "b")}
+    points["c"] = {"holding_cost": 1, "backorder_cost": 9, "max_order": 60, "demand": {"law": "poisson", "mean": 6}}
+    supply = [{"from": one, "to": other, "lead_time": 1} for one, other in (("outside", "a"), ("a", "b"), ("b", "c"))]
+    firm = parse_firm({"name": "chain", "unmet": "backorder", "stock_points": points, "supply": supply})
+    weight = likeness_of(firm, np.full(3, 20.0)).weight * np.sqrt(12)
+    further, others = (weight[:, RELATED.index(what)] for what in ("further downstream", "others"))
+    np.testing.assert_allclose(further, [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(others, [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
+
+
+def test_money_in_another_unit_and_points_in_another_order_change_nothing():
+    level = np.array([30.0, 12.0, 14.0])
+    before = likeness_of(tree(), level)
+    richer = {
+        name: point.model_copy(
+            update={"holding_cost": 3 * point.holding_cost, "backorder_cost": 3 * point.backorder_cost}
+        )
+        for name, point in tree().stock_points.items()
+    }
+    np.testing.assert_allclose(
+        likeness_of(tree().model_copy(update={"stock_points": richer}), level).fixed, before.fixed
+    )
+    order = [0, 2, 1]
+    other = likeness_of(named(tree(), ("depot", "west", "east")), level[order])
+    np.testing.assert_allclose(other.fixed, before.fixed[order])
+    np.testing.assert_allclose(other.weight, before.weight[order][:, :, order])
+
+
+def test_several_products_are_refused():
+    with pytest.raises(ValueError, match="is for firms of one product, and tree has several"):
+        likeness_of(tree(products=("tea", "rice")), np.ones(3))
