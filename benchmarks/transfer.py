@@ -50,7 +50,7 @@ _TAUGHT = {
     "base_policy": "benchmark",
     "scaling": "benchmark",
 }
-_AT_ONCE, _COPIES, _KEPT = 4, 32, 200  # firms of an update, copies of each; updates from one checkpoint to the next
+_AT_ONCE, _COPIES, _KEPT = 4, 16, 50  # firms of an update, copies of each; updates from one checkpoint to the next
 _SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)  # of the steps of a whole training
 
 
