@@ -49,7 +49,6 @@ class DepartmentSpec:
     head: Head
     network: MemoryNetwork | GraphShapes
     mask: Tensor | None = None  # [S, K, 1] which products it may recommend
-    over_points: OverPoints | None = None  # how its network comes of one for all stock points, if there is one
     hints: int = 0  # how much it sees of its rule behind its features: wished orders, then scores of offers
     closed_loop: bool = False  # of a firm with customers, whose feedback it hears
     clones: int = 1  # products that share its network, which sees and decides each as if it were alone; 1: joint
@@ -60,6 +59,7 @@ class DepartmentSpec:
     law: StepLaw | None = None  # of its learning rate; None: the constant one of `ppo`
     device: str = "cpu"
     compiled: bool = True  # whether it learns in C++ where the machine has a compiler
+    over_points: OverPoints | None = None  # how its network comes of one for all stock points, if there is one
 
     @classmethod
     def of(
@@ -115,8 +115,9 @@ class DepartmentSpec:
             _must_be_like_others(policy, name, points, head, closed_loop)
             over_points = OverPoints.of(observer, number, rows, network)
         where = (name, number, points, tuple(own))
-        who = (*where, joint or recommends, policy, tuple(rows), head, network, mask, over_points)
-        return cls(*who, hints, closed_loop, clones, traits, alternatives, **learning)
+        who = (*where, joint or recommends, policy, tuple(rows), head, network, mask)
+        more = (hints, closed_loop, clones, traits, alternatives)
+        return cls(*who, *more, over_points=over_points, **learning)
 
     def columns(self, seen: Tensor) -> Tensor:
         """What its network sees, [.., inputs, clones E], of its rows and hints [.., rows + hints, E].
@@ -334,18 +335,13 @@ def _must_be_like_others(
     policy: PolicyConfig, name: str, points: tuple[int, ...], head: Head, closed_loop: bool
 ) -> None:
     """Refuse what one network for all stock points cannot decide."""
-    why = (
-        "adds to the rule: policy.form must be residual"
-        if policy.form != "residual"
-        else "is for firms without customers"
-        if closed_loop
-        else "is for departments of one stock point"
-        if len(points) != 1
-        else "places one order at each point: supplier_choice must not be ordered, nor policy.hybrid true"
-        if head.outputs != 1
-        else ""
-    )
-    if why:
+    refused = {
+        "adds to the rule: policy.form must be residual": policy.form != "residual",
+        "is for firms without customers": closed_loop,
+        "is for departments of one stock point": len(points) != 1,
+        "places one order at each: supplier_choice must not be ordered, nor policy.hybrid true": head.outputs != 1,
+    }
+    if why := next((why for why, so in refused.items() if so), None):
         raise ValueError(f"policy.over_points: shared {why}; leave it out for {name}")
 
 
