@@ -51,7 +51,9 @@ _TAUGHT = {
     "scaling": "benchmark",
 }
 _AT_ONCE, _COPIES, _KEPT = 4, 16, 50  # firms of an update, copies of each; updates from one checkpoint to the next
-_SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)  # of the steps of a whole training
+_SHARES = (1.0, 0.2, 0.1, 0.05)  # of the steps of a whole training
+_SMALL = ("pathwise.copies=64",)  # four times as many updates of a quarter of the copies, where steps are few
+_GENTLE = ("pathwise.learning_rate=3e-4",)  # what is good already is not thrown away by the first steps
 
 
 def random_firm(number: int) -> Firm:
@@ -182,17 +184,21 @@ def steps(options: argparse.Namespace) -> None:
 
     whole, firm = options.budget, firmwide.load_firm(target)
     before = trained(f"{source}-{whole:g}", source, whole)
-    policies: dict[str, Any] = {"base-stock | 0": "decomposition-aggregation"}
+    policies: dict[str, Any] = {"base-stock | 0": "decomposition-aggregation", "tuned | 0": "tuned-base-stock"}
     policies[f"own networks | {whole:g}"] = str(trained(f"{target}-own-{whole:g}", target, whole, values=()))
     policies[f"--from {source} | 0"] = acting(before, firm)
     for share in _SHARES:
-        name = f"{target}-{share * whole:g}"
-        policies[f"from scratch | {share * whole:g}"] = str(trained(name, target, share * whole))
-        if share < 0.5:
-            run = trained(f"{name}-from-{source}", target, share * whole, start_from=before)
-            policies[f"--from {source} | {share * whole:g}"] = str(run)
+        budget, ways = share * whole, {"from scratch": (_SET, None)}
+        if share < 1.0:
+            ways["from scratch, small"] = ((*_SET, *_SMALL), None)
+            ways[f"--from {source}"] = ((*_SET, *_SMALL, *_GENTLE), before)
+        for way, (values, start) in ways.items():
+            run = trained(
+                f"{target}-{budget:g} {way}".replace(" ", "-"), target, budget, values=values, start_from=start
+            )
+            policies[f"{way} | {budget:g}"] = str(run)
     found = evaluate(firm, policies, episodes=options.episodes, compiled=quiet)
-    reference = f"from scratch | {whole:g}"
+    reference = f"own networks | {whole:g}"
     for name, policy in policies.items():
         seconds = RunFolder(Path(policy)).table("metrics.csv")["seconds"].iloc[-1] if "/" in str(policy) else 0.0
         mean, (more, error) = found.mean(name)[0], found.difference(name, reference)
