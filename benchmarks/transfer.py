@@ -51,7 +51,7 @@ _TAUGHT = {
     "scaling": "benchmark",
 }
 _AT_ONCE, _COPIES, _KEPT = 4, 16, 50  # firms of an update, copies of each; updates from one checkpoint to the next
-_SHARES = (1.0, 0.2, 0.1, 0.05)  # of the steps of a whole training
+_SHARES = (1.0, 0.2, 0.1)  # of the steps of a whole training
 _SMALL = ("pathwise.copies=64",)  # four times as many updates of a quarter of the copies, where steps are few
 _GENTLE = ("pathwise.learning_rate=3e-4",)  # what is good already is not thrown away by the first steps
 
@@ -190,7 +190,7 @@ def steps(options: argparse.Namespace) -> None:
     for share in _SHARES:
         budget, ways = share * whole, {"from scratch": (_SET, None)}
         if share < 1.0:
-            ways["from scratch, small"] = ((*_SET, *_SMALL), None)
+            ways["from scratch in small steps"] = ((*_SET, *_SMALL), None)
             ways[f"--from {source}"] = ((*_SET, *_SMALL, *_GENTLE), before)
         for way, (values, start) in ways.items():
             run = trained(
@@ -209,7 +209,7 @@ def main() -> None:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
-    parser.add_argument("--episodes", type=int, default=65_536)
+    parser.add_argument("--episodes", type=int, default=4096)
     kinds = parser.add_subparsers(required=True)
     one = kinds.add_parser("steps")
     one.add_argument("source")
