@@ -90,8 +90,8 @@ def train(
     if resume:
         run.settings()  # refuses what is no run
     else:
-        start = () if start_from is None else policies_from(start_from, firm, settings)
-        run.create(firm, settings, start, str(start_from))
+        taken = [] if start_from is None else policies_from(start_from, firm, settings)
+        run.create(firm, settings, taken, str(start_from))
     with being_trained(folder):
         kept = run.checkpoint() if resume and run.checkpoint_file.exists() else None
         if resume and kept is None:

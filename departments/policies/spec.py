@@ -112,6 +112,8 @@ class DepartmentSpec:
         network = _network(observer, policy, points, inputs, head, closed_loop)
         over_points = None
         if policy.over_points == "shared":
+            if not isinstance(network, MemoryNetwork):
+                raise ValueError("policy.graph and policy.over_points do not go together; leave one of them out")
             _must_be_like_others(policy, name, points, head, closed_loop)
             over_points = OverPoints.of(observer, number, rows, network)
         where = (name, number, points, tuple(own))
