@@ -204,9 +204,8 @@ class RolloutWorker:
     def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
         """What the rules decide in one training episode per copy, a lesson for each learning department."""
         if self._world.choice is None and (rule := teacher_of(self._world.firm)) is not None:
-            (name,) = learning
-            pupil = self._learner(name)[0]
-            lesson = of_two_suppliers(self._world, self._observer, pupil, rule, copies=copies, seed=seed)
+            spec = self._learner(*learning)[0]
+            lesson = of_two_suppliers(self._world, self._observer, spec, rule, copies=copies, seed=seed)
             return [tuple(map(as_array, lesson))]
         stage = self._world, self._observer, list(self._snapshots.values()), learning
         lessons = demonstrations(*stage, copies=copies, seed=seed, compiled=self._compiled, eager=self._eager)
@@ -254,11 +253,9 @@ class RolloutWorker:
         else:
             noise = self._placing(learning, periods, copies, seed)
             stage, counted = (snapshots, state, chance, unit_bound, others), counted_from(self._world.network, periods)
-            how: dict[str, Any] = {"noise": noise, "first": first, "counted_from": counted}
-            if compiled is not None and in_core:
-                result = compiled.descend(*stage, **how)
-            else:
-                result = descend(self._world, self._observer, *stage, **how)
+            eager = partial(descend, self._world, self._observer)
+            differentiate = compiled.descend if compiled is not None and in_core else eager
+            result = differentiate(*stage, noise=noise, first=first, counted_from=counted)
         lessons = []
         if values is not None:
             features, reward, played = self._recorded(noise, state, chance, first)
