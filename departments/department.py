@@ -66,7 +66,7 @@ class Department:
         """
         spec = self.spec
         if spec.over_points is not None:
-            raise ValueError("policy.over_points: shared learns by gradients through the simulator; train pathwise")
+            raise ValueError("policy.over_points: shared learns by gradients through the simulator alone")
         *fields, advantage = (
             torch.cat([self._tensor(part) for part in field], -1) for field in zip(*parts, strict=True)
         )

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from environment.blocks import Blocks
 from environment.draws import look_up
 from environment.laws import TABLE_SIZE, AnyLaw, History, Mass, Sequence, quantile_ends, quantile_table
+from environment.streams import Stream, numpy_stream
 
 _MOST_TABLES = 256  # of distinct laws, 64 MB
 
@@ -136,7 +137,7 @@ class _Rows(NamedTuple):
             if blocks is not None:
                 word = torch.randint(2**63 - 1, (1,), generator=generator, device=units.device).item()
                 sizes = len(values), units.shape[0], units.shape[-1]
-                drawn = blocks.episodes(*sizes, np.random.default_rng(int(word)), start)
+                drawn = blocks.episodes(*sizes, numpy_stream(Stream.DAYS, int(word)), start)
                 units[:, numbers] = values[torch.as_tensor(drawn, device=units.device)].transpose(1, 2)
                 continue
             first = torch.full((units.shape[-1],), start or 0, device=units.device)

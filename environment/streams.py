@@ -44,6 +44,7 @@ class Stream(IntEnum):
     THEORY = 22  # of the theorems, run: seed
     SERVICE = 23  # episodes that service is measured on while departments learn: seed, step of the multipliers
     TRIALS = 24  # trials that are drawn again for an interval over seeds
+    DAYS = 25  # days of a history that episodes play in blocks: a word of the episodes' own stream
 
 
 def _sequence(stream: Stream, names: tuple[int, ...]) -> np.random.SeedSequence:

@@ -15,7 +15,7 @@ from departments.rules.ordering import baseline_levels
 from environment import Firm, World
 from environment.observation import Observer
 
-_CURE = "leave --from out, or train both with --scheme pathwise --set policy.over_points=shared"
+_CURE = "leave --from out, or train both by gradients through the simulator with --set policy.over_points=shared"
 
 
 def policies_from(folder: str | Path, firm: Firm, settings: Settings) -> list[Snapshot]:

@@ -10,6 +10,7 @@ from coordinator.experiments.display import _service
 from coordinator.learning.multipliers import Multipliers, ServiceConfig
 from coordinator.report.run_page import run_page
 from coordinator.runs.folder import RunFolder
+from coordinator.schemes import registry
 from coordinator.schemes.registry import register_scheme, scheme_of
 from coordinator.schemes.setup import setup_of
 from departments.learning.pathwise import PathwiseConfig
@@ -113,7 +114,8 @@ def test_the_panel_shows_the_targets_that_are_missed_most(capsys):
     assert _service([row] * 5).endswith("and 2 more")
 
 
-def test_what_cannot_meet_targets_or_has_none_is_refused():
+def test_what_cannot_meet_targets_or_has_none_is_refused(monkeypatch):
+    monkeypatch.setattr(registry, "_SCHEMES", dict(registry._SCHEMES))
     spec = scheme_of("marl")
     register_scheme(type(spec)(**{**vars(spec), "name": "blind", "meets_targets": False}))
     with pytest.raises(ValueError, match="fill_rate of shop is not met by blind: remove it, or use imarl"):

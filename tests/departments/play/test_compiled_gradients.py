@@ -103,7 +103,7 @@ def test_networks_of_any_depth(hidden):
 @given(firms(), st.integers(0, 10_000), st.sampled_from(["downstream", "pipeline"]))
 def test_random_firms_with_all_they_may_pay_for_and_wait_for(firm, seed, observation):
     world, observer, snapshots = staged(firm, hidden=(9,), observation=observation)
-    assume(not world.network.proportional.any())  # whose gradient only PyTorch has
+    assume(not world.network.rationing.any())  # whose gradient only PyTorch has
     same(world, observer, snapshots, copies=21, seed=seed)
 
 

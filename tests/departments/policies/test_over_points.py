@@ -98,5 +98,5 @@ def test_what_it_cannot_be_is_refused(firm, name, changes, why):
 def test_it_does_not_learn_by_ppo():
     world, observer, _ = staged()
     department = Department(DepartmentSpec.of(world, observer, "west", CONFIG))
-    with pytest.raises(ValueError, match="train pathwise"):
+    with pytest.raises(ValueError, match="gradients through the simulator alone"):
         department.learn((0,), (np.zeros((2, 3, 1)), np.zeros((2, 1))))
