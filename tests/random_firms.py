@@ -120,10 +120,11 @@ def misfortunes(draw, points, supply, money):
 
 
 @st.composite
-def sequences(draw, points, supply, soonest):
+def sequences(draw, points, chosen, supply, soonest):
     """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
     inside = [edge for edge in supply if edge["from"] in points]
-    sold = [edge for edge in inside if "demand" in points[edge["from"]] or "capacity" in edge]
+    facing = {name for name, point in points.items() if "demand" in point} | set(chosen)
+    sold = [edge for edge in inside if edge["from"] in facing or "capacity" in edge]
     if not inside or sold or not soonest or any("shelf_life" in point for point in points.values()):
         return "standard"
     return draw(st.sampled_from(["standard", "geevers", "geevers"]))
@@ -180,7 +181,7 @@ def firms(draw, customers=False):
     return parse_firm(
         {
             "name": "random",
-            "sequence": draw(sequences(points, supply, soonest)),
+            "sequence": draw(sequences(points, chosen, supply, soonest)),
             "supplier_choice": choice,
             "suppliers": ["mill"] if any(source == "mill" for source, _ in outside) else [],
             "unmet": draw(st.sampled_from(["backorder", "lost"])),
