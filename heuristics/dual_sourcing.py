@@ -37,6 +37,8 @@ _STILL = 1e-13  # chance: a law of states that moves by less in a period has set
 _NEVER = 1e-9  # a chance that does not count
 _MOST_SWEEPS = 100_000
 _MOST_STATES = 2e7  # of a table
+_MOST_WORK = 5e8  # of a search, see `search_work`: about five minutes
+_EVERY_LAW = 5000  # states' worth of work that a law takes however few it has (measured)
 _DOUBLINGS = 8  # of a grid whose end is touched
 
 
@@ -265,11 +267,31 @@ def best_index_levels(source: DualSource, rule: DualRule) -> IndexLevels:
     How far apart its levels are, and the cap, decide the law of z less the expedited level; given that law, the level
     itself is a newsvendor's. All distances and caps are tried: the distance up to what l_r - l_e + 1 periods can ask
     for, beyond which nothing is expedited in the long run, the cap up to a period's largest demand.
+
+    Raises:
+        ValueError: one line; it would take too long, or does not settle.
     """
+    if search_work(source, rule) > _MOST_WORK:
+        raise ValueError(
+            "its levels take more than five minutes to find: shorter lead times or smaller demand take less"
+        )
     return min(_settled(source, rule), key=lambda numbers: numbers.cost)
 
 
-def _settled(source: DualSource, rule: DualRule) -> Iterator[IndexLevels]:
+def search_work(source: DualSource, rule: DualRule) -> float:
+    """How much work `best_index_levels` is, in states of laws; .6 microseconds each."""
+    distances, caps = _tried(source, rule)
+    states = (2.0 * _reach(source) + 1.0) * (source.largest + 1.0) ** source.behind
+    return len(distances) * len(caps) * (states + _EVERY_LAW)
+
+
+def _reach(source: DualSource) -> int:
+    """How far z may be from the expedited level at first."""
+    return source.largest * (source.behind + 3)
+
+
+def _tried(source: DualSource, rule: DualRule) -> tuple[list[int | None], list[int | None]]:
+    """Distances of levels, and caps."""
     distances: list[int | None] = list(range(source.largest * (source.behind + 2) + 1))
     caps: list[int | None] = [None]
     if rule == "single-index":
@@ -278,7 +300,11 @@ def _settled(source: DualSource, rule: DualRule) -> Iterator[IndexLevels]:
         caps = list(range(1, source.largest + 1))
     elif rule == "tailored-base-surge":
         distances, caps = [None], list(range(int(np.ceil(mean(source.demand)))))
-    for distance, cap in product(distances, caps):
+    return distances, caps
+
+
+def _settled(source: DualSource, rule: DualRule) -> Iterator[IndexLevels]:
+    for distance, cap in product(*_tried(source, rule)):
         numbers, low, steady = _law_of(source, IndexLevels(rule, 0, distance, cap, 0.0))
         level, cost = _newsvendor_level(source, steady.after, low)
         cost += source.regular_cost * steady.regular + source.expedited_cost * steady.expedited
@@ -287,7 +313,7 @@ def _settled(source: DualSource, rule: DualRule) -> Iterator[IndexLevels]:
 
 def _law_of(source: DualSource, numbers: IndexLevels) -> tuple[IndexLevels, int, _Steady]:
     """A rule with expedited level 0 in the long run, and the least z of the table."""
-    reach = source.largest * (source.behind + 3)
+    reach = _reach(source)
     for _ in range(_DOUBLINGS):
         shape = (2 * reach + 1, *[source.largest + 1] * source.behind)
         place = np.indices(shape)

@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 
 from coordinator.learning.settings import Settings
 from coordinator.schemes.given_settings import kept_settings, to_json
-from coordinator.storage.policies import load_checkpoint, load_policy, save_checkpoint, save_policy, write_atomically
+from coordinator.storage.policies import (
+    load_checkpoint,
+    load_policy,
+    read_sealed,
+    save_checkpoint,
+    save_policy,
+    write_atomically,
+)
 from departments import extensions
 from departments.department import Arrays
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -87,10 +94,21 @@ class RunFolder:
         write_atomically(self.path / "settings.json", marked)  # last: it marks a run
 
     def taken_over(self) -> dict[str, Snapshot]:
-        """The policies that another run ended with and this one starts from, if it does, by department."""
-        abouts = [json.loads(file.read_text()) for file in self.path.glob("policies/*/0.json")]
-        names = [str(about["department"]) for about in abouts if _ORIGIN in about["provenance"]]
-        return {name: load_policy(self.path / "policies", name, 0) for name in names}
+        """The policies that another run ended with and this one starts from, if it does, by department.
+
+        Raises:
+            ValueError: one line; a policy that the run starts from is damaged.
+        """
+        taken = {}
+        for file in self.path.glob("policies/*/0.json"):
+            try:
+                about = read_sealed(file)
+            except (OSError, ValueError, RecursionError) as error:
+                raise ValueError(f"{file} cannot be read as a policy: {error}") from None
+            if _ORIGIN in about["provenance"]:
+                name = str(about["department"])
+                taken[name] = load_policy(self.path / "policies", name, 0)
+        return taken
 
     def firm(self) -> Firm:
         """The firm of the run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def train(
             run.begin_again()
         if kept is None:
             _keep_levels(run, firm, settings, base, watcher)
+        taken_over = run.taken_over() if kept is None else {}  # afterwards the checkpoint has them
         plan = setup_of(firm, settings, run.base_levels())
         before = kept[1]["diary"]["iteration"] if kept else 0
         start = RunStart(run.path, firm.name, settings.scheme, settings.seed, firm.earns, before)
@@ -108,7 +109,7 @@ def train(
             training = Training(
                 workers,
                 settings,
-                published=plan.base(settings) | run.taken_over(),
+                published=plan.base(settings) | taken_over,
                 streams=plan.streams,
                 train_periods=plan.firm.periods.train,
                 by_message=wiring.execution == "message",
@@ -116,7 +117,7 @@ def train(
                 report=watcher.note,
                 multipliers=_multipliers(firm, settings, run, watcher),
             )
-            return _taught(run, plan, training, watcher, kept)
+            return _taught(run, plan, training, watcher, kept, taken_over)
 
 
 def _keep_levels(
@@ -161,9 +162,14 @@ def _must_be_possible(firm: Firm, settings: Settings, wiring: Wiring) -> None:
 
 
 def _taught(
-    run: RunFolder, plan: TrainingSetup, training: Training, watcher: Watcher, kept: Checkpoint | None
+    run: RunFolder,
+    plan: TrainingSetup,
+    training: Training,
+    watcher: Watcher,
+    kept: Checkpoint | None,
+    written: Container[str],
 ) -> list[Snapshot]:
-    """Let the scheme teach from the start, or from a checkpoint."""
+    """Let the scheme teach from the start, or from a checkpoint; `written`: whose version 0 stands in the folder."""
     record: Mapping[str, Any] = kept[1] if kept else {"diary": {"iteration": 0}}
     engine, other = went_on(record.get("engine", {}), record["diary"]["iteration"], engine_of(plan, training))
     if other:
@@ -171,9 +177,9 @@ def _taught(
     diary = Diary(run, training, watcher, HotSwap(run, plan, training), engine)
     runner = scheme_of(training.settings.scheme).runner
     scheme = runner.begin(plan.network, training) if kept is None else diary.resume(plan.network, *kept)
-    there = run.taken_over()
-    for snapshot in (s for s in training.published.values() if kept is None and s.department not in there):
-        run.save_snapshot(snapshot, {"why": "where training starts"})
+    if kept is None:
+        for snapshot in (first for name, first in training.published.items() if name not in written):
+            run.save_snapshot(snapshot, {"why": "where training starts"})
     diary.follow(scheme)
     if not diary.iteration:
         seconds = training.settings.seconds

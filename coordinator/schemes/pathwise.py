@@ -22,7 +22,7 @@ from coordinator.schemes.multi_timescale import fit_to_the_rules, observing
 from coordinator.schemes.simultaneous import Simultaneous, passed
 from departments.learning.pathwise import PathwiseConfig, window_of
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
-from departments.rules.dual_sourcing import teacher_of
+from departments.rules.dual_sourcing import is_taught
 from environment import Firm, Network
 from environment.fields import shown
 
@@ -65,7 +65,7 @@ class PathwiseRun(Settings):
             seeing = _clock(same) | {"departments": clocked, "pathwise": teaching.model_copy(update=few)}
             return same.model_copy(update=seeing)
         few_products = same is self
-        if teacher_of(firm) is not None:
+        if is_taught(firm):
             free = {name: own.model_copy(update=_free(own)) for name, own in same.departments.items()}
             same = same.model_copy(update=_free(same) | {"departments": free})
         if few_products:

@@ -6,7 +6,7 @@ It is stateless between calls but for the snapshots it was sent, so a restarted 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +27,7 @@ from departments.play.rollout import recorded, rollout, seen_by_product
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, Snapshot
 from departments.policies.spec import DepartmentSpec, point_of
-from departments.rules.dual_sourcing import teacher_of
+from departments.rules.dual_sourcing import TwoSuppliers, is_taught, teacher_of
 from environment import Exogenous, Firm, NotCompiledError, State, World
 from environment.observation import Observer, Scaling
 from environment.streams import Stream, torch_stream
@@ -197,15 +197,19 @@ class RolloutWorker:
             features = seen_by_product(self._observer, features)
         return result.slices, features, self._payment.reward(numbers, result.account)
 
+    @cached_property
+    def _teacher(self) -> TwoSuppliers:
+        return teacher_of(self._world.firm)
+
     def teaches(self) -> bool:
         """Whether there are rules that plain policies begin at: those of firms with customers, or of two suppliers."""
-        return self._world.choice is not None or teacher_of(self._world.firm) is not None
+        return self._world.choice is not None or is_taught(self._world.firm)
 
     def demonstrate(self, learning: Sequence[str], copies: int, seed: Sequence[int]) -> list[Any]:
         """What the rules decide in one training episode per copy, a lesson for each learning department."""
-        if self._world.choice is None and (rule := teacher_of(self._world.firm)) is not None:
+        if self._world.choice is None:
             spec = self._learner(*learning)[0]
-            lesson = of_two_suppliers(self._world, self._observer, spec, rule, copies=copies, seed=seed)
+            lesson = of_two_suppliers(self._world, self._observer, spec, self._teacher, copies=copies, seed=seed)
             return [tuple(map(as_array, lesson))]
         stage = self._world, self._observer, list(self._snapshots.values()), learning
         lessons = demonstrations(*stage, copies=copies, seed=seed, compiled=self._compiled, eager=self._eager)

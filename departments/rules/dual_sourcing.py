@@ -24,7 +24,11 @@ from heuristics.dual_sourcing import (
     best_dual_sourcing,
     best_index_levels,
     index_wishes,
+    search_work,
 )
+
+_TEACHER: DualRule = "capped-dual-index"
+_QUICK = 5e6  # of `search_work`: three seconds
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,18 @@ def index_rule(firm: Firm, name: str) -> TwoSuppliers:
     return TwoSuppliers(name, _counted(firm) * cost, sources, expedited, found)
 
 
-def teacher_of(firm: Firm) -> TwoSuppliers | None:
-    """The rule by which departments that order from each supplier apart begin; None: base-stock, as everybody."""
+def is_taught(firm: Firm) -> bool:
+    """Whether the department that orders from each supplier apart begins at a rule, `teacher_of`, found in seconds."""
     try:
-        return index_rule(firm, "capped-dual-index")
+        sources, _ = _sources(firm, "")
     except ValueError:
-        return None
+        return False
+    return sum(search_work(own, _TEACHER) for own in sources) < _QUICK
+
+
+def teacher_of(firm: Firm) -> TwoSuppliers:
+    """The rule that a department with two suppliers begins at, if `is_taught`."""
+    return index_rule(firm, _TEACHER)
 
 
 def _counted(firm: Firm) -> int:

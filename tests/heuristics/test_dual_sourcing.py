@@ -82,6 +82,12 @@ def test_what_is_no_dual_source_is_refused(change, line):
         source(**change)
 
 
+@pytest.mark.parametrize(("demand", "lead_time"), [(np.full(31, 1 / 31), 4), (np.full(301, 1 / 301), 1)])
+def test_levels_that_take_too_long_to_find_are_refused_at_once(demand, lead_time):
+    with pytest.raises(ValueError, match="its levels take more than five minutes to find: shorter lead times"):
+        best_index_levels(source(lead_time, demand=demand), "capped-dual-index")
+
+
 def test_demand_that_is_more_than_orders_is_refused():
     with pytest.raises(ValueError, match="so that ever more waits"):
         best_dual_sourcing(source(), 1, 1)

@@ -62,6 +62,26 @@ def test_a_run_that_ended_before_its_first_checkpoint_still_starts_there(source,
     assert final_policies(tree(), given, tmp_path / "cut", resume=True) == whole
 
 
+def test_a_damaged_policy_that_a_run_starts_from_is_told_in_one_line_and_is_no_matter_after_a_checkpoint(
+    source, tmp_path
+):
+    given, run = settings(**SHARED), RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(tree(), given, LOCAL, run.path, Stop(at_note="workers ready"), start_from=source)
+    file = run.path / "policies/east/0.json"
+    whole = file.read_text()
+    for damaged in (whole[:40], "[]", whole.replace("where", "there")):
+        file.write_text(damaged)
+        with pytest.raises(ValueError, match=r"policies/east/0\.json cannot be read as a policy: ") as refused:
+            train(tree(), given, LOCAL, run.path, Record(), resume=True)
+        assert "\n" not in str(refused.value)
+    file.write_text(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(tree(), given, LOCAL, run.path, Stop(after=4), resume=True)
+    file.write_text("[]")
+    train(tree(), given, LOCAL, run.path, Record(), resume=True)
+
+
 def test_in_operation_a_department_decides_as_in_training(source):
     world, observer = world_of(pair())
     state, policies = after_some_periods(world), policies_from(source, pair(), settings(**SHARED))

@@ -58,6 +58,18 @@ def test_a_point_with_two_suppliers_begins_at_the_best_capped_dual_index():
     assert (own.policy.form, own.policy.observation) == ("residual", "pipeline")
 
 
+def test_a_point_whose_rule_takes_long_to_find_begins_at_base_stock():
+    firm = load_firm("dual-sourcing-l2-c105")
+    point = firm.stock_points["shop"]
+    larger = point.model_copy(update={"demand": point.demand.model_copy(update={"high": 30}), "max_order": 150})
+    wide = firm.model_copy(update={"stock_points": {"shop": larger}})
+    given = settings_of({"scheme": "pathwise", "selection_episodes": 64}).for_firm(wide)
+    assert given.policy.form == "residual"
+    plan, training = training_of(wide, given)
+    scheme = Pathwise.begin(plan.network, training)
+    assert all(plan.specs[snapshot.department].is_rule(snapshot) for snapshot in scheme.policies)
+
+
 def test_departments_that_lose_their_way_go_back_to_the_best_and_slow_down(tmp_path):
     """Steps of five units of every parameter; a run that is resumed in between goes on at the lower pace."""
     wild = _given(pathwise=PathwiseConfig(updates=70, copies=32, learning_rate=5.0))
