@@ -164,7 +164,7 @@ def _be_asked(line: str) -> None:
     names().settle()
     make, given, fields = LINES[line]
     out, sys.stdout = sys.stdout, sys.stderr
-    with torch.inference_mode(mode=not line.startswith("pathwise")):
+    with torch.inference_mode(mode=not line.startswith(("pathwise", "mtma"))):
         lap, steps = make(*given, **fields)
         out.write(f"{steps}\n")
         out.flush()

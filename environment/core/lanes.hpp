@@ -47,12 +47,19 @@ ELEMENTWISE(M, >=)
 ELEMENTWISE(M, ==)
 
 template <class T, long N>
-inline Parts<T, N> &operator+=(Parts<T, N> &a, Parts<T, N> b) {
-  return a = a + b;
+inline Parts<T, N> &operator+=(Parts<T, N> &a, const Parts<T, N> &b) {
+  EACH a.part[i] += b.part[i];
+  return a;
 }
 template <class T, long N>
-inline Parts<T, N> &operator-=(Parts<T, N> &a, Parts<T, N> b) {
-  return a = a - b;
+inline Parts<T, N> &operator-=(Parts<T, N> &a, const Parts<T, N> &b) {
+  EACH a.part[i] -= b.part[i];
+  return a;
+}
+// Adds up in double precision.
+template <long N>
+inline void gather(Parts<D, N> &sum, const Reals<N> &x) {
+  EACH sum.part[i] += __builtin_convertvector(x.part[i], D);
 }
 template <class T, class X>
 inline T all(X x) {  // the same number in all copies
@@ -112,10 +119,18 @@ template <class P, class T>
 inline P load(const T *from, long count) {
   typedef T Stored __attribute__((vector_size(kLanes * sizeof(T))));
   P result;
+  if (count >= P::kCopies) {
+    for (auto &part : result.part) {
+      Stored value;
+      std::memcpy(&value, from, sizeof value);
+      part = __builtin_convertvector(value, std::decay_t<decltype(part)>);
+      from += kLanes;
+    }
+    return result;
+  }
   for (auto &part : result.part) {
     Stored value{};
-    if (count >= kLanes) std::memcpy(&value, from, sizeof value);
-    else if (count > 0) std::memcpy(&value, from, count * sizeof(T));
+    if (count > 0) std::memcpy(&value, from, std::min(count, kLanes) * sizeof(T));
     part = __builtin_convertvector(value, std::decay_t<decltype(part)>);
     from += kLanes, count -= kLanes;
   }

@@ -65,6 +65,7 @@ class Copies {
         chance_(call.sways ? call.offers : 0),
         short_(call.sums ? firm_.facing * firm_.products : 0),
         cost_(firm_.points),
+        squares_(call.sums ? 2 * firm_.points : 0),
         tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
@@ -98,8 +99,15 @@ class Copies {
  private:
   static Given all(real x) { return ::all<Given>(x); }
   Given at(const real *field, long row) const { return load<Given>(field + row * call_.copies + first_, count_); }
-  Given drawn(const real *field, long row) const { return load<Given>(field + row * call_.drawn + drawn_, count_); }
-  Truth drawn(const int16_t *field, long row) const { return load<Truth>(field + row * call_.drawn + drawn_, count_); }
+  // What was drawn for a row of a period; that of the next one, which lies far away in memory, is asked for.
+  template <class P, class T>
+  P drawn_as(const T *field, long t, long rows, long row) const {
+    const T *from = field + (t * rows + row) * call_.drawn + drawn_, *next = from + rows * call_.drawn;
+    for (long i = 0; i < V::kCopies; i += kBytes / (long)sizeof(T)) __builtin_prefetch(next + i);
+    return load<P>(from, count_);
+  }
+  Given drawn(const real *f, long t, long rows, long row) const { return drawn_as<Given>(f, t, rows, row); }
+  Truth drawn(const int16_t *f, long t, long rows, long row) const { return drawn_as<Truth>(f, t, rows, row); }
   template <class W>
   void keep(real *field, long row, W value) const {
     store(field + row * call_.copies + first_, value, count_);
@@ -120,7 +128,8 @@ class Copies {
     std::fill(follows_.begin(), follows_.end(), V());
     for (long p = 0; p < rows_ && call_.held; p++) keep(call_.held, p, on_hand_[p] + under_way(p, 0, firm_.slots));
     if (call_.begin) call_.begin(call_.actors);
-    std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
+    std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(squares_.begin(), squares_.end(), Wide{});
+    std::fill(tally_.begin(), tally_.end(), Given{});
     std::fill(short_.begin(), short_.end(), Given{});
   }
 
@@ -138,6 +147,9 @@ class Copies {
       for (long j = 0; j < count_; j++) call_.cost[n * call_.copies + first_ + j] += cost_[n][j];
     for (size_t m = 0; m < tally_.size(); m++)
       for (long j = 0; j < count_; j++) call_.sums[m] += tally_[m][j];
+    for (long m = 0; m < (long)squares_.size(); m++)
+      for (long j = 0, place = rows_ + (m < firm_.points ? m + firm_.points : m + 2 * firm_.points); j < count_; j++)
+        call_.sums[place] += squares_[m][j];
   }
 
   // What arrives on every edge `ahead` periods after the next one; `ahead` at most the slots.
@@ -279,7 +291,7 @@ class Copies {
       for (const V &units : handed_) seen_[g++] = t ? units : V();
       for (long p = 0; p < rows_; p++) seen_[g++] = under_way(p, 0, firm_.slots);
       for (long s = 0; s < firm_.segments; s++)
-        seen_[g++] = t ? drawn(call_.traffic, (t - 1) * firm_.segments + s) : Given{};
+        seen_[g++] = t ? drawn(call_.traffic, t - 1, firm_.segments, s) : Given{};
       for (const Given &shown : exposure_) seen_[g++] = t ? shown : Given{};
     }
     for (long i = 0; i < call_.phases; i++) seen_[g++] = all(call_.phase[t * call_.phases + i]);
@@ -370,7 +382,7 @@ class Copies {
       chance_[c] = narrow(exponential(wide(most(key(c) - top, all(-80)))));
       sum += chance_[c];
     }
-    const Given half = drawn(call_.traffic, t * firm_.segments + segment) * all(0.5) / sum;
+    const Given half = drawn(call_.traffic, t, firm_.segments, segment) * all(0.5) / sum;
     for (long k = 0; k < products; k++) {
       V &units = swayed_[firm_.segment_facing[segment] * products + k];
       Given own{}, gain{};
@@ -428,7 +440,7 @@ class Copies {
       const int32_t *edge = firm_.in_edge + firm_.in_start[p];
       const long count = firm_.in_start[p + 1] - firm_.in_start[p];
       const bool chosen = (call_.supplier || firm_.prefer) && count > 1, shared = firm_.upto && !firm_.by_edge;
-      const Truth supplier = !chosen ? Truth{} : firm_.prefer ? in_stock(p) : drawn(call_.supplier, t * rows_ + p);
+      const Truth supplier = !chosen ? Truth{} : firm_.prefer ? in_stock(p) : drawn(call_.supplier, t, rows_, p);
       V before{};
       for (long i = 0; i < count; i++) {
         V &placed = (edge[i] < firm_.inside ? wanted_ : leaving_)[edge[i]];
@@ -440,7 +452,7 @@ class Copies {
       }
     }
     for (long l = firm_.inside; l < lines_; l++)
-      wanted_[l] = drawn(call_.demand, t * (lines_ - firm_.inside) + l - firm_.inside);
+      wanted_[l] = drawn(call_.demand, t, lines_ - firm_.inside, l - firm_.inside);
     if (firm_.impatience) promise();
     customers_.buy(t, drawn_, count_, exposure_, wait_, &wanted_[firm_.inside]);
     for (size_t c = 0; c < swayed_.size(); c++) wanted_[firm_.inside + c] += swayed_[c];
@@ -486,7 +498,7 @@ class Copies {
   void disrupt(long t) {
     for (long d = 0; d < firm_.shut; d++) {
       const long edge = firm_.shut_edge[d];
-      const Truth number = drawn(call_.breaks, (t * firm_.shut + d) / firm_.products);
+      const Truth number = drawn(call_.breaks, t, firm_.shut / firm_.products, d / firm_.products);
       const Truth shut = pick(plain(aside_[d]) > Given{}, number >= ::all<Truth>(firm_.break_end[d]),
                               number < ::all<Truth>(firm_.break_start[d]));
       aside_[d] = pick(shut, V(all(1)), V());
@@ -511,7 +523,7 @@ class Copies {
   // What leaves on an edge is there at once if it needs no time.
   void arrive(long t, long edge, V units) {
     V &stock = on_hand_[firm_.target[edge]];
-    if (call_.lead_time) join(stock, drawn(call_.lead_time, t * firm_.edges + edge) == ::all<Truth>(0), units);
+    if (call_.lead_time) join(stock, drawn(call_.lead_time, t, firm_.edges, edge) == ::all<Truth>(0), units);
     else if (!firm_.fixed_lead_time[edge]) stock += units;
   }
 
@@ -559,7 +571,7 @@ class Copies {
     if (parts == 0) return;
     V lost = owed_[line];
     if (parts < kWhole) {
-      const Truth number = drawn(call_.lost, t * (lines_ - firm_.inside) + c);
+      const Truth number = drawn(call_.lost, t, lines_ - firm_.inside, c);
       lost = share_of(least(wanted_[line], lost), parts, number);
     }
     position_[firm_.seller[line]] += lost, owed_[line] -= lost;
@@ -677,7 +689,7 @@ class Copies {
         continue;
       }
       Truth time = ::all<Truth>(firm_.fixed_lead_time[i]);
-      if (call_.lead_time) time = drawn(call_.lead_time, t * firm_.edges + i);
+      if (call_.lead_time) time = drawn(call_.lead_time, t, firm_.edges, i);
       if (firm_.congestion) time += more;
       for (long slot = 1; slot <= firm_.slots; slot++) join(arriving(slot)[i], time == ::all<Truth>(slot), leaving_[i]);
     }
@@ -701,10 +713,10 @@ class Copies {
       V spent{};
       for (long i = n * firm_.products; i < (n + 1) * firm_.products; i++) {
         V money = on_hand_[i] * all(firm_.holding_cost[i]);
-        if (call_.cost_factor) money = money * drawn(call_.cost_factor, 2 * t * rows_ + i);
+        if (call_.cost_factor) money = money * drawn(call_.cost_factor, t, 2 * rows_, i);
         if (const long c = firm_.facing_line[i]; c >= 0) {
           V loss = unserved_[c] * all(firm_.penalty[i]);
-          if (call_.cost_factor) loss = loss * drawn(call_.cost_factor, (2 * t + 1) * rows_ + i);
+          if (call_.cost_factor) loss = loss * drawn(call_.cost_factor, t, 2 * rows_, rows_ + i);
           if (firm_.price) loss -= shipped_[firm_.inside + c] * all(firm_.price[i]);
           money += loss;
         }
@@ -717,7 +729,7 @@ class Copies {
         spent += money;
         if (call_.spent) keep(call_.spent, t * rows_ + i, money);
       }
-      cost_[n] += wide(paid(spent));
+      gather(cost_[n], paid(spent));
     }
   }
 
@@ -754,39 +766,40 @@ class Copies {
     return sum;
   }
 
-  // Sums of what the episode's measures are the means of, in the order of `compiled._measures`.
+  // Sums of what the episode's measures are the means of, in the order of `compiled._measures`. Units of a copy are
+  // whole and their sums exact as long as they are below 2^24; of squares they are not for long.
   void measure() {
     const long points = firm_.points, facing = firm_.facing, sold = facing * firm_.products;
-    for (long i = 0; i < rows_; i++) tally_[i] += wide(on_hand_[i]);
+    for (long i = 0; i < rows_; i++) tally_[i] += on_hand_[i];
     for (long n = 0; n < points; n++) {
-      Wide *of = &tally_[rows_ + n];
+      Given *of = &tally_[rows_ + n];
       V all_ordered = ordered(n * firm_.products);
       for (long k = 1; k < firm_.products; k++) all_ordered += ordered(n * firm_.products + k);
       const V asked = over_products(asked_, n);
-      of[0] += wide(all_ordered), of[points] += wide(all_ordered * all_ordered);
-      of[2 * points] += wide(asked), of[3 * points] += wide(asked * asked);
-      if (firm_.perishable) of[4 * points] += wide(over_products(waste_, n));
+      of[0] += all_ordered, gather(squares_[n], all_ordered * all_ordered);
+      of[2 * points] += asked, gather(squares_[points + n], asked * asked);
+      if (firm_.perishable) of[4 * points] += over_products(waste_, n);
     }
-    Wide *of = &tally_[rows_ + 5 * points];
+    Given *of = &tally_[rows_ + 5 * points];
     for (long row = 0; row < sold; row++) {
-      of[row] += wide(wanted_[firm_.inside + row]);
-      of[sold + row] += wide(most(shipped_[firm_.inside + row] - backlog_[row], V()));
+      of[row] += wanted_[firm_.inside + row];
+      of[sold + row] += most(shipped_[firm_.inside + row] - backlog_[row], V());
     }
     of += 3 * sold;  // cycles lie between
     for (long c = 0; c < facing; c++) {
       const V unserved = over_products(unserved_, c);
-      of[c] += wide(unserved), of[facing + c] += wide(pick(unserved == V{}, all(1), V{}));
+      of[c] += unserved, of[facing + c] += pick(unserved == V{}, all(1), V{});
     }
   }
 
   // Replenishment cycles that end in a period, and whether anything was short in them; see `Network.cycle_ends`.
   void end_cycles(long t) {
     const long sold = firm_.facing * firm_.products;
-    Wide *full = &tally_[rows_ + 5 * firm_.points + 2 * sold];
+    Given *full = &tally_[rows_ + 5 * firm_.points + 2 * sold];
     for (long row = 0; row < sold; row++) {
       short_[row] = pick(plain(unserved_[row]) > Given{}, all(1), short_[row]);
       if (call_.cycle_ends && call_.cycle_ends[t * sold + row] == 0) continue;
-      if (t >= call_.counted) full[row] += wide(pick(short_[row] > Given{}, Given{}, all(1)));
+      if (t >= call_.counted) full[row] += pick(short_[row] > Given{}, Given{}, all(1));
       short_[row] = Given{};
     }
   }
@@ -817,5 +830,6 @@ class Copies {
   std::vector<V> follows_, swayed_;        // [N K] what forecasts were made of; [C K] nothing, but what demand leans on
   std::vector<Given> chance_;              // [offers] times the sum of all
   std::vector<Given> short_;               // [C K] whether anything was short in the cycle
-  std::vector<Wide> cost_, tally_;
+  std::vector<Wide> cost_, squares_;       // [N] money; [2 N] of orders and of what was asked
+  std::vector<Given> tally_;               // measures; nothing where squares go
 };

@@ -111,6 +111,7 @@ inline Taped &operator-=(Taped &a, Taped b) { return a = a - b; }
 inline Truth operator<=(Taped a, Value b) { return a.value <= b; }
 inline Truth operator>(Taped a, Value b) { return a.value > b; }
 inline auto wide(Taped x) { return wide(x.value); }
+inline void gather(Parts<D, 1> &sum, Taped x) { gather(sum, x.value); }
 inline Value plain(Taped x) { return x.value; }
 inline void store(real *to, Taped x, long count) { store(to, x.value, count); }
 
