@@ -369,6 +369,7 @@ def _measures(world: World) -> dict[str, tuple[int, ...]]:
         **dict.fromkeys(own, (points,)),
         **dict.fromkeys(("product_demand", "product_served_at_once", "full_cycles"), (facing, products)),
         **dict.fromkeys(("unserved", "full_service"), (facing,)),
+        **dict.fromkeys(("outages", "recovering"), ()),
     }
 
 

@@ -233,6 +233,11 @@ class FirmFields(Checked):
         return found + ["capacity"] * any(each.capacity is not None for of in (points, self.supply) for each in of)
 
     @property
+    def disrupted(self) -> bool:
+        """Whether an edge is ever shut."""
+        return any(edge.disruption is not None and edge.disruption.start > 0 for edge in self.supply)
+
+    @property
     def couples(self) -> bool:
         """Whether products have something to share: storage, what an edge carries, or the cost of an order."""
         return len(self.products) > 1 and ("capacity" in self.order_limits or bool(self.joint_costs().any()))

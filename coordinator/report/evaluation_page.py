@@ -33,9 +33,11 @@ def _policies(found: Evaluation) -> Table:
         {
             "policy": Cell(name),
             f"{word} ± se": numeric(own[word]["mean"], 1, f"± {own[word]['se']:.1f}"),
+            "worst 5% ± se": numeric(own["worst_5_percent"], 1, f"± {own['worst_5_percent_se']:.1f}"),
             "fill rate": numeric(own["fill_rate"], 4),
             "cycles without shortage": numeric(own["cycle_service"], 4),
             "on hand, units": numeric(own["on_hand"], 1),
+            **({"periods to recover": numeric(own["recovery_time"], 1)} if "recovery_time" in own else {}),
         }
         for name, own in found.to_json()["policies"].items()
     ]

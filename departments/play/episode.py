@@ -12,6 +12,7 @@ from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.stepping import Step, play
+from departments.play.tail import tail
 from environment import Exogenous, State, World
 from environment.streams import Stream, torch_stream
 
@@ -23,7 +24,9 @@ SHARD = 1024  # copies simulated together: one shard's state stays in the proces
 class Episodes:
     """What a policy brought: one cost an episode; arrays without E are means over copies and counted periods.
 
-    A cycle is one of replenishment, see `Network.cycle_ends`; those that end in counted periods count.
+    A cycle is one of replenishment, see `Network.cycle_ends`; those that end in counted periods count. An outage lasts
+    from when the first edge is shut to when all are open; from then on the firm recovers, until no more units are
+    unserved than before the outage (ours).
     """
 
     cost: Vector  # [E] money over the counted periods
@@ -34,6 +37,8 @@ class Episodes:
     received: Vector  # [N] units a period that customers ordered
     received_square: Vector  # [N] units^2
     waste: Vector  # [N] units a period that expired
+    outages: Vector  # [] that begin a period
+    recovering: Vector  # [] share of periods in which the firm recovers
     product_demand: Vector  # [C, K] units a period
     product_served_at_once: Vector  # [C, K] units a period
     unserved: Vector  # [C] units of backlog, and lost a period
@@ -44,7 +49,12 @@ class Episodes:
     @property
     def worst(self) -> float:
         """Mean cost of the worst 5% of episodes (conditional value at risk), money; of one episode at least."""
-        return float(np.sort(self.cost)[-max(len(self.cost) // 20, 1) :].mean())
+        return float(tail(self.cost).mean())
+
+    @property
+    def recovery_time(self) -> float:
+        """Periods that the firm recovers from an outage, on average; nan where there are none."""
+        return float(_ratio(self.recovering, self.outages, np.nan))
 
     @property
     def on_hand(self) -> Vector:
@@ -133,6 +143,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     for step in play(world, policy, chance):
         end, counts = step.after, step.period + 1 >= warm_up
         tally.end_cycles(step, counts)
+        tally.recover(step, counts)
         if counts:
             cost += step.outcome.cost
             tally.count(step, backlog)
@@ -191,6 +202,8 @@ class _Tally:
         self._sums: dict[str, Tensor] = {}
         self._periods = 0
         self._short: Tensor | bool = False  # [C, K, E] whether anything was short in the cycle
+        self._before = self._calm = torch.zeros(())  # [E] units unserved a period ago, and before the outage
+        self._late = torch.zeros((), dtype=torch.bool)  # [E] whether an outage is not over or not recovered from
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():
@@ -225,6 +238,20 @@ class _Tally:
         self._short = short & ~ends[..., None]
         if counts:
             self._add(full_cycles=(ends[..., None] & ~short).to(torch.float64))
+
+    def recover(self, step: Step, counts: bool) -> None:
+        """See who is shut; if it counts, count outages that begin, and periods of recovery."""
+        shut = self._world.aside[0]
+        unserved, closed = step.outcome.unserved.sum((0, 1)), step.after.aside[:shut].sum((0, 1)) > 0
+        if step.period == 0:
+            self._before = self._world.backlog(step.before).sum((0, 1))
+        begins = closed & ~self._late
+        self._calm = torch.where(begins, self._before, self._calm)
+        self._late = closed | (self._late & (unserved > self._calm))
+        self._before = unserved
+        if counts:
+            for name, periods in {"outages": begins, "recovering": self._late & ~closed}.items():
+                self._sums[name] = self._sums.get(name, 0.0) + periods.mean(dtype=torch.float64)
 
     def episodes(self, cost: Tensor, cycles: Vector) -> Episodes:
         means = {name: (value / self._periods).cpu().numpy() for name, value in self._sums.items()}

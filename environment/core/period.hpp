@@ -65,7 +65,7 @@ class Copies {
         chance_(call.sways ? call.offers : 0),
         short_(call.sums ? firm_.facing * firm_.products : 0),
         cost_(firm_.points),
-        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing : 0) {}
+        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing + 2 : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -84,7 +84,7 @@ class Copies {
       if constexpr (kActs)
         if (call_.held) bring(t);
       if constexpr (!kTaped)
-        if (call_.sums) end_cycles(t);
+        if (call_.sums) end_cycles(t), recover(t);
       if (t < call_.counted) continue;
       account(t);
       if constexpr (!kTaped)
@@ -122,6 +122,8 @@ class Copies {
     if (call_.begin) call_.begin(call_.actors);
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(tally_.begin(), tally_.end(), Wide{});
     std::fill(short_.begin(), short_.end(), Given{});
+    calm_ = late_ = before_ = Given{};
+    for (long l = firm_.inside; l < lines_; l++) before_ += plain(owed_[l]);
   }
 
   void end() {
@@ -791,6 +793,20 @@ class Copies {
     }
   }
 
+  // Outages that begin, and periods until no more units are unserved than before; see `Episodes`.
+  void recover(long t) {
+    Given unserved{}, closed{};
+    for (const V &units : unserved_) unserved += plain(units);
+    for (long d = 0; d < firm_.shut; d++) closed += plain(aside_[d]);
+    const Given begins = pick(closed > Given{}, all(1) - late_, Given{});
+    calm_ = pick(begins > Given{}, before_, calm_);
+    const Given recovers = pick(unserved > calm_, late_, Given{});
+    late_ = pick(closed > Given{}, all(1), recovers), before_ = unserved;
+    if (t < call_.counted) return;
+    Wide *of = &tally_[tally_.size() - 2];
+    of[0] += wide(begins), of[1] += wide(pick(closed > Given{}, Given{}, recovers));
+  }
+
   const Call &call_;
   const Firm &firm_;
   Customers<V::kCopies / kLanes> customers_;
@@ -817,5 +833,6 @@ class Copies {
   std::vector<V> follows_, swayed_;        // [N K] what forecasts were made of; [C K] nothing, but what demand leans on
   std::vector<Given> chance_;              // [offers] times the sum of all
   std::vector<Given> short_;               // [C K] whether anything was short in the cycle
+  Given calm_, late_, before_;             // units unserved before an outage; 1 until recovered; unserved a period ago
   std::vector<Wide> cost_, tally_;
 };
