@@ -369,6 +369,9 @@ def _measures(world: World) -> dict[str, tuple[int, ...]]:
         **dict.fromkeys(own, (points,)),
         **dict.fromkeys(("product_demand", "product_served_at_once", "full_cycles"), (facing, products)),
         **dict.fromkeys(("unserved", "full_service"), (facing,)),
+        "product_shipped": (world.edges, products),
+        "shipments": (world.edges,),
+        "segment_demand": (0 if world.choice is None else len(world.choice.names), products),
         **dict.fromkeys(("outages", "recovering"), ()),
     }
 

@@ -51,6 +51,7 @@ class Firm(FirmFields):
         self._check_orders()
         self._check_correlation()
         self._check_targets()
+        self._check_emissions()
         return self
 
     def _check_names(self) -> None:
@@ -316,6 +317,14 @@ class Firm(FirmFields):
             raise ValueError(f"{field} is of laws of demand, and customers choose here: remove it")
         if self.couples:
             raise ValueError(f"{field} is met product by product, and products share a capacity here: remove one")
+
+    def _check_emissions(self) -> None:
+        if self.emissions is None:
+            return
+        if not self.emits:
+            raise ValueError("emissions: no supply edge has any; give edges emissions or shipment_emissions")
+        if self.emissions.cap is not None and self.customers:
+            raise ValueError("emissions.cap is of firms with laws of demand, and customers choose here: give a price")
 
     def _check_correlation(self) -> None:
         if self.correlation is None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.customers import per_product
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
 from environment.parts import MAX_LEAD_TIME, OUTSIDE, Supply
@@ -52,6 +53,8 @@ class Network:
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
     ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
+    emissions: NDArray[np.float64]  # [Ed, K] per unit that leaves
+    shipment_emissions: NDArray[np.float64]  # [Ed] per period in which anything leaves
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
 
@@ -92,6 +95,8 @@ class Network:
             standing=_standing(supply, outside),
             rationing=np.array([_RATIONING.get(point.allocation or "", 0) for point in firm.stock_points.values()]),
             ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
+            emissions=np.array([per_product(edge.emissions, firm.products) for edge in supply], dtype=float),
+            shipment_emissions=np.array([edge.shipment_emissions for edge in supply]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
         )

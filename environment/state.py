@@ -47,6 +47,7 @@ class Outcome(NamedTuple):
     sales: Tensor  # [C, K, E] units handed to external customers, backlog included
     unserved: Tensor  # [C, K, E] units of external backlog, and units lost in this period
     demand: Tensor  # [C, K, E] units that external customers asked for
+    shipped: Tensor  # [Ed, K, E] units that left on each edge
     waste: Tensor | None = None  # [N, K, E] units that expired; None: nothing does
 
 

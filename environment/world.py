@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, prepare
+from environment.emissions import Emissions
 from environment.events import Congested, Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed
@@ -110,6 +111,9 @@ class World:
             self._shelf_life = ShelfLife(firm, self.device, dtype)
         self._congestion = Congested(self.network, self.device, dtype) if self.network.congestion.any() else None
         self._waste_cost = self._amounts("waste_cost")
+        self.emissions = None  # where they cost something, or may
+        if firm.emissions is not None:
+            self.emissions = Emissions(self.network, firm.emission_price, self.device, dtype)
         shut, waiting = (0, 0) if self._disruptions is None else (self._disruptions.count, self._disruptions.waiting)
         aged = 0 if self._shelf_life is None else self._shelf_life.ages * self._shelf_life.count
         self.aside = (shut, waiting, aged)  # D, Q and A P rows of `State.aside`
@@ -143,10 +147,15 @@ class World:
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
 
-    def reprice(self, backorder_cost: NDArray[np.float64]) -> None:
-        """Let a unit short cost something else from now on, here and in the core, [C, K] money."""
+    def reprice(self, backorder_cost: NDArray[np.float64] | None, emission_price: float | None = None) -> None:
+        """Let a unit short [C, K], or a unit of emission, cost other money from now on, here and in the core."""
+        if emission_price is not None and self.emissions is not None:
+            self.emissions.reprice(emission_price)
+        if backorder_cost is None:
+            return
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
-        self.backorder_cost[facing] = torch.as_tensor(backorder_cost, device=self.device, dtype=self.dtype)[..., None]
+        short = torch.as_tensor(backorder_cost, device=self.device, dtype=self.dtype)
+        self.backorder_cost[facing] = short.view(len(facing), -1, 1)
         self._penalty = self.backorder_cost[facing]
 
     def draw_in_core(self) -> None:
@@ -347,6 +356,7 @@ class World:
             waste = waste.view(full)
         aside = torch.cat((flags, waiting, ages)).view(len(state.aside), *full[1:]) if len(state.aside) else state.aside
         leaving = torch.cat((shipped[:inside], placed[inside:]))
+        shipped_on = leaving.view(full)
         if at_once is not None:
             leaving, lead_time = leaving * (1.0 - at_once), lead_time.clamp_min(1)
         if self._congestion is not None:
@@ -355,8 +365,9 @@ class World:
 
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full), aside)
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
-        cost = self.account(after.on_hand, sales, unserved, order, chance, waste)
-        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand, waste)
+        cost = self.account(after.on_hand, sales, unserved, order, chance, waste, shipped_on)
+        total = cost.squeeze(1) if self.products == 1 else cost.sum(1)
+        return after, Outcome(total, sales, unserved, demand, shipped_on, waste)
 
     def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
@@ -462,8 +473,9 @@ class World:
         order: Tensor,
         chance: Exogenous,
         waste: Tensor | None = None,
+        shipped: Tensor | None = None,
     ) -> Tensor:
-        """Event 3: cost per stock point and product, [N, K, E] money."""
+        """Event 3: cost per stock point and product, [N, K, E] money; who receives pays what shipments emit."""
         cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
         if chance.cost_factor is not None:
             cost, penalty = cost * chance.cost_factor[0], penalty * self.incidence.facing.of(chance.cost_factor[1])
@@ -475,6 +487,9 @@ class World:
         elif self.buys:
             cost = cost + self.unit_cost * order + self.fixed_cost * (order > 0)
         cost = cost if waste is None else cost + self._waste_cost * waste
+        if self.emissions is not None and shipped is not None:
+            emitted = self.emissions.cost(shipped).view(self.edges, -1)
+            cost = cost + (self.incidence.incoming @ emitted).view(cost.shape)
         if self.joint_cost is None:
             return cost
         joint = self.by_point(self.joint_cost * (order > 0).any(1, keepdim=True))  # stands with the first product

@@ -40,6 +40,8 @@ class Chain:
     joint_cost: dict = field(default_factory=dict)  # by point; by (supplier, customer) where every edge has an order
     edge_cost: dict = field(default_factory=dict)  # of a unit, by (supplier, customer, product), beside the point's
     waste_cost: dict = field(default_factory=dict)
+    emitted: dict = field(default_factory=dict)  # money of a unit that leaves, by (supplier, customer, product)
+    dispatched: dict = field(default_factory=dict)  # money of a period in which any does, by (supplier, customer)
     ships_first: bool = False  # who supplies others ships before it receives
 
     @property
@@ -145,6 +147,7 @@ def chain_of(firm):
         **amounts,
         storage=storage,
         carried=carried,
+        **_of_emissions(firm, products),
         ships_first=firm.sequence == "geevers",
         **_of_edges(firm, products),
     )
@@ -153,6 +156,18 @@ def chain_of(firm):
 def _of_one(firm, edges, products):
     """What a unit costs at the one supplier that counts, or nothing where every edge has an order."""
     return _each(edges[0].unit_cost, products) if edges and firm.supplier_choice != "ordered" else [0.0] * len(products)
+
+
+def _of_emissions(firm, products):
+    price = firm.emissions.price if firm.emissions else 0
+    return {
+        "emitted": {
+            (e.source, e.target, k): price * factor
+            for e in firm.supply
+            for k, factor in zip(products, _each(e.emissions, products), strict=True)
+        },
+        "dispatched": {(e.source, e.target): price * e.shipment_emissions for e in firm.supply},
+    }
 
 
 def _of_edges(firm, products):
@@ -232,6 +247,7 @@ class SlowWorld:
         self.asks = list(self.backorders if chain.choice == "ordered" else self.keys)  # who has an order
         self.backlog = dict.fromkeys(self.keys, 0) | chain.initial_backlog
         self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
+        self.left = {}  # (supplier, customer, product) -> units in the last period
         self.shut = set()  # edges
         self.batches = {}  # (point, product) -> [last period of sale, units], of stock that expires
         for (point, product), units in initial.items():
@@ -347,6 +363,7 @@ class SlowWorld:
                 self.on_edges.append((arrives, edge[:2], shipments[edge]))
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
+        self.left = shipments
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
 
@@ -486,6 +503,11 @@ class SlowWorld:
                 + sum(chain.fixed_order_cost[key] * (ordered[ask] > 0) for ask in own)
                 + chain.waste_cost.get(key, 0) * (waste[key] if waste else 0)
             )
+        for (*edge, product), money in chain.emitted.items():
+            cost[edge[1], product] += money * self.left.get((*edge, product), 0)
+        for edge, money in chain.dispatched.items():
+            if any(self.left.get((*edge, product), 0) for product in chain.products):
+                cost[edge[1], chain.products[0]] += money
         for who, joint in chain.joint_cost.items():  # by convention it stands with the first product
             if any(ordered[(*who, product)] for product in chain.products):
                 cost[who[-1], chain.products[0]] += joint

@@ -120,6 +120,15 @@ def misfortunes(draw, points, supply, money):
 
 
 @st.composite
+def footprints(draw, supply, money, amount):
+    """What shipments emit, written into edges; what it costs comes back, a field of the firm or none."""
+    for edge in supply if draw(st.booleans()) else ():
+        edge |= {"emissions": draw(amount), "shipment_emissions": draw(money)}
+    emits = any(edge.get("shipment_emissions") for edge in supply)
+    return {"emissions": {"price": draw(money)}} if emits else {}
+
+
+@st.composite
 def sequences(draw, points, chosen, supply, soonest):
     """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
     inside = [edge for edge in supply if edge["from"] in points]
@@ -187,6 +196,7 @@ def firms(draw, customers=False):
             "unmet": draw(st.sampled_from(["backorder", "lost"])),
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
+            **draw(footprints(supply, money, amount)),
             "stock_points": points,
             "customers": chosen,
             "supply": draw(st.permutations(supply)) if supply else [],

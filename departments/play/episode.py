@@ -37,6 +37,9 @@ class Episodes:
     received: Vector  # [N] units a period that customers ordered
     received_square: Vector  # [N] units^2
     waste: Vector  # [N] units a period that expired
+    product_shipped: Vector  # [Ed, K] units a period that leave on each edge
+    shipments: Vector  # [Ed] share of periods in which anything does
+    segment_demand: Vector  # [S, K] units a period, of customers who choose
     outages: Vector  # [] that begin a period
     recovering: Vector  # [] share of periods in which the firm recovers
     product_demand: Vector  # [C, K] units a period
@@ -146,7 +149,7 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
         tally.recover(step, counts)
         if counts:
             cost += step.outcome.cost
-            tally.count(step, backlog)
+            tally.count(step, backlog, chance.at(step.period))
         backlog = world.backlog(end)
     cycles = cycles_of(world, len(chance.demand))
     return tally.episodes(less_salvage(world, end, cost), cycles)
@@ -207,15 +210,15 @@ class _Tally:
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():
-            by_product = value if name.startswith(("product_", "full_c")) else value.sum(1)
+            by_product = value if name.startswith(("product_", "segment_", "full_c")) else value.sum(1)
             mean = by_product.mean(-1, dtype=torch.float64)
             self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
-    def count(self, step: Step, backlog: Tensor) -> None:
-        """One period more; `backlog` [C, K, E] is what customers were owed before it."""
+    def count(self, step: Step, backlog: Tensor, chance: Exogenous) -> None:
+        """One period more, and its chance; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
         order, after = self._world.by_point(step.order), step.after
-        _, sales, unserved, demand, waste = step.outcome
+        _, sales, unserved, demand, shipped, waste = step.outcome
         received = self._world.asked(step.before, step.order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(
@@ -227,9 +230,21 @@ class _Tally:
             waste=torch.zeros_like(order) if waste is None else waste,
             product_demand=demand,
             product_served_at_once=(sales - backlog).clamp_min(0.0),
+            product_shipped=shipped,
+            shipments=(shipped > 0).any(1, keepdim=True).to(order.dtype),
+            segment_demand=self._bought(step, chance),
             unserved=unserved,
             full_service=(unserved.sum(1, keepdim=True) == 0).to(order.dtype),
         )
+
+    def _bought(self, step: Step, chance: Exogenous) -> Tensor:
+        """What each segment asked for, [S, K, E] units."""
+        choice = self._world.choice
+        if choice is None or chance.customers is None or chance.traffic is None:
+            return step.order.new_zeros(0, *step.order.shape[1:])
+        shown = choice.standing if step.exposure is None else step.exposure
+        wait = None if choice.impatience is None else self._world.wait(step.before)
+        return choice.purchases(shown, chance.customers, chance.traffic, wait)
 
     def end_cycles(self, step: Step, counts: bool) -> None:
         """See whether anything was short in the cycles that end with a step; if it counts, count those that had not."""

@@ -65,7 +65,9 @@ class Copies {
         chance_(call.sways ? call.offers : 0),
         short_(call.sums ? firm_.facing * firm_.products : 0),
         cost_(firm_.points),
-        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing + 2 : 0) {}
+        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing + firm_.edges +
+                               firm_.edges / firm_.products + firm_.segments * firm_.products + 2
+                         : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -715,6 +717,7 @@ class Copies {
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
         } else if (firm_.unit_cost) money += bought(i);
         if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
+        if (firm_.unit_emissions) money += emitted(i, i == n * firm_.products);
         if (firm_.joint_cost && i == n * firm_.products) money += joint(n);
         spent += money;
         if (call_.spent) keep(call_.spent, t * rows_ + i, money);
@@ -731,6 +734,26 @@ class Copies {
       sum += order_[e] * all(firm_.unit_cost[e]) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
     }
     return sum;
+  }
+
+  // What emissions of shipments to a point cost; those of shipments as such stand with the first product.
+  V emitted(long row, bool first) const {
+    V sum{};
+    for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
+      const long e = firm_.in_edge[i];
+      V money = leaving_[e] * all(firm_.unit_emissions[e]);
+      if (first) money += V(shipment(e / firm_.products) * all(firm_.shipment_emissions[e / firm_.products]));
+      sum += money;
+    }
+    return sum;
+  }
+
+  // 1 where anything left on an edge.
+  Given shipment(long edge) const {
+    Given any{};
+    for (long k = 0; k < firm_.products; k++)
+      any = pick(plain(leaving_[edge * firm_.products + k]) > Given{}, all(1), any);
+    return any;
   }
 
   // What the orders of a point cost, whatever they hold; it stands with the first product.
@@ -775,6 +798,12 @@ class Copies {
       of[sold + row] += wide(most(shipped_[firm_.inside + row] - backlog_[row], V()));
     }
     of += 3 * sold;  // cycles lie between
+    Wide *leaves = of + 2 * facing;
+    for (long e = 0; e < firm_.edges; e++) leaves[e] += wide(leaving_[e]);
+    leaves += firm_.edges;
+    for (long e = 0; e < firm_.edges / firm_.products; e++) leaves[e] += wide(shipment(e));
+    leaves += firm_.edges / firm_.products;
+    for (const Given &units : customers_.bought()) *leaves++ += wide(units);
     for (long c = 0; c < facing; c++) {
       const V unserved = over_products(unserved_, c);
       of[c] += wide(unserved), of[facing + c] += wide(pick(unserved == V{}, all(1), V{}));
