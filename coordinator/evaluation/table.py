@@ -13,8 +13,9 @@ from rich.table import Column, Table
 from coordinator.evaluation.check import drawn_warnings, warnings_of
 from coordinator.shown import Shown
 from departments.play.episode import Episodes
+from departments.play.footprint import concentration, emissions, footprint
 from departments.play.tail import tail
-from environment import Firm
+from environment import Firm, Network
 
 _MEASURES = {  # of a stock point: what it is called in the table, and how many digits it has there
     "cost": ("cost", "z,.1f"),
@@ -26,6 +27,8 @@ _MEASURES = {  # of a stock point: what it is called in the table, and how many 
     "bullwhip": ("bullwhip_ratio", ".2f"),
     "turns": ("inventory_turns", ".2f"),
     "waste": ("waste", ".3f"),  # where something expires
+    "emissions": ("emissions", ",.1f"),
+    "suppliers' Herfindahl": ("supplier_concentration", ".3f"),  # where there are several
 }
 
 _UNMET = {"backorder": "backlog", "lost": "lost_sales", "mixed": "unserved"}  # units of it, in `to_json`
@@ -81,6 +84,7 @@ class Evaluation(Shown):
                 "cycle_service_level": periods,  # what it was called
                 "cycle_service": _share(episodes.full_cycles * (episodes.cycles > 0), episodes.cycles),
                 "on_hand": float(episodes.on_hand.sum()),
+                **footprint(self.firm, episodes),
                 _UNMET[self.firm.unmet_demand]: float(episodes.unserved.sum()),
                 "stock_points": self._stock_points(episodes),
                 **({"products": self._products(episodes)} if len(self.firm.products) > 1 else {}),
@@ -120,6 +124,13 @@ class Evaluation(Shown):
         for n, (name, point) in enumerate(self.firm.stock_points.items()):
             if point.shelf_life is not None:
                 points[name]["waste"] = float(episodes.waste[n])
+        network = Network.of(self.firm)
+        emitted, concentrated = emissions(network, episodes), concentration(network, episodes)
+        for n, name in enumerate(self.firm.names):
+            if self.firm.emits:
+                points[name]["emissions"] = float(emitted[n])
+            if network.supplier_count[n] > 1:
+                points[name]["supplier_concentration"] = _known(concentrated[n])
         return points
 
 
@@ -167,7 +178,32 @@ def comparison(evaluation: Evaluation, base: str) -> RenderableType:
         for name, own in found["policies"].items()
         if "expected" in own
     ]
-    return Group(table, *exact, _points(found["policies"]), *drawn_warnings(found["warnings"]))
+    beside = _footprints(found["policies"])
+    return Group(table, *exact, *beside, _points(found["policies"]), *drawn_warnings(found["warnings"]))
+
+
+def _footprints(policies: dict[str, Any]) -> list[Table]:
+    """Shipments, emissions, waste, and who is served how well, where a firm has more of it than shipments."""
+    rows = {name: flat_footprint(own) for name, own in policies.items()}
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    if columns == ["shipments"]:
+        return []
+    table = Table("policy", *_right(*columns), title="footprint (a period) and fairness", title_justify="left")
+    for name, row in rows.items():
+        table.add_row(name, *(row.get(column, "") for column in columns))
+    return [table]
+
+
+def flat_footprint(own: dict[str, Any]) -> dict[str, str]:
+    """The figures of `footprint` in a policy's object, by what they are called in tables."""
+    shown = {"shipments": ",.2f", "emissions": ",.1f", "waste": ",.3f", "supplier_concentration": ".3f"}
+    told = {key.replace("_", " "): f"{own[key]:{digits}}" for key, digits in shown.items() if own.get(key) is not None}
+    for group in ("regions", "segments"):
+        rates = own.get(group, {})
+        told |= {f"fill rate {name}": f"{rate:.4f}" for name, rate in rates.items()}
+        if len(rates) > 1:
+            told[f"gap between {group}"] = f"{own['gaps'][group]:.4f}"
+    return told
 
 
 def _points(policies: dict[str, Any]) -> Table:
