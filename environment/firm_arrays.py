@@ -102,6 +102,8 @@ def _aside(world: World) -> dict[str, Tensor | int | None]:
     fields: dict[str, Tensor | int | None] = dict(
         zip(("shut", "waiting"), (rows * products for rows in world.aside), strict=False)
     )
+    if network.regimes is not None:
+        fields |= {"switching": world.aside[3], "told": network.regimes.known}
 
     def rows(item: NDArray[np.int64]) -> NDArray[np.int64]:
         return (item[:, None] * products + np.arange(products)).reshape(-1)

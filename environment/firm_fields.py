@@ -28,6 +28,7 @@ from environment.parts import (
     Text,
     choice_of_supplier,
 )
+from environment.regimes import Regime
 from environment.seasons import PERIODIC, Correlations, Seasonal
 
 
@@ -63,6 +64,7 @@ class FirmFields(Checked):
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
     service: Target | None = None  # of all points that sell and name none of their own
     correlation: Correlations = None  # of demands in a period; None: they are independent
+    regimes: Annotated[dict[str, Regime], mapped("name -> regime", empty=True)] = Field({})  # the first one at first
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
     stock_points: Annotated[

@@ -22,6 +22,7 @@ from environment.customers import per_product
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
 from environment.parts import MAX_LEAD_TIME, OUTSIDE, Supply
+from environment.regimes import Regimes
 from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
@@ -57,6 +58,7 @@ class Network:
     shipment_emissions: NDArray[np.float64]  # [Ed] per period in which anything leaves
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
+    regimes: Regimes | None  # None: nothing switches
 
     @classmethod
     def of(cls, firm: Firm) -> Network:
@@ -99,6 +101,9 @@ class Network:
             shipment_emissions=np.array([edge.shipment_emissions for edge in supply]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
+            regimes=Regimes(firm.regimes, firm.customer_facing, [edge.source for edge in supply])
+            if firm.regimes
+            else None,
         )
 
     @property
@@ -230,7 +235,8 @@ class Network:
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""
         listed = [len(units) for row in self.initial_pipeline for units in row if isinstance(units, tuple)]
-        rows = zip(self.lead_time_laws, self.congestion[:, 1], strict=True)
+        more = self.congestion[:, 1] + (0 if self.regimes is None else self.regimes.longest)
+        rows = zip(self.lead_time_laws, more, strict=True)
         return max(1, *listed, *(len(law.mass()) - 1 + int(more) for row, more in rows for law in row))
 
     def turns(self) -> list[int]:

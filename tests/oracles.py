@@ -186,14 +186,14 @@ def _each(value, products):
     return [value.get(product, 0.0) if isinstance(value, dict) else value for product in products]
 
 
-def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None):
+def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None, purchases=None):
     """One copy of the world, period by period.
 
     `wishes[t][point, product]` (by [supplier, point, product] where every edge has an order), `suppliers[t][point,
     product]` and `demand[t][point, product]` are event 4 of t; `lead_times[t][supplier, customer, product]` hold for
     shipments of event 2 of t; `cost_factors[t]` holds a pair (on holding cost, on backorder cost) per (point, product)
-    for event 3 of t; `numbers[t]` are from 0 to 65,535, what decides in period t: `lost` of a part of a unit by (point,
-    product).
+    for event 3 of t; `purchases[t]` is a factor on the cost of units ordered in t; `numbers[t]` are from 0 to 65,535,
+    what decides in period t: `lost` of a part of a unit by (point, product).
     """
     world = SlowWorld(chain, initial)
     periods, orders = [], []
@@ -210,7 +210,8 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
         )
         waste = world.expire(t)
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.asks, 0)
-        cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None)
+        dear = purchases[t - 1] if purchases and t else 1
+        cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None, dear)
         orders.append(world.accept(t, wishes[t]))
         periods.append(
             Period(
@@ -490,7 +491,7 @@ class SlowWorld:
             self.wanted[key] = 0
         return lost
 
-    def account(self, ordered, sales, lost, waste, factors=None):
+    def account(self, ordered, sales, lost, waste, factors=None, dear=1):
         chain, cost = self.chain, {}
         for key in self.keys:
             holding, penalty = factors[key] if factors else (1.0, 1.0)
@@ -499,7 +500,7 @@ class SlowWorld:
                 holding * chain.holding_cost[key] * self.on_hand[key]
                 + penalty * chain.backorder_cost[key] * (self.backlog[key] + lost[key])
                 - chain.price[key] * sales[key]
-                + sum((chain.unit_cost[key] + chain.edge_cost.get(ask, 0)) * ordered[ask] for ask in own)
+                + dear * sum((chain.unit_cost[key] + chain.edge_cost.get(ask, 0)) * ordered[ask] for ask in own)
                 + sum(chain.fixed_order_cost[key] * (ordered[ask] > 0) for ask in own)
                 + chain.waste_cost.get(key, 0) * (waste[key] if waste else 0)
             )

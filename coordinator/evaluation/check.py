@@ -108,6 +108,9 @@ def warnings_of(firm: Firm) -> list[str]:
             f"{' and '.join(firm.has_targets)}: tuned-base-stock meets it, and so do departments that learn; other "
             "rules go by backorder_cost, so set that to what `firmwide check` says a target implies"
         )
+    if firm.regimes:
+        first = next(iter(firm.regimes))
+        found.append(f"regimes: rules reckon with {first} alone; tuned levels and departments that learn do not")
     if firm.emission_cap is not None:
         found.append(
             "emissions.cap: departments that learn keep to it; rules go by emissions.price, so set that to the "

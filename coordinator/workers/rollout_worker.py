@@ -320,8 +320,8 @@ class RolloutWorker:
         """The number of its first period, the state in it, and the chance of a stretch."""
         first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
         generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
-        clock = first if self._observer.timed else None
-        return first, state, self._world.draw(periods, copies, generator, start=clock)
+        clock = first if self._observer.timed or self._observer.calendar else None
+        return first, state, self._world.draw(periods, copies, generator, start=clock, aside=state.aside)
 
     def _drawn(self, snapshots: Sequence[Snapshot], periods: int, copies: int, seed: Sequence[int]) -> Tensor | None:
         """What draws recommendations, [T, noise, E], if whoever makes them is among the snapshots."""

@@ -150,6 +150,7 @@ def _check(firm: Firm, network: Network, refused: str) -> None:
     others = [field for field in ("fixed_order_cost", "salvage_value", "price") if firm.amounts(field).any()]
     others += ["fixed_order_cost"] * bool(firm.joint_costs().any()) + ["cost_spread"] * bool(firm.cost_spread)
     others += ["shipment_emissions, which cost money"] * bool(firm.emission_price * network.shipment_emissions.any())
+    others += ["regimes"] * bool(firm.regimes)
     others += ["disruption"] * bool(network.disruption.any()) + ["congestion"] * bool(network.congestion.any())
     others += ["shelf_life"] * any(point.shelf_life for point in firm.stock_points.values())
     if others:

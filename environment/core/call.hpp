@@ -26,12 +26,13 @@ struct Firm {
   const double *blur;                       // [N K] units; see `Network.blur`
   int64_t shut, waiting;                    // rows of `aside`: D K edges that may be shut, Q K orders that wait
   int64_t ages, perishable;                 // A ages of P K points whose stock expires
-  const int32_t *shut_edge, *shut_row;      // [D K] which; [Ed K] its place among these, or -1, or none
-  const int32_t *waiting_row;               // [D K] of `aside`, or -1 inside
-  const int32_t *break_start, *break_end;   // [D K] signed numbers from which on an edge stays open; is open again
-  const int32_t *perishing, *life;          // [P K] rows of points, and how many periods a unit can be sold in
-  const real *waste_cost;                   // [N K] money a unit that expired
-  const int32_t *prefer;                    // [Ed K] places of in_edge by preference, or none: whoever was drawn
+  int64_t switching, told;              // M - 1 regimes, the last rows of `aside`, K each; of how many departments hear
+  const int32_t *shut_edge, *shut_row;  // [D K] which; [Ed K] its place among these, or -1, or none
+  const int32_t *waiting_row;           // [D K] of `aside`, or -1 inside
+  const int32_t *break_start, *break_end;  // [D K] signed numbers from which on an edge stays open; is open again
+  const int32_t *perishing, *life;         // [P K] rows of points, and how many periods a unit can be sold in
+  const real *waste_cost;                  // [N K] money a unit that expired
+  const int32_t *prefer;                   // [Ed K] places of in_edge by preference, or none: whoever was drawn
   const real *upto;           // [Ed K] of 65,536: what goes to these and those before, where it is shared out, or none
   const real *ranks;          // [inside] units added to positions where customers rank, or none
   const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
@@ -64,6 +65,7 @@ struct Call {
   int64_t drawn;                     // copies of chance: copy e meets that of copy e mod drawn
   real *on_hand, *pipeline, *owed, *inventory_position, *aside;  // the state, which goes on
   const real *demand, *cost_factor;                              // chance; none: nothing is random there
+  const real *flags, *purchase_factor;  // [T][M - 1][E] regimes that come, [T][E] what a unit ordered costs
   const int16_t *supplier, *lead_time, *lost, *breaks;
   int64_t crowd;                             // J customers at most, and
   const int16_t *customers;                  // [T][J][S][E] what decides each one's choice

@@ -37,7 +37,7 @@ class Copies {
         earlier_new_(lines_),
         leaving_(firm_.edges),
         ring_(firm_.slots * firm_.edges),
-        aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable),
+        aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable + firm_.switching * firm_.products),
         held_back_(firm_.shut),
         shelf_(firm_.perishable),
         arrived_(firm_.perishable ? rows_ : 0),
@@ -78,6 +78,8 @@ class Copies {
       show(t);
       ask(t);
       if (firm_.shut) disrupt(t);
+      for (long r = 0; r < firm_.switching && call_.flags; r++)
+        for (long k = 0; k < firm_.products; k++) in_force(r)[k] = drawn(call_.flags, t * firm_.switching + r);
       if (firm_.ships_first) fulfil(t, kInside);
       receive(t);
       fulfil(t, firm_.ships_first ? kOutside : kAll);
@@ -264,6 +266,9 @@ class Copies {
     return sum;
   }
 
+  // The rows of `aside` that say whether a regime is in force.
+  V *in_force(long regime) { return &aside_[aside_.size() - (firm_.switching - regime) * firm_.products]; }
+
   // Whether there are customers to hear of.
   bool tells() const { return call_.told; }
 
@@ -278,6 +283,7 @@ class Copies {
         seen_[g++] = under_way(p, ahead, ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1);
     for (const V &units : owed_) seen_[g++] = units;
     for (long d = 0; d < firm_.shut; d++) seen_[g++] = aside_[d];
+    for (long r = 0; r < firm_.told; r++) seen_[g++] = *in_force(r);
     if (tells()) {
       for (const V &units : asked_) seen_[g++] = t ? units : V();
       for (const V &units : handed_) seen_[g++] = t ? units : V();
@@ -713,9 +719,9 @@ class Copies {
           money += loss;
         }
         if (firm_.unit_cost && !firm_.by_edge) {
-          money += order_[i] * all(firm_.unit_cost[i]);
+          money += unit_costs(t, i);
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
-        } else if (firm_.unit_cost) money += bought(i);
+        } else if (firm_.unit_cost) money += bought(t, i);
         if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
         if (firm_.unit_emissions) money += emitted(i, i == n * firm_.products);
         if (firm_.joint_cost && i == n * firm_.products) money += joint(n);
@@ -726,12 +732,18 @@ class Copies {
     }
   }
 
+  // What the units of an order cost.
+  V unit_costs(long t, long order) const {
+    const V money = order_[order] * all(firm_.unit_cost[order]);
+    return call_.purchase_factor ? money * drawn(call_.purchase_factor, t) : money;
+  }
+
   // What the orders of a point's edges cost.
-  V bought(long row) const {
+  V bought(long t, long row) const {
     V sum{};
     for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
       const long e = firm_.in_edge[i];
-      sum += order_[e] * all(firm_.unit_cost[e]) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
+      sum += unit_costs(t, e) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
     }
     return sum;
   }
