@@ -36,6 +36,7 @@ from departments.policies.firm_policy import FirmPolicy
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import Firm, World, load_firm
 from environment.observation import Observer
+from environment.parts import OUTSIDE, Disruption
 
 START, END = 0.0105, 0.2
 BEST = "pathwise, disruptions"
@@ -43,11 +44,11 @@ BEST = "pathwise, disruptions"
 
 def shut(name: str, start: float) -> Firm:
     """A firm whose suppliers outside shut with that chance a period."""
-    firm, disruption = load_firm(name), {"start": start, "end": END}
-    supply = [edge.model_dump(by_alias=True, exclude_unset=True) for edge in firm.supply]
-    supply = [edge | ({"disruption": disruption} if edge["from"] == "outside" else {}) for edge in supply]
-    given = firm.model_dump(by_alias=True, exclude_unset=True) | {"supply": supply}
-    return Firm.model_validate(given)
+    firm, disruption = load_firm(name), Disruption(start=start, end=END)
+    supply = [
+        edge.model_copy(update={"disruption": disruption}) if edge.source == OUTSIDE else edge for edge in firm.supply
+    ]
+    return firm.model_copy(update={"supply": tuple(supply)})
 
 
 class Told(Watcher):

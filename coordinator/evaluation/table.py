@@ -186,7 +186,7 @@ def _footprints(policies: dict[str, Any]) -> list[Table]:
     """Shipments, emissions, waste, and who is served how well, where a firm has more of it than shipments."""
     rows = {name: flat_footprint(own) for name, own in policies.items()}
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    if columns == ["shipments"]:
+    if not columns:
         return []
     table = Table("policy", *_right(*columns), title="footprint (a period) and fairness", title_justify="left")
     for name, row in rows.items():
@@ -195,7 +195,7 @@ def _footprints(policies: dict[str, Any]) -> list[Table]:
 
 
 def flat_footprint(own: dict[str, Any]) -> dict[str, str]:
-    """The figures of `footprint` in a policy's object, by what they are called in tables."""
+    """The figures of `footprint` in a policy's object, by what they are called in tables; none of shipments alone."""
     shown = {"shipments": ",.2f", "emissions": ",.1f", "waste": ",.3f", "supplier_concentration": ".3f"}
     told = {key.replace("_", " "): f"{own[key]:{digits}}" for key, digits in shown.items() if own.get(key) is not None}
     for group in ("regions", "segments"):
@@ -203,7 +203,7 @@ def flat_footprint(own: dict[str, Any]) -> dict[str, str]:
         told |= {f"fill rate {name}": f"{rate:.4f}" for name, rate in rates.items()}
         if len(rates) > 1:
             told[f"gap between {group}"] = f"{own['gaps'][group]:.4f}"
-    return told
+    return {} if list(told) == ["shipments"] else told
 
 
 def _points(policies: dict[str, Any]) -> Table:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from coordinator.evaluation.table import flat_footprint
 from coordinator.experiments.folder import read_json
 from coordinator.experiments.options import flat
 from coordinator.experiments.trial import samples_of
@@ -288,6 +289,7 @@ def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
             ),
             "fill rate": numeric(own["fill_rate"], 4),
             "on hand, units": numeric(own["on_hand"], 1),
+            **{name: Cell(text) for name, text in flat_footprint(own).items()},
             **({"periods to recover": numeric(own["recovery_time"], 1)} if "recovery_time" in own else {}),
         }
         body.append(row)

@@ -205,8 +205,12 @@ class _Tally:
         self._sums: dict[str, Tensor] = {}
         self._periods = 0
         self._short: Tensor | bool = False  # [C, K, E] whether anything was short in the cycle
-        self._before = self._calm = torch.zeros(())  # [E] units unserved a period ago, and before the outage
-        self._late = torch.zeros((), dtype=torch.bool)  # [E] whether an outage is not over or not recovered from
+        self._before = self._calm = torch.zeros(
+            (), device=world.device
+        )  # [E] units unserved a period ago, and before the outage
+        self._late = torch.zeros(
+            (), dtype=torch.bool, device=world.device
+        )  # [E] whether an outage is not over or not recovered from
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():
