@@ -30,7 +30,10 @@ FLAGS = (
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic", "breaks", "lost")
+_CHANCE = (
+    *("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic"),
+    *("breaks", "flags", "purchase_factor", "lost"),
+)
 # What an output does: unit x (output + 1) replaces what is wished, unit x output is added to it, or it says whether
 # anything is ordered: 1 or 0, and where gradients are taken a logit.
 REPLACES, ADDS, PLACES = range(3)
@@ -369,6 +372,10 @@ def _measures(world: World) -> dict[str, tuple[int, ...]]:
         **dict.fromkeys(own, (points,)),
         **dict.fromkeys(("product_demand", "product_served_at_once", "full_cycles"), (facing, products)),
         **dict.fromkeys(("unserved", "full_service"), (facing,)),
+        "product_shipped": (world.edges, products),
+        "shipments": (world.edges,),
+        "segment_demand": (0 if world.choice is None else len(world.choice.names), products),
+        **dict.fromkeys(("outages", "recovering"), ()),
     }
 
 

@@ -16,6 +16,7 @@ from environment.fields import shown
 from environment.firm_fields import FirmFields, check_name
 from environment.names import MAX_NAME
 from environment.parts import OUTSIDE, TARGETS
+from environment.regimes import check_regimes
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
 _ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
@@ -51,6 +52,8 @@ class Firm(FirmFields):
         self._check_orders()
         self._check_correlation()
         self._check_targets()
+        self._check_emissions()
+        self._check_regimes()
         return self
 
     def _check_names(self) -> None:
@@ -316,6 +319,29 @@ class Firm(FirmFields):
             raise ValueError(f"{field} is of laws of demand, and customers choose here: remove it")
         if self.couples:
             raise ValueError(f"{field} is met product by product, and products share a capacity here: remove one")
+
+    def _check_emissions(self) -> None:
+        if self.emissions is None:
+            return
+        if not self.emits:
+            raise ValueError("emissions: no supply edge has any; give edges emissions or shipment_emissions")
+        if self.emissions.cap is not None and self.customers:
+            raise ValueError("emissions.cap is of firms with laws of demand, and customers choose here: give a price")
+
+    def _check_regimes(self) -> None:
+        if not self.regimes:
+            return
+        for name in self.regimes:
+            check_name("regimes", name)
+        suppliers = {*self.stock_points, *self.suppliers, OUTSIDE}
+        check_regimes(self.regimes, self.customer_facing, suppliers)
+        for name, regime in self.regimes.items():
+            if all(regime.demand_at(point) == 1.0 for point in self.customer_facing):
+                continue
+            if self.customers:
+                raise ValueError(f"regimes.{name}.demand is of laws of demand, and customers choose here: remove it")
+            if any(law.rows() is not None for laws in self.demand_laws() for law in laws):
+                raise ValueError(f"regimes.{name}.demand: a sequence happens as it happened, remove one of the two")
 
     def _check_correlation(self) -> None:
         if self.correlation is None:

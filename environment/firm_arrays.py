@@ -60,6 +60,7 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "unit_cost": world.unit_cost.flatten().contiguous() if world.buys else None,
         "fixed_cost": world.fixed_cost.flatten().contiguous() if world.buys else None,
         "joint_cost": None if world.joint_cost is None else world.joint_cost.flatten().contiguous(),
+        **_emissions(world),
         "blur": torch.as_tensor(network.blur().repeat(products)),
         "salvage": amounts("salvage_value") if firm.amounts("salvage_value").any() else None,
         "prefer": None if network.preference is None else whole(prefer),
@@ -73,6 +74,14 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         **_segments(world),
         **_aside(world),
     }
+
+
+def _emissions(world: World) -> dict[str, Tensor]:
+    """The fields of `Firm` about what shipments emit: the world's own, see `World.reprice`."""
+    if world.emissions is None:
+        return {}
+    costs = world.emissions.unit_cost, world.emissions.shipment_cost
+    return dict(zip(("unit_emissions", "shipment_emissions"), (cost.flatten() for cost in costs), strict=True))
 
 
 def _limits(world: World) -> dict[str, Tensor | None]:
@@ -93,6 +102,8 @@ def _aside(world: World) -> dict[str, Tensor | int | None]:
     fields: dict[str, Tensor | int | None] = dict(
         zip(("shut", "waiting"), (rows * products for rows in world.aside), strict=False)
     )
+    if network.regimes is not None:
+        fields |= {"switching": world.aside[3], "told": network.regimes.known}
 
     def rows(item: NDArray[np.int64]) -> NDArray[np.int64]:
         return (item[:, None] * products + np.arange(products)).reshape(-1)

@@ -18,6 +18,7 @@ from environment.parts import (
     OUTSIDE,
     RESERVED,
     TARGETS,
+    Emissions,
     Periods,
     Sequence,
     StockPoint,
@@ -27,6 +28,7 @@ from environment.parts import (
     Text,
     choice_of_supplier,
 )
+from environment.regimes import Regime
 from environment.seasons import PERIODIC, Correlations, Seasonal
 
 
@@ -62,11 +64,13 @@ class FirmFields(Checked):
     cost_spread: Annotated[float, number(0, 0.999)] = 0.0  # h and b redrawn every period, uniform +- this share
     service: Target | None = None  # of all points that sell and name none of their own
     correlation: Correlations = None  # of demands in a period; None: they are independent
+    regimes: Annotated[dict[str, Regime], mapped("name -> regime", empty=True)] = Field({})  # the first one at first
     periods: Periods = Periods()
     products: Annotated[tuple[Text, ...], listed("names")] = ("unit",)
     stock_points: Annotated[
         dict[str, StockPoint], BeforeValidator(_named), mapped("name -> stock point with at least one entry")
     ]
+    emissions: Emissions | None = None  # of all shipments: their price and cap
     suppliers: Annotated[tuple[Text, ...], listed("names")] = ()  # outside, beside `outside` itself
     customers: Annotated[dict[str, Clientele], mapped("stock point -> its customers", empty=True)] = Field({})
     supply: Annotated[tuple[Supply, ...], listed("edges such as {from: outside, to: shop, lead_time: 1}")] = ()
@@ -117,8 +121,31 @@ class FirmFields(Checked):
         return np.array(list(cost.values()))
 
     def fixed_costs(self) -> NDArray[np.float64]:
-        """A product's own fixed cost of an order and an equal part of that of joint orders, [N, K] money."""
-        return self.amounts("fixed_order_cost") + self.joint_costs()[:, None] / len(self.products)
+        """A product's own fixed cost of an order and an equal part of that of joint orders, [N, K] money.
+
+        An order is a shipment, too, of whose emissions each product bears an equal part.
+        """
+        joint, price = self.joint_costs(), self.emission_price
+        for name, edges in self._suppliers().items() if price else ():
+            parts = self.supplier_shares() or dict.fromkeys(((e.source, name) for e in edges), 1.0 / len(edges))
+            emitted = sum(parts[edge.source, name] * edge.shipment_emissions for edge in edges)
+            joint[self.names.index(name)] += price * emitted
+        return np.asarray(self.amounts("fixed_order_cost") + joint[:, None] / len(self.products))
+
+    @property
+    def emission_price(self) -> float:
+        """Money per unit of emission."""
+        return 0.0 if self.emissions is None else self.emissions.price
+
+    @property
+    def emission_cap(self) -> float | None:
+        """Most that is emitted a period, on average; None: any."""
+        return None if self.emissions is None else self.emissions.cap
+
+    @property
+    def emits(self) -> bool:
+        """Whether any edge has emissions."""
+        return any(edge.shipment_emissions or any(per_product(edge.emissions, self.products)) for edge in self.supply)
 
     def least_orders(self) -> NDArray[np.float64]:
         """The smallest order of each point and product: at least the minimum, in whole packs, [N, K] units."""
@@ -151,6 +178,11 @@ class FirmFields(Checked):
     def has_targets(self) -> list[str]:
         """Of `TARGETS` those that are to be met somewhere."""
         return [field for field in TARGETS if not np.isnan(self.targets(field)).all()]
+
+    @property
+    def constrained(self) -> str | None:
+        """A target that departments are to meet while they learn: of service, or a cap on emissions."""
+        return next(iter(self.has_targets), None if self.emission_cap is None else "emissions.cap")
 
     def _direct_suppliers(self) -> dict[str, list[str]]:
         suppliers: dict[str, list[str]] = {name: [] for name in self.stock_points}
@@ -233,9 +265,16 @@ class FirmFields(Checked):
         return found + ["capacity"] * any(each.capacity is not None for of in (points, self.supply) for each in of)
 
     @property
+    def disrupted(self) -> bool:
+        """Whether an edge is ever shut."""
+        return any(edge.disruption is not None and edge.disruption.start > 0 for edge in self.supply)
+
+    @property
     def couples(self) -> bool:
         """Whether products have something to share: storage, what an edge carries, or the cost of an order."""
-        return len(self.products) > 1 and ("capacity" in self.order_limits or bool(self.joint_costs().any()))
+        shared = self.emissions is not None and any(edge.shipment_emissions for edge in self.supply)
+        shared |= "capacity" in self.order_limits or bool(self.joint_costs().any())
+        return len(self.products) > 1 and shared
 
     def demand_laws(self) -> list[list[AnyLaw]]:
         """External demand per customer-facing point and product, [C][K]; products not sold there are fixed at 0.

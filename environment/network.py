@@ -18,9 +18,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.customers import per_product
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
 from environment.parts import MAX_LEAD_TIME, OUTSIDE, Supply
+from environment.regimes import Regimes
 from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
@@ -52,8 +54,11 @@ class Network:
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
     ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
+    emissions: NDArray[np.float64]  # [Ed, K] per unit that leaves
+    shipment_emissions: NDArray[np.float64]  # [Ed] per period in which anything leaves
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
+    regimes: Regimes | None  # None: nothing switches
 
     @classmethod
     def of(cls, firm: Firm) -> Network:
@@ -92,8 +97,13 @@ class Network:
             standing=_standing(supply, outside),
             rationing=np.array([_RATIONING.get(point.allocation or "", 0) for point in firm.stock_points.values()]),
             ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
+            emissions=np.array([per_product(edge.emissions, firm.products) for edge in supply], dtype=float),
+            shipment_emissions=np.array([edge.shipment_emissions for edge in supply]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),
+            regimes=Regimes(firm.regimes, firm.customer_facing, [edge.source for edge in supply])
+            if firm.regimes
+            else None,
         )
 
     @property
@@ -225,7 +235,8 @@ class Network:
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""
         listed = [len(units) for row in self.initial_pipeline for units in row if isinstance(units, tuple)]
-        rows = zip(self.lead_time_laws, self.congestion[:, 1], strict=True)
+        more = self.congestion[:, 1] + (0 if self.regimes is None else self.regimes.longest)
+        rows = zip(self.lead_time_laws, more, strict=True)
         return max(1, *listed, *(len(law.mass()) - 1 + int(more) for row, more in rows for law in row))
 
     def turns(self) -> list[int]:

@@ -2,7 +2,8 @@
 
 A feature row is one number per copy. Positions come first, one row per stock point and product; then what only the
 `pipeline` set and the critic see: stock on hand, units in transit to each point by period of arrival, units owed on
-each line, and where edges may be shut, which of them are: everybody sees that of his own suppliers. A firm with
+each line, and where edges may be shut, which of them are: everybody sees that of his own suppliers; and which known
+regime is in force. A firm with
 customers has more: what was asked of each point and handed over by it in the last period, units
 in transit in all, and, of the customers, the last traffic, the last exposure and the phase of each season; and the
 clock, how many periods are left until the episode ends. Where laws of demand have seasons, or orders are taken on some
@@ -100,6 +101,10 @@ class Observer:
         sizes = dict.fromkeys(self._by_point, self.positions) | {"owed": len(asked) * products}
         self._edges = np.flatnonzero(network.disruption[:, 1])  # [D] that may be shut
         sizes |= {"shut": len(self._edges) * products} if len(self._edges) else {}
+        regimes = network.regimes
+        known = [] if regimes is None else [regimes.names[m] for m in regimes.shown[: regimes.known]]
+        self._regimes = known  # of these everybody hears
+        sizes |= {"regime": len(known)} if known else {}
         of_state = sum(sizes.values())
         if world.choice is not None:
             segments = len(world.choice.names)
@@ -118,7 +123,7 @@ class Observer:
             scaled = torch.cat((*[per_position] * 3, 1.0 / world.choice.traffic))
             told[: len(scaled)] = scaled
         self.centre = per_position.new_zeros(self.size, 1)
-        whether = per_position.new_ones(sizes.get("shut", 0), 1)
+        whether = per_position.new_ones(sizes.get("shut", 0) + sizes.get("regime", 0), 1)
         own = *[per_position] * (2 + self.arrivals), self._column(1.0 / flow[asked]), whether
         self.factor = torch.cat((*own, told))  # [G, 1]: features are (units - centre) factor
         self.centre[: self.positions] = self.level
@@ -217,8 +222,14 @@ class Observer:
             *arrivals,
             state.owed.view(-1, copies),
             state.aside[: len(self._edges)].reshape(-1, copies),
+            *self._in_force(state),
         )
         return torch.cat(units)
+
+    def _in_force(self, state: State) -> list[Tensor]:
+        """1 where a regime is in force, [., E]; of those that are told."""
+        first = len(state.aside) - self.world.aside[3]
+        return [state.aside[first : first + len(self._regimes), 0]] if self._regimes else []
 
     def until(self, period: int) -> Self:
         """The same, in episodes of which that period is the first that nobody decides on."""
@@ -238,7 +249,7 @@ class Observer:
 
     def for_each_product(self, rows: list[int]) -> list[int]:
         """The rows of a department again, feature by feature one for each product: what is of none stands K times."""
-        of_none = {*self._blocks.get("traffic", ()), *self.season_rows, *self.clock_rows}
+        of_none = {*self._blocks.get("traffic", ()), *self.regime_rows, *self.season_rows, *self.clock_rows}
         return [row for row in rows for _ in range(self.world.products if row in of_none else 1)]
 
     def phases(self, period: int) -> Tensor:
@@ -269,8 +280,8 @@ class Observer:
         """What each feature is, as WHAT/WHERE[/PRODUCT]; the phases of seasons as WHAT/PERIODS.
 
         WHAT is `inventory_position`, `on_hand`, `arriving_1` (in the next period), `owed` and `shut` (place:
-        SUPPLIER>POINT), and `coming` of trend and known events; with customers also `asked`, `handed`, `in_transit`,
-        `traffic`, `exposure`, `sine`, `cosine` and `clock`.
+        SUPPLIER>POINT), `regime`, and `coming` of trend and known events; with customers also `asked`, `handed`,
+        `in_transit`, `traffic`, `exposure`, `sine`, `cosine` and `clock`.
         """
         world, firm = self.world, self.world.firm
         products = [f"/{product}" if len(firm.products) > 1 else "" for product in firm.products]
@@ -283,6 +294,7 @@ class Observer:
         labels += [f"owed/{line}{product}" for line in lines for product in products]
         shut = [network.edge_names[edge] for edge in self._edges]
         labels += [f"shut/{source}>{target}{product}" for source, target in shut for product in products]
+        labels += [f"regime/{name}" for name in self._regimes]
         periods = [2.0 * math.pi / frequency for frequency in self._frequencies]
         seasons = [f"{turn}/{period:g}" for period in periods for turn in ("sine", "cosine")]
         if world.choice is None:
@@ -304,7 +316,7 @@ class Observer:
             self.world.chosen()
             if kind == "replenishment":
                 own = self._of(point, *self._by_point, "asked", "handed")
-                return [*own, *self._shut([point]), *self._blocks["season"]]
+                return [*own, *self._shut([point]), *self.regime_rows, *self._blocks["season"]]
             stock = ("on_hand", "arriving_1", "in_transit") if kind == "recommendation" else ()
             return [row for what in (*stock, "traffic", "exposure", "season") for row in self._blocks[what]]
         if kind == "pipeline":
@@ -318,7 +330,7 @@ class Observer:
             points = sorted(range(self.world.points), key=point.__ne__)
         seen = [other * products + k for other in points for k in range(products)]
         coming = [self._blocks["coming"].start + row for row in seen] if self._coming else []
-        return seen + self._shut(points) + coming + self.season_rows
+        return seen + self._shut(points) + self.regime_rows + coming + self.season_rows
 
     def _shut(self, points: list[int]) -> list[int]:
         """The rows that tell whether edges to these stock points are shut."""
@@ -333,8 +345,14 @@ class Observer:
 
     @property
     def calendar(self) -> bool:
-        """Whether episodes have periods that never return: trend and events, as far as they are known."""
-        return self._coming is not None
+        """Whether episodes have periods that never return: trend and known events, and regimes that begin by date."""
+        regimes = self.world.network.regimes
+        return self._coming is not None or (regimes is not None and bool(regimes.begins))
+
+    @property
+    def regime_rows(self) -> list[int]:
+        """The feature rows that tell which regime is in force; none where nothing switches."""
+        return list(self._blocks.get("regime", ()))
 
     @property
     def season_rows(self) -> list[int]:

@@ -13,6 +13,7 @@ from environment.fields import (
     Checked,
     by_product,
     is_whole,
+    label,
     listed,
     must_be,
     number,
@@ -181,6 +182,7 @@ class StockPoint(Checked):
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products: orders must fit in
     )
+    region: Annotated[str | None, label("north")] = None  # whose service is told together
 
     def initial_on_hand_per(self, products: tuple[str, ...]) -> list[float | None]:
         """Given stock at the start per product, [K]; None where the benchmark's level is meant."""
@@ -199,6 +201,15 @@ class Congestion(Checked):
 
     units: Annotated[int, whole(1, MAX_WHOLE)]  # under way there, of all products, for one more period of lead time
     most: Annotated[int, whole(1, 100)]  # periods more than the lead time
+
+
+class Emissions(Checked):
+    """What all shipments of a firm emit, by the factors of its supply edges, in whatever unit these are."""
+
+    price: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per unit of emission, a cost of who receives
+    cap: Annotated[float | None, number(0, MAX_AMOUNT, above=True, optional=True)] = (
+        None  # most that is emitted a period, on average: a target of departments that learn
+    )
 
 
 class Supply(Checked):
@@ -224,6 +235,8 @@ class Supply(Checked):
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period
     )
+    emissions: Amounts = 0.0  # per unit that leaves
+    shipment_emissions: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # per period in which anything leaves
 
     @field_validator("lead_time")
     @classmethod

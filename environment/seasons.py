@@ -17,7 +17,17 @@ from pydantic import SerializeAsAny, ValidationError, model_validator
 from torch import Generator, Tensor
 
 from environment.fields import Checked, listed, must_be, number, refusal, shown, whole
-from environment.laws import MAX_UNITS, TABLE_SIZE, Law, Mass, Poisson, cut, parse_law, poisson_mass
+from environment.laws import (
+    MAX_UNITS,
+    TABLE_SIZE,
+    Law,
+    Mass,
+    MassFunction,
+    Poisson,
+    cut,
+    parse_law,
+    poisson_mass,
+)
 
 MAX_PHASES = 2000
 PERIODIC = ("season", "trend", "events")  # what a law of demand may have beside itself
@@ -154,6 +164,14 @@ class Seasonal(Law):
         for part in self._phases:
             mass[: len(part)] += part / len(self._phases)
         return mass
+
+
+def times(law: Law, factor: float) -> Any:  # noqa: ANN401
+    """A law of demand whose demand is `factor` times as much, in whole units; seasons stay."""
+    if isinstance(law, Seasonal):
+        return law.model_copy(update={"base": times(law.base, factor)})
+    mass = cut(poisson_mass(law.mean * factor)) if isinstance(law, Poisson) else _scaled(law.mass(), factor)
+    return MassFunction.of(mass)
 
 
 def _scaled(mass: Mass, factor: float) -> Mass:

@@ -17,9 +17,7 @@ class State(NamedTuple):
     pipeline: Tensor  # [slots, Ed, K, E] units; slot l arrives l + 1 periods from now
     owed: Tensor  # [L, K, E] units ordered and not served: backorders of the internal edges, then the external backlog
     inventory_position: Tensor  # [N, K, E] units
-    aside: (
-        Tensor  # [H, K, E] suppliers that are shut, orders that wait for them, ages of stock; see `environment.aside`
-    )
+    aside: Tensor  # [H, K, E] suppliers that are shut, orders that wait, ages of stock (`environment.aside`), regimes
 
 
 class Exogenous(NamedTuple):
@@ -33,6 +31,8 @@ class Exogenous(NamedTuple):
     customers: Tensor | None = None  # [J, S, E] int16, what decides each one's choice (see `environment.choice`)
     regime: Tensor | None = None  # [S, E] hidden state of the traffic; no department sees it
     breaks: Tensor | None = None  # [D, E] int16, what decides whether an edge is shut in the next period
+    flags: Tensor | None = None  # [M - 1, E] 1 where a regime is in force in the next period
+    purchase_factor: Tensor | None = None  # [1, E] factor on the cost of units ordered in this period
     lost: Tensor | None = None  # [C, K, E] int16, what rounds the share of unmet demand that is lost
 
     def at(self, period: int) -> Exogenous:
@@ -47,6 +47,7 @@ class Outcome(NamedTuple):
     sales: Tensor  # [C, K, E] units handed to external customers, backlog included
     unserved: Tensor  # [C, K, E] units of external backlog, and units lost in this period
     demand: Tensor  # [C, K, E] units that external customers asked for
+    shipped: Tensor  # [Ed, K, E] units that left on each edge
     waste: Tensor | None = None  # [N, K, E] units that expired; None: nothing does
 
 

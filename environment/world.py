@@ -6,6 +6,8 @@ chance, so common random numbers, replayed traces and gradients through the simu
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from torch import Generator, Tensor
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, prepare
+from environment.emissions import Emissions
 from environment.events import Congested, Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed
@@ -21,6 +24,7 @@ from environment.network import Network
 from environment.orders import Limits
 from environment.sampling import LawTable, seeded_generator, sixteen_bits
 from environment.state import Exogenous, Feedback, Outcome, State
+from environment.switching import Switching
 
 
 class World:
@@ -86,6 +90,7 @@ class World:
             [*zero] if zero else given for zero, given in zip(chosen, self.network.demand_laws, strict=True)
         ]
         self._demand_table = self._table(laws)
+        self._switching = Switching.of_firm(firm, self.network, laws, self._table, self.buys)
         self.choice = Choice(firm, self.device, dtype) if firm.customers else None
         salvage_value = self._amounts("salvage_value")
         self._salvage_value = salvage_value if bool(salvage_value.any()) else None
@@ -110,9 +115,13 @@ class World:
             self._shelf_life = ShelfLife(firm, self.device, dtype)
         self._congestion = Congested(self.network, self.device, dtype) if self.network.congestion.any() else None
         self._waste_cost = self._amounts("waste_cost")
+        self.emissions = None  # where they cost something, or may
+        if firm.emissions is not None:
+            self.emissions = Emissions(self.network, firm.emission_price, self.device, dtype)
         shut, waiting = (0, 0) if self._disruptions is None else (self._disruptions.count, self._disruptions.waiting)
         aged = 0 if self._shelf_life is None else self._shelf_life.ages * self._shelf_life.count
-        self.aside = (shut, waiting, aged)  # D, Q and A P rows of `State.aside`
+        switching = 0 if self.network.regimes is None else len(self.network.regimes.shown)
+        self.aside = (shut, waiting, aged, switching)  # D, Q, A P and M - 1 rows of `State.aside`
 
     def _stored(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Levels as far as storage holds them, in the same shares, [N, K] units."""
@@ -143,10 +152,15 @@ class World:
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
 
-    def reprice(self, backorder_cost: NDArray[np.float64]) -> None:
-        """Let a unit short cost something else from now on, here and in the core, [C, K] money."""
+    def reprice(self, backorder_cost: NDArray[np.float64] | None, emission_price: float | None = None) -> None:
+        """Let a unit short [C, K], or a unit of emission, cost other money from now on, here and in the core."""
+        if emission_price is not None and self.emissions is not None:
+            self.emissions.reprice(emission_price)
+        if backorder_cost is None:
+            return
         facing = torch.as_tensor(self.network.customer_facing, device=self.device)
-        self.backorder_cost[facing] = torch.as_tensor(backorder_cost, device=self.device, dtype=self.dtype)[..., None]
+        short = torch.as_tensor(backorder_cost, device=self.device, dtype=self.dtype)
+        self.backorder_cost[facing] = short.view(len(facing), -1, 1)
         self._penalty = self.backorder_cost[facing]
 
     def draw_in_core(self) -> None:
@@ -156,7 +170,11 @@ class World:
             NotCompiledError: there is no compiler, or it failed.
         """
         prepare()
-        for table in (self._demand_table, self._lead_time_table):
+        for table in (
+            self._demand_table,
+            self._lead_time_table,
+            *([] if self._switching is None else self._switching.tables.values()),
+        ):
             if table is not None:
                 table.in_core = True
 
@@ -177,7 +195,8 @@ class World:
         owed = zeros.new_zeros(self.incidence.lines, self.products, copies)
         aside = zeros.new_zeros(sum(self.aside), self.products, copies)
         if self._shelf_life is not None:
-            aside[-self.aside[2] :] = self._shelf_life.at_first(stock).flatten(0, 1)
+            first = sum(self.aside[:2])
+            aside[first : first + self.aside[2]] = self._shelf_life.at_first(stock).flatten(0, 1)
         state = State(stock, pipeline, owed, stock.clone(), aside)
         if self._initial_backlog is not None:
             owed = self.incidence.facing.of(zeros + self._initial_backlog)
@@ -191,7 +210,14 @@ class World:
         return under_way._replace(inventory_position=state.inventory_position + self.in_transit(under_way))
 
     def draw(
-        self, periods: int, copies: int, generator: Generator, *, start: int | None = None, regime: Tensor | None = None
+        self,
+        periods: int,
+        copies: int,
+        generator: Generator,
+        *,
+        start: int | None = None,
+        regime: Tensor | None = None,
+        aside: Tensor | None = None,
     ) -> Exogenous:
         """All chance of `periods` periods, each field with a leading axis T.
 
@@ -202,25 +228,20 @@ class World:
             start: the first period's number, for seasons and sequences; None: an episode, which begins in period 0 of
                 seasons and on a day of sequences that is drawn.
             regime: [S, E] of the period before, to go on with the same customers.
+            aside: `State.aside` of the first period, to go on in its regime; None: the first one.
         """
         shape = (periods, -1, self.products, copies)
         lanes, linked = None, self.firm.correlation
         if linked is not None:
             lanes = linked.lanes((periods, len(self.network.customer_facing), self.products, copies), generator)
+        if self._switching is not None and lanes is None:
+            rows = len(self.network.customer_facing) * self.products
+            lanes = sixteen_bits(periods * rows * copies, generator).view(periods, rows, copies)
         demand = self._demand_table.draw(periods, copies, generator, start, lanes).view(shape)
-        lead_time = supplier = cost_factor = None
+        lead_time = cost_factor = None
         if self._lead_time_table is not None:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
-        if self._chooses:
-            lanes = sixteen_bits(periods * self.points * self.products * copies, generator).view(shape)
-            if self._supplier_ends is not None:
-                number = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
-                supplier = torch.stack([number >= end for end in self._supplier_ends]).sum(0, dtype=torch.int16)
-            elif self._demand_table.in_core:
-                supplier = choose(self._supplier_count.squeeze(-1), lanes)
-            else:
-                share = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
-                supplier = share.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
+        supplier = self._draw_suppliers(periods, copies, generator) if self._chooses else None
         if self.firm.cost_spread:
             size = (periods, 2, self.points, self.products, copies)
             noise = torch.rand(size, generator=generator, device=self.device, dtype=self.dtype)
@@ -234,7 +255,22 @@ class World:
             edges = periods, self._disruptions.count, copies
             breaks = sixteen_bits(int(np.prod(edges)), generator).view(edges)
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start or 0, regime)
-        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
+        drawn = Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
+        if self._switching is None:
+            return drawn
+        now = None if aside is None else aside[len(aside) - self.aside[3] :, 0]
+        return self._switching.of(drawn, (start, now), lanes, generator, self.fixed_lead_time)
+
+    def _draw_suppliers(self, periods: int, copies: int, generator: Generator) -> Tensor:
+        """Place of the supplier that gets each order, [T, N, K, E] int16."""
+        shape = (periods, self.points, self.products, copies)
+        lanes = sixteen_bits(math.prod(shape), generator).view(shape)
+        if self._supplier_ends is None and self._demand_table.in_core:
+            return choose(self._supplier_count.squeeze(-1), lanes)
+        number = lanes.to(torch.int32).add_(TABLE_SIZE // 2)
+        if self._supplier_ends is not None:
+            return torch.stack([number >= end for end in self._supplier_ends]).sum(0, dtype=torch.int16)
+        return number.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
         """Orders as the world accepts them, see `environment.orders`, [O, K, E].
@@ -306,7 +342,8 @@ class World:
         demand = self.demand(state, chance, exposure)
         order_flat, wanted = self.by_point(order).reshape(flat), demand.reshape(flat)
         placed = self.placed(state, order, chance)
-        flags, waiting, ages = torch.split(state.aside.reshape(len(state.aside), flat[1]), list(self.aside))
+        flags, waiting, ages, regimes = torch.split(state.aside.reshape(len(state.aside), flat[1]), list(self.aside))
+        regimes = regimes if chance.flags is None else chance.flags.repeat(1, self.products)
         ordered = torch.cat((placed[:inside], wanted))
         position = (state.inventory_position.view(flat) + order_flat).addmm_(incidence.outgoing, ordered, alpha=-1.0)
 
@@ -345,8 +382,13 @@ class World:
             waste = torch.zeros_like(on_hand).index_copy(0, expires, expired)
             on_hand, position, ages = on_hand - waste, position - waste, aged.flatten(0, 1)
             waste = waste.view(full)
-        aside = torch.cat((flags, waiting, ages)).view(len(state.aside), *full[1:]) if len(state.aside) else state.aside
+        aside = (
+            torch.cat((flags, waiting, ages, regimes)).view(len(state.aside), *full[1:])
+            if len(state.aside)
+            else state.aside
+        )
         leaving = torch.cat((shipped[:inside], placed[inside:]))
+        shipped_on = leaving.view(full)
         if at_once is not None:
             leaving, lead_time = leaving * (1.0 - at_once), lead_time.clamp_min(1)
         if self._congestion is not None:
@@ -355,8 +397,9 @@ class World:
 
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full), aside)
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
-        cost = self.account(after.on_hand, sales, unserved, order, chance, waste)
-        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand, waste)
+        cost = self.account(after.on_hand, sales, unserved, order, chance, waste, shipped_on)
+        total = cost.squeeze(1) if self.products == 1 else cost.sum(1)
+        return after, Outcome(total, sales, unserved, demand, shipped_on, waste)
 
     def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
@@ -414,7 +457,7 @@ class World:
 
     def waiting(self, state: State) -> Tensor:
         """Units ordered outside that wait for a supplier who is shut, [Q, K, E]."""
-        shut, waiting, _ = self.aside
+        shut, waiting, *_ = self.aside
         return state.aside[shut : shut + waiting]
 
     def backlog(self, state: State) -> Tensor:
@@ -462,19 +505,24 @@ class World:
         order: Tensor,
         chance: Exogenous,
         waste: Tensor | None = None,
+        shipped: Tensor | None = None,
     ) -> Tensor:
-        """Event 3: cost per stock point and product, [N, K, E] money."""
+        """Event 3: cost per stock point and product, [N, K, E] money; who receives pays what shipments emit."""
         cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
         if chance.cost_factor is not None:
             cost, penalty = cost * chance.cost_factor[0], penalty * self.incidence.facing.of(chance.cost_factor[1])
         if self._sells:
             penalty = penalty - self._price * sales
         cost = self.incidence.facing.add_to(cost, penalty)
-        if self.buys and self.network.by_edge:
-            cost = cost + self.by_point(self.unit_cost * order + self.fixed_cost * (order > 0))
-        elif self.buys:
-            cost = cost + self.unit_cost * order + self.fixed_cost * (order > 0)
+        if self.buys:
+            bought = self.unit_cost * order
+            bought = bought if chance.purchase_factor is None else bought * chance.purchase_factor
+            fixed = self.fixed_cost * (order > 0)
+            cost = cost + self.by_point(bought + fixed) if self.network.by_edge else cost + bought + fixed
         cost = cost if waste is None else cost + self._waste_cost * waste
+        if self.emissions is not None and shipped is not None:
+            emitted = self.emissions.cost(shipped).view(self.edges, -1)
+            cost = cost + (self.incidence.incoming @ emitted).view(cost.shape)
         if self.joint_cost is None:
             return cost
         joint = self.by_point(self.joint_cost * (order > 0).any(1, keepdim=True))  # stands with the first product

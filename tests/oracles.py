@@ -40,6 +40,8 @@ class Chain:
     joint_cost: dict = field(default_factory=dict)  # by point; by (supplier, customer) where every edge has an order
     edge_cost: dict = field(default_factory=dict)  # of a unit, by (supplier, customer, product), beside the point's
     waste_cost: dict = field(default_factory=dict)
+    emitted: dict = field(default_factory=dict)  # money of a unit that leaves, by (supplier, customer, product)
+    dispatched: dict = field(default_factory=dict)  # money of a period in which any does, by (supplier, customer)
     ships_first: bool = False  # who supplies others ships before it receives
 
     @property
@@ -145,6 +147,7 @@ def chain_of(firm):
         **amounts,
         storage=storage,
         carried=carried,
+        **_of_emissions(firm, products),
         ships_first=firm.sequence == "geevers",
         **_of_edges(firm, products),
     )
@@ -153,6 +156,18 @@ def chain_of(firm):
 def _of_one(firm, edges, products):
     """What a unit costs at the one supplier that counts, or nothing where every edge has an order."""
     return _each(edges[0].unit_cost, products) if edges and firm.supplier_choice != "ordered" else [0.0] * len(products)
+
+
+def _of_emissions(firm, products):
+    price = firm.emissions.price if firm.emissions else 0
+    return {
+        "emitted": {
+            (e.source, e.target, k): price * factor
+            for e in firm.supply
+            for k, factor in zip(products, _each(e.emissions, products), strict=True)
+        },
+        "dispatched": {(e.source, e.target): price * e.shipment_emissions for e in firm.supply},
+    }
 
 
 def _of_edges(firm, products):
@@ -171,14 +186,14 @@ def _each(value, products):
     return [value.get(product, 0.0) if isinstance(value, dict) else value for product in products]
 
 
-def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None):
+def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None, purchases=None):
     """One copy of the world, period by period.
 
     `wishes[t][point, product]` (by [supplier, point, product] where every edge has an order), `suppliers[t][point,
     product]` and `demand[t][point, product]` are event 4 of t; `lead_times[t][supplier, customer, product]` hold for
     shipments of event 2 of t; `cost_factors[t]` holds a pair (on holding cost, on backorder cost) per (point, product)
-    for event 3 of t; `numbers[t]` are from 0 to 65,535, what decides in period t: `lost` of a part of a unit by (point,
-    product).
+    for event 3 of t; `purchases[t]` is a factor on the cost of units ordered in t; `numbers[t]` are from 0 to 65,535,
+    what decides in period t: `lost` of a part of a unit by (point, product).
     """
     world = SlowWorld(chain, initial)
     periods, orders = [], []
@@ -195,7 +210,8 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
         )
         waste = world.expire(t)
         ordered = orders[t - 1] if t > 0 else dict.fromkeys(world.asks, 0)
-        cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None)
+        dear = purchases[t - 1] if purchases and t else 1
+        cost = world.account(ordered, sales, lost, waste, cost_factors[t] if cost_factors else None, dear)
         orders.append(world.accept(t, wishes[t]))
         periods.append(
             Period(
@@ -232,6 +248,7 @@ class SlowWorld:
         self.asks = list(self.backorders if chain.choice == "ordered" else self.keys)  # who has an order
         self.backlog = dict.fromkeys(self.keys, 0) | chain.initial_backlog
         self.wanted = dict.fromkeys(self.keys, 0)  # external demand of the last period
+        self.left = {}  # (supplier, customer, product) -> units in the last period
         self.shut = set()  # edges
         self.batches = {}  # (point, product) -> [last period of sale, units], of stock that expires
         for (point, product), units in initial.items():
@@ -347,6 +364,7 @@ class SlowWorld:
                 self.on_edges.append((arrives, edge[:2], shipments[edge]))
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
+        self.left = shipments
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
 
@@ -473,7 +491,7 @@ class SlowWorld:
             self.wanted[key] = 0
         return lost
 
-    def account(self, ordered, sales, lost, waste, factors=None):
+    def account(self, ordered, sales, lost, waste, factors=None, dear=1):
         chain, cost = self.chain, {}
         for key in self.keys:
             holding, penalty = factors[key] if factors else (1.0, 1.0)
@@ -482,10 +500,15 @@ class SlowWorld:
                 holding * chain.holding_cost[key] * self.on_hand[key]
                 + penalty * chain.backorder_cost[key] * (self.backlog[key] + lost[key])
                 - chain.price[key] * sales[key]
-                + sum((chain.unit_cost[key] + chain.edge_cost.get(ask, 0)) * ordered[ask] for ask in own)
+                + dear * sum((chain.unit_cost[key] + chain.edge_cost.get(ask, 0)) * ordered[ask] for ask in own)
                 + sum(chain.fixed_order_cost[key] * (ordered[ask] > 0) for ask in own)
                 + chain.waste_cost.get(key, 0) * (waste[key] if waste else 0)
             )
+        for (*edge, product), money in chain.emitted.items():
+            cost[edge[1], product] += money * self.left.get((*edge, product), 0)
+        for edge, money in chain.dispatched.items():
+            if any(self.left.get((*edge, product), 0) for product in chain.products):
+                cost[edge[1], chain.products[0]] += money
         for who, joint in chain.joint_cost.items():  # by convention it stands with the first product
             if any(ordered[(*who, product)] for product in chain.products):
                 cost[who[-1], chain.products[0]] += joint

@@ -120,6 +120,39 @@ def misfortunes(draw, points, supply, money):
 
 
 @st.composite
+def footprints(draw, supply, money, amount):
+    """What shipments emit, written into edges; what it costs comes back, a field of the firm or none."""
+    for edge in supply if draw(st.booleans()) else ():
+        edge |= {"emissions": draw(amount), "shipment_emissions": draw(money)}
+    emits = any(edge.get("shipment_emissions") for edge in supply)
+    return {"emissions": {"price": draw(money)}} if emits else {}
+
+
+@st.composite
+def regimes(draw, points, chosen):
+    """None, or two or three regimes, of which one may begin by itself and one may be hidden."""
+    if draw(st.booleans()):
+        return {}
+    laws = {name: point["demand"] for name, point in points.items() if "demand" in point}
+    played = any(isinstance(law, dict) and law["law"] == "sequence" for law in laws.values())
+    more = (
+        st.just({}) if chosen or played else st.sampled_from([{}, {"demand": 1.5}, {"demand": dict.fromkeys(laws, 0)}])
+    )
+    return {
+        "calm": {"next": {"rush": 0.3}},
+        "rush": draw(more)
+        | {
+            "lead_time": draw(st.sampled_from([0, 2, {"outside": 1}])),
+            "unit_cost": draw(st.sampled_from([1, 1.5])),
+            "holding_cost": draw(st.sampled_from([1, 0.5])),
+            "next": {"calm": 0.25, **({"dear": 0.5} if draw(st.booleans()) else {})},
+            "known": draw(st.booleans()),
+        },
+        "dear": {"begins": 4, "backorder_cost": 2, "unit_cost": draw(st.sampled_from([1, 0.25]))},
+    }
+
+
+@st.composite
 def sequences(draw, points, chosen, supply, soonest):
     """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
     inside = [edge for edge in supply if edge["from"] in points]
@@ -187,6 +220,8 @@ def firms(draw, customers=False):
             "unmet": draw(st.sampled_from(["backorder", "lost"])),
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
+            **draw(footprints(supply, money, amount)),
+            "regimes": draw(regimes(points, chosen)),
             "stock_points": points,
             "customers": chosen,
             "supply": draw(st.permutations(supply)) if supply else [],
@@ -339,4 +374,5 @@ def slow_replay(episode, copy):
         {(*who, k): float(episode.wishes[t, o, i, copy]) for o, who in enumerate(names) for i, k in enumerate(products)}
         for t in periods
     ]
-    return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers)
+    dear = None if chance.purchase_factor is None else chance.purchase_factor[:, 0, copy].tolist()
+    return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers, dear)

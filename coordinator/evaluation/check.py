@@ -108,6 +108,14 @@ def warnings_of(firm: Firm) -> list[str]:
             f"{' and '.join(firm.has_targets)}: tuned-base-stock meets it, and so do departments that learn; other "
             "rules go by backorder_cost, so set that to what `firmwide check` says a target implies"
         )
+    if firm.regimes:
+        first = next(iter(firm.regimes))
+        found.append(f"regimes: rules reckon with {first} alone; tuned levels and departments that learn do not")
+    if firm.emission_cap is not None:
+        found.append(
+            "emissions.cap: departments that learn keep to it; rules go by emissions.price, so set that to the "
+            "multiplier that a run ends with"
+        )
     if firm.correlation is not None and max(map(len, map(network.successors, range(len(firm.names))))) > 1:
         found.append(
             "demands are correlated, which decomposition-aggregation does not know: its levels of points that supply "

@@ -276,8 +276,8 @@ def run(world: World, policy: Policy, chance: Exogenous, given: Given) -> dict[s
         for column, value in zip(COLUMNS, values, strict=True):
             kept[column].append(value)
         sales, unserved = step.outcome.sales, step.outcome.unserved
-        waste = step.outcome.waste
-        cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period), waste)
+        waste, shipped = step.outcome.waste, step.outcome.shipped
+        cost = world.account(step.after.on_hand, sales, unserved, step.order, chance.at(step.period), waste, shipped)
     return {column: torch.stack(values)[..., 0].numpy() for column, values in kept.items()}
 
 

@@ -67,13 +67,13 @@ class Panel:
 
 
 def _service(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Service targets, the one missed by most first, with what is reached and the multiplier of a unit short."""
-    worst = sorted(rows, key=lambda row: row["reached"] - row["target"])
-    text = "   ".join(
-        f"{row['stock_point']} {row['product']} {row['reached']:.4f} of {row['target']:g} at {row['multiplier']:.3g}"
-        for row in worst[:_TARGETS]
-    )
-    return f"{text}   and {len(worst) - _TARGETS} more" if len(worst) > _TARGETS else text
+    """A cap on emissions, and service targets, the one missed by most first: what is reached, and the multiplier."""
+    served = sorted((row for row in rows if row["stock_point"]), key=lambda row: row["reached"] - row["target"])
+    texts = ["{measure} {reached:,.1f} of {target:,g}".format(**row) for row in rows if not row["stock_point"]]
+    texts += ["{stock_point} {product} {reached:.4f} of {target:g}".format(**row) for row in served]
+    worth = [row["multiplier"] for row in rows if not row["stock_point"]] + [row["multiplier"] for row in served]
+    text = "   ".join(f"{told} at {each:.3g}" for told, each in list(zip(texts, worth, strict=True))[:_TARGETS])
+    return f"{text}   and {len(rows) - _TARGETS} more" if len(rows) > _TARGETS else text
 
 
 class Display(Watcher):

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from coordinator.experiments.trial import RULES, Finished
 from coordinator.schemes.registry import reference_of
 from coordinator.storage.policies import write_atomically
+from departments.play.tail import tail
 from environment.streams import Stream, numpy_stream
 
 HEADINGS = (
@@ -27,15 +28,18 @@ HEADINGS = (
     "IQM",
     "difference to {base}",
     "%",
+    "worst 5%",
+    "difference in these",
     "fill rate",
     "order variability",
+    "periods to recover",
     "seconds",
 )
 CAPTION = (
     "Mean over trials ± half of its 95% interval (Student's t over seeds; a rule is one policy, so its interval is "
     "over episodes). Differences are paired by seed. All policies of a firm play the same {episodes:,} fresh episodes. "
-    "Order variability is the variance of orders over that of what is asked for, mean over stock points; seconds are "
-    "of training, on one core."
+    "Worst 5% is the mean over these of each policy. Order variability is the variance of orders over that of what is "
+    "asked for, mean over stock points; seconds are of training, on one core."
 )
 MIDDLE = (
     " IQM is the mean of the middle half of the trials, with its 95% interval over trials drawn again (percentile "
@@ -63,8 +67,13 @@ class Line:
     difference: float  # mean over seeds of this policy less the base
     difference_half: float
     base_mean: float
+    worst: float  # mean of the worst 5% of episodes; NaN in trials of before
+    worst_half: float
+    worst_difference: float  # likewise to the base
+    worst_difference_half: float
     fill_rate: float
     order_variability: float
+    recovery_time: float | None  # periods; None where nothing is ever shut
     seconds: float | None  # of training
     samples_per_second: float | None
 
@@ -141,10 +150,11 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
     for trial in done:
         about = trial.about
         for policy, measures in about["policies"].items():
-            own = trial.episodes[policy]
+            own, sign = trial.episodes[policy], 1.0 if about["unit"] == "cost" else -1.0
             row: Row = {key: about[key] for key in ("firm", "scheme", "seed")} | {"policy": policy}
             row |= {"unit": about["unit"], "episodes": about["episodes"]}
             row |= {key: measures[key] for key in ("result", "se", "fill_rate", "order_variability")}
+            row |= {key: measures.get(key) for key in ("worst", "worst_se", "recovery_time")}
             trained = about["scheme"] != RULES
             steps, seconds = about.get("env_steps"), about["seconds"] if trained else None
             row |= {"seconds": seconds, "evaluation_seconds": about.get("evaluation_seconds")}
@@ -154,6 +164,8 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
             for base, costs in bases.items():
                 if base != policy:
                     row[f"minus {base}"], row[f"minus {base} se"] = paired(own, costs)
+                    worst = [sign * tail(sign * some) for some in (own, costs)]
+                    row[f"worst minus {base}"], row[f"worst minus {base} se"] = paired(*worst)
                 if base != policy and base in rules:
                     percent = saving(own, costs, about["unit"])
                     row[f"{SAVING}{base}"], row[f"{SAVING}{base} se"] = percent
@@ -165,7 +177,8 @@ def rows_of(trials: Iterable[Finished], first: str) -> list[Row]:
 def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
     """The table of one firm from its rows: rules, then schemes in the order given; differences to the reference."""
     base = reference_of(schemes)
-    by_seed = {row["seed"]: row["result"] for row in rows if row["policy"] == base}
+    by_seed = {row["seed"]: row for row in rows if row["policy"] == base}
+    base_mean = float(np.mean([row["result"] for row in by_seed.values()])) if by_seed else NAN
     lines = []
     for policy in dict.fromkeys([*(row["policy"] for row in rows if row["scheme"] == RULES), *schemes]):
         own = [row for row in rows if row["policy"] == policy]
@@ -173,11 +186,10 @@ def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
             continue
         is_rule = own[0]["scheme"] == RULES
         results = [row["result"] for row in own]
-        mean, half = mean_and_half(results)
-        pairs = [(row["result"], by_seed[row["seed"]]) for row in own if row["seed"] in by_seed]
-        if is_rule:
-            half, pairs = 1.959964 * own[0]["se"], [(own[0]["result"], result) for result in by_seed.values()]
-        difference, spread = mean_and_half([result - other for result, other in pairs]) if pairs else (NAN, NAN)
+        pairs = [(row, by_seed[row["seed"]]) for row in own if row["seed"] in by_seed]
+        pairs = [(own[0], row) for row in by_seed.values()] if is_rule else pairs
+        (mean, half), (difference, spread) = _over_seeds(own, pairs, "result", "se", is_rule)
+        (worst, worst_half), (worse, worse_half) = _over_seeds(own, pairs, "worst", "worst_se", is_rule)
         line = Line(
             firm=own[0]["firm"],
             unit=own[0]["unit"],
@@ -189,14 +201,32 @@ def lines_of(rows: Sequence[Row], schemes: Sequence[str]) -> list[Line]:
             base=base,
             difference=difference,
             difference_half=spread,
-            base_mean=float(np.mean(list(by_seed.values()))) if by_seed else NAN,
+            base_mean=base_mean,
+            worst=worst,
+            worst_half=worst_half,
+            worst_difference=worse,
+            worst_difference_half=worse_half,
             fill_rate=_mean(own, "fill_rate"),
             order_variability=_mean(own, "order_variability"),
+            recovery_time=None if own[0]["recovery_time"] is None else _mean(own, "recovery_time"),
             seconds=None if is_rule else _mean(own, "seconds"),
             samples_per_second=None if is_rule else _mean(own, "samples_per_second"),
         )
         lines.append(line)
     return lines
+
+
+def _over_seeds(
+    rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]], column: str, error: str, is_rule: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Mean of a column and of its paired differences, each with half of its interval; that of a rule is of episodes."""
+    values = [NAN if row[column] is None else float(row[column]) for row in rows]
+    mean, half = mean_and_half(values)
+    if is_rule:
+        half = 1.959964 * (NAN if rows[0][error] is None else float(rows[0][error]))
+    known = [(one[column], other[column]) for one, other in pairs]
+    differences = [one - other for one, other in known if one is not None and other is not None]
+    return (mean, half), mean_and_half(differences) if differences else (NAN, NAN)
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:
@@ -208,7 +238,7 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = ("result at ", "minus ", SAVING)
+    kinds = ("result at ", "minus ", "worst minus ", SAVING)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     columns.sort(key=lambda column: [column.startswith(kind) for kind in kinds])
     text = io.StringIO()
@@ -236,7 +266,7 @@ def _middle(line: Line) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def _cells(line: Line, middle: bool) -> tuple[str, ...]:
+def _cells(line: Line, middle: bool, late: bool) -> tuple[str, ...]:
     alone = line.policy == line.base or line.difference != line.difference
     percent = f"{100 * line.difference / abs(line.base_mean):+.2f}" if not alone and line.base_mean else ""
     return (
@@ -246,8 +276,11 @@ def _cells(line: Line, middle: bool) -> tuple[str, ...]:
         *([_middle(line)] if middle else []),
         "" if alone else _with_half(line.difference, line.difference_half, "+"),
         percent,
+        _with_half(line.worst, line.worst_half),
+        "" if alone else _with_half(line.worst_difference, line.worst_difference_half, "+"),
         f"{line.fill_rate:.4f}",
         f"{line.order_variability:.2f}",
+        *(["" if line.recovery_time is None else f"{line.recovery_time:.1f}"] if late else []),
         "" if line.seconds is None else f"{line.seconds:,.0f}",
     )
 
@@ -257,9 +290,11 @@ def _tables(tables: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, str, li
     for firm, lines in tables.items():
         if lines:
             unit, base, middle = lines[0].unit, lines[0].base, any(line.middle for line in lines)
+            late = any(line.recovery_time is not None for line in lines)
             better = f"{unit} an episode, {'higher' if unit == 'profit' else 'lower'} is better"
-            headings = [text.format(unit=unit, base=base) for text in HEADINGS if middle or text != "IQM"]
-            yield firm, better, headings, [_cells(line, middle) for line in lines]
+            left_out = ["IQM"] * (not middle) + ["periods to recover"] * (not late)
+            headings = [text.format(unit=unit, base=base) for text in HEADINGS if text not in left_out]
+            yield firm, better, headings, [_cells(line, middle, late) for line in lines]
 
 
 def _caption(tables: Mapping[str, Sequence[Line]], episodes: int) -> str:

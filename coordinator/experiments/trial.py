@@ -205,6 +205,9 @@ def _measures(played: Evaluation) -> dict[str, Any]:
         measures[name] = {
             "result": plain[unit]["mean"],
             "se": plain[unit]["se"],
+            "worst": plain["worst_5_percent"],
+            "worst_se": plain["worst_5_percent_se"],
+            "recovery_time": plain.get("recovery_time"),
             "fill_rate": plain["fill_rate"],
             "order_variability": float(np.mean([point["bullwhip_ratio"] or 0.0 for point in points.values()])),
             "stock_points": {point: measure | {"result": sign * measure["cost"]} for point, measure in points.items()},

@@ -72,7 +72,7 @@ class Training:
     by_message: bool = False
     owner: Mapping[str, str] = field(default_factory=dict)  # department -> the one whose policy it shares, if any
     report: Callable[[str], None] = lambda _: None
-    multipliers: Multipliers | None = None  # of service targets, if the firm has some
+    multipliers: Multipliers | None = None  # of service targets and a cap on emissions, if the firm has some
     env_steps: int = 0
     started: float = field(default_factory=time.monotonic)
     spent: float = 0.0  # seconds before this process, when resumed
@@ -202,8 +202,8 @@ class Training:
 
     def _reprice(self) -> None:
         if self.multipliers is not None:
-            price = self.multipliers.price
-            self.workers.get([worker.call("reprice", price) for worker in self.workers.environments])
+            prices = self.multipliers.short, self.multipliers.emission
+            self.workers.get([worker.call("reprice", *prices) for worker in self.workers.environments])
 
     def costs(self, episodes: int, stream: Stream, *candidates: Snapshot) -> NDArray[np.float32]:
         """Cost of each evaluation episode, [E]; chance is the same for all, `candidates` stand in for the published."""

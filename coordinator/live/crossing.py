@@ -52,7 +52,7 @@ class Crossing:
         self._on_hand = np.zeros((after.points, *shape), kind)
         self._pipeline = np.zeros((after.slots, after.edges, *shape), kind)
         self._owed = np.zeros((after.incidence.lines, *shape), kind)
-        self._flags, self._waiting, self._ages = (np.zeros((rows, *shape), kind) for rows in after.aside)
+        self._flags, self._waiting, self._ages, self._regimes = (np.zeros((rows, *shape), kind) for rows in after.aside)
         if strict:
             self._must_be_said()
 
@@ -97,7 +97,7 @@ class Crossing:
         outside = [e for e in _shut(self._after) if e >= inside]
         np.add.at(position, network.edge_target[outside], self._waiting)
         state = {"on_hand": self._on_hand, "pipeline": self._pipeline, "owed": self._owed}
-        aside = np.concatenate((self._flags, self._waiting, self._ages))
+        aside = np.concatenate((self._flags, self._waiting, self._ages, self._regimes))
         told = {key: value for key, value in self._arrays.items() if key.startswith("told_") or key == "regime"}
         return told | state | {"inventory_position": position} | ({"aside": aside} if len(aside) else {})
 
@@ -164,7 +164,13 @@ class Crossing:
         """Who is shut, orders outside that wait for it, and how old stock is."""
         before, after = self._before, self._after
         aside = self._arrays.get("aside", self._flags[:0])
-        flags, waiting, ages = np.split(aside, np.cumsum(before.aside)[:2].tolist())
+        flags, waiting, ages, regimes = np.split(aside, np.cumsum(before.aside)[:3].tolist())
+        if before.firm.regimes.keys() == after.firm.regimes.keys() and len(regimes):
+            old, new = (world.network.regimes for world in (before, after))
+            assert old is not None
+            assert new is not None
+            for place, m in enumerate(new.shown):
+                self._regimes[place] = regimes[old.shown.index(m)]
         now, inside = {edge: i for i, edge in enumerate(_shut(after))}, before.network.internal
         held = [e for e in now if e >= after.network.internal]
         for flag, e in zip(flags, _shut(before), strict=True):
@@ -242,7 +248,7 @@ def _sums(units: Array) -> Array:
 
 
 def _waiting(arrays: Arrays, world: World) -> Array | float:
-    shut, waiting, _ = world.aside
+    shut, waiting, *_ = world.aside
     return _sums(arrays["aside"][shut : shut + waiting]) if waiting else 0.0
 
 

@@ -53,8 +53,11 @@ class Fed(Simulated):
         super().__init__(firm, seed, slots)
         if sum(self.world.aside):
             raise ValueError(
-                "--feed: a feed tells neither who is shut nor how old stock is: no disruption, no shelf_life"
+                "--feed: a feed tells neither who is shut nor how old stock is, nor which regime is in force: no "
+                "disruption, no shelf_life, no regimes"
             )
+        if self.world.emissions is not None:
+            raise ValueError("--feed: a feed does not tell what leaves where: remove emissions of the firm")
         if self.firm.unmet_demand == "mixed":
             raise ValueError("--feed: a feed tells backlog or lost sales: give all stock points the same `unmet`")
         self.layout, self.folder = layout, Path(feed) / "in"

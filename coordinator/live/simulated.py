@@ -56,7 +56,8 @@ class Simulated:
         regime = torch.as_tensor(arrays["regime"]) if "regime" in arrays and tick else None
         copies = arrays["on_hand"].shape[-1]
         generator = self.world.generator(self.seed, stream, tick)
-        drawn = self.world.draw(1, copies, generator, start=tick, regime=regime).at(0)
+        aside = torch.as_tensor(arrays["aside"]) if "aside" in arrays else None
+        drawn = self.world.draw(1, copies, generator, start=tick, regime=regime, aside=aside).at(0)
         if stream != PAIRS:
             return drawn
         first = {key: value[..., :1] for key, value in arrays.items()}

@@ -33,6 +33,7 @@ _WORDS = {
     "owed": "what is owed,",
     "shut": "whether open,",
     "coming": "events,",
+    "regime": "the regime",
 }
 
 

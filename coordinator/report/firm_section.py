@@ -29,6 +29,7 @@ def scenario(found: BenchmarkFolder, firm: str) -> list[Block]:
 def _policies(found: BenchmarkFolder, firm: str) -> Table:
     rules, table = found.rules(firm), lines_of(found.rows[firm], found.schemes[firm])
     unit, base = table[0].unit, table[0].base
+    late = any(line.recovery_time is not None for line in table)
     body = [
         {
             "policy": Cell(line.policy),
@@ -39,8 +40,13 @@ def _policies(found: BenchmarkFolder, firm: str) -> Table:
             f"difference to {base} ± 95%": Cell("")
             if line.policy == base
             else numeric(line.difference, 1, _spread(line.difference_half), sign="+"),
+            "worst 5% ± 95%": numeric(line.worst, 1, _spread(line.worst_half)),
+            f"worst 5% less that of {base} ± 95%": Cell("")
+            if line.policy == base
+            else numeric(line.worst_difference, 1, _spread(line.worst_difference_half), sign="+"),
             "fill rate": numeric(line.fill_rate, 4),
             "order variability": numeric(line.order_variability, 2),
+            **({"periods to recover": numeric(line.recovery_time, 1)} if late else {}),
         }
         for line in table
     ]
@@ -85,6 +91,8 @@ def _trials(found: BenchmarkFolder, firm: str) -> Table:
             f"{unit} ± se": numeric(row["result"], 1, _spread(row["se"])),
             **{f"{unit} less that of {rule} ± se": _with_error(row, f"minus {rule}", 1) for rule in rules},
             **{f"saving over {rule}, % ± se": _with_error(row, SAVING + rule, 2) for rule in rules},
+            "worst 5% ± se": Cell("") if row["worst"] is None else numeric(row["worst"], 1, _spread(row["worst_se"])),
+            **{f"worst 5% less that of {rule} ± se": _with_error(row, f"worst minus {rule}", 1) for rule in rules},
             "fill rate": numeric(row["fill_rate"], 4),
             "order variability": numeric(row["order_variability"], 2),
             "training, s": numeric(row["seconds"], 0),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from coordinator.evaluation.table import flat_footprint
 from coordinator.experiments.folder import read_json
 from coordinator.experiments.options import flat
 from coordinator.experiments.trial import samples_of
@@ -282,8 +283,14 @@ def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
             f"{unit} ± se": numeric(own[unit]["mean"], 1, f"± {number(own[unit]['se'])}"),
             f"{unit} less that of {base} ± se": numeric(paired["difference"], 1, f"± {number(paired['se'])}", sign="+"),
             "%": numeric(share, 2, sign="+"),
+            "worst 5% ± se": _paired(own, "worst_5_percent", "worst_5_percent_se"),
+            f"worst 5% less that of {base} ± se": _paired(
+                paired, "worst_5_percent_difference", "worst_5_percent_difference_se", sign="+"
+            ),
             "fill rate": numeric(own["fill_rate"], 4),
             "on hand, units": numeric(own["on_hand"], 1),
+            **{name: Cell(text) for name, text in flat_footprint(own).items()},
+            **({"periods to recover": numeric(own["recovery_time"], 1)} if "recovery_time" in own else {}),
         }
         body.append(row)
     against = policies[scheme]["versus"]
@@ -292,6 +299,13 @@ def _compared(result: Mapping[str, Any], firm: Firm, scheme: str) -> Table:
     money = firm.currency or "money"
     caption = f"{result['episodes']:,} fresh episodes, the same for every policy; {unit} in {money} an episode"
     return Table(caption, body, reading, sortable=True)
+
+
+def _paired(values: Mapping[str, Any], value: str, error: str, sign: str = "") -> Cell:
+    """A number and its standard error; nothing in runs of before, which do not tell them."""
+    if values.get(value) is None:
+        return Cell("")
+    return numeric(values[value], 1, f"± {number(values[error])}", sign=sign)
 
 
 def _places(result: Mapping[str, Any], firm: Firm) -> Table:

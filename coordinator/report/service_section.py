@@ -1,10 +1,11 @@
-"""The part of a run's report about service targets: what was reached as departments learned, and their multipliers."""
+"""The part of a run's report about targets of service and emissions: what was reached, and the multipliers."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from coordinator.learning.multipliers import EMISSIONS
 from coordinator.report.charts import Line, lines
 from coordinator.report.page import COLOURS, Block, Cell, Entry, Grid, Legend, Section, Table, Text, number, numeric
 from coordinator.runs.folder import RunFolder
@@ -20,6 +21,23 @@ def service_section(run: RunFolder) -> list[Section]:
     if not (run.path / "service.csv").exists():
         return []
     measured = run.table("service.csv")
+    capped = measured[measured.measure == EMISSIONS]
+    measured = measured[measured.measure != EMISSIONS]
+    if not capped.empty:
+        return [*_targets(measured), Section("Cap on emissions", [_capped(capped)])]
+    return _targets(measured)
+
+
+def _capped(own: DataFrame) -> Grid:
+    steps, cap = own.env_steps.to_numpy() / 1e6, float(own.target.iloc[-1])
+    emitted, price = own.reached.to_numpy(), own.multiplier.to_numpy()
+    told = f"{number(emitted[-1])} at the last measurement, where {number(cap)} are allowed."
+    worth = f"From {number(price[0], 3)} to {number(price[-1], 3)}."
+    drawn = lines("Emissions", told, [Line("c0", steps, emitted)], _STEPS, "a period", levels=[(cap, "dashed")])
+    return Grid([drawn, lines("What a unit of emission is worth", worth, [Line("c0", steps, price)], _STEPS, "money")])
+
+
+def _targets(measured: DataFrame) -> list[Section]:
     if measured.empty:
         return [Section("Service targets", [Text("Service has not been measured yet.", "note")])]
     several = measured["product"].nunique() > 1

@@ -97,7 +97,7 @@ class Diary:
 
     def _of(self, department: str, service: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """What a department reaches of its targets, the one of a whole firm of all, and their multipliers: means."""
-        own = [row for row in service if department in (FIRM, row["stock_point"])]
+        own = [row for row in service if row["stock_point"] and department in (FIRM, row["stock_point"])]
         columns = {"service": "reached", "multiplier": "multiplier"} if own else {}
         return {name: float(np.mean([row[column] for row in own])) for name, column in columns.items()}
 

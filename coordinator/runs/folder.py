@@ -85,7 +85,7 @@ class RunFolder:
             raise ValueError(f"--run {str(self.path)!r} holds a run already: add --resume, or name another folder")
         write_atomically(self.path / "firm.yaml", firm.to_yaml())
         for name, columns in _COLUMNS.items():
-            if name == "service.csv" and not firm.has_targets:
+            if name == "service.csv" and not firm.constrained:
                 continue
             write_atomically(self.path / name, ",".join(columns) + "\n")
         for snapshot in start:

@@ -132,15 +132,18 @@ def _keep_levels(
 
 
 def _multipliers(firm: Firm, settings: Settings, run: RunFolder, watcher: Watcher) -> Multipliers | None:
-    """Those of service targets, from what the levels that policies start from imply."""
-    if not firm.has_targets:
+    """Those of service targets, from what the levels that policies start from imply, and that of a cap on emissions."""
+    if not firm.constrained:
         return None
-    levels, shape = run.tuned_levels(), (len(firm.customer_facing), len(firm.products))
-    price = np.full(shape, np.nan) if levels is None else implied_costs(firm, levels, device=settings.device)
+    levels, price = run.tuned_levels(), np.full((len(firm.customer_facing), len(firm.products)), np.nan)
+    if levels is not None and firm.has_targets:
+        price = implied_costs(firm, levels, device=settings.device)
     found = Multipliers.of(firm, settings.service, price)
-    if found is not None:
+    if found is not None and found.short is not None:
         told = ", ".join(f"{row['stock_point']} {row['product']} {row['multiplier']:.3g}" for row in found.rows()[:8])
         watcher.note(f"a unit short is worth, to begin with: {told}{' ...' if len(found.places) > 8 else ''}")
+    if found is not None and found.emission is not None:
+        watcher.note(f"a unit of emission is worth, to begin with: {found.emission:.3g}")
     return found
 
 

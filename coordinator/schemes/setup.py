@@ -102,10 +102,10 @@ def setup_of(firm: Firm, settings: Settings, base: NDArray[np.float64] | None = 
         raise ValueError(
             f"scheme {spec.name} needs a firm with customers, and {firm.name} has none; use {default_scheme(firm)}"
         )
-    if firm.has_targets and not spec.meets_targets:
+    if firm.constrained and not spec.meets_targets:
         able = ", ".join(other.name for other in specs() if other.meets_targets)
-        raise ValueError(f"{firm.has_targets[0]} of {firm.name} is not met by {spec.name}: remove it, or use {able}")
-    if settings.service != ServiceConfig() and not firm.has_targets:
+        raise ValueError(f"{firm.constrained} of {firm.name} is not met by {spec.name}: remove it, or use {able}")
+    if settings.service != ServiceConfig() and not firm.constrained:
         raise ValueError(f"service is of firms with targets, and {firm.name} has none: remove it from the settings")
     if settings.train_periods is not None:
         firm = firm.model_copy(update={"periods": firm.periods.model_copy(update={"train": settings.train_periods})})

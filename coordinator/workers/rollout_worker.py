@@ -21,6 +21,7 @@ from departments.numerics.memory import MemoryNetwork
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.demonstration import demonstrations, of_two_suppliers
 from departments.play.episode import SHARD, run_costs, run_episodes, summed
+from departments.play.footprint import emissions
 from departments.play.gradients import descend, descend_episode
 from departments.play.payment import Payment
 from departments.play.rollout import recorded, rollout, seen_by_product
@@ -111,12 +112,15 @@ class RolloutWorker:
         """Take over new policies of some departments."""
         self._snapshots |= {snapshot.department: snapshot for snapshot in snapshots}
 
-    def reprice(self, backorder_cost: NDArray[np.float64]) -> None:
-        """Let a unit short cost something else from now on, [C, K] money."""
-        self._world.reprice(backorder_cost)
+    def reprice(self, backorder_cost: NDArray[np.float64] | None, emission_price: float | None) -> None:
+        """Let a unit short [C K], or a unit of emission, cost other money from now on."""
+        self._world.reprice(backorder_cost, emission_price)
 
-    def service(self, episodes: int, seed: int, step: int) -> list[NDArray[np.float64]]:
-        """Fill rates and shares of cycles without a stock-out, [C, K] each, of evaluation episodes of `step`'s own."""
+    def service(self, episodes: int, seed: int, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Fill rates and shares of cycles without a stock-out, [C, K] each, and what is emitted a period.
+
+        They are of evaluation episodes of `step`'s own.
+        """
         world, everyone, periods = self._world, list(self._snapshots.values()), self._world.firm.periods.evaluate - 1
         chance = world.draw(periods, episodes, torch_stream(world.device, Stream.SERVICE, seed, step))
         if (compiled := self._compiled_for(everyone)) is not None:
@@ -124,7 +128,8 @@ class RolloutWorker:
         else:
             policy = FirmPolicy(world, self._observer.until(periods), everyone, eager=self._eager)
             found = run_episodes(world, policy, chance)
-        return [found.product_fill_rate, found.product_cycle_service]
+        emitted = float(emissions(world.network, found).sum())
+        return found.product_fill_rate, found.product_cycle_service, emitted
 
     def rollout(
         self,
@@ -315,8 +320,8 @@ class RolloutWorker:
         """The number of its first period, the state in it, and the chance of a stretch."""
         first, state = int(start[0][0]), State(*(torch.tensor(part, device=self._world.device) for part in start[1:]))
         generator, copies = torch_stream(self._world.device, Stream.TRAINING, *seed), state.on_hand.shape[-1]
-        clock = first if self._observer.timed else None
-        return first, state, self._world.draw(periods, copies, generator, start=clock)
+        clock = first if self._observer.timed or self._observer.calendar else None
+        return first, state, self._world.draw(periods, copies, generator, start=clock, aside=state.aside)
 
     def _drawn(self, snapshots: Sequence[Snapshot], periods: int, copies: int, seed: Sequence[int]) -> Tensor | None:
         """What draws recommendations, [T, noise, E], if whoever makes them is among the snapshots."""

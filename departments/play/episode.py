@@ -12,6 +12,7 @@ from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.stepping import Step, play
+from departments.play.tail import tail
 from environment import Exogenous, State, World
 from environment.streams import Stream, torch_stream
 
@@ -23,7 +24,9 @@ SHARD = 1024  # copies simulated together: one shard's state stays in the proces
 class Episodes:
     """What a policy brought: one cost an episode; arrays without E are means over copies and counted periods.
 
-    A cycle is one of replenishment, see `Network.cycle_ends`; those that end in counted periods count.
+    A cycle is one of replenishment, see `Network.cycle_ends`; those that end in counted periods count. An outage lasts
+    from when the first edge is shut to when all are open; from then on the firm recovers, until no more units are
+    unserved than before the outage (ours).
     """
 
     cost: Vector  # [E] money over the counted periods
@@ -34,6 +37,11 @@ class Episodes:
     received: Vector  # [N] units a period that customers ordered
     received_square: Vector  # [N] units^2
     waste: Vector  # [N] units a period that expired
+    product_shipped: Vector  # [Ed, K] units a period that leave on each edge
+    shipments: Vector  # [Ed] share of periods in which anything does
+    segment_demand: Vector  # [S, K] units a period, of customers who choose
+    outages: Vector  # [] that begin a period
+    recovering: Vector  # [] share of periods in which the firm recovers
     product_demand: Vector  # [C, K] units a period
     product_served_at_once: Vector  # [C, K] units a period
     unserved: Vector  # [C] units of backlog, and lost a period
@@ -44,7 +52,12 @@ class Episodes:
     @property
     def worst(self) -> float:
         """Mean cost of the worst 5% of episodes (conditional value at risk), money; of one episode at least."""
-        return float(np.sort(self.cost)[-max(len(self.cost) // 20, 1) :].mean())
+        return float(tail(self.cost).mean())
+
+    @property
+    def recovery_time(self) -> float:
+        """Periods that the firm recovers from an outage, on average; nan where there are none."""
+        return float(_ratio(self.recovering, self.outages, np.nan))
 
     @property
     def on_hand(self) -> Vector:
@@ -133,9 +146,10 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     for step in play(world, policy, chance):
         end, counts = step.after, step.period + 1 >= warm_up
         tally.end_cycles(step, counts)
+        tally.recover(step, counts)
         if counts:
             cost += step.outcome.cost
-            tally.count(step, backlog)
+            tally.count(step, backlog, chance.at(step.period))
         backlog = world.backlog(end)
     cycles = cycles_of(world, len(chance.demand))
     return tally.episodes(less_salvage(world, end, cost), cycles)
@@ -191,18 +205,24 @@ class _Tally:
         self._sums: dict[str, Tensor] = {}
         self._periods = 0
         self._short: Tensor | bool = False  # [C, K, E] whether anything was short in the cycle
+        self._before = self._calm = torch.zeros(
+            (), device=world.device
+        )  # [E] units unserved a period ago, and before the outage
+        self._late = torch.zeros(
+            (), dtype=torch.bool, device=world.device
+        )  # [E] whether an outage is not over or not recovered from
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():
-            by_product = value if name.startswith(("product_", "full_c")) else value.sum(1)
+            by_product = value if name.startswith(("product_", "segment_", "full_c")) else value.sum(1)
             mean = by_product.mean(-1, dtype=torch.float64)
             self._sums[name] = self._sums[name] + mean if name in self._sums else mean
 
-    def count(self, step: Step, backlog: Tensor) -> None:
-        """One period more; `backlog` [C, K, E] is what customers were owed before it."""
+    def count(self, step: Step, backlog: Tensor, chance: Exogenous) -> None:
+        """One period more, and its chance; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
         order, after = self._world.by_point(step.order), step.after
-        _, sales, unserved, demand, waste = step.outcome
+        _, sales, unserved, demand, shipped, waste = step.outcome
         received = self._world.asked(step.before, step.order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(
@@ -214,9 +234,21 @@ class _Tally:
             waste=torch.zeros_like(order) if waste is None else waste,
             product_demand=demand,
             product_served_at_once=(sales - backlog).clamp_min(0.0),
+            product_shipped=shipped,
+            shipments=(shipped > 0).any(1, keepdim=True).to(order.dtype),
+            segment_demand=self._bought(step, chance),
             unserved=unserved,
             full_service=(unserved.sum(1, keepdim=True) == 0).to(order.dtype),
         )
+
+    def _bought(self, step: Step, chance: Exogenous) -> Tensor:
+        """What each segment asked for, [S, K, E] units."""
+        choice = self._world.choice
+        if choice is None or chance.customers is None or chance.traffic is None:
+            return step.order.new_zeros(0, *step.order.shape[1:])
+        shown = choice.standing if step.exposure is None else step.exposure
+        wait = None if choice.impatience is None else self._world.wait(step.before)
+        return choice.purchases(shown, chance.customers, chance.traffic, wait)
 
     def end_cycles(self, step: Step, counts: bool) -> None:
         """See whether anything was short in the cycles that end with a step; if it counts, count those that had not."""
@@ -225,6 +257,20 @@ class _Tally:
         self._short = short & ~ends[..., None]
         if counts:
             self._add(full_cycles=(ends[..., None] & ~short).to(torch.float64))
+
+    def recover(self, step: Step, counts: bool) -> None:
+        """See who is shut; if it counts, count outages that begin, and periods of recovery."""
+        shut = self._world.aside[0]
+        unserved, closed = step.outcome.unserved.sum((0, 1)), step.after.aside[:shut].sum((0, 1)) > 0
+        if step.period == 0:
+            self._before = self._world.backlog(step.before).sum((0, 1))
+        begins = closed & ~self._late
+        self._calm = torch.where(begins, self._before, self._calm)
+        self._late = closed | (self._late & (unserved > self._calm))
+        self._before = unserved
+        if counts:
+            for name, periods in {"outages": begins, "recovering": self._late & ~closed}.items():
+                self._sums[name] = self._sums.get(name, 0.0) + periods.mean(dtype=torch.float64)
 
     def episodes(self, cost: Tensor, cycles: Vector) -> Episodes:
         means = {name: (value / self._periods).cpu().numpy() for name, value in self._sums.items()}

@@ -143,10 +143,11 @@ def brought_by(world: World, steps: Sequence[Step], chance: Exogenous) -> Brough
     unserved, demand = (
         torch.stack([getattr(outcome, name) for outcome in outcomes]) for name in ("unserved", "demand")
     )
-    cost = [
-        world.account(step.after.on_hand, step.outcome.sales, step.outcome.unserved, step.order, chance.at(step.period))
-        for step in steps
-    ]
+    cost = []
+    for step in steps:
+        _, sales, missed, _, shipped, waste = step.outcome
+        now = chance.at(step.period)
+        cost.append(world.account(step.after.on_hand, sales, missed, step.order, now, waste, shipped))
     return Brought(torch.stack(cost), after, held, unserved, demand)
 
 

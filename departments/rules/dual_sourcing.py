@@ -121,6 +121,7 @@ def _sources(firm: Firm, refused: str) -> tuple[list[DualSource], int]:
         raise ValueError(f"{refused} neither supplier is the faster one of all products")
     expedited = int(lead[1, 0] < lead[0, 0])
     costs = np.array([firm.edge_costs(*edge)[0] for edge in network.edge_names])  # [2, K]
+    costs = costs + firm.emission_price * network.emissions  # what is ordered outside leaves at once
     holding, backorder = (firm.amounts(field)[0] for field in ("holding_cost", "backorder_cost"))
     return [
         DualSource(
@@ -148,6 +149,8 @@ def _check(firm: Firm, network: Network, refused: str) -> None:
         raise ValueError(f"{refused} orders are limited by {limits[0]}")
     others = [field for field in ("fixed_order_cost", "salvage_value", "price") if firm.amounts(field).any()]
     others += ["fixed_order_cost"] * bool(firm.joint_costs().any()) + ["cost_spread"] * bool(firm.cost_spread)
+    others += ["shipment_emissions, which cost money"] * bool(firm.emission_price * network.shipment_emissions.any())
+    others += ["regimes"] * bool(firm.regimes)
     others += ["disruption"] * bool(network.disruption.any()) + ["congestion"] * bool(network.congestion.any())
     others += ["shelf_life"] * any(point.shelf_life for point in firm.stock_points.values())
     if others:

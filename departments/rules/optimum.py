@@ -156,6 +156,10 @@ def _check_events(firm: Firm, network: Network, refused: str) -> None:
         raise ValueError(f"{refused} a supplier may be shut (disruption)")
     if network.congestion.any():
         raise ValueError(f"{refused} lead times grow with what is under way (congestion)")
+    if firm.regimes:
+        raise ValueError(f"{refused} demand, lead times or costs switch (regimes)")
+    if firm.emission_price and network.emissions.any():
+        raise ValueError(f"{refused} emissions have a price (emissions)")
     if any(segment.impatience for clientele in firm.customers.values() for segment in clientele.segments.values()):
         raise ValueError(f"{refused} customers mind the wait that they are promised (impatience)")
     if network.ships_first.any():

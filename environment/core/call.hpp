@@ -26,25 +26,27 @@ struct Firm {
   const double *blur;                       // [N K] units; see `Network.blur`
   int64_t shut, waiting;                    // rows of `aside`: D K edges that may be shut, Q K orders that wait
   int64_t ages, perishable;                 // A ages of P K points whose stock expires
-  const int32_t *shut_edge, *shut_row;      // [D K] which; [Ed K] its place among these, or -1, or none
-  const int32_t *waiting_row;               // [D K] of `aside`, or -1 inside
-  const int32_t *break_start, *break_end;   // [D K] signed numbers from which on an edge stays open; is open again
-  const int32_t *perishing, *life;          // [P K] rows of points, and how many periods a unit can be sold in
-  const real *waste_cost;                   // [N K] money a unit that expired
-  const int32_t *prefer;                    // [Ed K] places of in_edge by preference, or none: whoever was drawn
+  int64_t switching, told;              // M - 1 regimes, the last rows of `aside`, K each; of how many departments hear
+  const int32_t *shut_edge, *shut_row;  // [D K] which; [Ed K] its place among these, or -1, or none
+  const int32_t *waiting_row;           // [D K] of `aside`, or -1 inside
+  const int32_t *break_start, *break_end;  // [D K] signed numbers from which on an edge stays open; is open again
+  const int32_t *perishing, *life;         // [P K] rows of points, and how many periods a unit can be sold in
+  const real *waste_cost;                  // [N K] money a unit that expired
+  const int32_t *prefer;                   // [Ed K] places of in_edge by preference, or none: whoever was drawn
   const real *upto;           // [Ed K] of 65,536: what goes to these and those before, where it is shared out, or none
   const real *ranks;          // [inside] units added to positions where customers rank, or none
   const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
   int64_t ships_first;        // whether who supplies others ships before it receives
   const int32_t *rationing;   // [N K] scarce stock is shared out in proportion, 2 to whom most is missing, or none
   const real *lost;           // [C K] parts of 65,536 of unmet demand that are, or none
-  const real *salvage;        // [N K] money a unit that is left when an episode ends, or none
-  int64_t segments;           // S
-  const int32_t *segment_facing;      // [S] of C
-  const double *preference, *uplift;  // [S K] utility, -700 where not sold; what full exposure adds to it
-  const double *impatience;           // [S] utility a period of promised wait, or none
-  int64_t longest;                    // periods that one waits at most
-  const real *standing;               // [S K] exposure where nobody decides
+  const real *unit_emissions, *shipment_emissions;  // [Ed K] money a unit that leaves, [Ed] if any does; or none
+  const real *salvage;                              // [N K] money a unit that is left when an episode ends, or none
+  int64_t segments;                                 // S
+  const int32_t *segment_facing;                    // [S] of C
+  const double *preference, *uplift;                // [S K] utility, -700 where not sold; what full exposure adds to it
+  const double *impatience;                         // [S] utility a period of promised wait, or none
+  int64_t longest;                                  // periods that one waits at most
+  const real *standing;                             // [S K] exposure where nobody decides
 };
 
 // What networks are asked by the address they lie at; all arrays are of vectors, a number for each copy.
@@ -63,6 +65,7 @@ struct Call {
   int64_t drawn;                     // copies of chance: copy e meets that of copy e mod drawn
   real *on_hand, *pipeline, *owed, *inventory_position, *aside;  // the state, which goes on
   const real *demand, *cost_factor;                              // chance; none: nothing is random there
+  const real *flags, *purchase_factor;  // [T][M - 1][E] regimes that come, [T][E] what a unit ordered costs
   const int16_t *supplier, *lead_time, *lost, *breaks;
   int64_t crowd;                             // J customers at most, and
   const int16_t *customers;                  // [T][J][S][E] what decides each one's choice

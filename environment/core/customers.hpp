@@ -60,7 +60,11 @@ class Customers {
         upper_(firm_.products),
         worth_(firm_.facing * firm_.products),
         upper_edge_(firm_.products),
-        below_(firm_.products) {}
+        below_(firm_.products),
+        bought_(firm_.segments * firm_.products) {}
+
+  // What each segment asked for in the last period, [S K].
+  const std::vector<Reals<N>> &bought() const { return bought_; }
 
   // The best offer to each segment, the first of equally good ones; `available` are units on hand or next to arrive.
   void recommend(long t, const std::vector<Reals<N>> &available, std::vector<Reals<N>> &exposure) {
@@ -128,7 +132,7 @@ class Customers {
       count_below(t, s, first, count);
       Parts<S, N> before{};
       for (long k = 0; k < products; k++) {
-        Reals<N> bought;
+        Reals<N> &bought = bought_[s * products + k];
         EACH bought.part[i] = __builtin_convertvector(below_[k].part[i] - before.part[i], R);
         wanted[firm_.segment_facing[s] * products + k] += V(bought);
         before = below_[k];
@@ -166,4 +170,5 @@ class Customers {
   const Firm &firm_;
   std::vector<Wide> upper_, worth_;              // [K] sums of weights, [C K] money a unit
   std::vector<Parts<S, N>> upper_edge_, below_;  // [K] bounds of the numbers that buy, and how many are below
+  std::vector<Reals<N>> bought_;                 // [S K]
 };

@@ -37,7 +37,7 @@ class Copies {
         earlier_new_(lines_),
         leaving_(firm_.edges),
         ring_(firm_.slots * firm_.edges),
-        aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable),
+        aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable + firm_.switching * firm_.products),
         held_back_(firm_.shut),
         shelf_(firm_.perishable),
         arrived_(firm_.perishable ? rows_ : 0),
@@ -66,7 +66,9 @@ class Copies {
         short_(call.sums ? firm_.facing * firm_.products : 0),
         cost_(firm_.points),
         squares_(call.sums ? 2 * firm_.points : 0),
-        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing : 0) {}
+        tally_(call.sums ? rows_ + 5 * firm_.points + (3 * firm_.products + 2) * firm_.facing + firm_.edges +
+                               firm_.edges / firm_.products + firm_.segments * firm_.products + 2
+                         : 0) {}
 
   // All periods of the copies from `first` on, as many as fit into a vector.
   void play(long first) {
@@ -77,6 +79,8 @@ class Copies {
       show(t);
       ask(t);
       if (firm_.shut) disrupt(t);
+      for (long r = 0; r < firm_.switching && call_.flags; r++)
+        for (long k = 0; k < firm_.products; k++) in_force(r)[k] = drawn(call_.flags, t, firm_.switching, r);
       if (firm_.ships_first) fulfil(t, kInside);
       receive(t);
       fulfil(t, firm_.ships_first ? kOutside : kAll);
@@ -85,7 +89,7 @@ class Copies {
       if constexpr (kActs)
         if (call_.held) bring(t);
       if constexpr (!kTaped)
-        if (call_.sums) end_cycles(t);
+        if (call_.sums) end_cycles(t), recover(t);
       if (t < call_.counted) continue;
       account(t);
       if constexpr (!kTaped)
@@ -131,6 +135,8 @@ class Copies {
     std::fill(cost_.begin(), cost_.end(), Wide{}), std::fill(squares_.begin(), squares_.end(), Wide{});
     std::fill(tally_.begin(), tally_.end(), Given{});
     std::fill(short_.begin(), short_.end(), Given{});
+    calm_ = late_ = before_ = Given{};
+    for (long l = firm_.inside; l < lines_; l++) before_ += plain(owed_[l]);
   }
 
   void end() {
@@ -272,6 +278,9 @@ class Copies {
     return sum;
   }
 
+  // The rows of `aside` that say whether a regime is in force.
+  V *in_force(long regime) { return &aside_[aside_.size() - (firm_.switching - regime) * firm_.products]; }
+
   // Whether there are customers to hear of.
   bool tells() const { return call_.told; }
 
@@ -286,6 +295,7 @@ class Copies {
         seen_[g++] = under_way(p, ahead, ahead == call_.arrivals - 1 ? firm_.slots : ahead + 1);
     for (const V &units : owed_) seen_[g++] = units;
     for (long d = 0; d < firm_.shut; d++) seen_[g++] = aside_[d];
+    for (long r = 0; r < firm_.told; r++) seen_[g++] = *in_force(r);
     if (tells()) {
       for (const V &units : asked_) seen_[g++] = t ? units : V();
       for (const V &units : handed_) seen_[g++] = t ? units : V();
@@ -721,10 +731,11 @@ class Copies {
           money += loss;
         }
         if (firm_.unit_cost && !firm_.by_edge) {
-          money += order_[i] * all(firm_.unit_cost[i]);
+          money += unit_costs(t, i);
           money += pick(order_[i] > Given{}, V(all(firm_.fixed_cost[i])), V());
-        } else if (firm_.unit_cost) money += bought(i);
+        } else if (firm_.unit_cost) money += bought(t, i);
         if (firm_.waste_cost) money += waste_[i] * all(firm_.waste_cost[i]);
+        if (firm_.unit_emissions) money += emitted(i, i == n * firm_.products);
         if (firm_.joint_cost && i == n * firm_.products) money += joint(n);
         spent += money;
         if (call_.spent) keep(call_.spent, t * rows_ + i, money);
@@ -733,14 +744,40 @@ class Copies {
     }
   }
 
+  // What the units of an order cost.
+  V unit_costs(long t, long order) const {
+    const V money = order_[order] * all(firm_.unit_cost[order]);
+    return call_.purchase_factor ? money * drawn(call_.purchase_factor, t, 1, 0) : money;
+  }
+
   // What the orders of a point's edges cost.
-  V bought(long row) const {
+  V bought(long t, long row) const {
     V sum{};
     for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
       const long e = firm_.in_edge[i];
-      sum += order_[e] * all(firm_.unit_cost[e]) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
+      sum += unit_costs(t, e) + pick(order_[e] > Given{}, V(all(firm_.fixed_cost[e])), V());
     }
     return sum;
+  }
+
+  // What emissions of shipments to a point cost; those of shipments as such stand with the first product.
+  V emitted(long row, bool first) const {
+    V sum{};
+    for (long i = firm_.in_start[row]; i < firm_.in_start[row + 1]; i++) {
+      const long e = firm_.in_edge[i];
+      V money = leaving_[e] * all(firm_.unit_emissions[e]);
+      if (first) money += V(shipment(e / firm_.products) * all(firm_.shipment_emissions[e / firm_.products]));
+      sum += money;
+    }
+    return sum;
+  }
+
+  // 1 where anything left on an edge.
+  Given shipment(long edge) const {
+    Given any{};
+    for (long k = 0; k < firm_.products; k++)
+      any = pick(plain(leaving_[edge * firm_.products + k]) > Given{}, all(1), any);
+    return any;
   }
 
   // What the orders of a point cost, whatever they hold; it stands with the first product.
@@ -786,6 +823,12 @@ class Copies {
       of[sold + row] += most(shipped_[firm_.inside + row] - backlog_[row], V());
     }
     of += 3 * sold;  // cycles lie between
+    Given *leaves = of + 2 * facing;
+    for (long e = 0; e < firm_.edges; e++) leaves[e] += leaving_[e];
+    leaves += firm_.edges;
+    for (long e = 0; e < firm_.edges / firm_.products; e++) leaves[e] += shipment(e);
+    leaves += firm_.edges / firm_.products;
+    for (const Given &units : customers_.bought()) *leaves++ += units;
     for (long c = 0; c < facing; c++) {
       const V unserved = over_products(unserved_, c);
       of[c] += unserved, of[facing + c] += pick(unserved == V{}, all(1), V{});
@@ -802,6 +845,20 @@ class Copies {
       if (t >= call_.counted) full[row] += pick(short_[row] > Given{}, Given{}, all(1));
       short_[row] = Given{};
     }
+  }
+
+  // Outages that begin, and periods until no more units are unserved than before; see `Episodes`.
+  void recover(long t) {
+    Given unserved{}, closed{};
+    for (const V &units : unserved_) unserved += plain(units);
+    for (long d = 0; d < firm_.shut; d++) closed += plain(aside_[d]);
+    const Given begins = pick(closed > Given{}, all(1) - late_, Given{});
+    calm_ = pick(begins > Given{}, before_, calm_);
+    const Given recovers = pick(unserved > calm_, late_, Given{});
+    late_ = pick(closed > Given{}, all(1), recovers), before_ = unserved;
+    if (t < call_.counted) return;
+    Given *of = &tally_[tally_.size() - 2];
+    of[0] += begins, of[1] += pick(closed > Given{}, Given{}, recovers);
   }
 
   const Call &call_;
@@ -830,6 +887,7 @@ class Copies {
   std::vector<V> follows_, swayed_;        // [N K] what forecasts were made of; [C K] nothing, but what demand leans on
   std::vector<Given> chance_;              // [offers] times the sum of all
   std::vector<Given> short_;               // [C K] whether anything was short in the cycle
+  Given calm_, late_, before_;             // units unserved before an outage; 1 until recovered; unserved a period ago
   std::vector<Wide> cost_, squares_;       // [N] money; [2 N] of orders and of what was asked
   std::vector<Given> tally_;               // measures; nothing where squares go
 };

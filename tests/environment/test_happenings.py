@@ -324,3 +324,18 @@ def test_what_is_not_there_is_told_with_what_is_nearest():
         line({}, {"lead_time": 0, "capacity": 5})
     with pytest.raises(ValueError, match=r"waste_cost needs a shelf_life"):
         shop({"waste_cost": 3})
+
+
+def test_a_shop_without_slack_recovers_a_period_after_who_supplies_it_is_open_again():
+    """Unless he is shut again by then, which makes the outage longer: renewals tell how often, and how long."""
+    start, end = 0.125, 0.25
+    firm = shop(
+        {"demand": 5, "initial_on_hand": 10},
+        {"disruption": {"start": start, "end": end}},
+        periods={"evaluate": 400, "warm_up": 100},
+    )
+    found = played(firm, "base-stock:shop=10", episodes=512)
+    np.testing.assert_allclose(found.recovery_time, 1 / (1 - start), rtol=0.02)
+    cycle = 1 / start + (1 / end + 1) / (1 - start)
+    np.testing.assert_allclose(found.outages, 1 / cycle, rtol=0.02)
+    assert np.isnan(played(shop(), "base-stock:shop=25", episodes=2).recovery_time)

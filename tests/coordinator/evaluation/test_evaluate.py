@@ -10,6 +10,7 @@ from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
 from departments.policies.firm_policy import FirmPolicy
 from environment import parse_firm
+from environment.parts import Disruption
 from tests.known_optima import lost_sales, tiny
 from tests.small_firms import fresh, pair, stirred, tree, world_of
 from tests.small_runs import LOCAL, Record, settings
@@ -137,3 +138,20 @@ def test_what_an_optimum_earns_exactly_stands_beside_what_it_earned():
     assert "optimum: exactly 682.50 an episode" in repr(result)
     cost = evaluate(lost_sales(4, 1), ["optimum"], episodes=8).to_json()["policies"]["optimum"]["expected"]
     assert cost == pytest.approx(404, abs=0.5)  # 100 periods of the published 4.04
+
+
+def test_the_worst_episodes_have_an_error_and_are_paired_and_recovery_is_told_where_edges_are_shut():
+    found = evaluate(pair(), ["base-stock:shop=18", "base-stock:shop=14"], episodes=400)
+    first, second = found.to_json()["policies"].values()
+    costs = [np.sort(episodes.cost) for episodes in found.results.values()]
+    worst = [cost[-20:].mean() for cost in costs]
+    np.testing.assert_allclose([first["worst_5_percent"], second["worst_5_percent"]], worst)
+    paired = second["versus"]["base-stock:shop=18"]
+    np.testing.assert_allclose(paired["worst_5_percent_difference"], worst[1] - worst[0])
+    errors = [policy["worst_5_percent_se"] for policy in (first, second)]
+    assert 0 < paired["worst_5_percent_difference_se"] < sum(errors)
+    assert "recovery_time" not in first
+    firm = pair()
+    shut = firm.supply[0].model_copy(update={"disruption": Disruption(start=0.1, end=0.3)})
+    firm = firm.model_copy(update={"supply": (shut, *firm.supply[1:])})
+    assert evaluate(firm, ["base-stock"], episodes=50).to_json()["policies"]["base-stock"]["recovery_time"] > 0

@@ -1,10 +1,12 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from coordinator.evaluation.evaluate import evaluate
 from coordinator.evaluation.table import comparison
 from tests.coordinator.evaluation.test_check import shop
+from tests.departments.play.test_footprint import shops
 from tests.small_firms import pair
 
 RULES = ["base-stock:shop=18", "base-stock:shop=14"]
@@ -40,3 +42,17 @@ def test_costs_that_the_stock_at_the_start_falsifies_are_not_told_without_a_word
     assert "warning: the way through the network takes 41 periods" in drawn(short)
     assert short.to_json()["warnings"]
     assert "warning" not in drawn(evaluate(pair(), RULES[:1], episodes=4))
+
+
+def test_emissions_regions_and_suppliers_are_told_where_a_firm_has_them():
+    firm = shops(big="north", small="north", far="south")
+    firm = firm.model_copy(update={"supply": tuple(e.model_copy(update={"emissions": 2.0}) for e in firm.supply)})
+    result = evaluate(firm, ["base-stock", "base-stock:big=17,small=14,far=6"], episodes=64)
+    text = drawn(result)
+    for told in ("fill rate north", "gap between regions", "supplier concentration", "Herfindahl", "emissions"):
+        assert told in text
+    for name, own in result.to_json()["policies"].items():
+        assert own["emissions"] == pytest.approx(2 * result.results[name].product_shipped.sum())
+        assert own["emissions"] == pytest.approx(sum(own["stock_points"][point]["emissions"] for point in firm.names))
+        assert own["gaps"]["regions"] == pytest.approx(abs(own["regions"]["north"] - own["regions"]["south"]))
+    assert "footprint" not in drawn(evaluate(pair(), RULES[:1], episodes=4))

@@ -143,9 +143,15 @@ def test_differences_are_paired_on_the_same_episodes(done):
     }
     row, own = rows.loc[("marl", 1)], costs["marl/1"]["marl"]
     assert len(own) == 60
+
+    def worst(some):
+        return np.sort(some)[-3:].mean()
+
+    np.testing.assert_allclose(row["worst"], worst(own))
     for base, other in {**costs["rules"], **costs["imarl/1"]}.items():
         np.testing.assert_allclose(row[f"minus {base}"], (own - other).mean())
         np.testing.assert_allclose(row[f"minus {base} se"], stats.sem(own - other))
+        np.testing.assert_allclose(row[f"worst minus {base}"], worst(own) - worst(other))
     np.testing.assert_allclose(row["result"], own.mean())
     np.testing.assert_allclose(row["result"], row["result at warehouse"] + row["result at shop"], rtol=1e-6)
     assert rows.loc[("imarl", 0)].isna()["minus imarl"]
@@ -266,10 +272,10 @@ def test_one_trial_has_no_interval():
 
 def test_differences_are_to_mtma_or_else_to_the_first_scheme_over_common_seeds():
     common = {"firm": "f", "unit": "profit", "se": 1.0, "fill_rate": 0.9, "order_variability": 1.0}
-    common |= {"seconds": 1.0, "samples_per_second": 2.0}
+    common |= {"seconds": 1.0, "samples_per_second": 2.0, "worst_se": 1.0, "recovery_time": None}
     given = {"siloed": (10.0, 20.0), "mtma": (15.0, 29.0, 90.0)}
     rows = [
-        common | {"scheme": name, "policy": name, "seed": seed, "result": value}
+        common | {"scheme": name, "policy": name, "seed": seed, "result": value, "worst": 2 * value}
         for name, values in given.items()
         for seed, value in enumerate(values)
     ]
@@ -277,6 +283,8 @@ def test_differences_are_to_mtma_or_else_to_the_first_scheme_over_common_seeds()
     assert lines["siloed"].base == "mtma"
     np.testing.assert_allclose(lines["siloed"].difference, -7.0)
     np.testing.assert_allclose(lines["siloed"].difference_half, 2.0 * stats.t.ppf(0.975, 1))
+    np.testing.assert_allclose(lines["siloed"].worst_difference, -14.0)
+    np.testing.assert_allclose(lines["siloed"].worst_difference_half, 4.0 * stats.t.ppf(0.975, 1))
     assert lines_of(rows[:2], ["siloed"])[0].base == "siloed"
 
 

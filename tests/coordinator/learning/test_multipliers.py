@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from coordinator.evaluation.evaluate import evaluate
 from coordinator.experiments.display import _service
 from coordinator.learning.multipliers import Multipliers, ServiceConfig
 from coordinator.report.run_page import run_page
@@ -16,7 +18,7 @@ from coordinator.schemes.setup import setup_of
 from departments.learning.pathwise import PathwiseConfig
 from departments.learning.timescale import StepLaw
 from departments.play.service import implied_costs, meet_targets
-from environment import CompiledWorld, World, parse_firm
+from environment import CompiledWorld, World, load_firm, parse_firm
 from tests.small_runs import Record, Stop, final_policies, settings
 
 CONFIG = ServiceConfig(law=StepLaw(initial=0.5, decay=0.6, delay=20.0))
@@ -109,7 +111,14 @@ def test_multipliers_move_with_every_scheme_and_a_resumed_run_is_as_if_it_had_no
 
 
 def test_the_panel_shows_the_targets_that_are_missed_most(capsys):
-    row = {"stock_point": "shop", "product": "tea", "target": 0.95, "reached": 0.91, "multiplier": 12.34}
+    row = {
+        "stock_point": "shop",
+        "product": "tea",
+        "measure": "fill_rate",
+        "target": 0.95,
+        "reached": 0.91,
+        "multiplier": 12.34,
+    }
     assert _service([row | {"reached": 0.99}, row]).startswith("shop tea 0.9100 of 0.95 at 12.3   shop tea 0.9900")
     assert _service([row] * 5).endswith("and 2 more")
 
@@ -123,3 +132,66 @@ def test_what_cannot_meet_targets_or_has_none_is_refused(monkeypatch):
     plain = parse_firm({"name": "x", "stock_points": {"shop": {"holding_cost": 1, "max_order": 9, "demand": 3}}})
     with pytest.raises(ValueError, match="service is of firms with targets, and x has none"):
         setup_of(plain, _given("imarl"))
+
+
+def _near_and_far(**emissions):
+    """A shop that orders from a near supplier, whose units emit twice as much, and from a far one."""
+    point = {"holding_cost": 1, "backorder_cost": 9, "max_order": 25, "demand": {"law": "poisson", "mean": 5}}
+    supply = [{"from": "outside", "to": "shop", "lead_time": 0, "emissions": 2}]
+    supply += [{"from": "mill", "to": "shop", "lead_time": 2, "emissions": 1}]
+    given = {"supplier_choice": "ordered", "suppliers": ["mill"], "stock_points": {"shop": point}, "supply": supply}
+    periods = {"train": 32, "evaluate": 60, "warm_up": 20}
+    return parse_firm({"name": "shop", "emissions": emissions, "periods": periods} | given)
+
+
+def test_the_multiplier_of_a_cap_comes_to_rest_where_who_goes_by_it_keeps_to_it():
+    moving = Multipliers.of(_near_and_far(cap=25), CONFIG, np.full((1, 1), math.nan))
+    assert moving.short is None
+    assert moving.emission == pytest.approx(1 * 5 / 25), "all that is allowed costs what a period's flow costs to hold"
+    assert Multipliers.of(_near_and_far(cap=25, price=3), CONFIG, np.full((1, 1), math.nan)).emission == 3
+    for _ in range(400):
+        moving.move(np.ones((1, 1)), np.ones((1, 1)), 100 / (1 + moving.emission))
+    assert moving.emission == pytest.approx(3, rel=0.01)
+    assert moving.rows()[0] | {"multiplier": 0, "reached": 0} == {
+        **{"stock_point": "", "product": "", "measure": "emissions", "target": 25.0},
+        **{"multiplier": 0, "reached": 0},
+    }
+
+
+def test_departments_that_learn_keep_to_a_cap_at_the_price_that_makes_it_worth_while(tmp_path):
+    """What they emit is then what the exact optimum at that price emits; without one all would be from near, and 10."""
+    teaching = PathwiseConfig(updates=400, copies=32, learning_rate=0.01)
+    service = ServiceConfig(every=4, episodes=128, law=StepLaw(initial=0.4, decay=0.6, delay=20.0))
+    given, seen = settings(scheme="pathwise", pathwise=teaching, steps=None, service=service), Record()
+    final_policies(_near_and_far(cap=6), given, tmp_path, watcher=seen)
+    measured = RunFolder(tmp_path).table("service.csv")
+    assert measured.reached.iloc[-10:].mean() == pytest.approx(6, rel=0.02)
+    best = _near_and_far(price=float(measured.multiplier.iloc[-1]))
+    told = evaluate(best, ["optimum"], episodes=512).to_json()["policies"]["optimum"]
+    assert told["emissions"] == pytest.approx(6, rel=0.04)
+    assert any("a unit of emission is worth, to begin with" in note for note in seen.notes)
+    assert "Cap on emissions" in "".join(map(str, run_page(tmp_path).sections))
+    assert _service(seen.seen[-1].service).startswith("emissions ")
+
+
+def test_a_world_whose_emissions_are_repriced_charges_that_and_so_does_its_core():
+    world = World(_near_and_far(cap=1), np.array([[60.0]]))
+    core, chance = CompiledWorld(world), world.draw(5, 16, world.generator(1))
+    orders = torch.full((5, 2, 1, 16), 7.0)
+    spent = []
+    for price in (0.0, 2.0):
+        world.reprice(None, price)
+        spent.append(core.play(world.reset(16), orders, chance).cost)
+        state, total = world.reset(16), 0.0
+        for t in range(5):
+            state, outcome = world.step(state, orders[t], chance.at(t))
+            total = total + outcome.cost
+        np.testing.assert_allclose(spent[-1], total, rtol=1e-6)
+    np.testing.assert_allclose(spent[1] - spent[0], 5 * 7 * (2 + 1) * 2.0)
+
+
+def test_a_cap_where_customers_choose_is_refused():
+    firm = load_firm("closing-loop").model_dump(by_alias=True, exclude_unset=True)
+    supply = [edge | {"emissions": 1} for edge in firm["supply"]]
+    with pytest.raises(ValueError, match=r"emissions\.cap is of firms with laws of demand, and customers choose here"):
+        parse_firm(firm | {"supply": supply, "emissions": {"cap": 3}})

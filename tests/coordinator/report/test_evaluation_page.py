@@ -6,9 +6,11 @@ from scipy import stats
 
 from coordinator.cli import run as command
 from coordinator.evaluation.evaluate import evaluate
-from coordinator.evaluation.tradeoff import trade_off
+from coordinator.evaluation.tradeoff import cost_without_emissions, emissions_curve, trade_off
+from coordinator.report.evaluation_page import write_evaluation_page
 from coordinator.report.run_page import _by_product, _products
 from environment import load_firm, parse_firm
+from environment.parts import Emissions
 from tests.small_firms import tree
 
 
@@ -72,3 +74,36 @@ def test_products_stand_worst_first_with_their_stock_and_service():
         met = np.dot(asked, [product["fill_rate"] for product in told.values()])
         assert met / sum(asked) == pytest.approx(result["policies"][name]["fill_rate"])
     assert not _by_product(evaluate(tree(), ["decomposition-aggregation"], episodes=8).to_json())
+
+
+def emitting(edge, **more):
+    """The shop, whose shipments emit."""
+    firm = shop(**more)
+    supply = [edge | {"from": "outside", "to": "shop"}]
+    return parse_firm(firm.model_dump(by_alias=True, exclude_unset=True) | {"supply": supply})
+
+
+def test_shipments_get_rarer_and_costs_rise_with_the_price_of_emissions():
+    firm = emitting({"emissions": 0.5, "shipment_emissions": 1000})
+    rule, curve = emissions_curve(firm, (0.0, 1.0, 10.0), episodes=256)
+    assert rule == "reorder"
+    emitted, cost = [at.emissions for at in curve], [at.cost for at in curve]
+    assert emitted == sorted(emitted, reverse=True)
+    assert cost == sorted(cost)
+    assert emitted[0] == pytest.approx(0.5 * 400 + 1000, rel=0.01), "demand is never 0"
+    assert curve[1].price == pytest.approx(400 / emitted[0], rel=0.01)
+    priced = firm.model_copy(update={"emissions": Emissions(price=curve[1].price)})
+    found = evaluate(priced, ["reorder"], episodes=256)
+    assert cost_without_emissions(found, "reorder") == pytest.approx(cost[1], rel=1e-3)
+
+
+def test_the_page_draws_costs_against_emissions_and_tells_who_is_served(tmp_path, monkeypatch):
+    monkeypatch.setattr("coordinator.report.evaluation_page.AIMS", (0.9,))
+    firm = emitting({"shipment_emissions": 1000})
+    page = write_evaluation_page(evaluate(firm, ["reorder"], episodes=64), tmp_path / "page.html").read_text()
+    assert "Cost that emissions save" in page
+    assert "reorder by the price of emissions" in page
+    plain = evaluate(emitting({"emissions": 1}), ["base-stock"], episodes=64)
+    text = write_evaluation_page(plain, tmp_path / "plain.html").read_text()
+    assert "no rule goes by emissions unless shipments have some" in text
+    assert "Cost that emissions save" in text

@@ -4,6 +4,7 @@ import torch
 import yaml
 
 from coordinator.critic.value_function import values_of
+from coordinator.evaluation.evaluate import evaluate
 from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.pathwise import Pathwise
@@ -16,6 +17,7 @@ from departments.rules.dual_sourcing import teacher_of
 from departments.rules.ordering import reorder_rule
 from environment import load_firm, parse_firm
 from environment.streams import Stream
+from tests.environment.test_regimes import in_time, newsvendors
 from tests.known_optima import tiny
 from tests.small_firms import tree, world_of
 from tests.small_markets import market
@@ -247,3 +249,17 @@ def test_where_the_calendar_holds_something_stretches_begin_again_with_the_episo
             training.descend(list(plan.specs), (0, 0, update), 16, training.settings.pathwise, 0.0)
             begins[bool(events)].append(int(training._worlds[0][0][0]))
     assert begins == {False: [16, 32, 48, 64], True: [16, 0, 16, 0]}
+
+
+def test_who_sees_the_regime_learns_what_the_newsvendor_of_each_pays(tmp_path):
+    """The share of a rush is 1/4 in the long run; episodes are counted from period 20 on."""
+    _, (rush, calm) = newsvendors()
+    teaching = PathwiseConfig(updates=300, copies=64, learning_rate=0.01)
+    cost = {}
+    for known in (True, False):
+        firm, run = in_time(known=known), tmp_path / str(known)
+        final_policies(firm, settings(scheme="pathwise", pathwise=teaching, steps=None), run)
+        found = evaluate(firm, ["tuned-base-stock", str(run)], episodes=2048, compiled=lambda _: None)
+        blind, cost[known] = (found.mean(name)[0] for name in found.results)
+    assert cost[True] == pytest.approx(60 * (0.25 * rush + 0.75 * calm), rel=0.03)
+    assert cost[True] < 0.7 * cost[False] < 0.7 * blind

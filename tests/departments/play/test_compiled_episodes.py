@@ -73,7 +73,7 @@ def test_rules_of_random_firms_with_customers_decide_the_same(firm, data):
     found, expected = compiled.episodes(policy, chance), run_episodes(world, policy, chance)
     np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-5, atol=1e-4)  # money alone may be rounded otherwise
     fields = ("product_on_hand", "order_square", "received_square", "product_demand", "product_served_at_once")
-    for field in (*fields, "unserved", "full_service", "full_cycles", "cycles"):
+    for field in (*fields, "unserved", "full_service", "full_cycles", "cycles", "outages", "recovering"):
         np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-12, err_msg=field)
     assert not said
 
