@@ -108,7 +108,11 @@ class Firm(FirmFields):
                 raise ValueError(f"{field}: no stock point buys here, and external customers are one; remove it")
             if rule == "priority" and name not in ranked:
                 raise ValueError(f"{field} needs a priority on supply edges from here, such as priority: 1")
-            if rule in ("position", "proportional", "shortage") and name in ranked:
+            if rule == "inventory-level" and name in self.customer_facing:
+                raise ValueError(
+                    f"{field} is inventory-level, and external customers of {name} have none: remove one of them"
+                )
+            if rule not in (None, "priority") and name in ranked:
                 raise ValueError(f"{field} is {rule}, but supply edges from here have a priority: remove one of them")
 
     def _check_times(self) -> None:

@@ -67,6 +67,9 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "by_edge": network.by_edge,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
         "rationing": whole(network.rationing.repeat(products)) if network.rationing.any() else None,
+        "newest_first": whole(network.newest_first.repeat(products).astype(np.int64))
+        if network.newest_first.any()
+        else None,
         "ships_first": bool(network.ships_first.any()),
         "congestion": torch.as_tensor(network.congestion).contiguous() if network.congestion.any() else None,
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,

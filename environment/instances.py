@@ -252,15 +252,16 @@ def _cardboard() -> Family:
         "Central European Journal of Operations Research 32(3) (costs through a transcription; the sequence of events "
         "from the authors' code)",
         "of 50 periods",
-        "there new orders are served before backorders, whoever has the least stock less backlog first; what a "
-        "warehouse of the divergent one cannot ship is not owed any more",
+        "there backorders are served in the order of the retailers, here by inventory level, too; what a warehouse of "
+        "the divergent one cannot ship is not owed there any more",
         instances,
     )
 
 
 def _general(how: str, choice: str, level: int, levels: dict[str, int], costs: tuple[float, ...]) -> Instance:
     """One of the two sets of experiments with four warehouses and five retailers."""
-    points: dict[str, Any] = {w: {"holding_cost": 0.6, "max_order": 300, "initial_on_hand": 0} for w in levels}
+    own = {"holding_cost": 0.6, "max_order": 300, "initial_on_hand": 0, "allocation": "inventory-level"}
+    points: dict[str, Any] = {w: dict(own) for w in levels}
     supply: list[dict[str, Any]] = [{"from": "outside", "to": w, "lead_time": 1} for w in levels]
     for i in range(len(_ROUTES[0])):
         points[f"retailer-{i + 1}"] = _retailer({"law": "poisson", "mean": 15})
@@ -276,8 +277,8 @@ def _general(how: str, choice: str, level: int, levels: dict[str, int], costs: t
         "supply": supply,
     }
     ways = (f"base-stock {'/'.join(map(str, levels.values()))} / {level}", "PPO, best of ten", "PPO, mean of ten")
-    own = levels | {name: level for name in points if name not in levels}
-    return Instance(content, tuple(map(Published, ways, costs)), own)
+    printed = levels | {name: level for name in points if name not in levels}
+    return Instance(content, tuple(map(Published, ways, costs)), printed)
 
 
 def _retailer(demand: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Network:
     congestion: Indices  # [Ed, 2] units under way for a period more, and most such periods; 0 where there are none
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
+    newest_first: NDArray[np.bool_]  # [N] whether it serves new orders first, and by inventory levels
     ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
@@ -91,6 +92,7 @@ class Network:
             congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
             standing=_standing(supply, outside),
             rationing=np.array([_RATIONING.get(point.allocation or "", 0) for point in firm.stock_points.values()]),
+            newest_first=np.array([point.allocation == "inventory-level" for point in firm.stock_points.values()]),
             ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
             initial_pipeline=[firm.initial_pipeline(edge) for edge in supply],
             reviews=Reviews(firm),

@@ -50,7 +50,7 @@ def _laws(value: object, info: ValidationInfo) -> object:
     return per_name(parsed, value)
 
 
-_allocation = one_of("position", "priority", "proportional", "shortage", optional=True)
+_allocation = one_of("position", "priority", "proportional", "shortage", "inventory-level", optional=True)
 _start = must_be(
     f"a whole number from 0 to {MAX_WHOLE}",
     lambda value: is_whole(value, 0, MAX_WHOLE),
@@ -77,7 +77,7 @@ Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
 
-Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage"]
+Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage", "inventory-level"]
 Sequence: TypeAlias = Literal["standard", "geevers"]
 
 

@@ -312,7 +312,10 @@ class World:
 
         pipeline = state.pipeline.view(self.slots, self.edges, -1)
         on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
-        owed = state.owed.view(flat)
+        owed, rank = state.owed.view(flat), position
+        if incidence.newest_first is not None:
+            stock = on_hand if incidence.ships_first is None else state.on_hand.view(flat)
+            rank = torch.cat((position, torch.addmm(stock, incidence.outgoing, owed, alpha=-1.0)))
         now_owed, now_ordered = owed, ordered  # of lines that are not shut
         if self._disruptions is not None and chance.breaks is not None:
             number = chance.breaks.repeat(1, self.products)
@@ -322,13 +325,13 @@ class World:
         if not self.at_once:
             first = incidence.ships_first  # of those who ship what they had before anything arrived
             there = on_hand if first is None else torch.where(first, state.on_hand.view(flat), on_hand)
-            shipped = fulfil(there, now_owed, now_ordered, position, incidence)  # event 2
+            shipped = fulfil(there, now_owed, now_ordered, rank, incidence)  # event 2
             shipped = self.limits.carry(shipped, self.products)
         else:
             at_once = (lead_time == 0).to(self.dtype)
             bought = torch.cat((torch.zeros_like(placed[:inside]), placed[inside:]))
             on_hand = torch.addmm(on_hand, incidence.incoming, at_once * bought)
-            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, position, at_once, incidence)
+            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, rank, at_once, incidence)
         received, on_hand = on_hand, torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
         unserved = owed[inside:]

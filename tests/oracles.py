@@ -309,8 +309,14 @@ class SlowWorld:
         owes += self.backlog[point, product] + self.wanted[point, product]
         return self.on_hand[point, product] + self.in_transit(point, product) + own - owes
 
+    def level(self, point, product):
+        """On hand less what is owed from earlier periods."""
+        owes = sum(units for (s, _, k), units in self.backorders.items() if (s, k) == (point, product))
+        return self.on_hand[point, product] - owes - self.backlog[point, product]
+
     def fulfil(self, t, lead_times, numbers=None):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
+        levels = {key: self.level(*key) for key in self.keys}
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         self.taken = {}  # (edge, whether it was new) -> units
         for supplier, customer, product in self.backorders:
@@ -320,7 +326,10 @@ class SlowWorld:
         for supplier, product in self._in_turn(t):
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
             customers = [c for c in customers if (supplier, c) not in self.shut]
-            customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
+            newest = self.chain.allocation.get(supplier) == "inventory-level"
+            customers.sort(
+                key=lambda c: (levels if newest else positions)[c, product]
+            )  # stable: ties stay in index order
             customers.sort(key=lambda c: self.chain.priority.get((supplier, c), 10_000))
             how = {"proportional": self._share_out, "shortage": self._level_out}.get(
                 self.chain.allocation.get(supplier)
@@ -360,7 +369,9 @@ class SlowWorld:
         yield from [key for key in self.downwards if key[0] not in self.chain.suppliers]
 
     def _serve(self, supplier, product, customers, sales, shipments, lead_times):
-        for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+        classes = ((self.backlog, self.backorders), (self.wanted, self.new))
+        newest = self.chain.allocation.get(supplier) == "inventory-level"
+        for external, internal in reversed(classes) if newest else classes:
             served = min(external[supplier, product], self.on_hand[supplier, product])
             external[supplier, product] -= served
             self.on_hand[supplier, product] -= served

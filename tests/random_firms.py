@@ -66,9 +66,9 @@ def ranked(draw, points, supply, money, customers):
     for edge in supply:
         rule = points.get(edge["from"], {}).get("allocation")
         if edge["from"] in points and rule is None:
-            points[edge["from"]]["allocation"] = rule = draw(
-                st.sampled_from(["position", "priority", "proportional", "shortage"])
-            )
+            rules = ["position", "priority", "proportional", "shortage"]
+            rules += ["inventory-level"] * ("demand" not in points[edge["from"]] and edge["from"] not in customers)
+            points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(rules))
             if rule == "priority":
                 edge["priority"] = 2
         elif rule == "priority" and draw(st.booleans()):
@@ -167,7 +167,7 @@ def firms(draw, customers=False):
             points[names[i]] |= draw(st.sampled_from([{"unmet": "lost"}, {"unmet": "backorder"}, {"lost_share": 0.3}]))
     supply = [{"from": source, "to": names[i], "lead_time": draw(lead_time)} for source, i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
-    choice = draw(ranked(points, supply, money, bool(chosen)))
+    choice = draw(ranked(points, supply, money, chosen))
     draw(misfortunes(points, supply, money))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point

@@ -37,9 +37,10 @@ struct Firm {
   const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
   int64_t ships_first;        // whether who supplies others ships before it receives
   const int32_t *rationing;   // [N K] scarce stock is shared out in proportion, 2 to whom most is missing, or none
-  const real *lost;           // [C K] parts of 65,536 of unmet demand that are, or none
-  const real *salvage;        // [N K] money a unit that is left when an episode ends, or none
-  int64_t segments;           // S
+  const int32_t *newest_first;        // [N K] who serves new orders first, by inventory levels, or none
+  const real *lost;                   // [C K] parts of 65,536 of unmet demand that are, or none
+  const real *salvage;                // [N K] money a unit that is left when an episode ends, or none
+  int64_t segments;                   // S
   const int32_t *segment_facing;      // [S] of C
   const double *preference, *uplift;  // [S K] utility, -700 where not sold; what full exposure adds to it
   const double *impatience;           // [S] utility a period of promised wait, or none

@@ -67,8 +67,7 @@ def test_base_stock_at_the_printed_levels_costs_what_is_published(name):
     firm, rule = (load_firm(name), printed.played) if printed.played else printed_rule(name)
     cost = evaluate(firm, {"printed": rule}, episodes=512).results["printed"].cost
     error = cost.std() / len(cost) ** 0.5
-    share = 0.03 if name == "cardboard-split" else 0.01  # there they serve by stock less backlog, and new orders first
-    assert abs(cost.mean() - printed.cost) < share * printed.cost + 2 * error
+    assert abs(cost.mean() - printed.cost) < 0.01 * printed.cost + 2 * error
 
 
 def test_echelon_base_stock_costs_what_is_published_under_the_allocation_of_the_paper():
