@@ -30,7 +30,7 @@ FLAGS = (
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
 )
-_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic", "breaks", "lost")
+_CHANCE = ("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic", "breaks", "lost", "emergency")
 # What an output does: unit x (output + 1) replaces what is wished, unit x output is added to it, or it says whether
 # anything is ordered: 1 or 0, and where gradients are taken a logit.
 REPLACES, ADDS, PLACES = range(3)

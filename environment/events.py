@@ -223,7 +223,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     """
     sharing = incidence.sharing
     stock = incidence.line_supplier.of(on_hand)
-    alone = _served(stock[sharing:], owed[sharing:] + ordered[sharing:])
+    alone = at_most(stock[sharing:], owed[sharing:] + ordered[sharing:])
     if not sharing:
         return alone
     owed, ordered, copies = owed[:sharing], ordered[:sharing], owed.shape[1]
@@ -260,7 +260,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
     all_owed = incidence.line_supplier.of(incidence.owed_by @ owed)[:sharing]
     ahead[:, copies:].add_(all_owed)  # all backorders stand before any new order
-    served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
+    served = at_most(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
     shipped = served[:, 0] + served[:, 1]
     if incidence.portions is not None:
         lines = incidence.portions.lines
@@ -373,7 +373,7 @@ class _Lower(torch.autograd.Function):
         return gradient * (difference.abs() < reach) * (-0.5 / reach), None
 
 
-def _served(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
+def at_most(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
     """What is left, but no more than is wanted; `in_turn`: those before may have left less than nothing.
 
     Where both are the same, most often 0, a unit more in stock serves nobody: the gradient is that of what is wanted.

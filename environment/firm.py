@@ -45,6 +45,7 @@ class Firm(FirmFields):
         self._check_allocation()
         self._check_choice()
         self._check_shelf_life()
+        self._check_emergencies()
         self._check_times()
         self._check_sequence()
         self._check_reach()
@@ -155,6 +156,26 @@ class Firm(FirmFields):
         for name, point in self.stock_points.items():
             if point.waste_cost and point.shelf_life is None:
                 raise ValueError(f"stock_points.{name}.waste_cost needs a shelf_life, such as shelf_life: 3")
+
+    def _check_emergencies(self) -> None:
+        """Refuse emergency shipments to who has no customers that go away, or for whom other chance decides, too."""
+        given = [(i, edge) for i, edge in enumerate(self.supply) if edge.emergency]
+        times = Counter(edge.target for _, edge in given)
+        for i, edge in given:
+            point = edge.target
+            wrong = "customers who choose do not go with it: remove it" if self.customers else ""
+            if edge.source not in self.stock_points:
+                wrong = "it comes from what a stock point has left, and outside is none: remove it"
+            elif point not in self.customer_facing:
+                wrong = f"it goes to external customers, and {point} has none: remove it"
+            elif self.lost_shares()[self.names.index(point)] < 1.0:
+                wrong = f"it is of what {point} would lose, and customers wait there: set its unmet to lost"
+            elif edge.disruption is not None:
+                wrong = "the edge may be shut: remove one of the two"
+            elif times[point] > 1:
+                wrong = f"{point} has another one: remove one of the two"
+            if wrong:
+                raise ValueError(f"supply[{i}].emergency: {wrong}")
 
     def _check_choice(self) -> None:
         rule = self.supplier_choice

@@ -119,6 +119,12 @@ def _aside(world: World) -> dict[str, Tensor | int | None]:
         fields |= {"perishable": len(own) * products}
         cost = firm.amounts("waste_cost")
         fields["waste_cost"] = torch.as_tensor(cost, dtype=world.dtype).contiguous() if cost.any() else None
+    if world.network.emergency.any():
+        edges = np.flatnonzero(network.emergency)
+        number = np.rint(network.emergency[edges] * TABLE_SIZE) - TABLE_SIZE // 2
+        fields |= {"emergencies": len(edges) * products, "emergency_seller": whole(rows(network.edge_source[edges]))}
+        fields |= {"emergency_target": whole(rows(network.edge_target[edges]))}
+        fields |= {"emergency_below": whole(number.repeat(products))}
     return fields
 
 

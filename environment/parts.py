@@ -220,6 +220,7 @@ class Supply(Checked):
     unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
     disruption: Disruption | None = None
     congestion: Congestion | None = None
+    emergency: Annotated[float, number(0, 1)] = 0.0  # chance that what the customer is short of comes at once from here
     fixed_order_cost: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per order of any products together
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period

@@ -34,6 +34,7 @@ class Exogenous(NamedTuple):
     regime: Tensor | None = None  # [S, E] hidden state of the traffic; no department sees it
     breaks: Tensor | None = None  # [D, E] int16, what decides whether an edge is shut in the next period
     lost: Tensor | None = None  # [C, K, E] int16, what rounds the share of unmet demand that is lost
+    emergency: Tensor | None = None  # [M, K, E] int16, what decides whether the next period's shortage comes at once
 
     def at(self, period: int) -> Exogenous:
         """One period of many."""
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
     unserved: Tensor  # [C, K, E] units of external backlog, and units lost in this period
     demand: Tensor  # [C, K, E] units that external customers asked for
     waste: Tensor | None = None  # [N, K, E] units that expired; None: nothing does
+    delivered: Tensor | None = None  # [M, K, E] units of sales that came at once from a supplier; None: none can
 
 
 class Feedback(NamedTuple):

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, prepare
+from environment.emergencies import Emergencies
 from environment.events import Congested, Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Fixed
@@ -109,6 +110,7 @@ class World:
         if any(point.shelf_life for point in firm.stock_points.values()):
             self._shelf_life = ShelfLife(firm, self.device, dtype)
         self._congestion = Congested(self.network, self.device, dtype) if self.network.congestion.any() else None
+        self._emergencies = Emergencies(self.network, self.device, dtype) if self.network.emergency.any() else None
         self._waste_cost = self._amounts("waste_cost")
         shut, waiting = (0, 0) if self._disruptions is None else (self._disruptions.count, self._disruptions.waiting)
         aged = 0 if self._shelf_life is None else self._shelf_life.ages * self._shelf_life.count
@@ -233,8 +235,14 @@ class World:
         if self._disruptions is not None:
             edges = periods, self._disruptions.count, copies
             breaks = sixteen_bits(int(np.prod(edges)), generator).view(edges)
+        emergency = None
+        if self._emergencies is not None:
+            of = periods, self._emergencies.count, self.products, copies
+            emergency = sixteen_bits(int(np.prod(of)), generator).view(of)
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start or 0, regime)
-        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
+        return Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(
+            breaks=breaks, lost=lost, emergency=emergency
+        )
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
         """Orders as the world accepts them, see `environment.orders`, [O, K, E].
@@ -334,7 +342,17 @@ class World:
             shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, rank, at_once, incidence)
         received, on_hand = on_hand, torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
-        unserved = owed[inside:]
+        unserved, delivered = owed[inside:], None
+        if self._emergencies is not None and chance.emergency is not None:
+            delivered = self._emergencies.delivered(on_hand, unserved, chance.emergency.reshape(flat))
+            given = self._emergencies.at_suppliers(delivered, self.points)
+            on_hand, position = (
+                on_hand - given,
+                position - given + self._emergencies.at_customers(delivered, self.points),
+            )
+            at_once_sold = torch.zeros_like(unserved).index_add(0, self._emergencies.lines, delivered)
+            unserved, shipped = unserved - at_once_sold, torch.cat((shipped[:inside], shipped[inside:] + at_once_sold))
+            owed, delivered = torch.cat((owed[:inside], unserved)), delivered.view(full)
         if self._lost is not None:
             lost = self._lost.of(unserved, wanted, None if chance.lost is None else chance.lost.reshape(flat))
             position = incidence.facing.add_to(position, lost)
@@ -359,7 +377,8 @@ class World:
         after = State(on_hand.view(full), pipeline.view(self.slots, *full), owed.view(full), position.view(full), aside)
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
         cost = self.account(after.on_hand, sales, unserved, order, chance, waste)
-        return after, Outcome(cost.squeeze(1) if self.products == 1 else cost.sum(1), sales, unserved, demand, waste)
+        money = cost.squeeze(1) if self.products == 1 else cost.sum(1)
+        return after, Outcome(money, sales, unserved, demand, waste, delivered)
 
     def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
@@ -413,6 +432,9 @@ class World:
         asked = before.inventory_position + self.by_point(order) - after.inventory_position
         if self._lost is not None:
             asked = self.incidence.facing.add_to(asked, self.lost(after, outcome))
+        if self._emergencies is not None and outcome.delivered is not None:  # was asked for where it is sold
+            asked = asked - self._emergencies.at_suppliers(outcome.delivered, self.points)
+            asked = asked + self._emergencies.at_customers(outcome.delivered, self.points)
         return asked if outcome.waste is None else asked - outcome.waste
 
     def waiting(self, state: State) -> Tensor:

@@ -22,6 +22,7 @@ class Chain:
     disruption: dict = field(default_factory=dict)  # by (supplier, customer), chances in parts of 65,536
     congestion: dict = field(default_factory=dict)  # by (supplier, customer): units for a period more, most periods
     shelf_life: dict = field(default_factory=dict)  # by point, periods
+    emergency: dict = field(default_factory=dict)  # by (supplier, customer), in parts of 65,536
     choice: str = "random"  # of suppliers
     preferred: dict = field(default_factory=dict)  # by point, its suppliers in that order
     parts: dict = field(default_factory=dict)  # by point, (supplier, parts of 65,536 of it and those before), in order
@@ -140,6 +141,7 @@ def chain_of(firm):
         disruption,
         {(e.source, e.target): (e.congestion.units, e.congestion.most) for e in firm.supply if e.congestion},
         lives,
+        {(e.source, e.target): round(e.emergency * 65_536) for e in firm.supply if e.emergency},
         *choice,
         shares,
         **amounts,
@@ -356,6 +358,7 @@ class SlowWorld:
                 self.on_edges.append((arrives, edge[:2], shipments[edge]))
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
+        self._rescue(sales, (numbers or {}).get("emergency", {}))
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
 
@@ -474,6 +477,18 @@ class SlowWorld:
                     free = [max(-units, 0) for units in held]
                     orders |= zip(keys, shared([orders[key] for key in keys], free, room, packs), strict=True)
         return orders
+
+    def _rescue(self, sales, numbers):
+        """Customers who were not served get all there is from the supplier, shop by shop, if it is their day."""
+        for customer in self.chain.points:
+            for product in self.chain.products:
+                for supplier in self.chain.points:
+                    edge = (supplier, customer)
+                    if edge in self.chain.emergency and numbers[*edge, product] < self.chain.emergency[edge]:
+                        units = min(self.wanted[customer, product], self.on_hand[supplier, product])
+                        self.on_hand[supplier, product] -= units
+                        self.wanted[customer, product] -= units
+                        sales[customer, product] += units
 
     def _left_unserved(self, numbers):
         lost = dict.fromkeys(self.keys, 0)

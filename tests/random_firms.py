@@ -120,6 +120,17 @@ def misfortunes(draw, points, supply, money):
 
 
 @st.composite
+def emergencies(draw, points, supply, chosen):
+    """What a point loses otherwise may come at once from one of its suppliers."""
+    for edge in supply:
+        to = points[edge["to"]]
+        first = all("emergency" not in other for other in supply if other["to"] == edge["to"])
+        apart = edge["from"] in points and "disruption" not in edge and first and not chosen
+        if apart and "demand" in to and to.get("unmet") == "lost" and draw(st.booleans()):
+            edge["emergency"] = draw(st.sampled_from([0.3, 1]))
+
+
+@st.composite
 def sequences(draw, points, chosen, supply, soonest):
     """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
     inside = [edge for edge in supply if edge["from"] in points]
@@ -169,6 +180,7 @@ def firms(draw, customers=False):
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
     choice = draw(ranked(points, supply, money, chosen))
     draw(misfortunes(points, supply, money))
+    draw(emergencies(points, supply, chosen))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point
         if waits and name not in chosen and draw(st.booleans()):
@@ -274,6 +286,35 @@ def slow_purchases(world, exposure, customers, traffic, copy, wait=None):
     return bought, leave
 
 
+def _numbers(episode, copy):
+    """What is drawn with period t - 1 decides in period t, period by period."""
+    world, chance = episode.world, episode.chance
+    network, products, facing = world.network, list(world.firm.products), list(world.firm.customer_facing)
+    numbers = [{} for _ in chance.demand]
+    periods = range(1, len(numbers))
+    if chance.lost is not None:
+        for t in periods:
+            numbers[t]["lost"] = {
+                (p, k): int(chance.lost[t - 1, n, i, copy]) + WIDTH // 2
+                for n, p in enumerate(facing)
+                for i, k in enumerate(products)
+            }
+    if chance.emergency is not None:
+        edges = [edge for edge, odds in zip(network.edge_names, network.emergency, strict=True) if odds]
+        for t in periods:
+            numbers[t]["emergency"] = {
+                (*edge, k): int(chance.emergency[t - 1, m, i, copy]) + WIDTH // 2
+                for m, edge in enumerate(edges)
+                for i, k in enumerate(products)
+            }
+    if chance.breaks is not None:
+        edges = [edge for edge, odds in zip(network.edge_names, network.disruption, strict=True) if odds[1]]
+        for t in periods:
+            drawn = chance.breaks[t - 1, :, copy].tolist()
+            numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
+    return numbers
+
+
 def slow_replay(episode, copy):
     """The same copy in the slow world."""
     world, chance, orders = episode.world, episode.chance, episode.orders
@@ -314,19 +355,7 @@ def slow_replay(episode, copy):
             }
             for t in periods[1:]
         ]
-    numbers = [{} for _ in periods]  # what is drawn with period t - 1 decides in period t
-    if chance.lost is not None:
-        for t in periods[1:]:
-            numbers[t]["lost"] = {
-                (p, k): int(chance.lost[t - 1, n, i, copy]) + WIDTH // 2
-                for n, p in enumerate(facing)
-                for i, k in enumerate(products)
-            }
-    if chance.breaks is not None:
-        edges = [edge for edge, odds in zip(network.edge_names, network.disruption, strict=True) if odds[1]]
-        for t in periods[1:]:
-            drawn = chance.breaks[t - 1, :, copy].tolist()
-            numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
+    numbers = _numbers(episode, copy)
     asked = chance.demand.clone()
     for t in periods if world.choice is not None else ():
         wait = slow_wait(world, episode.states[t], copy)

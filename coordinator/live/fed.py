@@ -55,6 +55,8 @@ class Fed(Simulated):
             raise ValueError(
                 "--feed: a feed tells neither who is shut nor how old stock is: no disruption, no shelf_life"
             )
+        if self.world.network.emergency.any():
+            raise ValueError("--feed: a feed tells no emergency shipments: no emergency")
         if self.firm.unmet_demand == "mixed":
             raise ValueError("--feed: a feed tells backlog or lost sales: give all stock points the same `unmet`")
         self.layout, self.folder = layout, Path(feed) / "in"

@@ -45,6 +45,8 @@ class Copies {
         waste_(firm_.perishable ? rows_ : 0),
         backlog_(lines_ - firm_.inside),
         unserved_(lines_ - firm_.inside),
+        claimed_(firm_.emergencies ? rows_ : 0),
+        delivered_(firm_.emergencies),
         seen_(call.features + (call.spread ? rows_ + firm_.segments * call.offers : 0)),
         did_(call.outputs),
         noise_(call.noise ? call.noises : 0),
@@ -536,6 +538,7 @@ class Copies {
       if (firm_.carried[i] >= 0) cut(shipped_, i, firm_.carried[i], nullptr, false);
     for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(t, lines_of(g));
     if (who == kInside) return;
+    if (firm_.emergencies) rescue(t);
     for (long l = firm_.inside; l < lines_ && firm_.lost; l++) lose(t, l);
     for (long d = 0; d < firm_.shut; d++)
       if (firm_.shut_edge[d] < firm_.inside) owed_[firm_.shut_edge[d]] += held_back_[d];
@@ -559,6 +562,23 @@ class Copies {
       }
       ages[(firm_.ages - 1) * count + p] = V();
       on_hand_[row] -= waste_[row], position_[row] -= waste_[row];
+    }
+  }
+
+  // What is short comes at once from what a supplier has left; see `environment.Emergencies`.
+  void rescue(long t) {
+    std::fill(claimed_.begin(), claimed_.end(), V());
+    for (long m = 0; m < firm_.emergencies; m++) {
+      const long seller = firm_.emergency_seller[m];
+      const Truth comes = drawn(call_.emergency, t * firm_.emergencies + m) < ::all<Truth>(firm_.emergency_below[m]);
+      const V want = pick(comes, unserved_[firm_.facing_line[firm_.emergency_target[m]]], V());
+      delivered_[m] = served(on_hand_[seller] - claimed_[seller], want), claimed_[seller] += want;
+    }
+    for (long m = 0; m < firm_.emergencies; m++) {
+      const long seller = firm_.emergency_seller[m], target = firm_.emergency_target[m];
+      const long c = firm_.facing_line[target], l = firm_.inside + c;
+      on_hand_[seller] -= delivered_[m], position_[seller] -= delivered_[m], position_[target] += delivered_[m];
+      owed_[l] -= delivered_[m], unserved_[c] -= delivered_[m], shipped_[l] += delivered_[m];
     }
   }
 
@@ -817,6 +837,7 @@ class Copies {
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
   std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
   std::vector<V> backlog_, unserved_;       // [C K]
+  std::vector<V> claimed_, delivered_;      // [N K] of each seller, and [M K] units that come at once
   std::vector<V> seen_, did_;
   std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;
