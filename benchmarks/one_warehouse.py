@@ -2,7 +2,8 @@
 
 The instances of Kaynov et al. (2024). Echelon base-stock at the best levels found, under the allocations of the paper,
 and departments that see the whole firm and learn by pathwise for so many seconds, where the warehouse serves the lowest
-position first, whose gradient the core has. Costs are of 100 periods behind a warm-up of 50, on fresh episodes.
+position first, whose gradient the core has. Costs are of 100 periods from the start that the family tells of, on fresh
+episodes.
 
 A figure is a line of `--out`; one that is there is not computed again.
 """
