@@ -54,7 +54,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
@@ -307,6 +307,50 @@ def _general(how: str, choice: str, level: int, levels: dict[str, int], costs: t
 
 def _retailer(demand: dict[str, Any]) -> dict[str, Any]:
     return {"holding_cost": 1, "backorder_cost": 19, "max_order": 75, "initial_on_hand": 0, "demand": demand}
+
+
+_FINE = 100  # units here for one there, where demand is normal
+_SERIAL: dict[str, tuple[tuple[int, ...], tuple[int, ...], float, float | tuple[int, int], float]] = {
+    # local holding costs and lead times, the customer's stage first; penalty, demand, optimal cost
+    "serial-normal-3": ((7, 4, 2), (1, 1, 2), 37.12, (5, 1), 47.65),
+    "serial-poisson-1": ((1,), (1,), 9, 5, 4.2208),
+    "serial-poisson-2": ((3, 1), (1, 1), 10, 5, 16.798),
+    "serial-poisson-3": ((7, 4, 2), (1, 1, 2), 37.12, 5, 72.044),
+}
+
+
+def _serial() -> Family:
+    """Stages in a line with backorders, whose optimum is known."""
+    instances = {}
+    for name, (holding, leads, penalty, demand, cost) in _SERIAL.items():
+        fine = _FINE if isinstance(demand, tuple) else 1
+        law = _normal(fine * demand[0], fine * demand[1]) if isinstance(demand, tuple) else _poisson(demand)[0]
+        stages = [f"stage-{number}" for number in range(len(holding), 0, -1)]
+        points: dict[str, Any] = {
+            stage: {"holding_cost": cost / fine, "max_order": 100 * fine}
+            for stage, cost in zip(stages, reversed(holding), strict=True)
+        }
+        points["stage-1"] |= {"backorder_cost": penalty / fine, "demand": law}
+        content = {
+            "description": f"{len(stages)} stages in a line, backorders (Snyder & Shen, section 6.2)",
+            "periods": {"train": 128, "evaluate": 200, "warm_up": 100},
+            "stock_points": points,
+            "supply": [
+                {"from": supplier, "to": stage, "lead_time": lead - (stage == "stage-1")}
+                for supplier, stage, lead in zip(("outside", *stages), stages, reversed(leads), strict=False)
+            ],
+        }
+        instances[name] = Instance(content, (Published("optimal", cost, "optimum"),))
+    return Family(
+        "serial",
+        "Snyder & Shen, Fundamentals of Supply Chain Theory, example 6.1; Poisson demand by their program stockpyl "
+        "(through a transcription)",
+        "a period",
+        "an order of a morning serves the day, so the lead time of stage 1 is one less here; what is between stages is "
+        "not counted, and what is upstream a period later, by which costs are 30, 0, 5 and 30 less; 100 units are one "
+        "where demand is normal",
+        instances,
+    )
 
 
 def _mean(law: dict[str, Any]) -> float:

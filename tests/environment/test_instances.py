@@ -44,6 +44,22 @@ def test_rules_of_dual_sourcing_are_as_far_from_the_optimum_as_published(name):
     )  # two decimals; some seem cut off instead of rounded
 
 
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [("serial-normal-3", 30), ("serial-poisson-1", 0), ("serial-poisson-2", 5), ("serial-poisson-3", 30)],
+)
+def test_the_optimum_of_stages_in_a_line_is_the_published_one_less_what_is_not_counted(name, less):
+    """Of 5 units a period: a period on the way to stage 2 at the rate of stage 3, and to stage 1 at that of stage 2."""
+    firm = load_firm(name)
+    best, counted = optimum(firm), firm.periods.evaluate - firm.periods.warm_up
+    (published,) = families()["serial"].instances[name].published
+    assert best.expected_cost / counted + less == pytest.approx(published.cost, rel=3e-4)
+    if name == "serial-poisson-3":
+        cost = evaluate(firm, {"best": best}, episodes=1024).results["best"].cost
+        assert cost.mean() == pytest.approx(best.expected_cost, abs=4 * cost.std() / len(cost) ** 0.5)
+        assert best.levels[:, 0].tolist() == [26, 15, 9]
+
+
 def test_families_are_shown_and_unknown_ones_refused(capsys):
     assert command(["scenarios"]) == 0
     assert "--family lost-sales, one-warehouse" in capsys.readouterr().err
