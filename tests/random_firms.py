@@ -67,7 +67,7 @@ def ranked(draw, points, supply, money, customers):
         rule = points.get(edge["from"], {}).get("allocation")
         if edge["from"] in points and rule is None:
             rules = ["position", "priority", "proportional", "shortage"]
-            rules += ["inventory-level"] * ("demand" not in points[edge["from"]] and edge["from"] not in customers)
+            rules += ["inventory-level"] * 3 * ("demand" not in points[edge["from"]] and edge["from"] not in customers)
             points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(rules))
             if rule == "priority":
                 edge["priority"] = 2
@@ -126,8 +126,9 @@ def emergencies(draw, points, supply, chosen):
         to = points[edge["to"]]
         first = all("emergency" not in other for other in supply if other["to"] == edge["to"])
         apart = edge["from"] in points and "disruption" not in edge and first and not chosen
-        if apart and "demand" in to and to.get("unmet") == "lost" and draw(st.booleans()):
-            edge["emergency"] = draw(st.sampled_from([0.3, 1]))
+        if apart and "demand" in to and draw(st.booleans()):
+            to.pop("lost_share", None)
+            to["unmet"], edge["emergency"] = "lost", draw(st.sampled_from([0.3, 1]))
 
 
 @st.composite
