@@ -2,7 +2,8 @@
 
 The instances of Kaynov et al. (2024). Echelon base-stock at the best levels found, under the allocations of the paper,
 and departments that see the whole firm and learn by pathwise for so many seconds, where the warehouse serves the lowest
-position first, whose gradient the core has. Costs are of 100 periods behind a warm-up of 50, on fresh episodes.
+position first, whose gradient the core has. Costs are of 100 periods from the start that the family tells of, on fresh
+episodes.
 
 A figure is a line of `--out`; one that is there is not computed again.
 """
@@ -25,6 +26,7 @@ from environment import Firm, parse_firm
 from environment.instances import families
 
 INSTANCES = families()["one-warehouse"].instances
+_FAMILY = "one-warehouse-"
 RULES = ("proportional", "shortage")  # allocations of the paper
 _WAYS = {"proportional": 0, "shortage": 1}  # where their published costs stand; the last is PPO's
 
@@ -51,7 +53,7 @@ def cost_of(name: str, way: str, options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Compute what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--instances", nargs="+", default=[name.rsplit("-", 1)[1] for name in INSTANCES])
+    parser.add_argument("--instances", nargs="+", default=[name.removeprefix(_FAMILY) for name in INSTANCES])
     parser.add_argument("--ways", nargs="+", default=["pathwise", *RULES])
     parser.add_argument("--seconds", type=float, default=60.0, help="of learning, for each run")
     parser.add_argument("--episodes", type=int, default=4096)
@@ -62,7 +64,7 @@ def main() -> None:
     done = {(line["instance"], line["way"]): line for line in map(json.loads, options.out.open())}
     sys.stdout.write("| instance | " + " | ".join(f"{way} | beside" for way in options.ways) + " | published PPO |\n")
     sys.stdout.write("| ---: " * (2 + 2 * len(options.ways)) + "|\n")
-    for name in (f"one-warehouse-{number}" for number in options.instances):
+    for name in (_FAMILY + number for number in options.instances):
         published, cells = [each.cost for each in INSTANCES[name].published], []
         for way in options.ways:
             found = done.get((name, way))
@@ -72,7 +74,7 @@ def main() -> None:
                     file.write(json.dumps(found) + "\n")
             beside = found["cost"] / published[_WAYS.get(way, -1)] - 1.0
             cells += [f"{found['cost']:,.1f} ± {2 * found['error']:.1f}", f"{beside:+.1%}"]
-        sys.stdout.write("| " + " | ".join([name.rsplit("-", 1)[1], *cells, f"{published[-1]:,.1f}"]) + " |\n")
+        sys.stdout.write("| " + " | ".join([name.removeprefix(_FAMILY), *cells, f"{published[-1]:,.1f}"]) + " |\n")
         sys.stdout.flush()
 
 

@@ -32,7 +32,7 @@ FLAGS = (
 )
 _CHANCE = (
     *("demand", "lead_time", "supplier", "cost_factor", "customers", "traffic"),
-    *("breaks", "flags", "purchase_factor", "lost"),
+    *("breaks", "flags", "purchase_factor", "lost", "emergency"),
 )
 # What an output does: unit x (output + 1) replaces what is wished, unit x output is added to it, or it says whether
 # anything is ordered: 1 or 0, and where gradients are taken a logit.

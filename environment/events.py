@@ -88,6 +88,11 @@ class Incidence:
         portions = [line for line in range(self.sharing) if network.rationing[supplier[line]]]
         level = [each == SHORTAGE for each in network.rationing.tolist()]
         self.portions = Portions(portions, supplier, level, device) if portions else None
+        newest = torch.as_tensor(network.newest_first, device=device)[network.line_supplier]  # [L]
+        # [Ed] rows of positions, and of inventory levels behind them, by which each internal line is ranked
+        self.rank = self.edge_target.clone()
+        self.rank[:inside] += points * newest[:inside]
+        self.newest_first = newest[: self.sharing, None] if bool(newest.any()) else None
         early = torch.as_tensor(network.ships_first, device=device)[:, None]
         self.ships_first = early if bool(early.any()) else None  # [N, 1]
         external = {supplier[line]: line for line in range(inside, self.sharing)}
@@ -123,14 +128,14 @@ class Incidence:
         reach = self._blur[lines].view(2, -1).sum(0)[:, None]
         ahead = None if self.standing is None else self.standing[lines].view(2, -1)
         ahead = None if ahead is None else (ahead[0] - ahead[1])[:, None]
-        return Pairs(lines, self.edge_target[lines], reach, before, ahead)
+        return Pairs(lines, self.rank[lines], reach, before, ahead)
 
 
 class Pairs(NamedTuple):
     """P pairs of internal lines of one supplier: the first of all, then the second of all."""
 
     lines: Tensor  # [2P], lower customers first
-    customers: Tensor  # [2P] stock points
+    customers: Tensor  # [2P] rows of what they are ranked by
     reach: Tensor  # [P, 1] see `fulfil`
     before: Tensor  # [., 2P] who stands before whom
     ahead: Tensor | None  # [P, 1] units added to the difference of their positions, where priorities say who is first
@@ -202,7 +207,8 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
 
     Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
     lower index first, until stock is gone. A line gets what those before it leave, but no more than it wants. Where
-    edges have priorities these decide first, and `Portions` where scarce stock is shared out among all at once.
+    edges have priorities these decide first, and `Portions` where scarce stock is shared out among all at once. Who
+    serves by inventory level does so instead of by position, and new orders first.
 
     Who stands before whom is a step in the difference of two positions, which has no gradient. Backwards it is a ramp,
     as if the difference were smeared evenly over the `Network.blur` of both (ours): so a department learns what it is
@@ -212,16 +218,18 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         on_hand: [N, X] units after event 1.
         owed: [L, X] backorders.
         ordered: [L, X] last period's orders and external demand.
-        position: [N, X] inventory positions after event 1.
+        position: [N, X] inventory positions after event 1; behind them inventory levels where somebody serves by those.
         incidence: of the network.
     """
     sharing = incidence.sharing
     stock = incidence.line_supplier.of(on_hand)
-    alone = _served(stock[sharing:], owed[sharing:] + ordered[sharing:])
+    alone = at_most(stock[sharing:], owed[sharing:] + ordered[sharing:])
     if not sharing:
         return alone
-    owed, copies = owed[:sharing], owed.shape[1]
-    want = torch.stack((owed, ordered[:sharing]), 1)  # [sharing, 2, X]
+    owed, ordered, copies = owed[:sharing], ordered[:sharing], owed.shape[1]
+    if (newest := incidence.newest_first) is not None:
+        owed, ordered = torch.where(newest, ordered, owed), torch.where(newest, owed, ordered)
+    want = torch.stack((owed, ordered), 1)  # [sharing, 2, X]
     # 1 where the first of a pair is served first; comparing in place gives numbers, which are faster than truth values.
     pairs = incidence.pairs if position.requires_grad else incidence.few
     half = len(pairs.lines) // 2
@@ -239,7 +247,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         second.addcmul_(second, keeps, value=-1.0)
     ahead = torch.mm(pairs.before, earlier.view(-1, 2 * copies))
     for lines in incidence.crowds if pairs is incidence.few else ():
-        order = position.index_select(0, incidence.edge_target[lines]).argsort(stable=True, dim=0)
+        order = position.index_select(0, incidence.rank[lines]).argsort(stable=True, dim=0)
         if incidence.standing is not None:
             order = order.gather(
                 0, incidence.standing[lines].expand_as(order).gather(0, order).argsort(dim=0, stable=True)
@@ -252,7 +260,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         ahead.addmm_(incidence.external_first, want.view(sharing, -1))
     all_owed = incidence.line_supplier.of(incidence.owed_by @ owed)[:sharing]
     ahead[:, copies:].add_(all_owed)  # all backorders stand before any new order
-    served = _served(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
+    served = at_most(stock[:sharing].unsqueeze(1) - ahead.view(want.shape), want, in_turn=True)
     shipped = served[:, 0] + served[:, 1]
     if incidence.portions is not None:
         lines = incidence.portions.lines
@@ -365,7 +373,7 @@ class _Lower(torch.autograd.Function):
         return gradient * (difference.abs() < reach) * (-0.5 / reach), None
 
 
-def _served(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
+def at_most(left: Tensor, want: Tensor, in_turn: bool = False) -> Tensor:
     """What is left, but no more than is wanted; `in_turn`: those before may have left less than nothing.
 
     Where both are the same, most often 0, a unit more in stock serves nobody: the gradient is that of what is wanted.

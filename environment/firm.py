@@ -46,6 +46,7 @@ class Firm(FirmFields):
         self._check_allocation()
         self._check_choice()
         self._check_shelf_life()
+        self._check_emergencies()
         self._check_times()
         self._check_sequence()
         self._check_reach()
@@ -111,7 +112,11 @@ class Firm(FirmFields):
                 raise ValueError(f"{field}: no stock point buys here, and external customers are one; remove it")
             if rule == "priority" and name not in ranked:
                 raise ValueError(f"{field} needs a priority on supply edges from here, such as priority: 1")
-            if rule in ("position", "proportional", "shortage") and name in ranked:
+            if rule == "inventory-level" and name in self.customer_facing:
+                raise ValueError(
+                    f"{field} is inventory-level, and external customers of {name} have none: remove one of them"
+                )
+            if rule not in (None, "priority") and name in ranked:
                 raise ValueError(f"{field} is {rule}, but supply edges from here have a priority: remove one of them")
 
     def _check_times(self) -> None:
@@ -154,6 +159,28 @@ class Firm(FirmFields):
         for name, point in self.stock_points.items():
             if point.waste_cost and point.shelf_life is None:
                 raise ValueError(f"stock_points.{name}.waste_cost needs a shelf_life, such as shelf_life: 3")
+
+    def _check_emergencies(self) -> None:
+        """Refuse emergency shipments to who has no customers that go away, or for whom other chance decides, too."""
+        given = [(i, edge) for i, edge in enumerate(self.supply) if edge.emergency]
+        times = Counter(edge.target for _, edge in given)
+        for i, edge in given:
+            point = edge.target
+            wrong = "customers who choose do not go with it: remove it" if self.customers else ""
+            if edge.source not in self.stock_points:
+                wrong = "it comes from what a stock point has left, and outside is none: remove it"
+            elif point not in self.customer_facing:
+                wrong = f"it goes to external customers, and {point} has none: remove it"
+            elif self.lost_shares()[self.names.index(point)] < 1.0:
+                wrong = f"it is of what {point} would lose, and customers wait there: set its unmet to lost"
+            elif edge.disruption is not None:
+                wrong = "the edge may be shut: remove one of the two"
+            elif edge.emissions or edge.shipment_emissions:
+                wrong = "what comes so would not count as emissions of the edge: remove one of the two"
+            elif times[point] > 1:
+                wrong = f"{point} has another one: remove one of the two"
+            if wrong:
+                raise ValueError(f"supply[{i}].emergency: {wrong}")
 
     def _check_choice(self) -> None:
         rule = self.supplier_choice

@@ -68,6 +68,9 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "by_edge": network.by_edge,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
         "rationing": whole(network.rationing.repeat(products)) if network.rationing.any() else None,
+        "newest_first": whole(network.newest_first.repeat(products).astype(np.int64))
+        if network.newest_first.any()
+        else None,
         "ships_first": bool(network.ships_first.any()),
         "congestion": torch.as_tensor(network.congestion).contiguous() if network.congestion.any() else None,
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
@@ -127,6 +130,12 @@ def _aside(world: World) -> dict[str, Tensor | int | None]:
         fields |= {"perishable": len(own) * products}
         cost = firm.amounts("waste_cost")
         fields["waste_cost"] = torch.as_tensor(cost, dtype=world.dtype).contiguous() if cost.any() else None
+    if world.network.emergency.any():
+        edges = np.flatnonzero(network.emergency)
+        number = np.rint(network.emergency[edges] * TABLE_SIZE) - TABLE_SIZE // 2
+        fields |= {"emergencies": len(edges) * products, "emergency_seller": whole(rows(network.edge_source[edges]))}
+        fields |= {"emergency_target": whole(rows(network.edge_target[edges]))}
+        fields |= {"emergency_below": whole(number.repeat(products))}
     return fields
 
 

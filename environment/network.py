@@ -51,8 +51,10 @@ class Network:
     demand_laws: list[list[AnyLaw]]  # [C][K]; of customers, their demand in the long run
     disruption: NDArray[np.float64]  # [Ed, 2] chance that an edge is shut, and open again; 0 where it is never shut
     congestion: Indices  # [Ed, 2] units under way for a period more, and most such periods; 0 where there are none
+    emergency: NDArray[np.float64]  # [Ed] chance that what its customer is short of is delivered at once
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
     rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
+    newest_first: NDArray[np.bool_]  # [N] whether it serves new orders first, and by inventory levels
     ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
     emissions: NDArray[np.float64]  # [Ed, K] per unit that leaves
     shipment_emissions: NDArray[np.float64]  # [Ed] per period in which anything leaves
@@ -94,8 +96,10 @@ class Network:
             demand_laws=firm.demand_laws(),
             disruption=np.array([_chances(edge) for edge in supply]),
             congestion=np.array([_slowed(edge) for edge in supply], dtype=np.int64),
+            emergency=np.array([edge.emergency for edge in supply]),
             standing=_standing(supply, outside),
             rationing=np.array([_RATIONING.get(point.allocation or "", 0) for point in firm.stock_points.values()]),
+            newest_first=np.array([point.allocation == "inventory-level" for point in firm.stock_points.values()]),
             ships_first=np.array([firm.sequence == "geevers" and name in sources for name in firm.names]),
             emissions=np.array([per_product(edge.emissions, firm.products) for edge in supply], dtype=float),
             shipment_emissions=np.array([edge.shipment_emissions for edge in supply]),

@@ -51,7 +51,7 @@ def _laws(value: object, info: ValidationInfo) -> object:
     return per_name(parsed, value)
 
 
-_allocation = one_of("position", "priority", "proportional", "shortage", optional=True)
+_allocation = one_of("position", "priority", "proportional", "shortage", "inventory-level", optional=True)
 _start = must_be(
     f"a whole number from 0 to {MAX_WHOLE}",
     lambda value: is_whole(value, 0, MAX_WHOLE),
@@ -78,7 +78,7 @@ Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
 
-Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage"]
+Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage", "inventory-level"]
 Sequence: TypeAlias = Literal["standard", "geevers"]
 
 
@@ -231,6 +231,7 @@ class Supply(Checked):
     unit_cost: Amounts = 0.0  # money per unit ordered here, beside the stock point's own
     disruption: Disruption | None = None
     congestion: Congestion | None = None
+    emergency: Annotated[float, number(0, 1)] = 0.0  # chance that what the customer is short of comes at once from here
     fixed_order_cost: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per order of any products together
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period

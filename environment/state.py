@@ -34,6 +34,7 @@ class Exogenous(NamedTuple):
     flags: Tensor | None = None  # [M - 1, E] 1 where a regime is in force in the next period
     purchase_factor: Tensor | None = None  # [1, E] factor on the cost of units ordered in this period
     lost: Tensor | None = None  # [C, K, E] int16, what rounds the share of unmet demand that is lost
+    emergency: Tensor | None = None  # [M, K, E] int16, what decides whether the next period's shortage comes at once
 
     def at(self, period: int) -> Exogenous:
         """One period of many."""
@@ -49,6 +50,7 @@ class Outcome(NamedTuple):
     demand: Tensor  # [C, K, E] units that external customers asked for
     shipped: Tensor  # [Ed, K, E] units that left on each edge
     waste: Tensor | None = None  # [N, K, E] units that expired; None: nothing does
+    delivered: Tensor | None = None  # [M, K, E] units of sales that came at once from a supplier; None: none can
 
 
 class Feedback(NamedTuple):

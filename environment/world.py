@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from environment.aside import Disruptions, ShelfLife
 from environment.choice import Choice
 from environment.draws import choose, prepare
+from environment.emergencies import Emergencies
 from environment.emissions import Emissions
 from environment.events import Congested, Incidence, LostShare, dispatch, fulfil, fulfil_in_turn, in_stock, route, split
 from environment.firm import Firm
@@ -114,6 +115,7 @@ class World:
         if any(point.shelf_life for point in firm.stock_points.values()):
             self._shelf_life = ShelfLife(firm, self.device, dtype)
         self._congestion = Congested(self.network, self.device, dtype) if self.network.congestion.any() else None
+        self._emergencies = Emergencies(self.network, self.device, dtype) if self.network.emergency.any() else None
         self._waste_cost = self._amounts("waste_cost")
         self.emissions = None  # where they cost something, or may
         if firm.emissions is not None:
@@ -254,8 +256,14 @@ class World:
         if self._disruptions is not None:
             edges = periods, self._disruptions.count, copies
             breaks = sixteen_bits(int(np.prod(edges)), generator).view(edges)
+        emergency = None
+        if self._emergencies is not None:
+            of = periods, self._emergencies.count, self.products, copies
+            emergency = sixteen_bits(int(np.prod(of)), generator).view(of)
         crowd = () if self.choice is None else self.choice.draw(periods, copies, generator, start or 0, regime)
-        drawn = Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(breaks=breaks, lost=lost)
+        drawn = Exogenous(demand, lead_time, supplier, cost_factor, *crowd)._replace(
+            breaks=breaks, lost=lost, emergency=emergency
+        )
         if self._switching is None:
             return drawn
         now = None if aside is None else aside[len(aside) - self.aside[3] :, 0]
@@ -349,7 +357,10 @@ class World:
 
         pipeline = state.pipeline.view(self.slots, self.edges, -1)
         on_hand = torch.addmm(state.on_hand.view(flat), incidence.incoming, pipeline[0])  # event 1
-        owed = state.owed.view(flat)
+        owed, rank = state.owed.view(flat), position
+        if incidence.newest_first is not None:
+            stock = on_hand if incidence.ships_first is None else state.on_hand.view(flat)
+            rank = torch.cat((position, torch.addmm(stock, incidence.outgoing, owed, alpha=-1.0)))
         now_owed, now_ordered = owed, ordered  # of lines that are not shut
         if self._disruptions is not None and chance.breaks is not None:
             number = chance.breaks.repeat(1, self.products)
@@ -359,16 +370,26 @@ class World:
         if not self.at_once:
             first = incidence.ships_first  # of those who ship what they had before anything arrived
             there = on_hand if first is None else torch.where(first, state.on_hand.view(flat), on_hand)
-            shipped = fulfil(there, now_owed, now_ordered, position, incidence)  # event 2
+            shipped = fulfil(there, now_owed, now_ordered, rank, incidence)  # event 2
             shipped = self.limits.carry(shipped, self.products)
         else:
             at_once = (lead_time == 0).to(self.dtype)
             bought = torch.cat((torch.zeros_like(placed[:inside]), placed[inside:]))
             on_hand = torch.addmm(on_hand, incidence.incoming, at_once * bought)
-            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, position, at_once, incidence)
+            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, rank, at_once, incidence)
         received, on_hand = on_hand, torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
-        unserved = owed[inside:]
+        unserved, delivered = owed[inside:], None
+        if self._emergencies is not None and chance.emergency is not None:
+            delivered = self._emergencies.delivered(on_hand, unserved, chance.emergency.reshape(flat))
+            given = self._emergencies.at_suppliers(delivered, self.points)
+            on_hand, position = (
+                on_hand - given,
+                position - given + self._emergencies.at_customers(delivered, self.points),
+            )
+            at_once_sold = torch.zeros_like(unserved).index_add(0, self._emergencies.lines, delivered)
+            unserved, shipped = unserved - at_once_sold, torch.cat((shipped[:inside], shipped[inside:] + at_once_sold))
+            owed, delivered = torch.cat((owed[:inside], unserved)), delivered.view(full)
         if self._lost is not None:
             lost = self._lost.of(unserved, wanted, None if chance.lost is None else chance.lost.reshape(flat))
             position = incidence.facing.add_to(position, lost)
@@ -399,7 +420,7 @@ class World:
         sales, unserved = shipped[inside:].view(full), unserved.view(full)
         cost = self.account(after.on_hand, sales, unserved, order, chance, waste, shipped_on)
         total = cost.squeeze(1) if self.products == 1 else cost.sum(1)
-        return after, Outcome(total, sales, unserved, demand, shipped_on, waste)
+        return after, Outcome(total, sales, unserved, demand, shipped_on, waste, delivered)
 
     def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
@@ -453,6 +474,9 @@ class World:
         asked = before.inventory_position + self.by_point(order) - after.inventory_position
         if self._lost is not None:
             asked = self.incidence.facing.add_to(asked, self.lost(after, outcome))
+        if self._emergencies is not None and outcome.delivered is not None:  # was asked for where it is sold
+            asked = asked - self._emergencies.at_suppliers(outcome.delivered, self.points)
+            asked = asked + self._emergencies.at_customers(outcome.delivered, self.points)
         return asked if outcome.waste is None else asked - outcome.waste
 
     def waiting(self, state: State) -> Tensor:

@@ -22,6 +22,7 @@ class Chain:
     disruption: dict = field(default_factory=dict)  # by (supplier, customer), chances in parts of 65,536
     congestion: dict = field(default_factory=dict)  # by (supplier, customer): units for a period more, most periods
     shelf_life: dict = field(default_factory=dict)  # by point, periods
+    emergency: dict = field(default_factory=dict)  # by (supplier, customer), in parts of 65,536
     choice: str = "random"  # of suppliers
     preferred: dict = field(default_factory=dict)  # by point, its suppliers in that order
     parts: dict = field(default_factory=dict)  # by point, (supplier, parts of 65,536 of it and those before), in order
@@ -142,6 +143,7 @@ def chain_of(firm):
         disruption,
         {(e.source, e.target): (e.congestion.units, e.congestion.most) for e in firm.supply if e.congestion},
         lives,
+        {(e.source, e.target): round(e.emergency * 65_536) for e in firm.supply if e.emergency},
         *choice,
         shares,
         **amounts,
@@ -326,8 +328,14 @@ class SlowWorld:
         owes += self.backlog[point, product] + self.wanted[point, product]
         return self.on_hand[point, product] + self.in_transit(point, product) + own - owes
 
+    def level(self, point, product):
+        """On hand less what is owed from earlier periods."""
+        owes = sum(units for (s, _, k), units in self.backorders.items() if (s, k) == (point, product))
+        return self.on_hand[point, product] - owes - self.backlog[point, product]
+
     def fulfil(self, t, lead_times, numbers=None):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
+        levels = {key: self.level(*key) for key in self.keys}
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         self.taken = {}  # (edge, whether it was new) -> units
         for supplier, customer, product in self.backorders:
@@ -337,7 +345,10 @@ class SlowWorld:
         for supplier, product in self._in_turn(t):
             customers = [c for c in self.chain.points if (supplier, c, product) in self.backorders]  # in index order
             customers = [c for c in customers if (supplier, c) not in self.shut]
-            customers.sort(key=lambda c: positions[c, product])  # stable: ties stay in index order
+            newest = self.chain.allocation.get(supplier) == "inventory-level"
+            customers.sort(
+                key=lambda c: (levels if newest else positions)[c, product]
+            )  # stable: ties stay in index order
             customers.sort(key=lambda c: self.chain.priority.get((supplier, c), 10_000))
             how = {"proportional": self._share_out, "shortage": self._level_out}.get(
                 self.chain.allocation.get(supplier)
@@ -365,6 +376,7 @@ class SlowWorld:
             self.backorders[edge] += self.new[edge]
             self.new[edge] = 0
         self.left = shipments
+        self._rescue(sales, (numbers or {}).get("emergency", {}))
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
 
@@ -378,7 +390,9 @@ class SlowWorld:
         yield from [key for key in self.downwards if key[0] not in self.chain.suppliers]
 
     def _serve(self, supplier, product, customers, sales, shipments, lead_times):
-        for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
+        classes = ((self.backlog, self.backorders), (self.wanted, self.new))
+        newest = self.chain.allocation.get(supplier) == "inventory-level"
+        for external, internal in reversed(classes) if newest else classes:
             served = min(external[supplier, product], self.on_hand[supplier, product])
             external[supplier, product] -= served
             self.on_hand[supplier, product] -= served
@@ -481,6 +495,18 @@ class SlowWorld:
                     free = [max(-units, 0) for units in held]
                     orders |= zip(keys, shared([orders[key] for key in keys], free, room, packs), strict=True)
         return orders
+
+    def _rescue(self, sales, numbers):
+        """Customers who were not served get all there is from the supplier, shop by shop, if it is their day."""
+        for customer in self.chain.points:
+            for product in self.chain.products:
+                for supplier in self.chain.points:
+                    edge = (supplier, customer)
+                    if edge in self.chain.emergency and numbers[*edge, product] < self.chain.emergency[edge]:
+                        units = min(self.wanted[customer, product], self.on_hand[supplier, product])
+                        self.on_hand[supplier, product] -= units
+                        self.wanted[customer, product] -= units
+                        sales[customer, product] += units
 
     def _left_unserved(self, numbers):
         lost = dict.fromkeys(self.keys, 0)

@@ -66,9 +66,9 @@ def ranked(draw, points, supply, money, customers):
     for edge in supply:
         rule = points.get(edge["from"], {}).get("allocation")
         if edge["from"] in points and rule is None:
-            points[edge["from"]]["allocation"] = rule = draw(
-                st.sampled_from(["position", "priority", "proportional", "shortage"])
-            )
+            rules = ["position", "priority", "proportional", "shortage"]
+            rules += ["inventory-level"] * 3 * ("demand" not in points[edge["from"]] and edge["from"] not in customers)
+            points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(rules))
             if rule == "priority":
                 edge["priority"] = 2
         elif rule == "priority" and draw(st.booleans()):
@@ -122,7 +122,7 @@ def misfortunes(draw, points, supply, money):
 @st.composite
 def footprints(draw, supply, money, amount):
     """What shipments emit, written into edges; what it costs comes back, a field of the firm or none."""
-    for edge in supply if draw(st.booleans()) else ():
+    for edge in supply if draw(st.booleans()) and not any("emergency" in edge for edge in supply) else ():
         edge |= {"emissions": draw(amount), "shipment_emissions": draw(money)}
     emits = any(edge.get("shipment_emissions") for edge in supply)
     return {"emissions": {"price": draw(money)}} if emits else {}
@@ -150,6 +150,18 @@ def regimes(draw, points, chosen):
         },
         "dear": {"begins": 4, "backorder_cost": 2, "unit_cost": draw(st.sampled_from([1, 0.25]))},
     }
+
+
+@st.composite
+def emergencies(draw, points, supply, chosen):
+    """What a point loses otherwise may come at once from one of its suppliers."""
+    for edge in supply:
+        to = points[edge["to"]]
+        first = all("emergency" not in other for other in supply if other["to"] == edge["to"])
+        apart = edge["from"] in points and "disruption" not in edge and first and not chosen
+        if apart and "demand" in to and draw(st.booleans()):
+            to.pop("lost_share", None)
+            to["unmet"], edge["emergency"] = "lost", draw(st.sampled_from([0.3, 1]))
 
 
 @st.composite
@@ -200,8 +212,9 @@ def firms(draw, customers=False):
             points[names[i]] |= draw(st.sampled_from([{"unmet": "lost"}, {"unmet": "backorder"}, {"lost_share": 0.3}]))
     supply = [{"from": source, "to": names[i], "lead_time": draw(lead_time)} for source, i in outside]
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
-    choice = draw(ranked(points, supply, money, bool(chosen)))
+    choice = draw(ranked(points, supply, money, chosen))
     draw(misfortunes(points, supply, money))
+    draw(emergencies(points, supply, chosen))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point
         if waits and name not in chosen and draw(st.booleans()):
@@ -309,6 +322,35 @@ def slow_purchases(world, exposure, customers, traffic, copy, wait=None):
     return bought, leave
 
 
+def _numbers(episode, copy):
+    """What is drawn with period t - 1 decides in period t, period by period."""
+    world, chance = episode.world, episode.chance
+    network, products, facing = world.network, list(world.firm.products), list(world.firm.customer_facing)
+    numbers = [{} for _ in chance.demand]
+    periods = range(1, len(numbers))
+    if chance.lost is not None:
+        for t in periods:
+            numbers[t]["lost"] = {
+                (p, k): int(chance.lost[t - 1, n, i, copy]) + WIDTH // 2
+                for n, p in enumerate(facing)
+                for i, k in enumerate(products)
+            }
+    if chance.emergency is not None:
+        edges = [edge for edge, odds in zip(network.edge_names, network.emergency, strict=True) if odds]
+        for t in periods:
+            numbers[t]["emergency"] = {
+                (*edge, k): int(chance.emergency[t - 1, m, i, copy]) + WIDTH // 2
+                for m, edge in enumerate(edges)
+                for i, k in enumerate(products)
+            }
+    if chance.breaks is not None:
+        edges = [edge for edge, odds in zip(network.edge_names, network.disruption, strict=True) if odds[1]]
+        for t in periods:
+            drawn = chance.breaks[t - 1, :, copy].tolist()
+            numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
+    return numbers
+
+
 def slow_replay(episode, copy):
     """The same copy in the slow world."""
     world, chance, orders = episode.world, episode.chance, episode.orders
@@ -349,19 +391,7 @@ def slow_replay(episode, copy):
             }
             for t in periods[1:]
         ]
-    numbers = [{} for _ in periods]  # what is drawn with period t - 1 decides in period t
-    if chance.lost is not None:
-        for t in periods[1:]:
-            numbers[t]["lost"] = {
-                (p, k): int(chance.lost[t - 1, n, i, copy]) + WIDTH // 2
-                for n, p in enumerate(facing)
-                for i, k in enumerate(products)
-            }
-    if chance.breaks is not None:
-        edges = [edge for edge, odds in zip(network.edge_names, network.disruption, strict=True) if odds[1]]
-        for t in periods[1:]:
-            drawn = chance.breaks[t - 1, :, copy].tolist()
-            numbers[t]["breaks"] = {edge: number + WIDTH // 2 for edge, number in zip(edges, drawn, strict=True)}
+    numbers = _numbers(episode, copy)
     asked = chance.demand.clone()
     for t in periods if world.choice is not None else ():
         wait = slow_wait(world, episode.states[t], copy)

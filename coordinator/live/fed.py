@@ -58,6 +58,8 @@ class Fed(Simulated):
             )
         if self.world.emissions is not None:
             raise ValueError("--feed: a feed does not tell what leaves where: remove emissions of the firm")
+        if self.world.network.emergency.any():
+            raise ValueError("--feed: a feed tells no emergency shipments: no emergency")
         if self.firm.unmet_demand == "mixed":
             raise ValueError("--feed: a feed tells backlog or lost sales: give all stock points the same `unmet`")
         self.layout, self.folder = layout, Path(feed) / "in"

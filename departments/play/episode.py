@@ -222,7 +222,7 @@ class _Tally:
         """One period more, and its chance; `backlog` [C, K, E] is what customers were owed before it."""
         self._periods += 1
         order, after = self._world.by_point(step.order), step.after
-        _, sales, unserved, demand, shipped, waste = step.outcome
+        _, sales, unserved, demand, shipped, waste, _ = step.outcome
         received = self._world.asked(step.before, step.order, after, step.outcome)
         ordered, asked = order.sum(1, keepdim=True), received.sum(1, keepdim=True)
         self._add(

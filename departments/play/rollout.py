@@ -145,7 +145,7 @@ def brought_by(world: World, steps: Sequence[Step], chance: Exogenous) -> Brough
     )
     cost = []
     for step in steps:
-        _, sales, missed, _, shipped, waste = step.outcome
+        _, sales, missed, _, shipped, waste, _ = step.outcome
         now = chance.at(step.period)
         cost.append(world.account(step.after.on_hand, sales, missed, step.order, now, waste, shipped))
     return Brought(torch.stack(cost), after, held, unserved, demand)

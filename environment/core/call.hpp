@@ -32,13 +32,17 @@ struct Firm {
   const int32_t *break_start, *break_end;  // [D K] signed numbers from which on an edge stays open; is open again
   const int32_t *perishing, *life;         // [P K] rows of points, and how many periods a unit can be sold in
   const real *waste_cost;                  // [N K] money a unit that expired
-  const int32_t *prefer;                   // [Ed K] places of in_edge by preference, or none: whoever was drawn
+  int64_t emergencies;                     // rows of edges that deliver at once what their customer is short of:
+  const int32_t *emergency_seller, *emergency_target, *emergency_below;  // [M K] rows of points; signed numbers below
+                                                                         // which they do
+  const int32_t *prefer;      // [Ed K] places of in_edge by preference, or none: whoever was drawn
   const real *upto;           // [Ed K] of 65,536: what goes to these and those before, where it is shared out, or none
   const real *ranks;          // [inside] units added to positions where customers rank, or none
   const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
   int64_t ships_first;        // whether who supplies others ships before it receives
   const int32_t *rationing;   // [N K] scarce stock is shared out in proportion, 2 to whom most is missing, or none
-  const real *lost;           // [C K] parts of 65,536 of unmet demand that are, or none
+  const int32_t *newest_first;                      // [N K] who serves new orders first, by inventory levels, or none
+  const real *lost;                                 // [C K] parts of 65,536 of unmet demand that are, or none
   const real *unit_emissions, *shipment_emissions;  // [Ed K] money a unit that leaves, [Ed] if any does; or none
   const real *salvage;                              // [N K] money a unit that is left when an episode ends, or none
   int64_t segments;                                 // S
@@ -66,7 +70,7 @@ struct Call {
   real *on_hand, *pipeline, *owed, *inventory_position, *aside;  // the state, which goes on
   const real *demand, *cost_factor;                              // chance; none: nothing is random there
   const real *flags, *purchase_factor;  // [T][M - 1][E] regimes that come, [T][E] what a unit ordered costs
-  const int16_t *supplier, *lead_time, *lost, *breaks;
+  const int16_t *supplier, *lead_time, *lost, *breaks, *emergency;
   int64_t crowd;                             // J customers at most, and
   const int16_t *customers;                  // [T][J][S][E] what decides each one's choice
   const real *traffic;                       // [T][S][E] how many of them come

@@ -28,6 +28,7 @@ class Copies {
         orders_(firm_.by_edge ? firm_.edges : rows_),
         on_hand_(rows_),
         position_(rows_),
+        level_held_(firm_.newest_first ? rows_ : 0),
         order_(orders_),
         wish_(orders_),
         owed_(lines_),
@@ -44,6 +45,8 @@ class Copies {
         waste_(firm_.perishable ? rows_ : 0),
         backlog_(lines_ - firm_.inside),
         unserved_(lines_ - firm_.inside),
+        claimed_(firm_.emergencies ? rows_ : 0),
+        delivered_(firm_.emergencies),
         seen_(call.features + (call.spread ? rows_ + firm_.segments * call.offers : 0)),
         did_(call.outputs),
         noise_(call.noise ? call.noises : 0),
@@ -474,7 +477,16 @@ class Copies {
       V position = position_[lines.seller];
       for (long i = 0; i < lines.count; i++) position -= wanted_[lines.line[i]];
       position_[lines.seller] = position;
+      if (firm_.newest_first) level_held_[lines.seller] = held(lines);
     }
+  }
+
+  // The inventory level of a seller when it is served: on hand less what it owes.
+  V held(const Lines &lines) {
+    V level = on_hand_[lines.seller];
+    if (!firm_.ships_first) level += under_way(lines.seller, 0, 1);
+    for (long i = 0; i < lines.count; i++) level -= owed_[lines.line[i]];
+    return level;
   }
 
   // What customers who come now are told to wait; see `World.wait`.
@@ -548,6 +560,7 @@ class Copies {
       if (firm_.carried[i] >= 0) cut(shipped_, i, firm_.carried[i], nullptr, false);
     for (long g = 0; g < firm_.groups && firm_.carried; g++) settle(t, lines_of(g));
     if (who == kInside) return;
+    if (firm_.emergencies) rescue(t);
     for (long l = firm_.inside; l < lines_ && firm_.lost; l++) lose(t, l);
     for (long d = 0; d < firm_.shut; d++)
       if (firm_.shut_edge[d] < firm_.inside) owed_[firm_.shut_edge[d]] += held_back_[d];
@@ -571,6 +584,23 @@ class Copies {
       }
       ages[(firm_.ages - 1) * count + p] = V();
       on_hand_[row] -= waste_[row], position_[row] -= waste_[row];
+    }
+  }
+
+  // What is short comes at once from what a supplier has left; see `environment.Emergencies`.
+  void rescue(long t) {
+    std::fill(claimed_.begin(), claimed_.end(), V());
+    for (long m = 0; m < firm_.emergencies; m++) {
+      const long seller = firm_.emergency_seller[m];
+      const Truth comes = drawn(call_.emergency, t, firm_.emergencies, m) < ::all<Truth>(firm_.emergency_below[m]);
+      const V want = pick(comes, unserved_[firm_.facing_line[firm_.emergency_target[m]]], V());
+      delivered_[m] = served(on_hand_[seller] - claimed_[seller], want), claimed_[seller] += want;
+    }
+    for (long m = 0; m < firm_.emergencies; m++) {
+      const long seller = firm_.emergency_seller[m], target = firm_.emergency_target[m];
+      const long c = firm_.facing_line[target], l = firm_.inside + c;
+      on_hand_[seller] -= delivered_[m], position_[seller] -= delivered_[m], position_[target] += delivered_[m];
+      owed_[l] -= delivered_[m], unserved_[c] -= delivered_[m], shipped_[l] += delivered_[m];
     }
   }
 
@@ -616,29 +646,32 @@ class Copies {
   // The lines of a supplier with several; the external one, which comes first within a class, is the last of them.
   void share(V stock, const Lines &lines) {
     const int32_t *line = lines.line;
-    V backorders{};
-    for (long i = 0; i < lines.count; i++) backorders += owed_[line[i]];
-    for (long i = 0; i < lines.count; i++) earlier_[i] = V(), earlier_new_[i] = backorders;
+    const bool newest = firm_.newest_first && firm_.newest_first[lines.seller];
+    const std::vector<V> &rank = newest ? level_held_ : position_;
+    const std::vector<V> &before = newest ? wanted_ : owed_, &behind = newest ? owed_ : wanted_;  // the two classes
+    V ahead{};
+    for (long i = 0; i < lines.count; i++) ahead += before[line[i]];
+    for (long i = 0; i < lines.count; i++) earlier_[i] = V(), earlier_new_[i] = ahead;
     const long external = line[lines.count - 1], customers = lines.count - (external >= firm_.inside);
     for (long i = 0; i < customers && customers < lines.count; i++)
-      earlier_[i] += owed_[external], earlier_new_[i] += wanted_[external];
+      earlier_[i] += before[external], earlier_new_[i] += behind[external];
     for (long i = 0; i < customers; i++) {
       const long first = firm_.target[line[i]];
-      const V position = position_[first], owed = owed_[line[i]], wanted = wanted_[line[i]];
+      const V position = rank[first], owed = before[line[i]], wanted = behind[line[i]];
       V earlier = earlier_[i], earlier_new = earlier_new_[i];
       for (long j = i + 1; j < customers; j++) {
         const long l = line[j], second = firm_.target[l];
-        V gap = position - position_[second];
+        V gap = position - rank[second];
         if (firm_.ranks) gap = gap + V(all(firm_.ranks[line[i]] - firm_.ranks[l]));
         const real reach = (real)(firm_.blur[first] + firm_.blur[second]);
         join_before(earlier_[j], gap, owed, reach), join_before(earlier_new_[j], gap, wanted, reach);
-        join_behind(earlier, gap, owed_[l], reach), join_behind(earlier_new, gap, wanted_[l], reach);
+        join_behind(earlier, gap, before[l], reach), join_behind(earlier_new, gap, behind[l], reach);
       }
       earlier_[i] = earlier, earlier_new_[i] = earlier_new;
     }
     for (long i = 0; i < lines.count; i++) {
       const long l = line[i];
-      shipped_[l] = served(stock - earlier_[i], owed_[l]) + served(stock - earlier_new_[i], wanted_[l]);
+      shipped_[l] = served(stock - earlier_[i], before[l]) + served(stock - earlier_new_[i], behind[l]);
     }
   }
 
@@ -867,12 +900,14 @@ class Copies {
   const long rows_, lines_, orders_;                   // of points, of lines and of orders, by product
   long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0;  // the copies; the slot of the ring that arrives next
   std::vector<V> on_hand_, position_;                  // [N K]
+  std::vector<V> level_held_;                          // [N K] inventory levels, or nothing where nobody serves by them
   std::vector<V> order_, wish_;                        // [O K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
   std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
   std::vector<V> backlog_, unserved_;       // [C K]
+  std::vector<V> claimed_, delivered_;      // [N K] of each seller, and [M K] units that come at once
   std::vector<V> seen_, did_;
   std::vector<Given> noise_, log_prob_, memory_;
   std::vector<Given> level_, reorder_point_;

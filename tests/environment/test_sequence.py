@@ -1,9 +1,10 @@
-"""Who ships before anything arrives, and how scarce stock is shared out level: by hand, in the slow world, in C++."""
+"""Who ships before anything arrives, and who gets scarce stock by other rules: by hand, in the slow world, in C++."""
 
+import numpy as np
 import pytest
 import torch
 
-from environment import CompiledWorld, Exogenous, parse_firm
+from environment import CompiledWorld, Exogenous, World, parse_firm
 from environment.events import Portions
 from tests.random_firms import run, slow_replay
 
@@ -15,7 +16,7 @@ def content(allocation="position", sequence="geevers", **fields):
     return {"name": "first", "sequence": sequence, "stock_points": points, "supply": supply}
 
 
-@pytest.mark.parametrize("allocation", ["position", "proportional", "shortage"])
+@pytest.mark.parametrize("allocation", ["position", "proportional", "shortage", "inventory-level"])
 def test_points_that_ship_first_are_those_of_the_slow_world_in_both_worlds(allocation):
     firm = parse_firm(content(allocation))
     episode = run(firm, copies=11, seed=3, periods=12)
@@ -48,6 +49,37 @@ def test_what_stays_missing_is_level_and_its_gradient_is_that_of_equal_parts():
     assert served.flatten().tolist() == [5, 0, 4]  # unit by unit to whom most is missing
     (by_want,) = torch.autograd.grad(served[0, 0], want)
     assert by_want.sum().item() == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("allocation", "sent"),
+    [
+        ("position", [0, 4, 3]),  # b is owed 4, then c, whose position is lowest, gets what is left of 7
+        (
+            "inventory-level",
+            [5, 0, 2],
+        ),  # new orders first: a, who has least on hand, then c, though more is under way to a
+    ],
+)
+def test_who_serves_by_inventory_level_does_so_by_what_is_on_hand_and_serves_new_orders_first(allocation, sent):
+    world = run(parse_firm(content(allocation, "standard", initial_on_hand=7)), copies=1, seed=0).world
+    stock = torch.tensor([7.0, 1.0, 9.0, 2.0], dtype=world.dtype)[:, None, None]
+    state = world.reset(1, stock)
+    pipeline, owed = torch.cat((state.pipeline, 0 * state.pipeline[:1])), state.owed.clone()
+    pipeline[1, 0], owed[1] = 30.0, 4.0  # under way to a, behind what arrives now; owed to b
+    position = state.inventory_position + torch.tensor([-4.0, 30.0, 4.0, 0.0], dtype=world.dtype)[:, None, None]
+    order = torch.tensor([0.0, 5.0, 0.0, 6.0], dtype=world.dtype)[:, None, None]
+    wide = World(world.firm, np.zeros((4, 1)), dtype=world.dtype, slots=2)
+    before = state._replace(pipeline=pipeline, owed=owed, inventory_position=position)
+    after, _ = wide.step(before, order, wide.draw(1, 1, wide.generator(0)).at(0))
+    assert after.pipeline[0, :3, 0, 0].tolist() == [30 + sent[0], *sent[1:]]
+
+
+def test_external_customers_have_no_inventory_level():
+    with pytest.raises(
+        ValueError, match="allocation is inventory-level, and external customers of warehouse have none"
+    ):
+        parse_firm(content("inventory-level", "standard", demand=3))
 
 
 @pytest.mark.parametrize(

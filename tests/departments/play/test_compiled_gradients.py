@@ -1,6 +1,7 @@
 """The gradient that the compiled world finds, beside that of PyTorch through the world of tensors."""
 
 import shutil
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from departments.policies.policy import FIRM, RECOMMENDATION, PolicyConfig
 from departments.policies.spec import DepartmentSpec
 from departments.rules.ordering import BaseStock, baseline_levels
 from environment import World, load_firm, parse_firm
+from environment.instances import instance_firm
 from environment.observation import Observer
 from environment.toolchain import COMPILERS
 from tests.random_firms import examples, firms
@@ -72,6 +74,16 @@ def staged(firm, scaling="benchmark", hidden=(20, 8), **config):
 @pytest.mark.parametrize(("scaling", "form"), [("standard", "residual"), ("bounds", "plain")])
 def test_built_in_firms(firm, scaling, form):
     gradients = same(*staged(firm, scaling, form=form))
+    assert sum(float(gradient.norm()) > 0.0 for gradient in gradients) > 1
+
+
+@pytest.mark.parametrize("firm", ["one-warehouse-12", "cardboard-split"])
+def test_emergencies_and_service_by_inventory_level(firm):
+    content = deepcopy(instance_firm(firm))
+    for point in content["stock_points"].values():
+        if point.get("allocation") == "proportional":
+            del point["allocation"]  # whose gradient only PyTorch has
+    gradients = same(*staged(parse_firm(content), "standard"))
     assert sum(float(gradient.norm()) > 0.0 for gradient in gradients) > 1
 
 
