@@ -70,7 +70,8 @@ def compared(name: str, cap: float, options: argparse.Namespace) -> str:
         service = {"every": 10, "episodes": 256}
         given = {"scheme": "pathwise", "pathwise": teaching, "service": service, "policy": {"hybrid": hybrid}}
         settings, wiring = settings_of(given if hybrid else given | {"policy": {}}), Wiring(backend="local", threads=1)
-        train(make(cap=cap), settings, wiring, run.path, Silent(), resume=run.path.exists())
+        begins = {} if options.price is None else {"price": options.price}
+        train(make(cap=cap, **begins), settings, wiring, run.path, Silent(), resume=run.path.exists())
         (run.path / "done").touch()
     measured = run.table("service.csv")
     price, reached = float(measured.multiplier.iloc[-1]), float(measured.reached.iloc[-10:].mean())
@@ -87,6 +88,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("firms", nargs="*", default=list(CASES))
+    parser.add_argument("--price", type=float, help="of a unit of emission at first")
     parser.add_argument("--updates", type=int, default=1500)
     parser.add_argument("--episodes", type=int, default=4096)
     parser.add_argument("--out", type=Path, default=Path("runs/emissions"))
