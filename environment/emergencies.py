@@ -1,7 +1,7 @@
 """Emergency shipments: what a point cannot serve may be delivered at once from what its supplier has left.
 
-Source: Kaynov et al. (2024), who call it partial backordering; one draw a point and period decides for all that is
-short, as the costs that they publish say (their instance 11).
+Source: Kaynov et al. (2024), who call it partial backordering; that one draw a point and period decides for all that
+is short is our reading: it gives the costs, and their spread, that they publish of the rules on their instance 11.
 """
 
 from __future__ import annotations

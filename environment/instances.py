@@ -162,7 +162,7 @@ def _one_warehouse() -> Family:
         "International Journal of Production Economics 267, 109088, table A.3 (through a public transcription)",
         "of 100 periods",
         "the source says nothing of its start: here there is no stock, and in each period of the lead times a period's "
-        "mean demand arrives everywhere, which fits the published rules best of sixty starts that were tried; 5-sooner "
+        "mean demand arrives everywhere, which fits the published rules best of many starts that were tried; 5-sooner "
         "is 5 with a warehouse's lead time of 2 instead of 5, which is what the costs published of 5 fit",
         {
             f"one-warehouse-{number}": Instance(
