@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from environment.closures import Closures
 from environment.customers import check_customers, per_product
 from environment.fields import shown
 from environment.firm_fields import FirmFields, check_name
 from environment.names import MAX_NAME
-from environment.parts import OUTSIDE, TARGETS
+from environment.parts import MAX_CYCLE, MAX_LEAD_TIME, OUTSIDE, TARGETS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
-_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
+_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days", "closed_days")
 _MAY_LEAVE_OUT = (
     *TARGETS,
     "demand",
@@ -46,6 +47,7 @@ class Firm(FirmFields):
         self._check_choice()
         self._check_shelf_life()
         self._check_times()
+        self._check_closed_days()
         self._check_sequence()
         self._check_reach()
         self._check_orders()
@@ -132,6 +134,37 @@ class Firm(FirmFields):
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
             cure = "give the capacity to an edge from outside or to a stock point, or a lead time of 1"
             raise ValueError(f"supply: capacity and lead_time 0 between stock points do not go together: {cure}")
+
+    def _check_closed_days(self) -> None:
+        """Refuse places that are never open together, and what would bring goods on a closed day."""
+        for name, point in self.stock_points.items():
+            if isinstance(point.closed_days, dict):
+                raise ValueError(f"stock_points.{name}.closed_days are of all products: give those to supply edges")
+        for i, edge in enumerate(self.supply):
+            calendars = self.calendars(edge)
+            if not any(calendars):
+                continue
+            if edge.congestion:
+                raise ValueError(
+                    f"supply[{i}].congestion makes lead times longer by periods, and closed_days by open ones: "
+                    "remove one of the two"
+                )
+            closures = Closures([list(calendars)])
+            if closures.cycle > MAX_CYCLE:
+                raise ValueError(
+                    f"supply[{i}]: closed_days begin again after {closures.cycle} periods, at most {MAX_CYCLE}: "
+                    "give them cycles that go into each other"
+                )
+            laws = self.lead_time_laws(edge)
+            try:
+                most = int(closures.times(max(len(law.mass()) for law in laws) - 1).max())
+            except ValueError:
+                where = f"{edge.source}, {edge.target} and the edge between them"
+                raise ValueError(f"supply[{i}]: on no day are {where} all open: lessen their closed_days") from None
+            if most > MAX_LEAD_TIME:
+                raise ValueError(
+                    f"supply[{i}]: with closed_days lead times are up to {most} periods, at most {MAX_LEAD_TIME}"
+                )
 
     def _check_sequence(self) -> None:
         """Refuse `geevers` where nobody ships first, or where that would not say enough."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from environment import Exogenous, Outcome, State, World, parse_firm
 from environment.streams import Stream, torch_stream
-from tests.oracles import OUTSIDE, chain_of, replay
+from tests.oracles import OUTSIDE, arrival, chain_of, replay
 
 _MORE = int(os.environ.get("FIRMWIDE_EXAMPLES", "1"))
 WIDTH = 65_536  # what chances are multiples of one part of
@@ -120,6 +120,20 @@ def misfortunes(draw, points, supply, money):
 
 
 @st.composite
+def closures(draw, points, supply, products):
+    """Days on which points, suppliers and carriers are closed, each on some of its own."""
+    free = [edge for edge in supply if "congestion" not in edge]
+    places = [name for name in points if all(edge in free for edge in supply if name in (edge["from"], edge["to"]))]
+    days = st.sampled_from([[1], {"cycle": 3, "days": [2]}, {"cycle": 4, "days": [0, 1]}, {"periods": [0, 3, 4]}])
+    for name in places:
+        if draw(st.integers(0, 4)) == 0:
+            points[name]["closed_days"] = draw(days)
+    for edge in free:
+        if draw(st.integers(0, 4)) == 0:
+            edge["closed_days"] = draw(st.one_of(days, st.just({products[0]: {"days": [0], "periods": [2]}})))
+
+
+@st.composite
 def sequences(draw, points, chosen, supply, soonest):
     """Who supplies others may ship first where nothing arrives at once, expires or is limited on its way."""
     inside = [edge for edge in supply if edge["from"] in points]
@@ -169,6 +183,7 @@ def firms(draw, customers=False):
     supply += [{"from": names[i], "to": names[j], "lead_time": draw(lead_time)} for i, j in edges]
     choice = draw(ranked(points, supply, money, bool(chosen)))
     draw(misfortunes(points, supply, money))
+    draw(closures(points, supply, products))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point
         if waits and name not in chosen and draw(st.booleans()):
@@ -274,6 +289,14 @@ def slow_purchases(world, exposure, customers, traffic, copy, wait=None):
     return bought, leave
 
 
+def in_open_days(chain, lead_times):
+    """Lead times as the slow world takes them: it counts by itself what leaves in period t, on day t - 1."""
+    for edge, closed in chain.closed.items():
+        for t, row in enumerate(lead_times[1:]):
+            lasts = row[edge]
+            row[edge] = next(days for days in range(lasts + 1) if arrival(t, days, closed) == t + lasts)
+
+
 def slow_replay(episode, copy):
     """The same copy in the slow world."""
     world, chance, orders = episode.world, episode.chance, episode.orders
@@ -303,6 +326,8 @@ def slow_replay(episode, copy):
                 for i, k in enumerate(products)
             }
         )
+    chain = chain_of(firm)
+    in_open_days(chain, lead_times)
     factors = None
     if chance.cost_factor is not None:
         ones = {key: (1.0, 1.0) for key in initial}
@@ -339,4 +364,4 @@ def slow_replay(episode, copy):
         {(*who, k): float(episode.wishes[t, o, i, copy]) for o, who in enumerate(names) for i, k in enumerate(products)}
         for t in periods
     ]
-    return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers)
+    return replay(chain, initial, wishes, suppliers, demand, lead_times, factors, numbers)

@@ -149,6 +149,7 @@ def _check(firm: Firm, network: Network, refused: str) -> None:
     others = [field for field in ("fixed_order_cost", "salvage_value", "price") if firm.amounts(field).any()]
     others += ["fixed_order_cost"] * bool(firm.joint_costs().any()) + ["cost_spread"] * bool(firm.cost_spread)
     others += ["disruption"] * bool(network.disruption.any()) + ["congestion"] * bool(network.congestion.any())
+    others += ["closed_days"] * network.closures.ever
     others += ["shelf_life"] * any(point.shelf_life for point in firm.stock_points.values())
     if others:
         raise ValueError(f"{refused} it has a {others[0]}")
