@@ -24,7 +24,8 @@ class Closures:
     def __init__(self, calendars: list[list[Calendar]]) -> None:
         """Read them, [Ed][K]."""
         self._calendars = list(dict.fromkeys(each for row in calendars for each in row))  # A different ones
-        self.of = np.array([[self._calendars.index(each) for each in row] for row in calendars])  # [Ed, K], of A
+        place = {calendar: a for a, calendar in enumerate(self._calendars)}
+        self.of = np.array([[place[each] for each in row] for row in calendars])  # [Ed, K], of A
         every = [own for each in self._calendars for own in each]
         self.ever = bool(every)
         self.cycle = math.lcm(1, *self.lengths())  # periods until days begin again, after
@@ -39,13 +40,13 @@ class Closures:
         again = self.lead_in + (np.asarray(period) - self.lead_in) % self.cycle
         return np.asarray(np.where((np.asarray(period) >= 0) & (period < self.lead_in), period, again))
 
-    def times(self, longest: int) -> Periods:
+    def times(self, longest: int) -> NDArray[np.int32]:
         """Periods that lead times of 0 to `longest` open days take, by calendar and phase, [A, phases, longest + 1].
 
         Raises:
             ValueError: a calendar has no open day.
         """
-        return np.stack([self._times(calendar, longest) for calendar in self._calendars])
+        return np.stack([self._times(calendar, longest).astype(np.int32) for calendar in self._calendars])
 
     def steady(self, edge: int, product: int, longest: int) -> Periods:
         """The same of one edge and product, of the periods of a cycle behind all that never return, from its start."""

@@ -266,7 +266,7 @@ class Network:
         return shortest
 
     @cached_property
-    def open_times(self) -> Indices:
+    def open_times(self) -> NDArray[np.int32]:
         """Periods that lead times take with closed days, by calendar, phase and lead time, see `Closures.times`."""
         return self.closures.times(max(len(law.mass()) for row in self.lead_time_laws for law in row) - 1)
 

@@ -25,7 +25,8 @@ def import_firm(
     name: Annotated[str | None, option("NAME", "Of the firm (default: as DIR).")] = None,
     column: Annotated[Repeated, option("ROLE=NAME", "What a column is, such as quantity=Absatz; repeatable.")] = None,
     kind: Annotated[
-        Repeated, option("FILE=KIND", "What a file is for: sales, stock, supply, receipts, items; repeatable.")
+        Repeated,
+        option("FILE=KIND", "What a file is for: sales, stock, supply, receipts, items, calendar; repeatable."),
     ] = None,
     separator: Annotated[str | None, option("SIGN", "Of cells in csv files.")] = None,
     encoding: Annotated[str | None, option("NAME", "Of csv files, such as cp1252.")] = None,

@@ -20,14 +20,14 @@ from rich.text import Text
 from coordinator.planning.demand import classes
 from coordinator.planning.import_page import import_page
 from coordinator.planning.layout import KINDS, WORDS, layout_of
-from coordinator.planning.master import joined, master_of, receipts_of
+from coordinator.planning.master import calendar_of, joined, master_of, receipts_of
 from coordinator.planning.reading import read_table
 from coordinator.planning.sales import How, Sales, sales_of
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
 from environment.names import fault
 from environment.parts import RESERVED
-from environment.tables import Tables, blocks_of, read_tables
+from environment.tables import CALENDAR, Tables, blocks_of, read_tables
 
 FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"
 
@@ -113,18 +113,30 @@ def import_firm(asked: ImportRequest) -> Imported:
     parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS if kind != "sales"}
     for table, layout in laid:
         if layout.kind != "sales":
-            parts[layout.kind].append((receipts_of if layout.kind == "receipts" else master_of)(table, layout, how))
+            of = {"receipts": receipts_of, "calendar": calendar_of}.get(layout.kind, master_of)
+            parts[layout.kind].append(of(table, layout, how))
             said += table.said
     for name in dict.fromkeys([*sales.locations, *sales.items]):
         if why := fault(name) or ("a firm file means something else by it" if name in RESERVED else ""):
             raise ValueError(f"{sold[0][0].name}: {name!r}: {why}")
     pairs = pd.DataFrame({"location": sales.locations, "item": sales.items})
     items, supply, stock = joined(parts, pairs, asked.lead_time, said)
+    calendar = _calendar(parts["calendar"], {*supply["from"], *supply["to"], *sales.locations}, said)
     items["unit"] = _units(items, sales, said)
     said.append(
         f"holding costs {asked.holding_rate:g} of an item's cost a year (--holding-rate); unmet demand is {asked.unmet}"
     )
-    return _written(asked, sales, items, supply, stock, said)
+    return _written(asked, sales, {"items": items, "supply": supply, "stock": stock} | calendar, said)
+
+
+def _calendar(found: list[pd.DataFrame], known: set[str], said: list[str]) -> dict[str, pd.DataFrame]:
+    """When locations and suppliers are closed, of all tables; nothing where none tells."""
+    if not found:
+        return {}
+    calendar = pd.concat(found, ignore_index=True).drop_duplicates()
+    if strange := sorted(set(calendar["location"]) - known - {""}):
+        said.append(f"closed days of {strange[0]!r} are left out: it neither sells nor supplies")
+    return {CALENDAR: calendar[calendar["location"].isin({*known, ""})]}
 
 
 def _pairs(option: str, given: Sequence[str], known: Any) -> dict[str, str]:  # noqa: ANN401
@@ -188,27 +200,26 @@ def _units(items: pd.DataFrame, sales: Sales, said: list[str]) -> list[float]:
 def _written(
     asked: ImportRequest,
     sales: Sales,
-    items: pd.DataFrame,
-    supply: pd.DataFrame,
-    stock: pd.DataFrame,
+    master: dict[str, pd.DataFrame],
     said: list[str],
 ) -> Imported:
     """Write the folder beside its place and move it there as a whole."""
     slug = re.sub(r"[^a-z0-9]+", "-", (asked.name or asked.out.resolve().name).lower()).strip("-") or "firm"
     firm: dict[str, Any] = {"name": slug[:40], "unmet": asked.unmet}
-    firm["tables"] = {"demand": DEMAND, "items": "items.csv", "supply": "supply.csv", "stock": "stock.csv"}
+    firm["tables"] = {"demand": DEMAND, **{name: f"{name}.csv" for name in master}}
     firm["holding_rate"] = asked.holding_rate
     if blocks_of(sales.days) is not None:
         firm["history"] = "blocks"
     if asked.fill_rate is not None:
         firm["service"] = {"fill_rate": asked.fill_rate}
+    items = master["items"]
     listed = items.reindex(columns=["item", "unit", "cost", "price", *(["fill_rate"] if "fill_rate" in items else [])])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{asked.out.name}.", dir=asked.out.parent))
     try:
         folder.chmod(0o755)
         _write_demand(folder / DEMAND, sales)
-        for name, table in {"items": listed, "supply": supply, "stock": stock}.items():
+        for name, table in (master | {"items": listed}).items():
             write_atomically(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
         text = yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(folder / FIRM, text)
@@ -264,13 +275,14 @@ def _write_demand(path: Path, sales: Sales) -> None:
 
 def _first_feed(tables: Tables) -> str:
     """What a fed firm is told before its first period: stock; what is on order arrives after its whole lead time."""
-    several, slots = len(tables.items) > 1, int(min(max(tables.lead_time.max(), 1), 6))
+    several, slots = len(tables.items) > 1, min(tables.longest_lead_time(), 6)
     arriving = [f"arriving_{number + 1}" for number in range(slots)]
     header = ["stock_point", *["product"][:several], "on_hand", "inventory_position", *arriving]
     lines = [",".join([*header, "backlog", "asked", "handed", "demand", "sales"])]
+    waits = tables.waits(tables.days[-1] + 1)
     for n, point in enumerate(tables.points):
         for k, item in enumerate(tables.items):
-            due = int(min(tables.lead_time[n, k], slots)) - 1
+            due = int(min(waits[n, k], slots)) - 1
             under_way = [f"{tables.on_order[n, k]:g}" if slot == due else "0" for slot in range(slots)]
             on_hand = max(tables.on_hand[n, k], 0.0)
             amounts = [f"{on_hand:g}", f"{tables.on_hand[n, k] + tables.on_order[n, k]:g}", *under_way, *["0"] * 5]

@@ -19,12 +19,13 @@ from torch import Tensor
 from coordinator.evaluation.evaluate import trained_policy
 from coordinator.planning.demand import fitted
 from coordinator.planning.learned import learn
-from coordinator.planning.tuning import Past, UpTo, period_of, plain_firm, tuned_to
+from coordinator.planning.tuning import Past, UpTo, plain_firm, tuned_to
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_text import name_and_policy
 from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import baseline_levels
 from environment import Feedback, State, World
+from environment.calendars import period_of
 from environment.episode_files import levels_of
 from environment.tables import LIMITS, Tables
 
@@ -115,7 +116,10 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
             raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
         limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
         now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
-        firm = trained.model_copy(update={"stock_points": now})  # what is taken of orders is what the tables say today
+        closed = {edge.target: edge.closed_days for edge in firm.supply}
+        supply = tuple(edge.model_copy(update={"closed_days": closed[edge.target]}) for edge in trained.supply)
+        # what is taken of orders, and when, is what the tables say today
+        firm = trained.model_copy(update={"stock_points": now, "supply": supply})
         return World(firm, baseline_levels(trained))  # scales of what is seen are measured from there, as in training
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
 

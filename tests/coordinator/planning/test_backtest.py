@@ -12,8 +12,9 @@ from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
 from coordinator.planning.policies import Scaled, cover_levels, policy_of, world_for
 from coordinator.planning.reasons import parts_of
-from coordinator.planning.tuning import Past, UpTo, fill_rates, period_of, plain_firm, tuned_to
+from coordinator.planning.tuning import Past, UpTo, fill_rates, plain_firm, tuned_to
 from environment import World, load_firm
+from environment.calendars import period_of
 
 DAYS = pd.date_range("2023-01-02", periods=364)
 MEANS = {"Nord": (6.0, 1.2), "Süd": (3.0, 0.4)}
