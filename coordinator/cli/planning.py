@@ -42,13 +42,17 @@ def import_firm(
     lead_time: Annotated[int, typer.Option(min=1, max=1000, help="Days, where no table tells.")] = 1,
     holding_rate: Annotated[float, typer.Option(help="Holding cost, a share of an item's cost a year.")] = 0.25,
     fill_rate: Annotated[float, typer.Option(help="What stock is for: the share of demand served from it.")] = 0.98,
+    fill_rate_of: Annotated[
+        Repeated, option("CLASS=RATE", "Of a class of items, such as A=0.99, Z=0.9 or CZ=0.85; repeatable.")
+    ] = None,
     unmet: Annotated[str, option("lost|backorder", "What becomes of demand that is not served.")] = "lost",
 ) -> None:
     """Make a firm of exports as an ERP writes them; say what was found, and refuse what can be read in two ways."""
+    lists = ("column", "kind", "fill_rate_of")
     given = {
-        key: value for key, value in locals().items() if key not in ("files", "column", "kind") and value is not None
+        key: value for key, value in locals().items() if key not in ("files", "lists", *lists) and value is not None
     }
-    show(api.import_firm(files, **given, columns=column or (), kinds=kind or ()))
+    show(api.import_firm(files, **given, columns=column or (), kinds=kind or (), fill_rates=fill_rate_of or ()))
 
 
 FolderOf = Annotated[Path, argument("FOLDER", "Of `firmwide import`.")]

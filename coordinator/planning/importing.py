@@ -29,6 +29,7 @@ from environment.names import fault
 from environment.parts import RESERVED
 from environment.tables import CALENDAR, Tables, blocks_of, read_tables
 
+_CLASSES = (*"ABC", *"XYZ", *(worth + change for worth in "ABC" for change in "XYZ"))
 FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"
 
 
@@ -53,6 +54,7 @@ class ImportRequest:
     lead_time: int = 1  # days, where none is told
     holding_rate: float = 0.25  # of what an item costs, a year
     fill_rate: float | None = 0.98
+    fill_rates: Sequence[str] = ()  # CLASS=RATE of ABC, XYZ or both, where an item has none of its own
     unmet: Literal["lost", "backorder"] = "lost"
 
 
@@ -139,12 +141,13 @@ def _calendar(found: list[pd.DataFrame], known: set[str], said: list[str]) -> di
     return {CALENDAR: calendar[calendar["location"].isin({*known, ""})]}
 
 
-def _pairs(option: str, given: Sequence[str], known: Any) -> dict[str, str]:  # noqa: ANN401
+def _pairs(option: str, given: Sequence[str], known: Any, form: str = "ROLE=NAME") -> dict[str, str]:  # noqa: ANN401
     found: dict[str, str] = {}
     for text in given:
         key, equals, name = text.partition("=")
         if not equals or (known is not None and key not in known):
-            allowed = f"ROLE=NAME with a role of {', '.join(known)}" if known is not None else "FILE=KIND"
+            kind = form.partition("=")[0].lower()
+            allowed = f"{form} with a {kind} of {', '.join(known)}" if known is not None else "FILE=KIND"
             raise ValueError(f"{option} takes {allowed}, got {text!r}")
         found[key] = name
     return found
@@ -225,7 +228,12 @@ def _written(
         write_atomically(folder / FIRM, text)
         tables = read_tables(firm, folder)
         said += tables.notes
-        series = _classified(sales.series, tables, said)
+        known = _classes(tables, said)
+        if asked.fill_rates:
+            listed = _with_rates(listed, known, _rates(asked), said)
+            write_atomically(folder / "items.csv", listed.to_csv(index=False, float_format="%.10g"))
+            tables = read_tables(firm, folder)
+        series = sales.series.join(known, on="item")
         write_atomically(folder / SERIES, series.to_csv(index=False, float_format="%.10g"))
         write_atomically(folder / "feed" / "in" / "period-0.csv", _first_feed(tables))
         write_atomically(folder / REPORT, import_page(asked.out, said, series, tables).html())
@@ -238,16 +246,45 @@ def _written(
     return Imported(asked.out, said, tables)
 
 
-def _classified(series: pd.DataFrame, tables: Tables, said: list[str]) -> pd.DataFrame:
-    """The series with the ABC and XYZ class of their item."""
+def _classes(tables: Tables, said: list[str]) -> pd.DataFrame:
+    """ABC and XYZ class of each item."""
     demand = np.nan_to_num(tables.demand).sum(1)
     priced = bool((tables.cost > 0).any())
     worth, change = classes(demand, demand.mean(0) * (np.nan_to_num(tables.cost) if priced else 1.0))
     count = Counter(worth)
     by = "cost" if priced else "units"
     said.append(f"ABC by {by}: " + ", ".join(f"{count[name]} items {name}" for name in "ABC" if count[name]))
-    known = pd.DataFrame({"abc": worth, "xyz": change}, index=list(tables.items))
-    return series.join(known, on="item")
+    return pd.DataFrame({"abc": worth, "xyz": change}, index=list(tables.items))
+
+
+def _rates(asked: ImportRequest) -> dict[str, float]:
+    """Fill rates by class.
+
+    Raises:
+        ValueError: one line; there is no such class, or none that a rate could be.
+    """
+    found = {}
+    for name, text in _pairs("--fill-rate-of", asked.fill_rates, _CLASSES, "CLASS=RATE").items():
+        rate = float(text) if re.fullmatch(r"0?\.[0-9]+", text, re.ASCII) else 0.0
+        if not 0.5 <= rate < 1:
+            raise ValueError(f"--fill-rate-of {name} must be from 0.5 to below 1, such as {name}=0.99, got {text!r}")
+        found[name] = rate
+    if asked.fill_rate is None:
+        raise ValueError("--fill-rate-of needs a fill_rate for all other items")
+    return found
+
+
+def _with_rates(items: pd.DataFrame, known: pd.DataFrame, rates: dict[str, float], said: list[str]) -> pd.DataFrame:
+    """The items with the fill rate of their class, both letters before ABC before XYZ; their own comes first (ours)."""
+    given = dict.fromkeys(rates, 0)
+    own = items["fill_rate"].to_list() if "fill_rate" in items else [np.nan] * len(items)
+    for place, item in enumerate(items["item"]):
+        names = known.loc[item, "abc"] + known.loc[item, "xyz"], *known.loc[item, ["abc", "xyz"]]
+        if np.isnan(own[place]) and (named := [name for name in names if name in rates]):
+            own[place] = rates[named[0]]
+            given[named[0]] += 1
+    said.append("fill rates by class: " + ", ".join(f"{n} items {name} {rates[name]:g}" for name, n in given.items()))
+    return items.assign(fill_rate=own)
 
 
 def _write_demand(path: Path, sales: Sales) -> None:
