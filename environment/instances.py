@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 
@@ -138,7 +137,7 @@ def _one_warehouse() -> Family:
         points: dict[str, Any] = {"warehouse": {"holding_cost": 0.5, "max_order": 200, "allocation": "proportional"}}
         supply: list[dict[str, Any]] = [{"from": "outside", "to": "warehouse", "lead_time": lead}]
         for retailer, (demand, time) in enumerate(zip(_THREE[demands], leads, strict=True), 1):
-            law = _normal(*demand) if isinstance(demand, tuple) else demand
+            law = {"law": "normal", "mean": demand[0], "deviation": demand[1]} if isinstance(demand, tuple) else demand
             points[f"retailer-{retailer}"] = {
                 "holding_cost": 1,
                 "backorder_cost": 9,
@@ -282,15 +281,3 @@ def _general(how: str, choice: str, level: int, levels: dict[str, int], costs: t
 
 def _retailer(demand: dict[str, Any]) -> dict[str, Any]:
     return {"holding_cost": 1, "backorder_cost": 19, "max_order": 75, "initial_on_hand": 0, "demand": demand}
-
-
-def _normal(mean: float, deviation: float) -> dict[str, Any]:
-    """The law of a normal number that is rounded and cut off at 0."""
-
-    def below(units: float) -> float:
-        return 0.5 * (1.0 + math.erf((units - mean) / (deviation * math.sqrt(2.0))))
-
-    last = math.ceil(mean + 8.0 * deviation)
-    ends = [0.0, *(below(k + 0.5) for k in range(last)), 1.0]
-    masses = [high - low for low, high in pairwise(ends)]
-    return {"law": "mass", "values": list(range(last + 1)), "probabilities": masses}
