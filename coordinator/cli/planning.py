@@ -65,7 +65,8 @@ def backtest(
         Repeated,
         option(
             "[NAME=]RULE|RUN|CSV",
-            "cover:DAYS, tuned[:FILL_RATE], trained[:FILL_RATE], a run, or levels (stock_point,product,level); "
+            "cover:DAYS, rule:EXPRESSION, tuned[:FILL_RATE], trained[:FILL_RATE], a run, or levels "
+            "(stock_point,product,level); "
             "repeatable, others are compared with the first (default: today=cover:14 and tuned).",
         ),
     ] = None,
@@ -82,7 +83,11 @@ def backtest(
 def propose(
     folder: FolderOf,
     policy: Annotated[
-        str, option("[NAME=]RULE|RUN|CSV", "Who orders: tuned or trained[:FILL_RATE], cover:DAYS, a run, levels.")
+        str,
+        option(
+            "[NAME=]RULE|RUN|CSV",
+            "Who orders: tuned or trained[:FILL_RATE], cover:DAYS, rule:EXPRESSION, a run, levels.",
+        ),
     ] = "tuned",
     beside: Annotated[str, option("cover:DAYS", "A rule to compare with.")] = "cover:14",
     out: Annotated[Path | None, option("DIR", "For the order list (default: FOLDER/orders/DAY).")] = None,

@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 SMOOTHINGS = (0.03, 0.07, 0.15, 0.3)  # of which each series takes the one with the least error
+_RECENT = 28  # days whose mean demand rules take
 BLOCK = Blocks().periods  # days
 _LEAST = 0.05  # of the mean: a weekday below it tells nothing of the level
 _PRIOR = 4.0  # weeks of a flat profile that a series' own is mixed with
@@ -43,6 +44,15 @@ Interval = NDArray[np.int64] | Callable[[np.datetime64, int], NDArray[np.int64]]
 
 def _intervals(interval: Interval, first: np.datetime64, periods: int) -> NDArray[np.int64]:
     return interval(first, periods) if callable(interval) else interval[None]
+
+
+def recent_mean(values: Array) -> Array:
+    """Mean of the four weeks before each morning and after the last day, [T + 1, ...]; 0 where nothing is known."""
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, 0)])
+    ends = np.arange(len(total))
+    begins = np.maximum(ends - _RECENT, 0)
+    days = np.maximum(ends - begins, 1)
+    return np.asarray((total[ends] - total[begins]) / days[(...,) + (None,) * (values.ndim - 1)])
 
 
 class Forecaster(NamedTuple):

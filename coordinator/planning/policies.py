@@ -1,4 +1,4 @@
-"""Who orders in a planner's firm: days of cover, levels tuned to a fill rate, levels from a file, what was learned.
+"""Who orders in a planner's firm: days of cover, a rule of its own, levels that are tuned or given, what was learned.
 
 All act in the same world, period by period on what was known on that day; the world says what it takes of their
 wishes.
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.evaluation.evaluate import trained_policy
-from coordinator.planning.demand import fitted
+from coordinator.planning.demand import fitted, recent_mean
+from coordinator.planning.expression import parsed, rule_levels
 from coordinator.planning.learned import learn
 from coordinator.planning.tuning import Past, UpTo, plain_firm, tuned_to
 from coordinator.runs.folder import RunFolder
@@ -32,7 +33,6 @@ from environment.tables import LIMITS, Tables
 Array = NDArray[np.float64]
 
 COVER = 14.0  # days, of the rule that planners have where they say nothing else
-_RECENT = 28  # days whose mean demand a rule of cover takes
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,7 @@ def target_of(argument: str, tables: Tables) -> Array:
 
 def cover_levels(past: Past, cover: float) -> Array:
     """Days of cover times the mean demand of the last four weeks, known each morning, [T + 1, N, K] units."""
-    flow = past.flow
-    total = np.concatenate([np.zeros((1, flow.shape[1])), np.cumsum(flow, 0)])
-    ends = np.arange(len(flow) + 1)
-    begins = np.maximum(ends - _RECENT, 0)
-    mean = (total[ends] - total[begins]) / np.maximum(ends - begins, 1)[:, None]
-    return np.asarray(cover * mean).reshape(-1, len(past.tables.points), len(past.tables.items))
+    return np.asarray(cover * recent_mean(past.flow)).reshape(-1, len(past.tables.points), len(past.tables.items))
 
 
 def kind_of(text: str) -> tuple[str, str, str]:
@@ -93,13 +88,16 @@ def kind_of(text: str) -> tuple[str, str, str]:
             allowed = "cover:DAYS, such as cover:14" if kind == "cover" else f"{kind}:FILL_RATE, from 0.5 to below 1"
             raise ValueError(f"--policy is written as {allowed}, got {text!r}")
         return name or plain, kind, argument
+    if kind == "rule":
+        parsed(argument)
+        return name or plain, kind, argument
     if plain.endswith(".csv"):
         return name or plain, "levels", plain
     if os.path.isdir(plain):
         return name or Path(plain).name, "run", plain
     raise ValueError(
-        "--policy must be cover:DAYS, tuned[:FILL_RATE], trained[:FILL_RATE], a csv file of levels or a run folder, "
-        f"got {text!r}"
+        "--policy must be cover:DAYS, rule:EXPRESSION, tuned[:FILL_RATE], trained[:FILL_RATE], a csv file of levels or "
+        f"a run folder, got {text!r}"
     )
 
 
@@ -165,6 +163,8 @@ def policy_of(
         )
     elif kind == "cover":
         levels = cover_levels(Past.of(tables), float(argument or COVER))[first:]
+    elif kind == "rule":
+        levels = rule_levels(Past.of(tables), argument, first)
     elif kind == "trained":
         return _taught(world, tables, target_of(argument, tables), first, every, note)
     else:

@@ -150,7 +150,7 @@ def test_the_backtest_compares_policies_on_the_same_demand(shop, capsys):
         (["--from", "2023-10-02", "--policy", "tuned:98"], r"tuned:FILL_RATE, from 0\.5 to below 1, got 'tuned:98'"),
         (
             ["--from", "2023-10-02", "--policy", "magic"],
-            r"must be cover:DAYS, tuned\[:FILL_RATE\], trained\[:FILL_RATE\], a csv file .* got 'magic'",
+            r"must be cover:DAYS, rule:EXPRESSION, tuned\[:FILL_RATE\], trained\[:FILL_RATE\], a csv .* got 'magic'",
         ),
         (["--from", "2023-10-02", *["--policy", "cover:9"] * 2], r"--policy: each needs a name of its own"),
     ],
