@@ -8,10 +8,10 @@
     history: blocks               # how it is played: four weeks at a time, or independent, the default
 
 demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate or cycle_service; supply:
-item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`), review_period (days) and
-closed_days (`Sat Sun`, of the supplier); stock: location, item, on_hand, on_order, perhaps capacity and closed_days (of
-the location); and perhaps calendar: location (or supplier; nobody: all), date, when they are closed. `firmwide import`
-writes them.
+item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`), review_period (days),
+closed_days (`Sat Sun`, of the supplier) and load (units of all items that come to the location in a day); stock:
+location, item, on_hand, on_order, perhaps capacity and closed_days (of the location); and perhaps calendar: location
+(or supplier; nobody: all), date, when they are closed. `firmwide import` writes them.
 Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
@@ -71,6 +71,7 @@ class Tables:
     review_period: Array  # [N, K] days from one order to the next, where no weekdays are told
     closed: tuple[tuple[Closed, ...], ...]  # [N][K] when supplier or location are
     capacity: tuple[int | None, ...]  # [N] units of all items that there is room for
+    load: tuple[int | None, ...]  # [N] units of all items that come there in a day
     on_hand: Array  # [N, K] units
     on_order: Array  # [N, K] units
     unit: Array  # [K] what one unit is in the tables
@@ -169,7 +170,8 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         review_days=frames.review_days(),
         review_period=np.maximum(frames.amounts("supply", "review_period", 1.0), 1.0),
         closed=frames.closed(names),
-        capacity=_capacities(frames.stock, frames.points),
+        capacity=_rooms(frames.stock, "capacity", "location", frames.points),
+        load=_rooms(frames.supply, "load", "to", frames.points),
         on_hand=np.rint(frames.amounts("stock", "on_hand", 0.0) / unit),
         on_order=np.rint(frames.amounts("stock", "on_order", 0.0) / unit),
         unit=unit,
@@ -305,26 +307,24 @@ class _Frames:
         return {"days": days, "sold": sold, **found}
 
 
-def _capacities(stock: pd.DataFrame, points: tuple[str, ...]) -> tuple[int | None, ...]:
-    """Room at each point, [N]."""
-    found = _of_locations(stock, "capacity")
+def _rooms(frame: pd.DataFrame, column: str, by: str, points: tuple[str, ...]) -> tuple[int | None, ...]:
+    """Units of all items that a column says of each point, [N]."""
+    found = _of_locations(frame, column, by)
     for name, units in found.items():
-        if units != int(units):
-            raise ValueError(f"tables.stock: capacity must be a whole number, got {units:g} at {name!r}")
+        if units != int(units) or units < 1:
+            raise ValueError(f"tables: {column} must be a whole number of at least 1, got {units:g} at {name!r}")
     return tuple(int(found[name]) if name in found else None for name in points)
 
 
-def _of_locations(stock: pd.DataFrame, column: str) -> dict[str, Any]:
+def _of_locations(frame: pd.DataFrame, column: str, by: str = "location") -> dict[str, Any]:
     """What a column says of locations: the same in all of their rows that tell it."""
-    if column not in stock:
+    if column not in frame:
         return {}
-    told = stock.dropna(subset=[column]).groupby("location")[column].unique()
+    told = frame.dropna(subset=[column]).groupby(by)[column].unique()
     for name, values in told.items():
         if len(values) > 1:
-            some = " and ".join(f"{value:g}" if column == "capacity" else repr(value) for value in values[:2])
-            raise ValueError(
-                f"tables.stock: {column} must be the same in all rows of a location, got {some} at {name!r}"
-            )
+            some = " and ".join(repr(value) if isinstance(value, str) else f"{value:g}" for value in values[:2])
+            raise ValueError(f"tables: {column} must be the same in all rows of a location, got {some} at {name!r}")
     return {str(name): values[0] for name, values in told.items()}
 
 
@@ -426,7 +426,7 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
     points, last = dict[str, Any](), np.maximum(tables.intervals(_MONDAY, 7 * 8).max(0), tables.lead_time + 1)
     aimed = tables.cycle_service if tables.fill_rate is None else tables.fill_rate
-    crowded = any(room is not None for room in tables.capacity)
+    crowded = any(room is not None for room in (*tables.capacity, *tables.load))
     whole = None if tables.blocks is None else np.rint(filled(demand, tables.days[:until])).astype(np.int64)
     for n, name in enumerate(tables.points):
         largest = np.ceil(4.0 * flow[n] * last[n] + most[n] + tables.minimum[n])
@@ -458,6 +458,7 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
             "from": "outside" if tables.supplier[n] < 0 else tables.points[tables.supplier[n]],
             "to": name,
             "lead_time": {item: _lead_time(tables, n, k) for k, item in enumerate(tables.items)},
+            **({} if tables.load[n] is None else {"capacity": tables.load[n]}),
             **_closed_days(tables, n, dated),
         }
         for n, name in enumerate(tables.points)

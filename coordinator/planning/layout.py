@@ -49,6 +49,7 @@ WORDS: dict[str, str] = {
     "review_period": "reviewperiod ordercycle orderfrequency bestellrhythmus",
     "closed_days": "closeddays closedweekdays closedon ruhetag ruhetage schliesstage",
     "holiday": "holiday holidays feiertag feiertage bankholiday closure closedate closeddate schliesstag",
+    "load": "load truckload truckcapacity transportcapacity maxload ladung lkwladung ladekapazitaet ladekapazitat",
     "capacity": "capacity storagecapacity lagerkapazitaet lagerkapazitat kapazitaet kapazitat",
     "cost": "cost unitcost procurementcost purchaseprice einstandspreis ek einkaufspreis costprice",
     "price": "price unitprice sellingprice salesprice listprice vk verkaufspreis preis retailprice",

@@ -16,10 +16,10 @@ from coordinator.planning.sales import ALONE, How, decimal_of
 from environment.calendars import weekdays
 
 _OTHERWISE: dict[str, Any] = {"law": "", "order_multiple": 1.0, "min_order": 0.0}  # where no table tells
-_DAYS: dict[str, Any] = {"review_days": "", "review_period": 1.0, "closed_days": ""}  # kept where some table tells
+_TOLD: dict[str, Any] = {"review_days": "", "review_period": 1.0, "closed_days": "", "load": np.nan}  # kept if told
 _OF_LOCATION = ("capacity", "closed_days")  # columns of stock, likewise
 AMOUNTS = (
-    *("on_hand", "on_order", "capacity", "lead_time", "order_multiple", "min_order", "review_period"),
+    *("on_hand", "on_order", "capacity", "load", "lead_time", "order_multiple", "min_order", "review_period"),
     *("cost", "price", "unit", "fill_rate"),
 )
 
@@ -136,8 +136,8 @@ def joined(
 
     Returns:
         items (item, unit, cost, price), supply (item, from, to, lead_time, law, order_multiple, min_order, and
-        review_days, review_period and closed_days if they are told), stock (location, item, on_hand, on_order, capacity
-        and closed_days likewise).
+        review_days, review_period, closed_days and load if they are told), stock (location, item, on_hand, on_order,
+        capacity and closed_days likewise).
     """
     tables = {kind: pd.concat(parts[kind], ignore_index=True) if parts[kind] else None for kind in parts}
     known = list(dict.fromkeys(sold["item"]))
@@ -202,11 +202,11 @@ def _supply(
     if several.any():
         said.append(f"{several.sum()} items have a second supplier: the first one delivers")
         table = table[~several]
-    told = {role: value for role, value in _DAYS.items() if role in table}
+    told = {role: value for role, value in _TOLD.items() if role in table}
     if receipts is not None and "closed_days" in told:
         said.append("lead times from receipts are days of the calendar: closed days are in them, and not counted again")
     kept = ["item", "from", "to", "lead_time", *_OTHERWISE, *told]
-    return table.fillna(told)[kept].reset_index(drop=True)
+    return table.fillna({role: value for role, value in told.items() if value == value})[kept].reset_index(drop=True)
 
 
 def _with_lead_times(

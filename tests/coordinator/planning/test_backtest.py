@@ -264,3 +264,29 @@ def test_weekdays_packs_and_room_of_master_data_hold_in_firm_backtest_and_propos
     (tmp_path / "supply.csv").write_text(supply.replace("Mo Do", "sometimes"))
     with pytest.raises(ValueError, match=r"supply.csv, column 'order_days', row 1 must be weekdays such as 'Mon Thu'"):
         firmwide.import_firm(files, out=tmp_path / "other")
+
+
+def test_what_a_truck_carries_in_a_day_is_shared_by_all_items(tmp_path):
+    demand = np.random.default_rng(2).poisson(5, (100, 2))
+    rows = [
+        f"{day.date()},{k},{n}" for day, row in zip(DAYS, demand, strict=False) for k, n in zip("ab", row, strict=True)
+    ]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,item,qty", *rows]))
+    supply = "item,from,to,lead_time,multiple,truck load\na,x,shop,3,6,26\nb,x,shop,2,1,26\n"
+    (tmp_path / "supply.csv").write_text(supply)
+    files = [tmp_path / f"{name}.csv" for name in ("sales", "supply")]
+    done = firmwide.import_firm(files, out=tmp_path / "shop")
+    firm = load_firm(done.folder)
+    assert [edge.capacity for edge in firm.supply] == [26]
+    assert not firm.has_targets  # items that share a truck cannot meet theirs one by one
+    played = firmwide.backtest(done.folder, "2023-03-27", ["cover:14"], progress=False)
+    assert played.courses["cover:14"].ordered.sum((1, 2)).max() <= 26
+    table = firmwide.propose(done.folder, "cover:14", progress=False).lines
+    assert 20 < table["order"].sum() <= 26
+    assert table["reason"].str.contains("less, as there is no room for more").all()
+    (tmp_path / "supply.csv").write_text(supply.replace("2,1,26", "2,1,27"))
+    with pytest.raises(ValueError, match=r"load must be the same in all rows of a location, got 26 and 27 at 'shop'"):
+        firmwide.import_firm(files, out=tmp_path / "other")
+    (tmp_path / "supply.csv").write_text(supply.replace("26", "0.5"))
+    with pytest.raises(ValueError, match=r"load must be a whole number of at least 1, got 0.5 at 'shop'"):
+        firmwide.import_firm(files, out=tmp_path / "other")

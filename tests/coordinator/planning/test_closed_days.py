@@ -127,7 +127,7 @@ def test_receipts_hold_closed_days_already(files, tmp_path):
         ),
         (1, "Sat Sun", "Mo Di Mi Do Fr Sa So", "supply.csv, column 'closed days', row 1 must be 6 weekdays at most"),
         (1, "Sat Sun", "Mo Di Mi Do Fr Sa", "tables: x and shop are open on no day together"),
-        (2, "shop,b,90,0,So", "shop,b,90,0,Sa", "tables.stock: closed_days must be the same in all rows of a location"),
+        (2, "shop,b,90,0,So", "shop,b,90,0,Sa", "tables: closed_days must be the same in all rows of a location"),
         (3, "2023-05-01", "the first of May", "feasts.csv, column 'date'"),
     ],
 )
