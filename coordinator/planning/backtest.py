@@ -68,7 +68,7 @@ def backtest(
         policies: as `kind_of` has them, the first one is what others are compared with.
         until: the first day that does not count any more; default: none.
         every: days between two tunings.
-        out: the folder for results.csv, lines.csv and backtest.html; default: FOLDER/backtest.
+        out: the folder for results.csv, groups.csv, lines.csv and backtest.html; default: FOLDER/backtest.
         note: told how far it is.
 
     Raises:
@@ -130,5 +130,6 @@ def _played(
 
 def _write(done: Backtest, out: Path) -> None:
     write_atomically(out / "results.csv", done.results.to_csv(index=False, float_format="%.6g"))
+    write_atomically(out / "groups.csv", done.groups.to_csv(index=False, float_format="%.6g"))
     write_atomically(out / "lines.csv", done.lines.to_csv(index=False, float_format="%.6g"))
     write_atomically(out / "backtest.html", backtest_page(done).html())

@@ -151,6 +151,7 @@ def _lines(
             "location": tables.points[n],
             "item": tables.items[k],
             "order": order[n, k] * unit,
+            "packs": order[n, k] / tables.multiple[n, k],
             "position": position[n, k] * unit,
             "on_hand": tables.on_hand[n, k] * unit,
             "on_order": tables.on_order[n, k] * unit,

@@ -133,8 +133,18 @@ def test_the_backtest_compares_policies_on_the_same_demand(shop, capsys):
     assert sold.nunique() == 1
     served = (lines["fill_rate"] * lines["demand"]).groupby(lines["policy"]).sum() / sold
     np.testing.assert_allclose(served[results.index], results["fill rate"], rtol=1e-4)
+    groups = pd.read_csv(shop.folder / "backtest" / "groups.csv").set_index(["by", "policy", "name"])
+    for by, part in groups.groupby("by"):
+        for name, rows in lines.groupby(["policy", by]):
+            sells, found = rows.dropna(subset=["fill_rate"]), part.loc[(by, *name)]
+            assert found[["stock", "orders"]].tolist() == pytest.approx(
+                rows[["stock", "orders"]].sum().tolist(), rel=1e-4
+            )
+            rate = (sells["fill_rate"] * sells["demand"]).sum() / sells["demand"].sum() if len(sells) else np.nan
+            np.testing.assert_allclose(found["fill_rate"], rate, rtol=1e-4)
     page = (shop.folder / "backtest" / "backtest.html").read_text()
     assert "Worst first" in page
+    assert "By location and supplier" in page
     assert page.count("<svg") > 3
 
 
@@ -283,6 +293,7 @@ def test_what_a_truck_carries_in_a_day_is_shared_by_all_items(tmp_path):
     assert played.courses["cover:14"].ordered.sum((1, 2)).max() <= 26
     table = firmwide.propose(done.folder, "cover:14", progress=False).lines
     assert 20 < table["order"].sum() <= 26
+    assert (table["packs"] * [6 if item == "a" else 1 for item in table["item"]]).tolist() == table["order"].tolist()
     assert table["reason"].str.contains("less, as there is no room for more").all()
     (tmp_path / "supply.csv").write_text(supply.replace("2,1,26", "2,1,27"))
     with pytest.raises(ValueError, match=r"load must be the same in all rows of a location, got 26 and 27 at 'shop'"):
