@@ -26,6 +26,7 @@ class Closures:
         self._calendars = list(dict.fromkeys(each for row in calendars for each in row))  # A different ones
         place = {calendar: a for a, calendar in enumerate(self._calendars)}
         self.of = np.array([[place[each] for each in row] for row in calendars])  # [Ed, K], of A
+        self._steady = dict[tuple[int, int], Periods]()  # what was counted before
         every = [own for each in self._calendars for own in each]
         self.ever = bool(every)
         self.cycle = math.lcm(1, *self.lengths())  # periods until days begin again, after
@@ -50,8 +51,10 @@ class Closures:
 
     def steady(self, edge: int, product: int, longest: int) -> Periods:
         """The same of one edge and product, of the periods of a cycle behind all that never return, from its start."""
-        calendar = self._calendars[self.of[edge, product]]
-        return self._times(calendar, longest)[self.lead_in :]
+        key = int(self.of[edge, product]), longest
+        if key not in self._steady:
+            self._steady[key] = self._times(self._calendars[key[0]], longest)[self.lead_in :]
+        return self._steady[key]
 
     def shut(self, edge: int, product: int) -> bool:
         """Whether anybody is ever closed there."""

@@ -283,6 +283,7 @@ class Firm(FirmFields):
         """Refuse limits under which a point could never order a product."""
         packs, most = self.amounts("order_multiple", 1.0), self.amounts("max_order")
         cycle, offset, least = self.amounts("review_period", 1.0), self.amounts("review_offset"), self.least_orders()
+        named = [per_product(point.review_days, self.products, None) for point in self.stock_points.values()]
         for n, k in np.ndindex(least.shape):
             where, of = f"stock_points.{self.names[n]}", f" of {self.products[k]}" * (len(self.products) > 1)
             limit, smallest, room = (
@@ -297,8 +298,7 @@ class Firm(FirmFields):
                 raise ValueError(f"{what}, above {limit}: raise max_order, or lower one of the two")
             if room is not None and smallest > room:
                 raise ValueError(f"{where}.capacity ({room}) is below the smallest order{of} ({smallest:g}): raise it")
-            days = per_product(self.stock_points[self.names[n]].review_days, self.products, None)[k]
-            if days is not None and (cycle[n, k] > 1 or offset[n, k] > 0):
+            if named[n][k] is not None and (cycle[n, k] > 1 or offset[n, k] > 0):
                 raise ValueError(f"{where}.review_days and review_period{of} say the same: remove one of the two")
             if offset[n, k] >= cycle[n, k]:
                 what = f"{where}.review_offset{of} must be below review_period ({cycle[n, k]:g})"

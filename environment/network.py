@@ -227,7 +227,7 @@ class Network:
         taken = self.closures.steady(edge, product, len(self.lead_time_laws[edge][product].mass()) - 1)
         point = int(self.edge_target[edge])
         cycle = math.lcm(len(taken), int(self.reviews.cycle[point, product]))
-        days = np.array([self.reviews.at(day)[point, product] for day in range(cycle)])
+        days = self.reviews.days[point, product, np.arange(cycle) % self.reviews.cycle[point, product]]
         return np.flatnonzero(days), taken[(np.arange(cycle) - self.closures.lead_in) % len(taken)]
 
     def cycle_ends(self, period: int) -> NDArray[np.bool_]:
