@@ -265,7 +265,7 @@ class FirmFields(Checked):
         own = per_product(supply.closed_days, self.products, None)
         points = [self.stock_points[name] for name in (supply.source, supply.target) if name in self.stock_points]
         places = [point.closed_days for point in points if point.closed_days is not None]
-        return [tuple(sorted({*places, *([] if days is None else [days])}, key=repr)) for days in own]
+        return [tuple(dict.fromkeys([*places, *([] if days is None else [days])])) for days in own]
 
     def initial_pipeline(self, supply: Supply) -> list[float | tuple[int, ...]]:
         """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
