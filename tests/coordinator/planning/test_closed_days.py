@@ -9,7 +9,7 @@ import pytest
 import firmwide
 from coordinator.planning.policies import cover_levels, world_for
 from coordinator.planning.tuning import Past, plain_firm
-from environment import load_firm
+from environment import World, load_firm
 from environment.calendars import period_of
 from environment.streams import torch_stream
 from tests.oracles import arrival
@@ -104,6 +104,7 @@ def test_forecasts_cover_the_days_until_the_next_order_is_there(shop):
 def test_the_first_feed_has_room_for_what_comes_after_closed_days(shop):
     header = (shop.folder / "feed" / "in" / "period-0.csv").read_text().splitlines()[0].split(",")
     assert [name for name in header if name.startswith("arriving")] == [f"arriving_{n + 1}" for n in range(4)]
+    assert World(load_firm(shop.folder), np.zeros((1, 2))).slots == 4
 
 
 def test_receipts_hold_closed_days_already(files, tmp_path):
