@@ -63,6 +63,7 @@ class JaxWorld:
             "stochastic costs": bool(firm.cost_spread),
             "customers who choose": bool(firm.customers),
             "lead times of no period": any(law[0].mass()[0] > 0.0 for law in network.lead_time_laws),
+            "closed days": network.closures.ever,
             "stock points with customers of both kinds": bool(mixed),
         }
         if any(lacking.values()):

@@ -70,7 +70,8 @@ def backtest(
     Args:
         folder: of `import_firm`.
         begin: the first day that counts, such as 2011-10-01.
-        policies: `cover:DAYS`, `tuned[:FILL_RATE]`, a csv file of levels, a run folder; `NAME=` names one.
+        policies: `cover:DAYS`, `rule:EXPRESSION`, `tuned[:FILL_RATE]`, a csv file of levels, a run folder; `NAME=`
+            names one.
         until: the first day that does not count any more.
         every: days between two tunings.
         out: folder of results.csv, lines.csv and backtest.html; by default `backtest` in the firm's.

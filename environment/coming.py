@@ -75,7 +75,7 @@ def _spans(network: Network) -> NDArray[np.int64]:
         edges = np.flatnonzero(network.edge_target == point)
         below = [spans[customer] for customer in network.successors(point)]
         for k in range(products):
-            longest = max(len(network.lead_time_laws[edge][k].mass()) - 1 for edge in edges)
+            longest = max(len(network.lead_time(int(edge), k)) - 1 for edge in edges)
             spans[point, k] = longest + 1 + network.reviews.longest(point, k)
         spans[point] += np.max(below, 0) if below else 0
     return spans

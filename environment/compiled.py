@@ -331,7 +331,7 @@ class CompiledWorld:
     def _cycle_ends(self, first: int, periods: int) -> Tensor | None:
         """1 in periods and rows where a replenishment cycle ends, else 0, [T, C, K]; None: everywhere and always."""
         network = self.world.network
-        if network.reviews.always:
+        if network.cycles_are_periods:
             return None
         ends = np.stack([network.cycle_ends(first + t)[network.customer_facing] for t in range(periods)])
         return torch.as_tensor(ends, dtype=self.world.dtype)

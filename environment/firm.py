@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from environment.closures import Closures
 from environment.customers import check_customers, per_product
 from environment.fields import shown
 from environment.firm_fields import FirmFields, check_name
 from environment.names import MAX_NAME
-from environment.parts import OUTSIDE, TARGETS
+from environment.parts import MAX_CYCLE, MAX_LEAD_TIME, OUTSIDE, TARGETS
 from environment.regimes import check_regimes
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of the firm itself
-_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days")
+_ORDERS = ("order_multiple", "min_order", "review_period", "review_offset", "review_days", "closed_days")
 _MAY_LEAVE_OUT = (
     *TARGETS,
     "demand",
@@ -48,6 +49,7 @@ class Firm(FirmFields):
         self._check_shelf_life()
         self._check_emergencies()
         self._check_times()
+        self._check_closed_days()
         self._check_sequence()
         self._check_reach()
         self._check_orders()
@@ -140,6 +142,42 @@ class Firm(FirmFields):
         if any(edge.capacity for edge in inside) and any(law.mass()[0] > 0 for law in laws):
             cure = "give the capacity to an edge from outside or to a stock point, or a lead time of 1"
             raise ValueError(f"supply: capacity and lead_time 0 between stock points do not go together: {cure}")
+
+    def _check_closed_days(self) -> None:
+        """Refuse places that are never open together, and what would bring goods on a closed day."""
+        for name, point in self.stock_points.items():
+            if isinstance(point.closed_days, dict):
+                raise ValueError(f"stock_points.{name}.closed_days are of all products: give those to supply edges")
+        for i, edge in enumerate(self.supply):
+            calendars = self.calendars(edge)
+            if not any(calendars):
+                continue
+            if edge.congestion:
+                raise ValueError(
+                    f"supply[{i}].congestion makes lead times longer by periods, and closed_days by open ones: "
+                    "remove one of the two"
+                )
+            if any(regime.lead_time for regime in self.regimes.values()):
+                raise ValueError(
+                    f"supply[{i}]: regimes make lead times longer by periods, and closed_days by open ones: "
+                    "remove one of the two"
+                )
+            closures = Closures([list(calendars)])
+            if closures.cycle > MAX_CYCLE:
+                raise ValueError(
+                    f"supply[{i}]: closed_days begin again after {closures.cycle} periods, at most {MAX_CYCLE}: "
+                    "give them cycles that go into each other"
+                )
+            laws = self.lead_time_laws(edge)
+            try:
+                most = int(closures.times(max(len(law.mass()) for law in laws) - 1).max())
+            except ValueError:
+                where = f"{edge.source}, {edge.target} and the edge between them"
+                raise ValueError(f"supply[{i}]: on no day are {where} all open: lessen their closed_days") from None
+            if most > MAX_LEAD_TIME:
+                raise ValueError(
+                    f"supply[{i}]: with closed_days lead times are up to {most} periods, at most {MAX_LEAD_TIME}"
+                )
 
     def _check_sequence(self) -> None:
         """Refuse `geevers` where nobody ships first, or where that would not say enough."""
@@ -280,6 +318,7 @@ class Firm(FirmFields):
         """Refuse limits under which a point could never order a product."""
         packs, most = self.amounts("order_multiple", 1.0), self.amounts("max_order")
         cycle, offset, least = self.amounts("review_period", 1.0), self.amounts("review_offset"), self.least_orders()
+        named = [per_product(point.review_days, self.products, None) for point in self.stock_points.values()]
         for n, k in np.ndindex(least.shape):
             where, of = f"stock_points.{self.names[n]}", f" of {self.products[k]}" * (len(self.products) > 1)
             limit, smallest, room = (
@@ -294,8 +333,7 @@ class Firm(FirmFields):
                 raise ValueError(f"{what}, above {limit}: raise max_order, or lower one of the two")
             if room is not None and smallest > room:
                 raise ValueError(f"{where}.capacity ({room}) is below the smallest order{of} ({smallest:g}): raise it")
-            days = per_product(self.stock_points[self.names[n]].review_days, self.products, None)[k]
-            if days is not None and (cycle[n, k] > 1 or offset[n, k] > 0):
+            if named[n][k] is not None and (cycle[n, k] > 1 or offset[n, k] > 0):
                 raise ValueError(f"{where}.review_days and review_period{of} say the same: remove one of the two")
             if offset[n, k] >= cycle[n, k]:
                 what = f"{where}.review_offset{of} must be below review_period ({cycle[n, k]:g})"

@@ -10,6 +10,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field
 
+from environment.closures import Calendar
 from environment.customers import Clientele, Segment, per_product
 from environment.fields import Checked, label, listed, mapped, number, one_of, shown
 from environment.laws import AnyLaw, Fixed, History, MassFunction
@@ -298,6 +299,13 @@ class FirmFields(Checked):
         before = self.stock_points[supply.target].order_lead_time
         return [MassFunction.of(np.concatenate((np.zeros(before), law.mass()))) for law in laws] if before else laws
 
+    def calendars(self, supply: Supply) -> list[Calendar]:
+        """Closed days of one edge, of its supplier and of its customer, by product, [K]."""
+        own = per_product(supply.closed_days, self.products, None)
+        points = [self.stock_points[name] for name in (supply.source, supply.target) if name in self.stock_points]
+        places = [point.closed_days for point in points if point.closed_days is not None]
+        return [tuple(dict.fromkeys([*places, *([] if days is None else [days])])) for days in own]
+
     def initial_pipeline(self, supply: Supply) -> list[float | tuple[int, ...]]:
         """Units under way on one edge at the start in each slot of the pipeline that is in use, by product, [K]."""
         return per_product(supply.initial_pipeline, self.products)
@@ -314,7 +322,7 @@ class FirmFields(Checked):
         nothing: dict[str, object] = {"demand": Fixed(value=0), "initial_on_hand": None, "review_days": None}
         nothing |= {"order_multiple": 1, "review_period": 1, **dict.fromkeys(TARGETS)}
         points = {name: point.model_copy(update=own(point, nothing)) for name, point in self.stock_points.items()}
-        supply = tuple(edge.model_copy(update=own(edge, {})) for edge in self.supply)
+        supply = tuple(edge.model_copy(update=own(edge, {"closed_days": None})) for edge in self.supply)
         return self.model_copy(update={"products": (product,), "stock_points": points, "supply": supply})
 
     def to_yaml(self) -> str:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -370,12 +369,4 @@ def _mean(law: dict[str, Any]) -> float:
 
 
 def _normal(mean: float, deviation: float) -> dict[str, Any]:
-    """The law of a normal number that is rounded and cut off at 0."""
-
-    def below(units: float) -> float:
-        return 0.5 * (1.0 + math.erf((units - mean) / (deviation * math.sqrt(2.0))))
-
-    last = math.ceil(mean + 8.0 * deviation)
-    ends = [0.0, *(below(k + 0.5) for k in range(last)), 1.0]
-    masses = [high - low for low, high in pairwise(ends)]
-    return {"law": "mass", "values": list(range(last + 1)), "probabilities": masses}
+    return {"law": "normal", "mean": mean, "deviation": deviation}

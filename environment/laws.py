@@ -171,6 +171,21 @@ class NegativeBinomial(Law):
         return cut(self._untrimmed())
 
 
+class Normal(Law):
+    """A normal number, rounded to whole units and cut off at 0: mean and deviation are those of before."""
+
+    law: Literal["normal"] = "normal"
+    mean: Annotated[float, number(0, MAX_UNITS / 10)]
+    deviation: Annotated[float, number(0, MAX_UNITS / 100, above=True)]
+
+    def mass(self) -> Mass:
+        """Phi at half a unit above less Phi at half a unit below; all that is below 0 counts as 0."""
+        last = math.ceil(self.mean + 8.0 * self.deviation)
+        score = (np.arange(last) + 0.5 - self.mean) / (self.deviation * math.sqrt(2.0))
+        below = 0.5 * (1.0 + np.array([math.erf(each) for each in score]))
+        return np.diff(below, prepend=0.0, append=1.0)
+
+
 class Gamma(_Range):
     """A gamma law rounded to whole units, clipped to low..high and re-centred so that its mean is `mean`."""
 
@@ -338,7 +353,7 @@ class History(Law):
 
 
 AnyLaw: TypeAlias = (
-    Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Gamma | MassFunction | Sequence | History
+    Fixed | Uniform | Poisson | PoissonUniform | NegativeBinomial | Normal | Gamma | MassFunction | Sequence | History
 )
 _ADAPTER: TypeAdapter[AnyLaw] = TypeAdapter(Annotated[AnyLaw, Field(discriminator="law")])
 LAW_NAMES = tuple(law.model_fields["law"].default for law in get_args(AnyLaw))

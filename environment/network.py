@@ -7,6 +7,7 @@ internal edge; the lines of the external customers follow.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from environment.closures import Closures
 from environment.customers import per_product
 from environment.firm import Firm
 from environment.laws import TABLE_SIZE, AnyLaw, Mass
@@ -61,6 +63,7 @@ class Network:
     initial_pipeline: list[list[float | tuple[int, ...]]]  # [Ed][K] units at the start in each slot, or by slot
     reviews: Reviews
     regimes: Regimes | None  # None: nothing switches
+    closures: Closures
 
     @classmethod
     def of(cls, firm: Firm) -> Network:
@@ -108,6 +111,7 @@ class Network:
             regimes=Regimes(firm.regimes, firm.customer_facing, [edge.source for edge in supply])
             if firm.regimes
             else None,
+            closures=Closures([firm.calendars(edge) for edge in supply]),
         )
 
     @property
@@ -168,8 +172,9 @@ class Network:
         for point in reversed(self.upwards()):
             for edge in np.flatnonzero(self.edge_target == point):
                 before = time[self.edge_source[edge]] if edge < self.internal else 0.0
-                mean = max(_mean(law.mass()) for law in self.lead_time_laws[edge])
-                wait = max(self.reviews.longest(point, k) for k in range(len(self.lead_time_laws[edge])))
+                products = range(len(self.lead_time_laws[edge]))
+                mean = max(_mean(self.lead_time(int(edge), k)) for k in products)
+                wait = max(self.reviews.longest(point, k) for k in products)
                 time[point] = max(time[point], before + mean + 1.0 + wait)
         return max(time)
 
@@ -209,8 +214,35 @@ class Network:
 
     def time_to_arrive(self, edge: int, product: int) -> Mass:
         """How long after a period its order arrives: the wait since the last review, and the lead time."""
-        lead_time = self.lead_time_laws[edge][product].mass()
-        return np.convolve(lead_time, self.reviews.ages(int(self.edge_target[edge]), product))
+        lead_time, point = self.lead_time_laws[edge][product].mass(), int(self.edge_target[edge])
+        if not self.closures.shut(edge, product):
+            return np.convolve(lead_time, self.reviews.ages(point, product))
+        reviews, taken = self._orders(edge, product)
+        cycle, found = len(taken), np.zeros(int(taken.max()) + 2 * len(taken))
+        for days in np.flatnonzero(lead_time):
+            placed = np.concatenate([reviews + n * cycle for n in range(-(-int(taken.max()) // cycle) + 3)])
+            arrives = placed + taken[placed % cycle, days]
+            period = int(arrives[-1]) - cycle - np.arange(cycle)  # what is not among `placed` arrives later
+            since = period - placed[np.searchsorted(arrives, period, side="right") - 1]
+            found += lead_time[days] / cycle * np.bincount(since, minlength=len(found))
+        return np.trim_zeros(found, "b")
+
+    def lead_time(self, edge: int, product: int) -> Mass:
+        """Law of the periods that an order takes with closed days of the cycle, of a review drawn evenly from it."""
+        mass = self.lead_time_laws[edge][product].mass()
+        if not self.closures.shut(edge, product):
+            return mass
+        reviews, taken = self._orders(edge, product)
+        weight = np.broadcast_to(mass / len(reviews), (len(reviews), len(mass)))
+        return np.asarray(np.bincount(taken[reviews].ravel(), weight.ravel()), dtype=np.float64)
+
+    def _orders(self, edge: int, product: int) -> tuple[Indices, Indices]:
+        """Days of a cycle of reviews and closed days on which orders are taken, and periods of lead times by day."""
+        taken = self.closures.steady(edge, product, len(self.lead_time_laws[edge][product].mass()) - 1)
+        point = int(self.edge_target[edge])
+        cycle = math.lcm(len(taken), int(self.reviews.cycle[point, product]))
+        days = self.reviews.days[point, product, np.arange(cycle) % self.reviews.cycle[point, product]]
+        return np.flatnonzero(days), taken[(np.arange(cycle) - self.closures.lead_in) % len(taken)]
 
     def cycle_ends(self, period: int) -> NDArray[np.bool_]:
         """Whether a replenishment cycle ends with the demand of a period, [N, K]; with review every period all do.
@@ -221,7 +253,18 @@ class Network:
 
         Source: Silver, Pyke & Thomas (2017), Inventory and Production Management in Supply Chains, section 6.7 (P1).
         """
-        return self.reviews.at(period + 1 - self._shortest)
+        if not self.closures.ever:
+            return self.reviews.at(period + 1 - self._shortest)
+        longest = int(self._soonest.max())
+        placed = period + 1 - np.arange(longest + 1)
+        soonest = self._soonest[self.closures.phase(placed)]
+        found = [self.reviews.at(int(t)) & (soonest[n] == n) for n, t in enumerate(placed)]
+        return np.asarray(np.any(found, axis=0))
+
+    @property
+    def cycles_are_periods(self) -> bool:
+        """Whether a replenishment cycle ends in every period."""
+        return self.reviews.always and not self.closures.ever
 
     @cached_property
     def sold(self) -> NDArray[np.bool_]:
@@ -236,12 +279,34 @@ class Network:
             shortest[point] = np.minimum(shortest[point], [int(np.flatnonzero(law.mass())[0]) for law in laws])
         return shortest
 
+    @cached_property
+    def open_times(self) -> NDArray[np.int32]:
+        """Periods that lead times take with closed days, by calendar, phase and lead time, see `Closures.times`."""
+        return self.closures.times(max(len(law.mass()) for row in self.lead_time_laws for law in row) - 1)
+
+    @cached_property
+    def _soonest(self) -> Indices:
+        """Periods that an order takes to each point at the least, by phase, [phases, N, K]."""
+        found = np.full((self.open_times.shape[1], *self.reviews.cycle.shape), MAX_LEAD_TIME)
+        for edge, (point, laws) in enumerate(zip(self.edge_target, self.lead_time_laws, strict=True)):
+            for k, law in enumerate(laws):
+                own = self.open_times[self.closures.of[edge, k], :, int(np.flatnonzero(law.mass())[0])]
+                found[:, point, k] = np.minimum(found[:, point, k], own)
+        return found
+
     def longest_lead_time(self) -> int:
         """The number of pipeline slots: the longest lead time that can occur or be under way, at least 1 period."""
         listed = [len(units) for row in self.initial_pipeline for units in row if isinstance(units, tuple)]
         more = self.congestion[:, 1] + (0 if self.regimes is None else self.regimes.longest)
         rows = zip(self.lead_time_laws, more, strict=True)
-        return max(1, *listed, *(len(law.mass()) - 1 + int(more) for row, more in rows for law in row))
+        longest = [len(law.mass()) - 1 + int(more) for row, more in rows for law in row]
+        if self.closures.ever:
+            each = np.ndindex(self.closures.of.shape)
+            laws = self.lead_time_laws
+            longest += [
+                int(self.open_times[self.closures.of[e, k], :, len(laws[e][k].mass()) - 1].max()) for e, k in each
+            ]
+        return max(1, *listed, *longest)
 
     def turns(self) -> list[int]:
         """In whose turn each point serves, [N]: behind its suppliers where what these ship may arrive at once, else 0.

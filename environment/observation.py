@@ -94,7 +94,7 @@ class Observer:
         lengths |= _waves(network)
         self._coming = Coming.of(network) if world.choice is None else None
         cycle = network.reviews.cycle
-        lengths |= set(map(int, cycle[cycle > 1]))
+        lengths |= set(map(int, cycle[cycle > 1])) | {length for length in network.closures.lengths() if length > 1}
         self._frequencies = sorted(2.0 * math.pi / length for length in lengths)
         self._ends: int | None = None
         self._by_point = ("inventory_position", "on_hand", *(f"arriving_{slot + 1}" for slot in range(self.arrivals)))

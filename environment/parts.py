@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args
 
@@ -123,23 +125,78 @@ class ReviewDays(Checked):
     def _some_and_within(self) -> Self:
         if not self.days:
             raise ValueError(".days must hold at least one day, got an empty list")
+        self._check_days()
+        return self
+
+    def _check_days(self) -> None:
         if wrong := [day for day in self.days if not 0 <= day < self.cycle]:
             raise ValueError(f".days must be from 0 to {self.cycle - 1} in a cycle of {self.cycle}, got {wrong[0]}")
         if len(set(self.days)) < len(self.days):
             raise ValueError(f".days must be different, got {shown(list(self.days))}")
-        return self
 
 
 def _review_days(value: object) -> object:
     """Days of a cycle, or of a week, for all products; or a mapping product -> days."""
-    if value is None or isinstance(value, ReviewDays):
+    return _days_of(ReviewDays, value)
+
+
+def _days_of(record: type[ReviewDays | ClosedDays], value: object) -> object:
+    if value is None or isinstance(value, record):
         return value
-    if isinstance(value, Mapping) and not {"cycle", "days"} & set(value):
-        return per_name(_review_days, value)
+    if isinstance(value, Mapping) and not set(record.model_fields) & set(value):
+        return per_name(lambda own: _days_of(record, own), value)
     try:
-        return ReviewDays.model_validate({"days": value} if isinstance(value, (list, tuple)) else value)
+        return record.model_validate({"days": value} if isinstance(value, (list, tuple)) else value)
     except ValidationError as error:
         raise ValueError(refusal(error)) from None
+
+
+class ClosedDays(ReviewDays):
+    """Days on which a place is closed: period t if t mod `cycle` is one of `days`, or t one of `periods`."""
+
+    days: Annotated[tuple[int, ...], listed("days, such as [5, 6]")] = ()
+    periods: Annotated[tuple[int, ...], listed("periods, such as [12, 13]")] = ()  # that do not return: holidays
+
+    @field_validator("periods", mode="before")
+    @classmethod
+    def _whole_periods(cls, value: Any) -> Any:  # noqa: ANN401
+        for period in value if isinstance(value, (list, tuple)) else ():
+            if not is_whole(period, 0, MAX_WHOLE):
+                raise ValueError(f" must be whole numbers from 0 to {MAX_WHOLE}, got {shown(period)}")
+        return value
+
+    @model_validator(mode="after")
+    def _some_and_within(self) -> Self:
+        if not self.days and not self.periods:
+            raise ValueError(" must hold days, such as [5, 6], or periods, got neither: remove it")
+        self._check_days()
+        if len(self.days) == self.cycle:
+            raise ValueError(f".days must leave a day of the cycle of {self.cycle} open, got all of them")
+        return self
+
+
+def _closed_days(value: object, info: ValidationInfo) -> object:
+    """The same; a mapping may name a table of dates, which become periods."""
+    if isinstance(value, Mapping) and "file" in value:
+        value = _with_dates(value, Path((info.context or {}).get("folder", ".")))
+    return _days_of(ClosedDays, value)
+
+
+def _with_dates(given: Mapping[Any, Any], folder: Path) -> dict[Any, Any]:
+    """Closed days whose periods stand as dates in a table, counted from `begins`; those before it are over."""
+    rest = {key: value for key, value in given.items() if key not in ("file", "begins")}
+    if not isinstance(given["file"], str) or "begins" not in given:
+        example = "{file: holidays.csv, begins: 2026-01-01}, the date of period 0"
+        raise ValueError(f" with a table must be such as {example}, got {shown(dict(given))}")
+    try:
+        begins = date.fromisoformat(str(given["begins"]))
+        with (folder / given["file"]).open(encoding="utf-8-sig", newline="") as file:
+            dates = [date.fromisoformat(row["date"]) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        why = "it has no column date" if isinstance(error, KeyError) else error
+        raise ValueError(f".file must be a csv table with a date such as 2026-12-25 a line: {why}") from None
+    after = {(day - begins).days for day in dates if day >= begins}
+    return rest | {"periods": sorted(after | set(rest.get("periods", ())))}
 
 
 class StockPoint(Checked):
@@ -179,6 +236,7 @@ class StockPoint(Checked):
     review_period: Cycles = 1  # orders are placed in periods t with (t - review_offset) mod review_period = 0
     review_offset: WholeAmounts = 0  # periods
     review_days: Annotated[Any, BeforeValidator(_review_days)] = None  # instead: days of a cycle, a `ReviewDays`
+    closed_days: Annotated[Any, BeforeValidator(_closed_days)] = None  # on edges from and to here nothing gets on
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products: orders must fit in
     )
@@ -232,6 +290,7 @@ class Supply(Checked):
     disruption: Disruption | None = None
     congestion: Congestion | None = None
     emergency: Annotated[float, number(0, 1)] = 0.0  # chance that what the customer is short of comes at once from here
+    closed_days: Annotated[Any, BeforeValidator(_closed_days)] = None  # of the supplier, or of who carries it
     fixed_order_cost: Annotated[float, number(0, MAX_AMOUNT)] = 0.0  # money per order of any products together
     capacity: Annotated[int | None, whole(1, int(MAX_AMOUNT), optional=True)] = (
         None  # units of all products that leave in a period

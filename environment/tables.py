@@ -8,18 +8,20 @@
     history: blocks               # how it is played: four weeks at a time, or independent, the default
 
 demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate or cycle_service; supply:
-item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`) and review_period (days);
-stock: location, item, on_hand, on_order, perhaps capacity (of the location). `firmwide import` writes them.
+item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`), review_period (days),
+closed_days (`Sat Sun`, of the supplier) and load (units of all items that come to the location in a day); stock:
+location, item, on_hand, on_order, perhaps capacity and closed_days (of the location); and perhaps calendar: location
+(or supplier; nobody: all), date, when they are closed. `firmwide import` writes them.
 Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environment.blocks import Blocks, filled, weekdays_of
+from environment.calendars import Closed, Rhythm, period_of, weekdays
 from environment.fields import shown
 from environment.laws import MAX_UNITS, MassFunction, Sequence
 from environment.parts import TARGETS
@@ -37,13 +40,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 FILES = ("demand", "items", "supply", "stock")
+CALENDAR = "calendar"  # one more, which may be left out
 LIMITS = ("order_multiple", "min_order", "review_period", "review_days", "capacity")  # of a stock point's orders
-_WEEKDAYS = (
-    *("monday montag", "tuesday dienstag", "wednesday mittwoch", "thursday donnerstag"),
-    *("friday freitag", "saturday samstag sonnabend", "sunday sonntag"),
-)
 OWN = ("tables", "holding_rate", "service", "history")  # what a firm file with tables says beside what all say
 DAYS_A_YEAR = 365.0
+_WEEK, _MONDAY = range(7), np.datetime64("1970-01-05", "D")
 HISTORIES = ("independent", "blocks")  # how episodes of the firm play history
 
 
@@ -68,7 +69,9 @@ class Tables:
         tuple[tuple[int, ...], ...], ...
     ]  # [N][K] weekdays, Monday 0, on which orders are taken; (): any
     review_period: Array  # [N, K] days from one order to the next, where no weekdays are told
+    closed: tuple[tuple[Closed, ...], ...]  # [N][K] when supplier or location are
     capacity: tuple[int | None, ...]  # [N] units of all items that there is room for
+    load: tuple[int | None, ...]  # [N] units of all items that come there in a day
     on_hand: Array  # [N, K] units
     on_order: Array  # [N, K] units
     unit: Array  # [K] what one unit is in the tables
@@ -90,14 +93,41 @@ class Tables:
         cost = np.where(self.cost > 0, self.cost, np.median(known) if len(known) else 1.0)
         return np.asarray(self.holding_rate / DAYS_A_YEAR * cost)
 
-    @property
-    def between_reviews(self) -> NDArray[np.int64]:
-        """Days from one review to the next at most, [N, K]."""
-        found = self.review_period.astype(np.int64)
-        for n, row in enumerate(self.review_days):
-            for k, days in enumerate(row):
-                found[n, k] = max(np.diff([*days, days[0] + 7])) if days else found[n, k]
+    def rhythms(self) -> dict[Rhythm, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """When series are ordered, and which points and items they are: each rhythm once."""
+        days = np.ceil(self.lead_time).astype(int).tolist()
+        found: dict[Rhythm, list[tuple[int, int]]] = {}
+        for n, k in np.ndindex(self.lead_time.shape):
+            reviews = self.review_days[n][k]
+            every = 1 if reviews else int(self.review_period[n, k])
+            found.setdefault(Rhythm(days[n][k], reviews, every, self.closed[n][k]), []).append((n, k))
+        return {rhythm: (np.array(at)[:, 0], np.array(at)[:, 1]) for rhythm, at in found.items()}
+
+    def intervals(self, first: np.datetime64, periods: int) -> NDArray[np.int64]:
+        """Days that orders of each morning last for, see `Rhythm.interval`, [T or, if all are alike, 1, N, K]."""
+        rhythms = self.rhythms()
+        rows = 1 if all(rhythm.steady for rhythm in rhythms) else periods
+        found = np.empty((rows, *self.lead_time.shape), dtype=np.int64)
+        for rhythm, (n, k) in rhythms.items():
+            found[:, n, k] = rhythm.interval(period_of(first), rows)[:, None]
         return found
+
+    def waits(self, day: np.datetime64) -> Array:
+        """Days from a morning until what is ordered then, or at the next review, is there, [N, K]."""
+        found = self.lead_time.copy()
+        for rhythm, at in self.rhythms().items():
+            if not rhythm.steady:
+                found[at] = rhythm.wait(period_of(day), 1)[0]
+        return found
+
+    def longest_lead_time(self) -> int:
+        """Days that a lead time can take at most, from any day of a week."""
+        kinds = set[tuple[int, Closed]]()
+        for n, k in np.ndindex(self.lead_time.shape):
+            days = [int(part.split(":")[0]) for part in self.laws[n][k].split()] or [_whole_days(self, n, k)]
+            kinds.add((max(days), self.closed[n][k]))
+        weeks = (Rhythm(days, closed=closed._replace(dates=())).wait(0, len(_WEEK)) for days, closed in kinds)
+        return int(max(week.max() for week in weeks))
 
     def flow(self, per_series: Array) -> Array:
         """What passes through each point if [.., C, K] is asked of those that sell, [.., N, K]."""
@@ -107,21 +137,6 @@ class Tables:
             if self.supplier[point] >= 0:
                 total[..., self.supplier[point], :] += total[..., point, :]
         return total
-
-
-def weekdays(text: str) -> tuple[int, ...]:
-    """Weekdays by name, English or German, two letters at least, in order, Monday 0: `Mon Thu` is (0, 3).
-
-    Raises:
-        ValueError: something else is written.
-    """
-    found = set[int]()
-    for word in re.findall(r"\w+", text.casefold()):
-        fits = [n for n, names in enumerate(_WEEKDAYS) if len(word) > 1 and re.search(rf"\b{word}", names)]
-        if not fits:
-            raise ValueError(f" must be weekdays such as 'Mon Thu', got {text!r}")
-        found.add(fits[0] if word != "so" else 6)
-    return tuple(sorted(found))
 
 
 def has_tables(content: object) -> bool:
@@ -136,9 +151,9 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         ValueError: one line; a table or column is missing, or a name is unknown.
     """
     named = content["tables"]
-    if not isinstance(named, Mapping) or set(named) != set(FILES):
+    if not isinstance(named, Mapping) or set(named) - {CALENDAR} != set(FILES):
         raise ValueError(f"tables must be a mapping with {', '.join(FILES)}, got {shown(named)}")
-    frames = _Frames({name: _frame(folder / str(named[name]), name) for name in FILES})
+    frames = _Frames({name: _frame(folder / str(file), name) for name, file in named.items()})
     items, unit, (names, laws) = frames.items, frames.unit, frames.edges()
     service, holding, known = _service(content), _holding_rate(content), frames.history()
     return Tables(
@@ -154,7 +169,9 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         minimum=np.ceil(frames.amounts("supply", "min_order", 0.0) / unit - 1e-9),
         review_days=frames.review_days(),
         review_period=np.maximum(frames.amounts("supply", "review_period", 1.0), 1.0),
-        capacity=_capacities(frames.stock, frames.points),
+        closed=frames.closed(names),
+        capacity=_rooms(frames.stock, "capacity", "location", frames.points),
+        load=_rooms(frames.supply, "load", "to", frames.points),
         on_hand=np.rint(frames.amounts("stock", "on_hand", 0.0) / unit),
         on_order=np.rint(frames.amounts("stock", "on_order", 0.0) / unit),
         unit=unit,
@@ -250,6 +267,28 @@ class _Frames:
         """Weekdays on which orders are taken, [N][K]."""
         return tuple(tuple(map(weekdays, row)) for row in self._texts("review_days"))
 
+    def closed(self, suppliers: tuple[tuple[str, ...], ...]) -> tuple[tuple[Closed, ...], ...]:
+        """When supplier [N][K] or location are closed, [N][K]."""
+        own = {str(name): weekdays(text) for name, text in _of_locations(self.stock, "closed_days").items()}
+        calendar, dates = self._of.get(CALENDAR), dict[str, set[int]]()
+        if calendar is not None:
+            for name, day in zip(calendar["location"].fillna(""), calendar["date"], strict=True):
+                dates.setdefault(str(name), set()).add(period_of(np.datetime64(day, "D")))
+
+        @cache
+        def of(point: str, supplier: str, text: str) -> Closed:
+            days = set(weekdays(text)).union(*(own.get(name, ()) for name in (point, supplier)))
+            if len(days) == len(_WEEK):
+                raise ValueError(f"tables: {supplier or 'its supplier'} and {point} are open on no day together")
+            shut = set[int]().union(*(dates.get(name, ()) for name in ("", point, supplier)))
+            return Closed(tuple(sorted(days)), tuple(sorted(shut)))
+
+        rows = zip(self.points, suppliers, self._texts("closed_days"), self._texts("law"), strict=True)
+        return tuple(  # a law is of receipts, which tell days of the calendar: closed ones are in it
+            tuple(Closed() if law else of(point, *each) for *each, law in zip(names, texts, laws, strict=True))
+            for point, names, texts, laws in rows
+        )
+
     def lead_times(self) -> Array:
         """Days, [N, K]; of an item that names none, what is usual at its point."""
         last = self.amounts("supply", "lead_time", np.nan)
@@ -268,16 +307,25 @@ class _Frames:
         return {"days": days, "sold": sold, **found}
 
 
-def _capacities(stock: pd.DataFrame, points: tuple[str, ...]) -> tuple[int | None, ...]:
-    """Room at each point, [N]: the same in all of its rows that tell it."""
-    found: dict[str, int] = {}
-    if "capacity" in stock:
-        for name, units in stock.dropna(subset=["capacity"]).groupby("location")["capacity"].unique().items():
-            if len(units) > 1 or units[0] != int(units[0]):
-                wanted = "a whole number, the same in all rows of a location"
-                raise ValueError(f"tables.stock: capacity must be {wanted}, got {units[0]:g} and so on at {name!r}")
-            found[str(name)] = int(units[0])
-    return tuple(found.get(name) for name in points)
+def _rooms(frame: pd.DataFrame, column: str, by: str, points: tuple[str, ...]) -> tuple[int | None, ...]:
+    """Units of all items that a column says of each point, [N]."""
+    found = _of_locations(frame, column, by)
+    for name, units in found.items():
+        if units != int(units) or units < 1:
+            raise ValueError(f"tables: {column} must be a whole number of at least 1, got {units:g} at {name!r}")
+    return tuple(int(found[name]) if name in found else None for name in points)
+
+
+def _of_locations(frame: pd.DataFrame, column: str, by: str = "location") -> dict[str, Any]:
+    """What a column says of locations: the same in all of their rows that tell it."""
+    if column not in frame:
+        return {}
+    told = frame.dropna(subset=[column]).groupby(by)[column].unique()
+    for name, values in told.items():
+        if len(values) > 1:
+            some = " and ".join(repr(value) if isinstance(value, str) else f"{value:g}" for value in values[:2])
+            raise ValueError(f"tables: {column} must be the same in all rows of a location, got {some} at {name!r}")
+    return {str(name): values[0] for name, values in told.items()}
 
 
 def _targets(items: pd.DataFrame, field: str, service: Mapping[str, float]) -> Array | None:
@@ -305,7 +353,7 @@ def _frame(path: Path, kind: str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             found = pd.read_parquet(path)
         else:
-            names = dict.fromkeys(("item", "location", "from", "to", "law", "review_days"), str)
+            names = dict.fromkeys(("item", "location", "from", "to", "law", "review_days", "closed_days"), str)
             found = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise ValueError(f"tables.{kind} must be a table that can be read: {' '.join(str(error).split())}") from None
@@ -314,7 +362,8 @@ def _frame(path: Path, kind: str) -> pd.DataFrame:
         "items": ("item", "unit", "cost", "price"),
         "supply": ("item", "from", "to", "lead_time", "law", "order_multiple", "min_order"),
         "stock": ("location", "item", "on_hand", "on_order"),
-    }[kind]
+        CALENDAR: ("location", "date"),
+    }.get(kind, ())
     if missing := [column for column in needed if column not in found]:
         raise ValueError(f"tables.{kind}: {path.name} has no column {missing[0]!r}")
     if kind == "demand":
@@ -365,18 +414,22 @@ def expanded(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return plain | firm_of(tables)
 
 
-def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
-    """Products, stock points and supply of a firm file, from the first `until` days of history (default: all)."""
+def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) -> dict[str, Any]:
+    """Products, stock points and supply of a firm file, from the first `until` days of history (default: all).
+
+    Where periods are `dated`, see `period_of`, single days are closed, too; episodes, which begin on a Monday of no
+    year, know weekdays alone.
+    """
     demand = tables.demand[:until]
     mean = np.nan_to_num(np.nanmean(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0))
     flow, holding = tables.flow(mean), tables.holding_cost
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
-    points, between = dict[str, Any](), tables.between_reviews
+    points, last = dict[str, Any](), np.maximum(tables.intervals(_MONDAY, 7 * 8).max(0), tables.lead_time + 1)
     aimed = tables.cycle_service if tables.fill_rate is None else tables.fill_rate
-    crowded = any(room is not None for room in tables.capacity)
+    crowded = any(room is not None for room in (*tables.capacity, *tables.load))
     whole = None if tables.blocks is None else np.rint(filled(demand, tables.days[:until])).astype(np.int64)
     for n, name in enumerate(tables.points):
-        largest = np.ceil(4.0 * flow[n] * (tables.lead_time[n] + between[n]) + most[n] + tables.minimum[n])
+        largest = np.ceil(4.0 * flow[n] * last[n] + most[n] + tables.minimum[n])
         point: dict[str, Any] = {
             "holding_cost": _by_item(tables, np.maximum(holding, 1e-9)),
             "max_order": _by_item(
@@ -405,6 +458,8 @@ def firm_of(tables: Tables, until: int | None = None) -> dict[str, Any]:
             "from": "outside" if tables.supplier[n] < 0 else tables.points[tables.supplier[n]],
             "to": name,
             "lead_time": {item: _lead_time(tables, n, k) for k, item in enumerate(tables.items)},
+            **({} if tables.load[n] is None else {"capacity": tables.load[n]}),
+            **_closed_days(tables, n, dated),
         }
         for n, name in enumerate(tables.points)
     ]
@@ -423,6 +478,16 @@ def _limits(tables: Tables, point: int) -> dict[str, Any]:
     if days := {item: {"cycle": 7, "days": list(some)} for item, some in named if some}:
         found["review_days"] = days
     return found if tables.capacity[point] is None else found | {"capacity": tables.capacity[point]}
+
+
+def _closed_days(tables: Tables, point: int, dated: bool) -> dict[str, Any]:
+    """On which days nothing gets on towards a point, as far as somebody is ever closed."""
+    found = {}
+    for item, closed in zip(tables.items, tables.closed[point], strict=True):
+        own = {"days": list(closed.days), "periods": list(closed.dates) * dated}
+        if told := {key: value for key, value in own.items() if value}:
+            found[item] = told
+    return {"closed_days": found} if found else {}
 
 
 def _by_item(tables: Tables, values: Array) -> dict[str, float]:
@@ -450,4 +515,8 @@ def _lead_time(tables: Tables, point: int, item: int) -> Any:  # noqa: ANN401
         counts = {int(day): float(count) for day, count in (part.split(":") for part in law.split())}
         total = math.fsum(counts.values())
         return {"law": "mass", "values": list(counts), "probabilities": [count / total for count in counts.values()]}
-    return max(1, round(tables.lead_time[point, item]))
+    return _whole_days(tables, point, item)
+
+
+def _whole_days(tables: Tables, point: int, item: int) -> int:
+    return max(1, round(float(tables.lead_time[point, item])))

@@ -62,8 +62,8 @@ def streams(firm: Firm, network: Network) -> tuple[Table, Table, Table]:
 def lead_times(network: Network, products: int) -> tuple[Table, Table]:
     """Mean and standard deviation of each point's lead time, suppliers by their shares, periods."""
     first, second = np.zeros((2, len(network.names), products))
-    for source, point, laws in zip(network.edge_source, network.edge_target, network.lead_time_laws, strict=True):
-        mean, variance = np.array([_moments(law.mass()) for law in laws]).T
+    for edge, (source, point) in enumerate(zip(network.edge_source, network.edge_target, strict=True)):
+        mean, variance = np.array([_moments(network.lead_time(edge, k)) for k in range(products)]).T
         first[point] += network.part(mean, source, point)
         second[point] += network.part(variance + mean**2, source, point)
     return first, np.sqrt(np.maximum(second - first**2, 0.0))

@@ -99,6 +99,7 @@ class World:
         fixed = all(np.count_nonzero(mass) == 1 for mass in lead_times)
         self.at_once = any(mass[0] > 0 for mass in lead_times)  # whether what is shipped may arrive in the same period
         self._lead_time_table = None if fixed else self._table(self.network.lead_time_laws, torch.int16)
+        self.tells_lead_times = not fixed or self.network.closures.ever  # whether they differ from period to period
         modes = torch.tensor([int(mass.argmax()) for mass in lead_times], device=self.device)
         self.fixed_lead_time = modes.view(self.edges, self.products, 1)  # [Ed, K, 1] periods
         suppliers = torch.as_tensor(self.network.supplier_count, device=self.device, dtype=torch.int32)
@@ -243,6 +244,8 @@ class World:
         lead_time = cost_factor = None
         if self._lead_time_table is not None:
             lead_time = self._lead_time_table.draw(periods, copies, generator).view(shape)
+        if self.network.closures.ever:
+            lead_time = self._with_closed_days(lead_time, periods, copies, start or 0)
         supplier = self._draw_suppliers(periods, copies, generator) if self._chooses else None
         if self.firm.cost_spread:
             size = (periods, 2, self.points, self.products, copies)
@@ -279,6 +282,15 @@ class World:
         if self._supplier_ends is not None:
             return torch.stack([number >= end for end in self._supplier_ends]).sum(0, dtype=torch.int16)
         return number.mul_(self._supplier_count).bitwise_right_shift_(16).to(torch.int16)  # / TABLE_SIZE
+
+    def _with_closed_days(self, lead_time: Tensor | None, periods: int, copies: int, start: int) -> Tensor:
+        """Lead times of open days as periods, [T, Ed, K, E] int16, see `environment.closures`."""
+        network, days = self.network, self.fixed_lead_time if lead_time is None else lead_time.to(torch.int64)
+        table = torch.as_tensor(network.open_times, device=self.device)  # [A, phases, λ + 1]
+        phase = torch.as_tensor(network.closures.phase(start + np.arange(periods)), device=self.device)
+        calendar = torch.as_tensor(network.closures.of, device=self.device)
+        found = table[calendar[:, :, None], phase[:, None, None, None], days]
+        return found.to(torch.int16).expand(-1, -1, -1, copies)
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
         """Orders as the world accepts them, see `environment.orders`, [O, K, E].

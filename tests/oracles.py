@@ -44,6 +44,7 @@ class Chain:
     emitted: dict = field(default_factory=dict)  # money of a unit that leaves, by (supplier, customer, product)
     dispatched: dict = field(default_factory=dict)  # money of a period in which any does, by (supplier, customer)
     ships_first: bool = False  # who supplies others ships before it receives
+    closed: dict = field(default_factory=dict)  # by (supplier, customer, product): a function of the day
 
     @property
     def suppliers(self):
@@ -151,8 +152,26 @@ def chain_of(firm):
         carried=carried,
         **_of_emissions(firm, products),
         ships_first=firm.sequence == "geevers",
+        closed=_closed(firm, supply, products),
         **_of_edges(firm, products),
     )
+
+
+def _closed(firm, supply, products):
+    """On which days who has to be open for a supply edge is not."""
+    own = {(edge.source, edge.target): edge.closed_days for edge in firm.supply}
+    found = {}
+    for edge in supply:
+        places = [firm.stock_points[name].closed_days for name in edge if name in firm.stock_points]
+        for k in products:
+            days = own.get(edge)
+            every = [*places, days.get(k) if isinstance(days, dict) else days]
+            known = [(days.cycle, set(days.days), set(days.periods)) for days in every if days is not None]
+            if known:
+                found[(*edge, k)] = lambda day, known=known: any(
+                    day % cycle in days or day in periods for cycle, days, periods in known
+                )
+    return found
 
 
 def _of_one(firm, edges, products):
@@ -186,6 +205,17 @@ def _of_edges(firm, products):
 
 def _each(value, products):
     return [value.get(product, 0.0) if isinstance(value, dict) else value for product in products]
+
+
+def arrival(day, days, closed):
+    """The day on which what leaves on a day arrives, where only days that are not closed count."""
+    while closed(day):
+        day += 1
+    for _ in range(days):
+        day += 1
+        while closed(day):
+            day += 1
+    return day
 
 
 def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None, purchases=None):
@@ -336,6 +366,7 @@ class SlowWorld:
     def fulfil(self, t, lead_times, numbers=None):
         positions = {key: self.position(*key) for key in self.keys}  # after event 1, for all points at once
         levels = {key: self.level(*key) for key in self.keys}
+        lead_times = {edge: self._periods(t, edge, days) for edge, days in lead_times.items()}
         sales, shipments = dict.fromkeys(self.keys, 0), dict.fromkeys(self.backorders, 0)
         self.taken = {}  # (edge, whether it was new) -> units
         for supplier, customer, product in self.backorders:
@@ -379,6 +410,10 @@ class SlowWorld:
         self._rescue(sales, (numbers or {}).get("emergency", {}))
         lost = self._left_unserved((numbers or {}).get("lost", {}))
         return sales, lost, sum(shipments.values()) + sum(sales.values())
+
+    def _periods(self, t, edge, days):
+        """Until what leaves in period t, on day t - 1, arrives after so many days on which all are open."""
+        return arrival(t - 1, days, self.chain.closed.get(edge, lambda day: False)) - (t - 1)
 
     def _in_turn(self, t):
         """Who serves, one after the other; if need be suppliers of others do before anything arrives."""

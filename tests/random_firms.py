@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from environment import Exogenous, Outcome, State, World, parse_firm
 from environment.streams import Stream, torch_stream
-from tests.oracles import OUTSIDE, chain_of, replay
+from tests.oracles import OUTSIDE, arrival, chain_of, replay
 
 _MORE = int(os.environ.get("FIRMWIDE_EXAMPLES", "1"))
 WIDTH = 65_536  # what chances are multiples of one part of
@@ -129,11 +129,12 @@ def footprints(draw, supply, money, amount):
 
 
 @st.composite
-def regimes(draw, points, chosen):
+def regimes(draw, points, supply, chosen):
     """None, or two or three regimes, of which one may begin by itself and one may be hidden."""
     if draw(st.booleans()):
         return {}
     laws = {name: point["demand"] for name, point in points.items() if "demand" in point}
+    closed = any("closed_days" in place for place in (*points.values(), *supply))
     played = any(isinstance(law, dict) and law["law"] == "sequence" for law in laws.values())
     more = (
         st.just({}) if chosen or played else st.sampled_from([{}, {"demand": 1.5}, {"demand": dict.fromkeys(laws, 0)}])
@@ -142,7 +143,7 @@ def regimes(draw, points, chosen):
         "calm": {"next": {"rush": 0.3}},
         "rush": draw(more)
         | {
-            "lead_time": draw(st.sampled_from([0, 2, {"outside": 1}])),
+            "lead_time": 0 if closed else draw(st.sampled_from([0, 2, {"outside": 1}])),
             "unit_cost": draw(st.sampled_from([1, 1.5])),
             "holding_cost": draw(st.sampled_from([1, 0.5])),
             "next": {"calm": 0.25, **({"dear": 0.5} if draw(st.booleans()) else {})},
@@ -162,6 +163,20 @@ def emergencies(draw, points, supply, chosen):
         if apart and "demand" in to and draw(st.booleans()):
             to.pop("lost_share", None)
             to["unmet"], edge["emergency"] = "lost", draw(st.sampled_from([0.3, 1]))
+
+
+@st.composite
+def closures(draw, points, supply, products):
+    """Days on which points, suppliers and carriers are closed, each on some of its own."""
+    free = [edge for edge in supply if "congestion" not in edge]
+    places = [name for name in points if all(edge in free for edge in supply if name in (edge["from"], edge["to"]))]
+    days = st.sampled_from([[1], {"cycle": 3, "days": [2]}, {"cycle": 4, "days": [0, 1]}, {"periods": [0, 3, 4]}])
+    for name in places:
+        if draw(st.integers(0, 4)) == 0:
+            points[name]["closed_days"] = draw(days)
+    for edge in free:
+        if draw(st.integers(0, 4)) == 0:
+            edge["closed_days"] = draw(st.one_of(days, st.just({products[0]: {"days": [0], "periods": [2]}})))
 
 
 @st.composite
@@ -215,6 +230,7 @@ def firms(draw, customers=False):
     choice = draw(ranked(points, supply, money, chosen))
     draw(misfortunes(points, supply, money))
     draw(emergencies(points, supply, chosen))
+    draw(closures(points, supply, products))
     for name, point in points.items():
         waits = point.get("unmet") == "backorder" or "lost_share" in point
         if waits and name not in chosen and draw(st.booleans()):
@@ -234,7 +250,7 @@ def firms(draw, customers=False):
             "cost_spread": draw(st.sampled_from([0.0, 0.5])),
             "products": products,
             **draw(footprints(supply, money, amount)),
-            "regimes": draw(regimes(points, chosen)),
+            "regimes": draw(regimes(points, supply, chosen)),
             "stock_points": points,
             "customers": chosen,
             "supply": draw(st.permutations(supply)) if supply else [],
@@ -351,6 +367,14 @@ def _numbers(episode, copy):
     return numbers
 
 
+def in_open_days(chain, lead_times):
+    """Lead times as the slow world takes them: it counts by itself what leaves in period t, on day t - 1."""
+    for edge, closed in chain.closed.items():
+        for t, row in enumerate(lead_times[1:]):
+            lasts = row[edge]
+            row[edge] = next(days for days in range(lasts + 1) if arrival(t, days, closed) == t + lasts)
+
+
 def slow_replay(episode, copy):
     """The same copy in the slow world."""
     world, chance, orders = episode.world, episode.chance, episode.orders
@@ -380,6 +404,8 @@ def slow_replay(episode, copy):
                 for i, k in enumerate(products)
             }
         )
+    chain = chain_of(firm)
+    in_open_days(chain, lead_times)
     factors = None
     if chance.cost_factor is not None:
         ones = {key: (1.0, 1.0) for key in initial}
@@ -405,4 +431,4 @@ def slow_replay(episode, copy):
         for t in periods
     ]
     dear = None if chance.purchase_factor is None else chance.purchase_factor[:, 0, copy].tolist()
-    return replay(chain_of(firm), initial, wishes, suppliers, demand, lead_times, factors, numbers, dear)
+    return replay(chain, initial, wishes, suppliers, demand, lead_times, factors, numbers, dear)

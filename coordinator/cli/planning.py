@@ -25,7 +25,8 @@ def import_firm(
     name: Annotated[str | None, option("NAME", "Of the firm (default: as DIR).")] = None,
     column: Annotated[Repeated, option("ROLE=NAME", "What a column is, such as quantity=Absatz; repeatable.")] = None,
     kind: Annotated[
-        Repeated, option("FILE=KIND", "What a file is for: sales, stock, supply, receipts, items; repeatable.")
+        Repeated,
+        option("FILE=KIND", "What a file is for: sales, stock, supply, receipts, items, calendar; repeatable."),
     ] = None,
     separator: Annotated[str | None, option("SIGN", "Of cells in csv files.")] = None,
     encoding: Annotated[str | None, option("NAME", "Of csv files, such as cp1252.")] = None,
@@ -41,13 +42,17 @@ def import_firm(
     lead_time: Annotated[int, typer.Option(min=1, max=1000, help="Days, where no table tells.")] = 1,
     holding_rate: Annotated[float, typer.Option(help="Holding cost, a share of an item's cost a year.")] = 0.25,
     fill_rate: Annotated[float, typer.Option(help="What stock is for: the share of demand served from it.")] = 0.98,
+    fill_rate_of: Annotated[
+        Repeated, option("CLASS=RATE", "Of a class of items, such as A=0.99, Z=0.9 or CZ=0.85; repeatable.")
+    ] = None,
     unmet: Annotated[str, option("lost|backorder", "What becomes of demand that is not served.")] = "lost",
 ) -> None:
     """Make a firm of exports as an ERP writes them; say what was found, and refuse what can be read in two ways."""
+    lists = ("column", "kind", "fill_rate_of")
     given = {
-        key: value for key, value in locals().items() if key not in ("files", "column", "kind") and value is not None
+        key: value for key, value in locals().items() if key not in ("files", "lists", *lists) and value is not None
     }
-    show(api.import_firm(files, **given, columns=column or (), kinds=kind or ()))
+    show(api.import_firm(files, **given, columns=column or (), kinds=kind or (), fill_rates=fill_rate_of or ()))
 
 
 FolderOf = Annotated[Path, argument("FOLDER", "Of `firmwide import`.")]
@@ -60,7 +65,8 @@ def backtest(
         Repeated,
         option(
             "[NAME=]RULE|RUN|CSV",
-            "cover:DAYS, tuned[:FILL_RATE], trained[:FILL_RATE], a run, or levels (stock_point,product,level); "
+            "cover:DAYS, rule:EXPRESSION, tuned[:FILL_RATE], trained[:FILL_RATE], a run, or levels "
+            "(stock_point,product,level); "
             "repeatable, others are compared with the first (default: today=cover:14 and tuned).",
         ),
     ] = None,
@@ -77,7 +83,11 @@ def backtest(
 def propose(
     folder: FolderOf,
     policy: Annotated[
-        str, option("[NAME=]RULE|RUN|CSV", "Who orders: tuned or trained[:FILL_RATE], cover:DAYS, a run, levels.")
+        str,
+        option(
+            "[NAME=]RULE|RUN|CSV",
+            "Who orders: tuned or trained[:FILL_RATE], cover:DAYS, rule:EXPRESSION, a run, levels.",
+        ),
     ] = "tuned",
     beside: Annotated[str, option("cover:DAYS", "A rule to compare with.")] = "cover:14",
     out: Annotated[Path | None, option("DIR", "For the order list (default: FOLDER/orders/DAY).")] = None,

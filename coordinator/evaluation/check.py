@@ -7,7 +7,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
@@ -161,7 +160,7 @@ def _rooms(firm: Firm, network: Network) -> list[str]:
 
 def _protection_interval(network: Network, point: int, product: int) -> dict[str, float]:
     edges = np.flatnonzero(network.edge_target == point)
-    masses: list[NDArray[np.float64]] = [network.lead_time_laws[edge][product].mass() for edge in edges]
+    masses = [network.lead_time(int(edge), product) for edge in edges]
     possible = [np.flatnonzero(mass) for mass in masses]
     means, review = [float(np.arange(len(mass)) @ mass) for mass in masses], network.reviews.longest(point, product)
     mean = sum(network.part(own, int(network.edge_source[e]), point) for own, e in zip(means, edges, strict=True))

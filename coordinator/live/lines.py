@@ -17,6 +17,7 @@ from coordinator.live.structures import Structure
 from departments.serving.numpy_policy import Array
 from environment import Firm
 from environment.firm_file import parse_firm, read_yaml
+from environment.network import Network
 
 EXCEPTIONS = (  # from the most urgent on
     "owed to customers",
@@ -172,13 +173,12 @@ class Lines:
 
 def _lead_times(firm: Firm) -> Array:
     """Mean lead time, [N, K] periods, over a point's suppliers."""
-    found = np.ones((len(firm.names), len(firm.products)))
-    for n, name in enumerate(firm.names):
-        laws = [firm.lead_time_laws(edge) for edge in firm.supply if edge.target == name]
-        if laws:
-            means = [[float(np.arange(len(mass := law.mass())) @ mass) for law in edge] for edge in laws]
-            found[n] = np.mean(means, axis=0)
-    return found
+    network, products = Network.of(firm), range(len(firm.products))
+    found = np.zeros((len(firm.names), len(products)))
+    for edge, point in enumerate(network.edge_target):
+        laws = [network.lead_time(edge, k) for k in products]
+        found[point] += [float(np.arange(len(mass)) @ mass) for mass in laws]
+    return found / network.supplier_count[:, None]
 
 
 def _parents(firm: Firm) -> list[list[int]]:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from coordinator.planning.backtest_page import backtest_page
 from coordinator.planning.course import Backtest, Course
 from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, world_for
-from coordinator.planning.tuning import Past, other_chance, period_of
+from coordinator.planning.tuning import Past, other_chance
 from coordinator.storage.files import write_atomically
 from departments.decisions import Policy
 from departments.play.stepping import play
 from environment import Exogenous, World
 from environment.blocks import filled
+from environment.calendars import period_of
 from environment.firm_file import read_yaml
 from environment.tables import Tables, has_tables, read_tables
 
@@ -67,7 +68,7 @@ def backtest(
         policies: as `kind_of` has them, the first one is what others are compared with.
         until: the first day that does not count any more; default: none.
         every: days between two tunings.
-        out: the folder for results.csv, lines.csv and backtest.html; default: FOLDER/backtest.
+        out: the folder for results.csv, groups.csv, lines.csv and backtest.html; default: FOLDER/backtest.
         note: told how far it is.
 
     Raises:
@@ -112,7 +113,7 @@ def _played(
     world: World, policy: Policy, demand: torch.Tensor, opening: Array, settle: int, begins: np.datetime64
 ) -> Course:
     """One policy through all days; stock is counted after the day's sales."""
-    chance = Exogenous(demand, *other_chance(world, len(demand), 1, 0))
+    chance = Exogenous(demand, *other_chance(world, len(demand), 1, 0, period_of(begins)))
     start = world.reset(1, torch.as_tensor(np.rint(opening), dtype=world.dtype)[..., None])
     kept: dict[str, list[Array]] = {"on_hand": [], "ordered": [], "served": [], "asked": []}
     before = torch.zeros_like(demand[0])
@@ -129,5 +130,6 @@ def _played(
 
 def _write(done: Backtest, out: Path) -> None:
     write_atomically(out / "results.csv", done.results.to_csv(index=False, float_format="%.6g"))
+    write_atomically(out / "groups.csv", done.groups.to_csv(index=False, float_format="%.6g"))
     write_atomically(out / "lines.csv", done.lines.to_csv(index=False, float_format="%.6g"))
     write_atomically(out / "backtest.html", backtest_page(done).html())

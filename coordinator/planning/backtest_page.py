@@ -41,10 +41,22 @@ def backtest_page(done: Backtest) -> Page:
         [Text(lead, "lead")],
         [
             Section("Result", [Table("All locations and items", results, reading, sortable=True), _days(done, legend)]),
+            Section("By location and supplier", [_groups(done)]),
             Section("Worst first", [Table("Locations and items by fill rate", worst, sortable=True)]),
             Section("Curves", [legend, Grid(_curves(done))]),
         ],
     )
+
+
+def _groups(done: Backtest) -> Table:
+    rows = [
+        {"policy": Cell(row["policy"]), "by": Cell(row["by"]), "name": Cell(row["name"])}
+        | {"fill rate": Cell("") if np.isnan(rate := row["fill_rate"]) else Cell(f"{rate:.1%}", rate)}
+        | {key: numeric(row[key], 1) for key in ("demand", "stock", "orders", "ordered", "holding")}
+        for row in done.groups.to_dict("records")
+    ]
+    reading = "Where a location sells nothing it has no fill rate; amounts of several items are added up as they are."
+    return Table("What each location sold and held, and what each supplier was asked for", rows, reading, sortable=True)
 
 
 def _cell(key: str, value: object) -> Cell:

@@ -87,6 +87,19 @@ class Backtest(Shown):
                 )
         return pd.concat(parts, ignore_index=True)
 
+    @property
+    def groups(self) -> pd.DataFrame:
+        """The same by location, and by supplier: a row per policy and each of them."""
+        lines, sums = self.lines, ["demand", "served", "stock", "orders", "ordered", "holding"]
+        lines["served"] = lines["fill_rate"].fillna(1.0) * lines["demand"]
+        parts = []
+        for by in ("location", "supplier"):
+            part = lines.groupby(["policy", by], sort=False)[sums].sum().reset_index().rename(columns={by: "name"})
+            part["fill_rate"] = (part["served"] / part["demand"]).where(part["demand"] > 0)
+            parts.append(part.assign(by=by))
+        columns = ["policy", "by", "name", "demand", "fill_rate", "stock", "orders", "ordered", "holding"]
+        return pd.concat(parts, ignore_index=True)[columns]
+
     def __rich__(self) -> RenderableType:
         """The result first."""
         head = (

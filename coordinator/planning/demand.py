@@ -5,6 +5,7 @@ Axes are [T, M] or [T, M, E]: days, series, copies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 SMOOTHINGS = (0.03, 0.07, 0.15, 0.3)  # of which each series takes the one with the least error
+_RECENT = 28  # days whose mean demand rules take
 BLOCK = Blocks().periods  # days
 _LEAST = 0.05  # of the mean: a weekday below it tells nothing of the level
 _PRIOR = 4.0  # weeks of a flat profile that a series' own is mixed with
@@ -36,13 +38,30 @@ def weekday_profile(demand: Array, days: Days) -> Array:
     return np.asarray(mixed / mixed.mean(0))
 
 
+Interval = NDArray[np.int64] | Callable[[np.datetime64, int], NDArray[np.int64]]  # days of M series: [M], or from a
+# day on for so many mornings, [T or, if all are alike, 1, M]
+
+
+def _intervals(interval: Interval, first: np.datetime64, periods: int) -> NDArray[np.int64]:
+    return interval(first, periods) if callable(interval) else interval[None]
+
+
+def recent_mean(values: Array) -> Array:
+    """Mean of the four weeks before each morning and after the last day, [T + 1, ...]; 0 where nothing is known."""
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, 0)])
+    ends = np.arange(len(total))
+    begins = np.maximum(ends - _RECENT, 0)
+    days = np.maximum(ends - begins, 1)
+    return np.asarray((total[ends] - total[begins]) / days[(...,) + (None,) * (values.ndim - 1)])
+
+
 class Forecaster(NamedTuple):
     """What was learned of M series: how to forecast what is asked over their protection intervals."""
 
     profile: Array  # [7, M]
     start: Array  # [M] units a day, before anything was seen
     smoothing: Array  # [M]
-    interval: NDArray[np.int64]  # [M] days
+    interval: Interval
     spread: Array  # [M] units, root mean square error of forecasts over the interval
 
     def levels(self, demand: Array, days: Days) -> Array:
@@ -63,10 +82,12 @@ class Forecaster(NamedTuple):
 
     def covered(self, first: np.datetime64, periods: int) -> Array:
         """Days of mean demand that the interval from each of so many days holds, [T, M]."""
-        day = (weekdays_of(np.array([first]))[0] + np.arange(7 + int(self.interval.max()))) % 7
+        interval = _intervals(self.interval, first, periods)
+        day = (weekdays_of(np.array([first]))[0] + np.arange(7 + int(interval.max()))) % 7
         ahead = np.concatenate([np.zeros((1, self.profile.shape[1])), np.cumsum(self.profile[day], 0)])
-        table = np.stack([np.take_along_axis(ahead, (t + self.interval)[None], 0)[0] - ahead[t] for t in range(7)])
-        return np.asarray(table[np.arange(periods) % 7])
+        place = np.arange(7 if len(interval) == 1 else periods) % 7
+        table = np.take_along_axis(ahead, place[:, None] + interval, 0) - ahead[place]
+        return np.asarray(table[np.arange(periods) % 7] if len(interval) == 1 else table)
 
     def over_interval(self, demand: Array, days: Days) -> Array:
         """Forecast demand of the interval that begins on each day and on the one after the last, [T + 1, M(, E)]."""
@@ -74,10 +95,10 @@ class Forecaster(NamedTuple):
         return np.asarray(self.levels(demand, days) * covered[(...,) + (None,) * (demand.ndim - 2)])
 
 
-def fitted(demand: Array, days: Days, interval: NDArray[np.int64]) -> Forecaster:
+def fitted(demand: Array, days: Days, interval: Interval) -> Forecaster:
     """Learn from history, [T, M]; each series takes the smoothing with the least squared error over its interval."""
     profile, start = weekday_profile(demand, days), demand[: 8 * 7].mean(0)
-    actual = windows(demand, interval)
+    actual = windows(demand, _intervals(interval, days[0], len(days)))
     settled = min(8 * 7, len(demand) // 3)
     best, spread = np.full(demand.shape[1], SMOOTHINGS[0]), np.full(demand.shape[1], np.inf)
     for smoothing in SMOOTHINGS:
@@ -89,7 +110,7 @@ def fitted(demand: Array, days: Days, interval: NDArray[np.int64]) -> Forecaster
 
 
 def windows(demand: Array, interval: NDArray[np.int64]) -> Array:
-    """Demand of the interval that begins on each day, [T, M]; NaN where history ends before it does."""
+    """Demand of the interval [M] or [T, M] that begins on each day, [T, M]; NaN where history ends before it does."""
     total = np.concatenate([np.zeros((1, demand.shape[1])), np.cumsum(demand, 0)])
     end = np.arange(len(demand))[:, None] + interval
     found = np.take_along_axis(total, np.minimum(end, len(demand)), 0) - total[:-1]

@@ -20,15 +20,16 @@ from rich.text import Text
 from coordinator.planning.demand import classes
 from coordinator.planning.import_page import import_page
 from coordinator.planning.layout import KINDS, WORDS, layout_of
-from coordinator.planning.master import joined, master_of, receipts_of
+from coordinator.planning.master import calendar_of, joined, master_of, receipts_of
 from coordinator.planning.reading import read_table
 from coordinator.planning.sales import How, Sales, sales_of
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
 from environment.names import fault
 from environment.parts import RESERVED
-from environment.tables import Tables, blocks_of, read_tables
+from environment.tables import CALENDAR, Tables, blocks_of, read_tables
 
+_CLASSES = (*"ABC", *"XYZ", *(worth + change for worth in "ABC" for change in "XYZ"))
 FIRM, DEMAND, SERIES, REPORT = "firm.yaml", "demand.parquet", "series.csv", "import.html"
 
 
@@ -53,6 +54,7 @@ class ImportRequest:
     lead_time: int = 1  # days, where none is told
     holding_rate: float = 0.25  # of what an item costs, a year
     fill_rate: float | None = 0.98
+    fill_rates: Sequence[str] = ()  # CLASS=RATE of ABC, XYZ or both, where an item has none of its own
     unmet: Literal["lost", "backorder"] = "lost"
 
 
@@ -113,26 +115,39 @@ def import_firm(asked: ImportRequest) -> Imported:
     parts: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS if kind != "sales"}
     for table, layout in laid:
         if layout.kind != "sales":
-            parts[layout.kind].append((receipts_of if layout.kind == "receipts" else master_of)(table, layout, how))
+            of = {"receipts": receipts_of, "calendar": calendar_of}.get(layout.kind, master_of)
+            parts[layout.kind].append(of(table, layout, how))
             said += table.said
     for name in dict.fromkeys([*sales.locations, *sales.items]):
         if why := fault(name) or ("a firm file means something else by it" if name in RESERVED else ""):
             raise ValueError(f"{sold[0][0].name}: {name!r}: {why}")
     pairs = pd.DataFrame({"location": sales.locations, "item": sales.items})
     items, supply, stock = joined(parts, pairs, asked.lead_time, said)
+    calendar = _calendar(parts["calendar"], {*supply["from"], *supply["to"], *sales.locations}, said)
     items["unit"] = _units(items, sales, said)
     said.append(
         f"holding costs {asked.holding_rate:g} of an item's cost a year (--holding-rate); unmet demand is {asked.unmet}"
     )
-    return _written(asked, sales, items, supply, stock, said)
+    return _written(asked, sales, {"items": items, "supply": supply, "stock": stock} | calendar, said)
 
 
-def _pairs(option: str, given: Sequence[str], known: Any) -> dict[str, str]:  # noqa: ANN401
+def _calendar(found: list[pd.DataFrame], known: set[str], said: list[str]) -> dict[str, pd.DataFrame]:
+    """When locations and suppliers are closed, of all tables; nothing where none tells."""
+    if not found:
+        return {}
+    calendar = pd.concat(found, ignore_index=True).drop_duplicates()
+    if strange := sorted(set(calendar["location"]) - known - {""}):
+        said.append(f"closed days of {strange[0]!r} are left out: it neither sells nor supplies")
+    return {CALENDAR: calendar[calendar["location"].isin({*known, ""})]}
+
+
+def _pairs(option: str, given: Sequence[str], known: Any, form: str = "ROLE=NAME") -> dict[str, str]:  # noqa: ANN401
     found: dict[str, str] = {}
     for text in given:
         key, equals, name = text.partition("=")
         if not equals or (known is not None and key not in known):
-            allowed = f"ROLE=NAME with a role of {', '.join(known)}" if known is not None else "FILE=KIND"
+            kind = form.partition("=")[0].lower()
+            allowed = f"{form} with a {kind} of {', '.join(known)}" if known is not None else "FILE=KIND"
             raise ValueError(f"{option} takes {allowed}, got {text!r}")
         found[key] = name
     return found
@@ -188,33 +203,37 @@ def _units(items: pd.DataFrame, sales: Sales, said: list[str]) -> list[float]:
 def _written(
     asked: ImportRequest,
     sales: Sales,
-    items: pd.DataFrame,
-    supply: pd.DataFrame,
-    stock: pd.DataFrame,
+    master: dict[str, pd.DataFrame],
     said: list[str],
 ) -> Imported:
     """Write the folder beside its place and move it there as a whole."""
     slug = re.sub(r"[^a-z0-9]+", "-", (asked.name or asked.out.resolve().name).lower()).strip("-") or "firm"
     firm: dict[str, Any] = {"name": slug[:40], "unmet": asked.unmet}
-    firm["tables"] = {"demand": DEMAND, "items": "items.csv", "supply": "supply.csv", "stock": "stock.csv"}
+    firm["tables"] = {"demand": DEMAND, **{name: f"{name}.csv" for name in master}}
     firm["holding_rate"] = asked.holding_rate
     if blocks_of(sales.days) is not None:
         firm["history"] = "blocks"
     if asked.fill_rate is not None:
         firm["service"] = {"fill_rate": asked.fill_rate}
+    items = master["items"]
     listed = items.reindex(columns=["item", "unit", "cost", "price", *(["fill_rate"] if "fill_rate" in items else [])])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{asked.out.name}.", dir=asked.out.parent))
     try:
         folder.chmod(0o755)
         _write_demand(folder / DEMAND, sales)
-        for name, table in {"items": listed, "supply": supply, "stock": stock}.items():
+        for name, table in (master | {"items": listed}).items():
             write_atomically(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.10g"))
         text = yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(folder / FIRM, text)
         tables = read_tables(firm, folder)
         said += tables.notes
-        series = _classified(sales.series, tables, said)
+        known = _classes(tables, said)
+        if asked.fill_rates:
+            listed = _with_rates(listed, known, _rates(asked), said)
+            write_atomically(folder / "items.csv", listed.to_csv(index=False, float_format="%.10g"))
+            tables = read_tables(firm, folder)
+        series = sales.series.join(known, on="item")
         write_atomically(folder / SERIES, series.to_csv(index=False, float_format="%.10g"))
         write_atomically(folder / "feed" / "in" / "period-0.csv", _first_feed(tables))
         write_atomically(folder / REPORT, import_page(asked.out, said, series, tables).html())
@@ -227,16 +246,45 @@ def _written(
     return Imported(asked.out, said, tables)
 
 
-def _classified(series: pd.DataFrame, tables: Tables, said: list[str]) -> pd.DataFrame:
-    """The series with the ABC and XYZ class of their item."""
+def _classes(tables: Tables, said: list[str]) -> pd.DataFrame:
+    """ABC and XYZ class of each item."""
     demand = np.nan_to_num(tables.demand).sum(1)
     priced = bool((tables.cost > 0).any())
     worth, change = classes(demand, demand.mean(0) * (np.nan_to_num(tables.cost) if priced else 1.0))
     count = Counter(worth)
     by = "cost" if priced else "units"
     said.append(f"ABC by {by}: " + ", ".join(f"{count[name]} items {name}" for name in "ABC" if count[name]))
-    known = pd.DataFrame({"abc": worth, "xyz": change}, index=list(tables.items))
-    return series.join(known, on="item")
+    return pd.DataFrame({"abc": worth, "xyz": change}, index=list(tables.items))
+
+
+def _rates(asked: ImportRequest) -> dict[str, float]:
+    """Fill rates by class.
+
+    Raises:
+        ValueError: one line; there is no such class, or none that a rate could be.
+    """
+    found = {}
+    for name, text in _pairs("--fill-rate-of", asked.fill_rates, _CLASSES, "CLASS=RATE").items():
+        rate = float(text) if re.fullmatch(r"0?\.[0-9]+", text, re.ASCII) else 0.0
+        if not 0.5 <= rate < 1:
+            raise ValueError(f"--fill-rate-of {name} must be from 0.5 to below 1, such as {name}=0.99, got {text!r}")
+        found[name] = rate
+    if asked.fill_rate is None:
+        raise ValueError("--fill-rate-of needs a fill_rate for all other items")
+    return found
+
+
+def _with_rates(items: pd.DataFrame, known: pd.DataFrame, rates: dict[str, float], said: list[str]) -> pd.DataFrame:
+    """The items with the fill rate of their class, both letters before ABC before XYZ; their own comes first (ours)."""
+    given = dict.fromkeys(rates, 0)
+    own = items["fill_rate"].to_list() if "fill_rate" in items else [np.nan] * len(items)
+    for place, item in enumerate(items["item"]):
+        names = known.loc[item, "abc"] + known.loc[item, "xyz"], *known.loc[item, ["abc", "xyz"]]
+        if np.isnan(own[place]) and (named := [name for name in names if name in rates]):
+            own[place] = rates[named[0]]
+            given[named[0]] += 1
+    said.append("fill rates by class: " + ", ".join(f"{n} items {name} {rates[name]:g}" for name, n in given.items()))
+    return items.assign(fill_rate=own)
 
 
 def _write_demand(path: Path, sales: Sales) -> None:
@@ -264,13 +312,14 @@ def _write_demand(path: Path, sales: Sales) -> None:
 
 def _first_feed(tables: Tables) -> str:
     """What a fed firm is told before its first period: stock; what is on order arrives after its whole lead time."""
-    several, slots = len(tables.items) > 1, int(min(max(tables.lead_time.max(), 1), 6))
+    several, slots = len(tables.items) > 1, min(tables.longest_lead_time(), 6)
     arriving = [f"arriving_{number + 1}" for number in range(slots)]
     header = ["stock_point", *["product"][:several], "on_hand", "inventory_position", *arriving]
     lines = [",".join([*header, "backlog", "asked", "handed", "demand", "sales"])]
+    waits = tables.waits(tables.days[-1] + 1)
     for n, point in enumerate(tables.points):
         for k, item in enumerate(tables.items):
-            due = int(min(tables.lead_time[n, k], slots)) - 1
+            due = int(min(waits[n, k], slots)) - 1
             under_way = [f"{tables.on_order[n, k]:g}" if slot == due else "0" for slot in range(slots)]
             on_hand = max(tables.on_hand[n, k], 0.0)
             amounts = [f"{on_hand:g}", f"{tables.on_hand[n, k] + tables.on_order[n, k]:g}", *under_way, *["0"] * 5]

@@ -47,6 +47,9 @@ WORDS: dict[str, str] = {
     "min_order": "moq minorder minimumorder minorderqty mindestmenge mindestbestellmenge minimumorderquantity",
     "review_days": "reviewdays orderdays orderday ordercalendar planningcalendar bestelltage bestelltag",
     "review_period": "reviewperiod ordercycle orderfrequency bestellrhythmus",
+    "closed_days": "closeddays closedweekdays closedon ruhetag ruhetage schliesstage",
+    "holiday": "holiday holidays feiertag feiertage bankholiday closure closedate closeddate schliesstag",
+    "load": "load truckload truckcapacity transportcapacity maxload ladung lkwladung ladekapazitaet ladekapazitat",
     "capacity": "capacity storagecapacity lagerkapazitaet lagerkapazitat kapazitaet kapazitat",
     "cost": "cost unitcost procurementcost purchaseprice einstandspreis ek einkaufspreis costprice",
     "price": "price unitprice sellingprice salesprice listprice vk verkaufspreis preis retailprice",
@@ -63,6 +66,7 @@ KINDS = {  # what a table is for: the columns that it must have
     "supply": ("item", "from", "lead_time"),
     "stock": ("item", "on_hand"),
     "sales": ("date", "quantity"),
+    "calendar": ("holiday",),
     "items": ("item",),
 }
 _DAY = re.compile(r"(?:d|day|tag)[_ -]?([0-9]{1,5})", re.IGNORECASE)
@@ -112,9 +116,9 @@ def layout_of(table: Table, given: Mapping[str, str], kind: str | None = None) -
     if len(days) > max(3, len(columns) / 2) and kind in (None, "sales"):
         kept = {role: column for role, column in roles.items() if column not in days}
         return Layout("sales", {r: c for r, c in kept.items() if r in ("item", "location")}, "days", days)
-    roles = _by_use(roles)
+    roles = _by_use(roles, kind)
     fits = [name for name, needed in KINDS.items() if set(needed) <= set(roles)]
-    if kind in (None, "sales") and "date" in roles and "quantity" not in roles and "received" not in roles:
+    if kind in (None, "sales") and _has_items_as_columns(table, roles):
         taken = {roles[role] for role in ("date", "location") if role in roles}
         rest = [column for column in columns if column not in taken]
         if values := [column for column in rest if _numeric(table, column)]:
@@ -141,7 +145,15 @@ def layout_of(table: Table, given: Mapping[str, str], kind: str | None = None) -
     return Layout(kind, roles)
 
 
-def _by_use(roles: dict[str, str]) -> dict[str, str]:
+def _has_items_as_columns(table: Table, roles: Mapping[str, str]) -> bool:
+    """Whether days may be rows and items columns; a calendar has no numbers beside its dates and names."""
+    if "date" not in roles or {"quantity", "received"} & set(roles):
+        return False
+    rest = [str(column) for column in table.cells if str(column) not in roles.values()]
+    return "holiday" not in roles or any(_numeric(table, column) for column in rest)
+
+
+def _by_use(roles: dict[str, str], kind: str | None) -> dict[str, str]:
     """What a word means beside others: in a list of suppliers `store` is where they deliver to."""
     if "available" in roles and not {"date", "quantity"} & set(roles) and "on_hand" not in roles:
         roles["on_hand"] = roles.pop("available")
@@ -151,6 +163,8 @@ def _by_use(roles: dict[str, str]) -> dict[str, str]:
         roles["from"] = roles.pop("location")
     if "received" in roles and "ordered" not in roles and {"date", "on_order"} & set(roles):
         roles["ordered"] = roles.pop("on_order" if "on_order" in roles else "date")
+    if kind == "calendar" and "date" in roles:
+        roles["holiday"] = roles.pop("date")  # another column names it
     return roles
 
 

@@ -29,13 +29,13 @@ from coordinator.planning.tuning import (
     drawn_episodes,
     fill_rates,
     other_chance,
-    period_of,
     tuned_to,
 )
 from departments.decisions import Decision, Memory
 from departments.numerics.adam import Adam
 from departments.play.stepping import play
 from environment import Exogenous, Feedback, State, World
+from environment.calendars import period_of
 from environment.streams import Stream, numpy_stream
 
 Array = NDArray[np.float64]
@@ -204,7 +204,7 @@ def _refitted(learned: Learned, past: Past) -> Learned:
     """The same with forecasts of what the past says now."""
     tables, forecaster = past.tables, fitted(past.flow, past.days, past.interval)
     shape = len(tables.points), len(tables.items), 1
-    usual = np.maximum(past.flow.mean(0), 1e-3) * past.interval
+    usual = np.maximum(past.flow.mean(0), 1e-3) * past.interval(past.days[-1] + 1, 7).max(0)
     spread = np.maximum(forecaster.spread, 0.1)
     return replace(
         learned, forecaster=forecaster, usual=_tensor(usual.reshape(shape)), spread=_tensor(spread.reshape(shape))
@@ -227,7 +227,7 @@ def _stretches(
     now = yield nothing, nothing
     while True:
         demand, ahead = drawn_episodes(past, learned.forecaster, _LENGTH, copies, rng, _DRIFT)
-        other = other_chance(world, _LENGTH, copies, int(rng.integers(2**31)))
+        other = other_chance(world, _LENGTH, copies, int(rng.integers(2**31)), first)
         state = world.reset(copies, Sight.of(now, ahead[:1], first).level(first).detach().clamp_min(0.0).round())
         before = torch.zeros_like(demand[0])
         for begin in range(0, _LENGTH, _STRETCH):

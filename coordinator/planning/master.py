@@ -13,12 +13,13 @@ from coordinator.planning.cells import NOTHING, dates, numbers
 from coordinator.planning.layout import Layout
 from coordinator.planning.reading import Table
 from coordinator.planning.sales import ALONE, How, decimal_of
-from environment.tables import weekdays
+from environment.calendars import weekdays
 
 _OTHERWISE: dict[str, Any] = {"law": "", "order_multiple": 1.0, "min_order": 0.0}  # where no table tells
-_REVIEWS: dict[str, Any] = {"review_days": "", "review_period": 1.0}  # likewise, kept where some table tells
+_TOLD: dict[str, Any] = {"review_days": "", "review_period": 1.0, "closed_days": "", "load": np.nan}  # kept if told
+_OF_LOCATION = ("capacity", "closed_days")  # columns of stock, likewise
 AMOUNTS = (
-    *("on_hand", "on_order", "capacity", "lead_time", "order_multiple", "min_order", "review_period"),
+    *("on_hand", "on_order", "capacity", "load", "lead_time", "order_multiple", "min_order", "review_period"),
     *("cost", "price", "unit", "fill_rate"),
 )
 
@@ -55,16 +56,42 @@ def master_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
             f"{table.name}, column {roles['lead_time']!r}, row {row} must be a whole number of days, got "
             f"{found['lead_time'][row - 1]:g}"
         )
-    for row, days in enumerate(found.get("review_days", ()), 1):
-        found.loc[row - 1, "review_days"] = days = "" if days.strip().casefold() in NOTHING else days
-        try:
-            weekdays(days)
-        except ValueError as error:
-            raise ValueError(f"{table.name}, column {roles['review_days']!r}, row {row}{error}") from None
+    for column, most in (("review_days", 7), ("closed_days", 6)):
+        if column in found:
+            found[column] = _weekdays(found[column], f"{table.name}, column {roles[column]!r}", most)
     table.said.append(
         f"{table.name}: {layout.kind}, " + ", ".join(f"{role} from {name!r}" for role, name in roles.items())
     )
     return found
+
+
+def _weekdays(texts: pd.Series, where: str, most: int) -> list[str]:
+    """Weekdays as they are written, at most so many in a row."""
+    found = ["" if text.strip().casefold() in NOTHING else text for text in texts]
+    for row, text in enumerate(found, 1):
+        try:
+            days = weekdays(text)
+        except ValueError as error:
+            raise ValueError(f"{where}, row {row}{error}") from None
+        if len(days) > most:
+            raise ValueError(f"{where}, row {row} must be {most} weekdays at most, got {text!r}")
+    return found
+
+
+def calendar_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
+    """When somebody is closed: location (or supplier; '': all), date.
+
+    Raises:
+        ValueError: one line; a date cannot be read.
+    """
+    column = layout.roles["date" if "date" in layout.roles else "holiday"]
+    days, form = dates(table.cells[column], how.date_format, f"{table.name}, column {column!r}")
+    place = layout.roles.get("location") or layout.roles.get("from")
+    names = [""] * len(days) if place is None else table.cells[place].astype(str)
+    found = pd.DataFrame({"location": names, "date": days.astype("datetime64[D]").astype(str)})[~np.isnat(days)]
+    found["location"] = ["" if name.strip().casefold() in NOTHING else name for name in found["location"]]
+    table.said.append(f"{table.name}: calendar, {len(found)} closed days, dates as {form}")
+    return found.drop_duplicates().reset_index(drop=True)
 
 
 def receipts_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
@@ -109,7 +136,8 @@ def joined(
 
     Returns:
         items (item, unit, cost, price), supply (item, from, to, lead_time, law, order_multiple, min_order, and
-        review_days and review_period if they are told), stock (location, item, on_hand, on_order, capacity likewise).
+        review_days, review_period, closed_days and load if they are told), stock (location, item, on_hand, on_order,
+        capacity and closed_days likewise).
     """
     tables = {kind: pd.concat(parts[kind], ignore_index=True) if parts[kind] else None for kind in parts}
     known = list(dict.fromkeys(sold["item"]))
@@ -148,7 +176,7 @@ def _stock(stock: pd.DataFrame | None, places: list[str], known: list[str], said
         said.append(f"{missing} of {len(stock)} locations and items have no row of stock: they count 0")
     if "on_order" not in stock:
         stock["on_order"] = 0.0
-    kept = ["location", "item", "on_hand", "on_order", *(["capacity"] if "capacity" in stock else [])]
+    kept = ["location", "item", "on_hand", "on_order", *(name for name in _OF_LOCATION if name in stock)]
     return stock.fillna({"on_hand": 0.0, "on_order": 0.0})[kept]
 
 
@@ -174,9 +202,11 @@ def _supply(
     if several.any():
         said.append(f"{several.sum()} items have a second supplier: the first one delivers")
         table = table[~several]
-    reviews = {role: value for role, value in _REVIEWS.items() if role in table}
-    kept = ["item", "from", "to", "lead_time", *_OTHERWISE, *reviews]
-    return table.fillna(reviews)[kept].reset_index(drop=True)
+    told = {role: value for role, value in _TOLD.items() if role in table}
+    if receipts is not None and "closed_days" in told:
+        said.append("lead times from receipts are days of the calendar: closed days are in them, and not counted again")
+    kept = ["item", "from", "to", "lead_time", *_OTHERWISE, *told]
+    return table.fillna({role: value for role, value in told.items() if value == value})[kept].reset_index(drop=True)
 
 
 def _with_lead_times(

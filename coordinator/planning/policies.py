@@ -1,4 +1,4 @@
-"""Who orders in a planner's firm: days of cover, levels tuned to a fill rate, levels from a file, what was learned.
+"""Who orders in a planner's firm: days of cover, a rule of its own, levels that are tuned or given, what was learned.
 
 All act in the same world, period by period on what was known on that day; the world says what it takes of their
 wishes.
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.evaluation.evaluate import trained_policy
-from coordinator.planning.demand import fitted
+from coordinator.planning.demand import fitted, recent_mean
+from coordinator.planning.expression import parsed, rule_levels
 from coordinator.planning.learned import learn
-from coordinator.planning.tuning import Past, UpTo, period_of, plain_firm, tuned_to
+from coordinator.planning.tuning import Past, UpTo, plain_firm, tuned_to
 from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_text import name_and_policy
 from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import baseline_levels
 from environment import Feedback, State, World
+from environment.calendars import period_of
 from environment.episode_files import levels_of
 from environment.tables import LIMITS, Tables
 
 Array = NDArray[np.float64]
 
 COVER = 14.0  # days, of the rule that planners have where they say nothing else
-_RECENT = 28  # days whose mean demand a rule of cover takes
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,7 @@ def target_of(argument: str, tables: Tables) -> Array:
 
 def cover_levels(past: Past, cover: float) -> Array:
     """Days of cover times the mean demand of the last four weeks, known each morning, [T + 1, N, K] units."""
-    flow = past.flow
-    total = np.concatenate([np.zeros((1, flow.shape[1])), np.cumsum(flow, 0)])
-    ends = np.arange(len(flow) + 1)
-    begins = np.maximum(ends - _RECENT, 0)
-    mean = (total[ends] - total[begins]) / np.maximum(ends - begins, 1)[:, None]
-    return np.asarray(cover * mean).reshape(-1, len(past.tables.points), len(past.tables.items))
+    return np.asarray(cover * recent_mean(past.flow)).reshape(-1, len(past.tables.points), len(past.tables.items))
 
 
 def kind_of(text: str) -> tuple[str, str, str]:
@@ -92,13 +88,16 @@ def kind_of(text: str) -> tuple[str, str, str]:
             allowed = "cover:DAYS, such as cover:14" if kind == "cover" else f"{kind}:FILL_RATE, from 0.5 to below 1"
             raise ValueError(f"--policy is written as {allowed}, got {text!r}")
         return name or plain, kind, argument
+    if kind == "rule":
+        parsed(argument)
+        return name or plain, kind, argument
     if plain.endswith(".csv"):
         return name or plain, "levels", plain
     if os.path.isdir(plain):
         return name or Path(plain).name, "run", plain
     raise ValueError(
-        "--policy must be cover:DAYS, tuned[:FILL_RATE], trained[:FILL_RATE], a csv file of levels or a run folder, "
-        f"got {text!r}"
+        "--policy must be cover:DAYS, rule:EXPRESSION, tuned[:FILL_RATE], trained[:FILL_RATE], a csv file of levels or "
+        f"a run folder, got {text!r}"
     )
 
 
@@ -115,7 +114,10 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
             raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
         limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
         now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
-        firm = trained.model_copy(update={"stock_points": now})  # what is taken of orders is what the tables say today
+        closed = {edge.target: edge.closed_days for edge in firm.supply}
+        supply = tuple(edge.model_copy(update={"closed_days": closed[edge.target]}) for edge in trained.supply)
+        # what is taken of orders, and when, is what the tables say today
+        firm = trained.model_copy(update={"stock_points": now, "supply": supply})
         return World(firm, baseline_levels(trained))  # scales of what is seen are measured from there, as in training
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
 
@@ -161,6 +163,8 @@ def policy_of(
         )
     elif kind == "cover":
         levels = cover_levels(Past.of(tables), float(argument or COVER))[first:]
+    elif kind == "rule":
+        levels = rule_levels(Past.of(tables), argument, first)
     elif kind == "trained":
         return _taught(world, tables, target_of(argument, tables), first, every, note)
     else:

@@ -18,9 +18,10 @@ from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_o
 from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.planning.propose_page import propose_page
 from coordinator.planning.reasons import Part, parts_of
-from coordinator.planning.tuning import Past, Tuned, period_of, tuned_to
+from coordinator.planning.tuning import Past, Tuned, tuned_to
 from coordinator.storage.files import write_atomically
 from environment import State, World
+from environment.calendars import period_of
 from environment.tables import Tables
 
 Array = NDArray[np.float64]
@@ -83,7 +84,7 @@ def _state(world: World, tables: Tables) -> State:
     start = world.reset(1, torch.as_tensor(np.maximum(tables.on_hand, 0.0), dtype=world.dtype)[..., None])
     pipeline = start.pipeline.clone()
     for edge, point in enumerate(world.network.edge_target):
-        slot = np.clip(tables.lead_time[point].astype(int) - 1, 0, world.slots - 1)
+        slot = np.clip(tables.waits(tables.days[-1] + 1)[point].astype(int) - 1, 0, world.slots - 1)
         for k in range(len(tables.items)):
             pipeline[slot[k], edge, k, 0] += (
                 tables.on_order[point, k] if world.network.supplier_rank[edge] == 0 else 0.0
@@ -120,9 +121,10 @@ def _lines(
     flow = past.flow
     recent = flow[-_RECENT:].mean(0).reshape(shape)
     mean = recent if tuned is None else tuned.forecaster.levels(flow, past.days)[-1].reshape(shape)
-    ahead = mean * tables.lead_time
+    waits = tables.waits(tables.days[-1] + 1)
+    ahead = mean * waits
     if tuned is not None:
-        days = tuned.forecaster._replace(interval=np.maximum(past.interval - 1, 1))
+        days = tuned.forecaster._replace(interval=np.ceil(waits).astype(np.int64).ravel())
         ahead = days.over_interval(flow, past.days)[-1].reshape(shape)
     spread = flow.std(0).reshape(shape)
     never = flow.sum(0).reshape(shape) == 0
@@ -149,6 +151,7 @@ def _lines(
             "location": tables.points[n],
             "item": tables.items[k],
             "order": order[n, k] * unit,
+            "packs": order[n, k] / tables.multiple[n, k],
             "position": position[n, k] * unit,
             "on_hand": tables.on_hand[n, k] * unit,
             "on_order": tables.on_order[n, k] * unit,
@@ -162,7 +165,8 @@ def _lines(
         }
         row["reason"] = _reason(
             row,
-            tables.lead_time[n, k],
+            waits[n, k],
+            any(tables.closed[n][k]) and not closed[n, k] and waits[n, k] > np.ceil(tables.lead_time[n, k]),
             mean[n, k] * unit,
             wish[n, k] * unit,
             cut[n, k] * unit,
@@ -205,7 +209,8 @@ def _cut(tables: Tables, order: Array, position: Array, target: Array) -> Array:
 
 def _reason(
     row: dict[str, Any],
-    lead_time: float,
+    wait: float,
+    shut: bool,
     mean: float,
     wish: float,
     cut: float,
@@ -222,7 +227,8 @@ def _reason(
         return f"With {position} there is nothing to order up to the target of {row['target']:,.10g}{why}."
     why = f"for a fill rate of {100 * rate:.4g}%" if rate is not None else "of this policy"
     text = f"{position} are {wish:,.10g} below the target of {row['target']:,.10g} {why}"
-    text += f", at {mean:,.3g} a day and {lead_time:g} {'day' if lead_time == 1 else 'days'} until it arrives"
+    text += f", at {mean:,.3g} a day and {wait:g} {'day' if wait == 1 else 'days'} until it arrives"
+    text += ", closed days included" if shut else ""
     if learned:
         text += f"; {learned}"
     if (row["order"] + cut) - wish > 0.5:

@@ -8,7 +8,7 @@ from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.report.page import Cell, Page, Section, Table, Text, numeric
 
 _MOST = 500  # rows of a table on the page; all are in the csv files
-_AMOUNTS = ("position", "on_hand", "on_order", "target", "expected_until_arrival", "rule_orders", "cost")
+_AMOUNTS = ("packs", "position", "on_hand", "on_order", "target", "expected_until_arrival", "rule_orders", "cost")
 
 
 def propose_page(done: Proposal) -> Page:

@@ -17,6 +17,7 @@ from departments.decisions import Decision, Memory, Policy
 from departments.play.stepping import play
 from environment import Exogenous, Feedback, Firm, State, World, parse_firm
 from environment.blocks import filled
+from environment.calendars import period_of
 from environment.streams import Stream, numpy_stream, torch_stream
 from environment.tables import Tables, firm_of
 
@@ -53,27 +54,23 @@ class Past:
         """The number of the day after the last one known, as a period."""
         return period_of(self.days[-1] + 1)
 
-    @property
-    def interval(self) -> NDArray[np.int64]:
-        """Protection interval, lead time and the days from one review to the next, [N K]."""
-        return np.asarray(np.ceil(self.tables.lead_time).astype(np.int64) + self.tables.between_reviews).ravel()
+    def interval(self, first: np.datetime64, periods: int) -> NDArray[np.int64]:
+        """Protection intervals of each morning from a day on, [T or, if all are alike, 1, N K] days."""
+        found = self.tables.intervals(first, periods)
+        return found.reshape(len(found), -1)
 
 
 def plain_firm(tables: Tables) -> Firm:
     """The firm with orders without a limit, whose demand is given day by day."""
     rate = np.full(len(tables.items), 0.5)
-    bare = firm_of(replace(tables, sold=np.zeros_like(tables.sold), fill_rate=rate, cycle_service=None, blocks=None))
+    unsold = replace(tables, sold=np.zeros_like(tables.sold), fill_rate=rate, cycle_service=None, blocks=None)
+    bare = firm_of(unsold, dated=True)
     for point in bare["stock_points"].values():
         point["max_order"] = 1_000_000
         point.pop("fill_rate", None)
         if "demand" in point:
             point["demand"] = 0
     return parse_firm({"name": "planned", "unmet": tables.unmet, "periods": {"evaluate": 100_000}} | bare)
-
-
-def period_of(day: np.datetime64) -> int:
-    """The number of a day as a period of the firm: those since a Monday."""
-    return int((day - np.datetime64("1970-01-05", "D")).astype(int))
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def fill_rates(
         Share of demand that is served at once, [G, C, K], and mean stock on hand, [G, N, K].
     """
     asked, served, held = 0.0 * demand[0].repeat(1, 1, groups), 0.0 * demand[0].repeat(1, 1, groups), 0.0 * start
-    other = other_chance(world, len(demand), demand.shape[-1], 0)
+    other = other_chance(world, len(demand), demand.shape[-1], 0, first)
     repeated = [one if one is None else one.repeat(1, 1, 1, groups) for one in other]
     chance = Exogenous(demand.repeat(1, 1, 1, groups), *repeated)
     before = torch.zeros_like(asked)
@@ -141,11 +138,11 @@ def fill_rates(
     return rate.numpy(), grouped[2].mean(-1).numpy() / (len(demand) - warm_up)
 
 
-def other_chance(world: World, periods: int, copies: int, seed: int) -> tuple[Tensor | None, ...]:
-    """Lead times and suppliers of a world whose demand is given."""
-    if world._lead_time_table is None and not world._chooses:
+def other_chance(world: World, periods: int, copies: int, seed: int, first: int) -> tuple[Tensor | None, ...]:
+    """Lead times and suppliers from a period on of a world whose demand is given."""
+    if not world.tells_lead_times and not world._chooses:
         return None, None, None
-    drawn = world.draw(periods, copies, torch_stream(world.device, Stream.HISTORY, seed))
+    drawn = world.draw(periods, copies, torch_stream(world.device, Stream.HISTORY, seed), start=first)
     return drawn.lead_time, drawn.supplier, None
 
 

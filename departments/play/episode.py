@@ -166,7 +166,7 @@ def summed(world: World, cost: Tensor, sums: Mapping[str, Tensor], periods: int)
 def cycles_of(world: World, periods: int) -> Vector:
     """Replenishment cycles that end in the counted ones of some periods, [C, K] a period; 0 of what is not sold."""
     network, first = world.network, max(world.firm.periods.warm_up - 1, 0)
-    if network.reviews.always:
+    if network.cycles_are_periods:
         return network.sold.astype(float)
     ends = [network.cycle_ends(t)[network.customer_facing] for t in range(first, periods)]
     return np.asarray(np.mean(ends, 0) * network.sold)

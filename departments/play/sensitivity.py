@@ -106,7 +106,7 @@ def more_incoming(world: World, point: int, units: dict[int, float]) -> Change:
     what can still meet this period's demand; or in the next period, where nothing is longer on its way.
     """
     edge = int(np.flatnonzero(world.network.edge_target == point)[0])
-    longest = [len(law.mass()) - 1 for law in world.network.lead_time_laws[edge]]
+    longest = [len(world.network.lead_time(edge, k)) - 1 for k in range(world.products)]
 
     def change(moment: Moment) -> Moment:
         pipeline = moment.state.pipeline.clone()

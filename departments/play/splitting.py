@@ -94,8 +94,8 @@ class _Search:
         self._firm, self._start, self._seed = firm, baseline_levels(firm), seed
         network = Network.of(firm)
         means = [
-            [float(np.arange(mass.size) @ mass) for mass in (law.mass() for law in laws)]
-            for laws in network.lead_time_laws
+            [float(np.arange(mass.size) @ mass) for mass in (network.lead_time(edge, k) for k in range(len(laws)))]
+            for edge, laws in enumerate(network.lead_time_laws)
         ]
         self._late = dict(zip(network.edge_names, map(np.array, means), strict=True))  # [K] periods
         self._flow = dict(zip(firm.names, network.mean_flow(), strict=True))  # [K] units a period

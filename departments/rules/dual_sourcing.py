@@ -152,6 +152,7 @@ def _check(firm: Firm, network: Network, refused: str) -> None:
     others += ["shipment_emissions, which cost money"] * bool(firm.emission_price * network.shipment_emissions.any())
     others += ["regimes"] * bool(firm.regimes)
     others += ["disruption"] * bool(network.disruption.any()) + ["congestion"] * bool(network.congestion.any())
+    others += ["closed_days"] * network.closures.ever
     others += ["shelf_life"] * any(point.shelf_life for point in firm.stock_points.values())
     if others:
         raise ValueError(f"{refused} it has a {others[0]}")

@@ -152,6 +152,8 @@ def _check(firm: Firm, network: Network, lead_times: list[list[Mass]], refused: 
 
 
 def _check_events(firm: Firm, network: Network, refused: str) -> None:
+    if network.closures.ever:
+        raise ValueError(f"{refused} there are closed_days")
     if network.disruption.any():
         raise ValueError(f"{refused} a supplier may be shut (disruption)")
     if network.congestion.any():

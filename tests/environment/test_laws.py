@@ -20,6 +20,7 @@ LAWS = {
     "rare": {"law": "poisson", "mean": 0.05},
     "poisson_uniform": {"law": "poisson_uniform", "low": 0, "high": 15},
     "negative_binomial": {"law": "negative_binomial", "mean": 10, "cv": 1.02},
+    "normal": {"law": "normal", "mean": 3, "deviation": 2.5},
     "gamma": {"law": "gamma", "mean": 3, "cv": 1.0, "low": 1, "high": 15},
     "mass": {"law": "mass", "values": [9, 0, 4], "probabilities": [0.5, 0.2, 0.3]},
     "sequence": {"law": "sequence", "values": [9, 0, 4, 4]},
@@ -70,6 +71,18 @@ def test_a_poisson_law_with_a_uniform_mean_is_the_mixture():
     mean, std = moments(mass)
     assert mean == pytest.approx(10)
     assert std**2 == pytest.approx(10 + 10)  # the mean of the variances plus the variance of the means
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0, 20), (5, 1), (3, 2.5), (400, 60)])
+def test_a_normal_law_is_that_number_rounded_and_cut_off_at_nothing(mean, deviation):
+    mass = law({"law": "normal", "mean": mean, "deviation": deviation}).mass()
+    rng, units = np.random.default_rng(1), np.arange(len(mass))
+    drawn = np.maximum(np.rint(rng.normal(mean, deviation, 200_000)), 0).astype(int)
+    assert np.bincount(drawn, minlength=len(mass)) / 200_000 == pytest.approx(mass, abs=0.005)
+    expected = stats.norm.cdf(units + 0.5, mean, deviation) - np.where(
+        units > 0, stats.norm.cdf(units - 0.5, mean, deviation), 0.0
+    )
+    np.testing.assert_allclose(mass, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("cv", DEMAND_CV)

@@ -230,7 +230,7 @@ CASES = {
     "demand nan": (demand(".nan"), r"shop\.demand must be a whole number .*got nan"),
     "demand truth value": (demand("true"), r"shop\.demand must be a whole number or a law.*got True"),
     "demand empty": (demand("{}"), r"shop\.demand must be a law or a mapping product -> law, got an empty mapping"),
-    "unknown law": (demand("{law: normal, mean: 3}"), r"shop\.demand\.law must be one of fixed, uniform.*got 'normal'"),
+    "unknown law": (demand("{law: zipf, mean: 3}"), r"shop\.demand\.law must be one of fixed, uniform.*got 'zipf'"),
     "law list": (demand("{law: [poisson]}"), r"shop\.demand\.law must be one of .*got \['poisson'\]"),
     "law nothing": (demand("{law: }"), r"shop\.demand\.law must be one of .*got nothing"),
     "law parameter missing": (demand("{law: poisson}"), r"shop\.demand\.mean is missing: add it"),

@@ -44,3 +44,12 @@ def test_firms_without_such_events_keep_what_they_always_kept():
     kept = simulated.start().arrays
     assert "aside" not in kept
     assert len(simulated.step(0, kept, np.full((2, 1, 1), 6.0), None).features) == simulated.observer.size
+
+
+def test_a_firm_in_operation_knows_the_closed_days_of_its_ticks():
+    shop = {"holding_cost": 1, "backorder_cost": 9, "max_order": 50, "demand": 5, "closed_days": [5, 6]}
+    supply = [{"from": "outside", "to": "shop", "lead_time": 1, "closed_days": {"periods": [9]}}]
+    world = Simulated(parse_firm({"name": "shop", "stock_points": {"shop": shop}, "supply": supply}).to_yaml(), seed=3)
+    now = world.start()
+    taken = [int(world.chance(tick, now.arrays).lead_time) for tick in range(14)]
+    assert taken == [1, 1, 1, 1, 3, 3, 2, 1, 2, 2, 1, 3, 3, 2]

@@ -12,8 +12,9 @@ from coordinator.cli import run as command
 from coordinator.planning.demand import drawn_days
 from coordinator.planning.policies import Scaled, cover_levels, policy_of, world_for
 from coordinator.planning.reasons import parts_of
-from coordinator.planning.tuning import Past, UpTo, fill_rates, period_of, plain_firm, tuned_to
+from coordinator.planning.tuning import Past, UpTo, fill_rates, plain_firm, tuned_to
 from environment import World, load_firm
+from environment.calendars import period_of
 
 DAYS = pd.date_range("2023-01-02", periods=364)
 MEANS = {"Nord": (6.0, 1.2), "Süd": (3.0, 0.4)}
@@ -132,8 +133,18 @@ def test_the_backtest_compares_policies_on_the_same_demand(shop, capsys):
     assert sold.nunique() == 1
     served = (lines["fill_rate"] * lines["demand"]).groupby(lines["policy"]).sum() / sold
     np.testing.assert_allclose(served[results.index], results["fill rate"], rtol=1e-4)
+    groups = pd.read_csv(shop.folder / "backtest" / "groups.csv").set_index(["by", "policy", "name"])
+    for by, part in groups.groupby("by"):
+        for name, rows in lines.groupby(["policy", by]):
+            sells, found = rows.dropna(subset=["fill_rate"]), part.loc[(by, *name)]
+            assert found[["stock", "orders"]].tolist() == pytest.approx(
+                rows[["stock", "orders"]].sum().tolist(), rel=1e-4
+            )
+            rate = (sells["fill_rate"] * sells["demand"]).sum() / sells["demand"].sum() if len(sells) else np.nan
+            np.testing.assert_allclose(found["fill_rate"], rate, rtol=1e-4)
     page = (shop.folder / "backtest" / "backtest.html").read_text()
     assert "Worst first" in page
+    assert "By location and supplier" in page
     assert page.count("<svg") > 3
 
 
@@ -149,7 +160,7 @@ def test_the_backtest_compares_policies_on_the_same_demand(shop, capsys):
         (["--from", "2023-10-02", "--policy", "tuned:98"], r"tuned:FILL_RATE, from 0\.5 to below 1, got 'tuned:98'"),
         (
             ["--from", "2023-10-02", "--policy", "magic"],
-            r"must be cover:DAYS, tuned\[:FILL_RATE\], trained\[:FILL_RATE\], a csv file .* got 'magic'",
+            r"must be cover:DAYS, rule:EXPRESSION, tuned\[:FILL_RATE\], trained\[:FILL_RATE\], a csv .* got 'magic'",
         ),
         (["--from", "2023-10-02", *["--policy", "cover:9"] * 2], r"--policy: each needs a name of its own"),
     ],
@@ -262,4 +273,31 @@ def test_weekdays_packs_and_room_of_master_data_hold_in_firm_backtest_and_propos
     assert "nothing is ordered, as 2023-05-22 is no review day" in lines.loc["a", "reason"]
     (tmp_path / "supply.csv").write_text(supply.replace("Mo Do", "sometimes"))
     with pytest.raises(ValueError, match=r"supply.csv, column 'order_days', row 1 must be weekdays such as 'Mon Thu'"):
+        firmwide.import_firm(files, out=tmp_path / "other")
+
+
+def test_what_a_truck_carries_in_a_day_is_shared_by_all_items(tmp_path):
+    demand = np.random.default_rng(2).poisson(5, (100, 2))
+    rows = [
+        f"{day.date()},{k},{n}" for day, row in zip(DAYS, demand, strict=False) for k, n in zip("ab", row, strict=True)
+    ]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,item,qty", *rows]))
+    supply = "item,from,to,lead_time,multiple,truck load\na,x,shop,3,6,26\nb,x,shop,2,1,26\n"
+    (tmp_path / "supply.csv").write_text(supply)
+    files = [tmp_path / f"{name}.csv" for name in ("sales", "supply")]
+    done = firmwide.import_firm(files, out=tmp_path / "shop")
+    firm = load_firm(done.folder)
+    assert [edge.capacity for edge in firm.supply] == [26]
+    assert not firm.has_targets  # items that share a truck cannot meet theirs one by one
+    played = firmwide.backtest(done.folder, "2023-03-27", ["cover:14"], progress=False)
+    assert played.courses["cover:14"].ordered.sum((1, 2)).max() <= 26
+    table = firmwide.propose(done.folder, "cover:14", progress=False).lines
+    assert 20 < table["order"].sum() <= 26
+    assert (table["packs"] * [6 if item == "a" else 1 for item in table["item"]]).tolist() == table["order"].tolist()
+    assert table["reason"].str.contains("less, as there is no room for more").all()
+    (tmp_path / "supply.csv").write_text(supply.replace("2,1,26", "2,1,27"))
+    with pytest.raises(ValueError, match=r"load must be the same in all rows of a location, got 26 and 27 at 'shop'"):
+        firmwide.import_firm(files, out=tmp_path / "other")
+    (tmp_path / "supply.csv").write_text(supply.replace("26", "0.5"))
+    with pytest.raises(ValueError, match=r"load must be a whole number of at least 1, got 0.5 at 'shop'"):
         firmwide.import_firm(files, out=tmp_path / "other")

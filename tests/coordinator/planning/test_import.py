@@ -242,6 +242,24 @@ def test_an_item_may_have_a_service_of_its_own(tmp_path):
     assert point.backorder_cost["b"] == pytest.approx(9 * point.holding_cost["b"])
 
 
+def test_classes_of_items_have_services_of_their_own(tmp_path):
+    days = np.arange("2023-01-02", "2023-03-27", dtype="datetime64[D]")
+    units = {"much": [9] * 7, "some": [2, 0, 0, 0, 1, 0, 0], "own": [1] * 7}  # each week alike: X
+    rows = [f"{day},{item},{n[t % 7]}" for t, day in enumerate(days) for item, n in units.items()]
+    rows += [f"{day},rare,{4 * (t == 9)}" for t, day in enumerate(days)]  # Z
+    sold, master = "\n".join(["date,item,qty", *rows]), "item,cost,service level\nmuch,1,\nown,1,0.9\n"
+    found = imported(tmp_path, sold, master, fill_rates=["A=0.99", "X=0.97", "CZ=0.85", "AZ=0.6"])
+    rates = dict(zip(found.tables.items, found.tables.fill_rate.tolist(), strict=True))
+    assert rates == {"much": 0.99, "some": 0.97, "own": 0.9, "rare": 0.85}
+    assert said(found, "fill rates by class: 1 items A 0.99, 1 items X 0.97, 1 items CZ 0.85, 0 items AZ 0.6")
+    (point,) = load_firm(found.folder).stock_points.values()
+    assert point.fill_rate["rare"] == 0.85
+    (tmp_path / "shop").rename(tmp_path / "done")
+    for wrong in ("D=0.9", "A=2", "A=x", "A"):
+        with pytest.raises(ValueError, match=r"--fill-rate-of (A must be from 0.5 to below 1|takes CLASS=RATE)"):
+            imported(tmp_path, sold, master, fill_rates=[wrong])
+
+
 def test_a_history_long_enough_is_played_in_blocks(tmp_path):
     days = np.arange("2023-01-04", "2023-03-02", dtype="datetime64[D]")  # 57 of them, the first a Wednesday
     rows = [f"{day},{item},{n + k}" for n, day in enumerate(days) for k, item in enumerate("ab")]
