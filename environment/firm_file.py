@@ -18,7 +18,8 @@ from environment.firm import Firm
 from environment.grid import GRID, grid_firm
 from environment.instances import instance_firm
 from environment.network import Network
-from environment.tables import expanded, has_tables
+from environment.tabled_firm import expanded
+from environment.tables import has_tables
 
 _FOLDER = Path(__file__).parent / "firms"
 

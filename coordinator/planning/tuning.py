@@ -19,7 +19,8 @@ from environment import Exogenous, Feedback, Firm, State, World, parse_firm
 from environment.blocks import filled
 from environment.calendars import period_of
 from environment.streams import Stream, numpy_stream, torch_stream
-from environment.tables import Tables, firm_of
+from environment.tabled_firm import firm_of
+from environment.tables import Tables
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
