@@ -119,6 +119,15 @@ class Regimes:
         return ((flags > 0) * rows).sum(0)
 
     @property
+    def scarce(self) -> list[tuple[float, float]]:
+        """Of each regime in which what leaves takes longer: so many periods, and how many it stays, 0 for ever."""
+        leaves = 1.0 - self.chances.diagonal()
+        stays = np.divide(1.0, leaves, out=np.zeros(len(leaves)), where=leaves > 0)
+        return [
+            (float(longer), float(stay)) for longer, stay in zip(self.lead_time.max(1), stays, strict=True) if longer
+        ]
+
+    @property
     def longest(self) -> NDArray[np.int64]:
         """Periods more at most, [Ed]."""
         return np.asarray(self.lead_time.max(0))

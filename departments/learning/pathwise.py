@@ -37,20 +37,23 @@ class PathwiseConfig(Checked):
 def window_of(network: Network) -> int:
     """Periods over which an order shows its cost: four times the way through the firm, 16 to 64.
 
-    Where edges may be shut, four times as long as they are on average longer.
+    Where edges may be shut, or regimes lengthen lead times, four times as long as that lasts on average longer.
     """
-    return min(64, max(16, round(4.0 * network.time_through()))) + round(4.0 * _outage(network))
+    return min(64, max(16, round(4.0 * network.time_through()))) + round(4.0 * _scarcity(network))
 
 
 def counted_from(network: Network, window: int) -> int:
     """The first period of a stretch whose cost counts; see `departments.play.gradients.descend`."""
-    return window // 2 if _outage(network) else 0
+    return window // 2 if _scarcity(network) else 0
 
 
-def _outage(network: Network) -> float:
-    """Periods that an edge is shut on average, of the slowest to open again; 0 where none ever is."""
+def _scarcity(network: Network) -> float:
+    """Periods in which little comes, on average: the longest outage, or a regime and what it adds to lead times."""
     start, end = network.disruption.T
-    return float((1.0 / end[start > 0.0]).max(initial=0.0))
+    lasts = (1.0 / end[start > 0.0]).max(initial=0.0)
+    for longer, stays in [] if network.regimes is None else network.regimes.scarce:
+        lasts = max(lasts, longer + stays)
+    return float(lasts)
 
 
 @torch.no_grad()

@@ -9,14 +9,15 @@ from coordinator.runs.folder import RunFolder
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.pathwise import Pathwise
 from coordinator.schemes.setup import setup_of
-from departments.learning.pathwise import PathwiseConfig
+from departments.learning.pathwise import PathwiseConfig, counted_from, window_of
 from departments.play.episode import run_costs
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import RECOMMENDATION, PolicyConfig, Snapshot
 from departments.rules.dual_sourcing import teacher_of
 from departments.rules.ordering import reorder_rule
-from environment import load_firm, parse_firm
+from environment import Network, load_firm, parse_firm
 from environment.streams import Stream
+from tests.environment.test_happenings import shop
 from tests.environment.test_regimes import in_time, newsvendors
 from tests.known_optima import tiny
 from tests.small_firms import tree, world_of
@@ -249,6 +250,22 @@ def test_where_the_calendar_holds_something_stretches_begin_again_with_the_episo
             training.descend(list(plan.specs), (0, 0, update), 16, training.settings.pathwise, 0.0)
             begins[bool(events)].append(int(training._worlds[0][0][0]))
     assert begins == {False: [16, 32, 48, 64], True: [16, 0, 16, 0]}
+
+
+def test_stretches_are_long_enough_to_tell_what_stock_is_good_for_when_what_is_ordered_takes_longer(tmp_path):
+    """In stretches of 16 periods, counted from their start, departments end above tuned base-stock."""
+    strike = {"lead_time": 8, "next": {"calm": 0.15}}
+    regimes = {"calm": {"next": {"strike": 0.02}}, "strike": strike}
+    firm = shop(regimes=regimes, periods={"train": 128, "evaluate": 150, "warm_up": 40})
+    network = Network.of(firm)
+    assert window_of(network) == 16 + round(4 * (8 + 1 / 0.15))
+    assert counted_from(network, 40) == 20
+    assert window_of(Network.of(shop())) == 16
+    teaching = PathwiseConfig(updates=400, copies=64, learning_rate=0.01)
+    final_policies(firm, settings(scheme="pathwise", pathwise=teaching, steps=None), tmp_path)
+    found = evaluate(firm, ["tuned-base-stock", str(tmp_path)], episodes=1024, compiled=lambda _: None)
+    tuned, learned = (found.mean(name)[0] for name in found.results)
+    assert learned < 0.85 * tuned
 
 
 def test_who_sees_the_regime_learns_what_the_newsvendor_of_each_pays(tmp_path):
