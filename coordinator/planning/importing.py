@@ -25,6 +25,7 @@ from coordinator.planning.reading import read_table
 from coordinator.planning.sales import How, Sales, sales_of
 from coordinator.shown import Shown
 from coordinator.storage.files import write_atomically
+from environment.calendars import period_of
 from environment.names import fault
 from environment.parts import RESERVED
 from environment.tables import CALENDAR, Tables, blocks_of, read_tables
@@ -227,7 +228,7 @@ def _written(
         text = yaml.safe_dump(firm, sort_keys=False, allow_unicode=True, default_flow_style=None)
         write_atomically(folder / FIRM, text)
         tables = read_tables(firm, folder)
-        said += tables.notes
+        said += [*tables.notes, *_weekday_note(tables)]
         known = _classes(tables, said)
         if asked.fill_rates:
             listed = _with_rates(listed, known, _rates(asked), said)
@@ -244,6 +245,14 @@ def _written(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Imported(asked.out, said, tables)
+
+
+def _weekday_note(tables: Tables) -> list[str]:
+    """What to mind where weekdays count and a firm goes into operation on another day than a Monday."""
+    day = tables.days[-1] + 1
+    if period_of(day) % 7 == 0 or not any(rhythm.review_days or rhythm.closed.days for rhythm in tables.rhythms()):
+        return []
+    return [f"in operation period 0 counts as a Monday, and {day} is none: begin on one, or its weekdays are others"]
 
 
 def _classes(tables: Tables, said: list[str]) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def propose(
         folder: of `firmwide import`.
         policy: as in `backtest`; `tuned` by default, to the firm's `service`.
         beside: a rule of cover, `cover:DAYS`, that the policy is compared with.
-        out: where orders.csv, orders.xlsx, orders.parquet and propose.html go; default: FOLDER/orders/DAY.
+        out: where orders.csv, orders.xlsx, lines.csv, lines.parquet and propose.html go; default: FOLDER/orders/DAY.
         note: told how far the tuning is.
 
     Raises:

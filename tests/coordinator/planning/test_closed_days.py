@@ -54,6 +54,7 @@ def test_tables_tell_when_supplier_and_location_are_closed(shop):
     assert {item: days.days for item, days in edge.closed_days.items()} == {"a": (5, 6), "b": (6,)}
     assert (shop.folder / "calendar.csv").read_text() == "location,date\n" + "".join(f"x,{day}\n" for day in HOLIDAYS)
     assert any("closed days of 'nobody' are left out" in line for line in shop.said)
+    assert not any("counts as a Monday" in line for line in shop.said)
     (dated,) = plain_firm(shop.tables).supply
     assert dated.closed_days["b"].periods == tuple(period_of(np.datetime64(day)) for day in HOLIDAYS)
 
@@ -115,6 +116,8 @@ def test_receipts_hold_closed_days_already(files, tmp_path):
     (edge,) = load_firm(done.folder).supply
     assert list(edge.closed_days) == ["b"]
     assert edge.lead_time["a"].values == (2, 4)
+    earlier = firmwide.import_firm(files, out=tmp_path / "earlier", until="2023-05-17")
+    assert "in operation period 0 counts as a Monday, and 2023-05-17 is none" in "\n".join(earlier.said)
 
 
 @pytest.mark.parametrize(
