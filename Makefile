@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 EXACT := $(PIP) --constraint constraints.txt
 
-.PHONY: run test nightly cluster docs bench peers results clean
+.PHONY: run test thorough nightly cluster docs bench peers results clean
 
 # The departments of FIRM learn, and are compared with the rules; `firm` also with departments that learn as silos.
 run: $(VENV)/installed
@@ -22,7 +22,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto -m 'not cluster' $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto -m 'not cluster and not thorough' $(ARGS)
+
+# The tests that take half a minute or more each: faults, sanitizers, a hundred products, notebooks, every panel.
+thorough: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses auto -m 'thorough and not cluster' $(ARGS)
 
 # Ten times as many random firms as the tests try.
 nightly: $(VENV)/installed-dev

@@ -24,6 +24,7 @@ def test_the_site_builds_without_a_warning_and_its_front_page_is_the_readme(tmp_
     assert "fill rate" in (tmp_path / "notebooks" / "own-sales-to-orders" / "index.html").read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_each_result_once(path, tmp_path, monkeypatch):

@@ -127,6 +127,7 @@ def test_the_format_is_that_of_the_house():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @needs_compiler
 def test_sanitizers_find_nothing_where_firms_are_played_and_networks_learn(tmp_path):

@@ -93,6 +93,7 @@ def test_the_wheel_works_outside_the_tree_beside_a_foreign_coordinator(python, t
     assert told.split()[-1] == firmwide.__version__
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_program_of_a_user_passes_strict_mypy(tmp_path):
     (tmp_path / "user.py").write_text(USER)

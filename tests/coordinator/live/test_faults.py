@@ -40,6 +40,7 @@ def test_a_policy_of_another_firm_is_refused(tmp_path):
         PolicyBundles(load_firm("a1")).policy("retailer-2", str(run.path))
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 def test_under_faults_no_tick_is_lost_or_doubled_and_the_book_is_true(tmp_path):

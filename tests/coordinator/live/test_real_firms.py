@@ -65,6 +65,7 @@ def named(folder, word):
     return [p for p in processes_of(folder) if word in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_firm_of_a_hundred_products_outlives_its_environment_and_its_ray_and_a_killed_start_leaves_nothing(

@@ -33,6 +33,7 @@ def test_every_restart_is_told_once_however_late_it_is_heard_of():
     assert [event.department for event in successor.noticed()[0]] == ["critic"]
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 def test_departments_come_and_go_and_whoever_dies_over_it_twice_or_unnoticed_stands_in_the_book(tmp_path, capsys):
@@ -97,6 +98,7 @@ def called(process):
         return b""
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 def test_ticks_that_wait_for_the_environment_say_so_and_have_failed_where_it_cannot_be_had(tmp_path):

@@ -161,6 +161,7 @@ def _free_port():
         return listening.getsockname()[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 @needs_prometheus

@@ -155,6 +155,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 def test_a_driver_that_is_killed_resumes_where_it_was_and_ends_the_same(ray, undisturbed, tmp_path):
     command = [sys.executable, "-c", _DRIVER, str(tmp_path / "run")]
