@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ Array = NDArray[np.float64]
 EVERY = 28  # days between two tunings
 _SETTLE = 28  # days before the first that counts, in which every policy brings stock to where it wants it
 _LEAST = 56  # days of history before the first day of all
+_SEQUENCE = "standard"  # of events
+_CURE = "remove it for `backtest` and `propose`"
 
 
 def tables_of(folder: Path) -> Tables:
@@ -35,6 +38,29 @@ def tables_of(folder: Path) -> Tables:
     Raises:
         ValueError: one line; it has none.
     """
+    place, content = _content(folder)
+    try:
+        return read_tables(content, place.parent)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def tables_to_play(folder: Path) -> Tables:
+    """The same of a firm whose days can be played as they happened.
+
+    Raises:
+        ValueError: one line; the firm file says what such days do not tell, or what is not played with them.
+    """
+    place, content = _content(folder)
+    if content.get("regimes"):
+        raise ValueError(f"{place}: regimes: days that happened do not tell which was in force: {_CURE}")
+    if content.get("sequence", _SEQUENCE) != _SEQUENCE:
+        raise ValueError(f"{place}: sequence: days that happened are played in the {_SEQUENCE} one: {_CURE}")
+    return tables_of(folder)
+
+
+def _content(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The firm file and what it says."""
     place = folder / "firm.yaml" if folder.is_dir() else folder
     try:
         content = read_yaml(place.read_bytes())
@@ -44,10 +70,7 @@ def tables_of(folder: Path) -> Tables:
         ) from None
     if not isinstance(content, Mapping) or not has_tables(content):
         raise ValueError(f"{place} points to no tables: FOLDER must be one that `firmwide import` made")
-    try:
-        return read_tables(content, place.parent)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    return place, content
 
 
 def backtest(
@@ -74,7 +97,7 @@ def backtest(
     Raises:
         ValueError: one line.
     """
-    tables = tables_of(folder)
+    tables = tables_to_play(folder)
     first, last = (
         _place(tables, "--from", begin),
         len(tables.days) if until is None else _place(tables, "--until", until),

@@ -25,13 +25,15 @@ from coordinator.runs.folder import RunFolder
 from coordinator.runs.policy_text import name_and_policy
 from departments.decisions import Decision, Memory, Policy
 from departments.rules.ordering import baseline_levels
-from environment import Feedback, State, World
+from environment import Feedback, Firm, State, World
 from environment.calendars import period_of
 from environment.episode_files import levels_of
+from environment.streams import Stream, torch_stream
 from environment.tables import LIMITS, Tables
 
 Array = NDArray[np.float64]
 
+UNTOLD = {"flags": "regimes", "breaks": "disruption", "emergency": "emergency", "traffic": "customers"}  # as drawn
 COVER = 14.0  # days, of the rule that planners have where they say nothing else
 
 
@@ -110,16 +112,39 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
     firm = plain_firm(tables)
     if kind == "run":
         trained = RunFolder(Path(argument)).firm()
-        if trained.names != tables.points or trained.products != tables.items:
-            raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
+        _must_be_of(firm, trained, argument)
         limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
         now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
         closed = {edge.target: edge.closed_days for edge in firm.supply}
         supply = tuple(edge.model_copy(update={"closed_days": closed[edge.target]}) for edge in trained.supply)
         # what is taken of orders, and when, is what the tables say today
         firm = trained.model_copy(update={"stock_points": now, "supply": supply})
-        return World(firm, baseline_levels(trained))  # scales of what is seen are measured from there, as in training
+        world = World(firm, baseline_levels(trained))  # scales of what is seen are measured there, as in training
+        _must_be_told(world, argument)
+        return world
     return World(firm, np.zeros((len(tables.points), len(tables.items))))
+
+
+def _must_be_of(firm: Firm, trained: Firm, argument: str) -> None:
+    """Refuse a run of another firm."""
+    if trained.names != firm.names or trained.products != firm.products:
+        raise ValueError(f"--policy {argument!r} was trained for other stock points or products")
+    if trained.customer_facing != firm.customer_facing:
+        raise ValueError(f"--policy {argument!r} was trained with customers at other stock points")
+    if (trained.lost_shares() != firm.lost_shares()).any():
+        raise ValueError(
+            f"--policy {argument!r} was trained where unmet demand is not {firm.unmet}: train it with that"
+        )
+
+
+def _must_be_told(world: World, argument: str) -> None:
+    """Refuse a world with chance of which days that happened do not tell, and which is not drawn beside them."""
+    drawn = world.draw(1, 1, torch_stream(world.device, Stream.HISTORY, 0))
+    if untold := [said for field, said in UNTOLD.items() if getattr(drawn, field) is not None]:
+        raise ValueError(
+            f"--policy {argument!r} was trained with {untold[0]}, of which days that happened do not tell: train it "
+            f"without"
+        )
 
 
 def _ratio(world: World, tables: Tables, first: int) -> Tensor:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from coordinator.planning.backtest import tables_of
+from coordinator.planning.backtest import tables_to_play
 from coordinator.planning.policies import COVER, cover_levels, kind_of, policy_of, target_of, world_for
 from coordinator.planning.proposal import EXCEPTIONS, Proposal
 from coordinator.planning.propose_page import propose_page
@@ -52,7 +52,7 @@ def propose(
     Raises:
         ValueError: one line.
     """
-    tables = tables_of(folder)
+    tables = tables_to_play(folder)
     name, kind, argument = kind_of(policy)
     _, rule, cover = kind_of(beside)
     if rule != "cover":

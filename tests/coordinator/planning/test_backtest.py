@@ -1,6 +1,7 @@
 """Backtest and proposal of a small firm: against a slow loop, and what each line says."""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,13 @@ import torch
 
 import firmwide
 from coordinator.cli import run as command
+from coordinator.learning.settings import Settings
 from coordinator.planning.demand import drawn_days
 from coordinator.planning.policies import Scaled, cover_levels, policy_of, world_for
 from coordinator.planning.reasons import parts_of
 from coordinator.planning.tuning import Past, UpTo, fill_rates, plain_firm, tuned_to
-from environment import World, load_firm
+from coordinator.runs.folder import RunFolder
+from environment import World, load_firm, parse_firm
 from environment.calendars import period_of
 
 DAYS = pd.date_range("2023-01-02", periods=364)
@@ -170,6 +173,49 @@ def test_what_cannot_be_played_is_refused_in_one_line(shop, arguments, said, cap
     error = capsys.readouterr().err
     assert re.search(said, error)
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("regimes: {calm: {next: {strike: .1}}, strike: {lead_time: 3, next: {calm: .5}}}", "regimes: days that happ"),
+        ("sequence: geevers", "sequence: days that happened are played in the standard one"),
+    ],
+)
+def test_what_days_that_happened_do_not_tell_is_refused_in_one_line(shop, line, said, tmp_path, capsys):
+    folder = shutil.copytree(shop.folder, tmp_path / "shop")
+    (folder / "firm.yaml").write_text((folder / "firm.yaml").read_text() + line + "\n")
+    assert command(["check", str(folder)]) == 0  # episodes have it
+    for arguments in (["backtest", str(folder), "--from", "2023-10-02"], ["propose", str(folder)]):
+        capsys.readouterr()
+        assert command(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"firm.yaml: {said}" in error
+        assert error.endswith(": remove it for `backtest` and `propose`\n")
+        assert error.count("\n") == 1
+
+
+OTHERS = {
+    "regimes": {"regimes": {"calm": {"next": {"strike": 0.1}}, "strike": {"lead_time": 3, "next": {"calm": 0.5}}}},
+    "disruption": {"supply": [{"from": "outside", "to": "shop", "disruption": {"start": 0.05, "end": 0.25}}]},
+    "unmet demand is not lost": {"unmet": "backorder"},
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_a_run_of_a_firm_that_is_not_played_is_refused_in_one_line(kiosk, said, tmp_path, capsys):
+    firm = load_firm(kiosk.folder)
+    content = {"name": "other", "unmet": "lost", "products": list(firm.products)}
+    content |= {"stock_points": {"shop": {"holding_cost": 1, "max_order": 40, "demand": 5}}} | OTHERS[said]
+    RunFolder(tmp_path / "run").create(parse_firm(content), Settings(scheme="pathwise"))
+    for arguments in (
+        ["backtest", str(kiosk.folder), "--from", "2023-03-27", "--policy", str(tmp_path / "run")],
+        ["propose", str(kiosk.folder), "--policy", str(tmp_path / "run")],
+    ):
+        assert command(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"was trained with {said}" in error or f"was trained where {said}" in error
+        assert error.count("\n") == 1
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
