@@ -150,6 +150,8 @@ def _pairs(option: str, given: Sequence[str], known: Any, form: str = "ROLE=NAME
             kind = form.partition("=")[0].lower()
             allowed = f"{form} with a {kind} of {', '.join(known)}" if known is not None else "FILE=KIND"
             raise ValueError(f"{option} takes {allowed}, got {text!r}")
+        if key in found:
+            raise ValueError(f"{option} {key} is given twice, {found[key]!r} and {name!r}: remove one of them")
         found[key] = name
     return found
 

@@ -258,6 +258,8 @@ def test_classes_of_items_have_services_of_their_own(tmp_path):
     for wrong in ("D=0.9", "A=2", "A=x", "A"):
         with pytest.raises(ValueError, match=r"--fill-rate-of (A must be from 0.5 to below 1|takes CLASS=RATE)"):
             imported(tmp_path, sold, master, fill_rates=[wrong])
+    with pytest.raises(ValueError, match=r"--fill-rate-of A is given twice, '0.9' and '0.95': remove one of them$"):
+        imported(tmp_path, sold, master, fill_rates=["A=0.9", "A=0.95"])
 
 
 def test_a_history_long_enough_is_played_in_blocks(tmp_path):
