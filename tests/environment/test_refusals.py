@@ -337,7 +337,7 @@ CASES = {
     "self loop": (edge("{from: shop, to: shop}"), r"supply has a cycle: shop -> shop; remove one"),
     "cycle": (
         edge("{from: shop, to: depot}"),
-        r"supply has a cycle: depot -> shop -> depot; remove one of these edges",
+        r"cycle: depot -> shop -> depot; remove one of these edges: points that help each other \(transship",
     ),
     "no customers": (
         BASE.replace("  - {from: depot, to: shop, lead_time: 1}\n", ""),

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy.stats import nbinom, poisson
 
 from departments.named_policies import parse_rule
 from departments.play.episode import run_costs
+from departments.play.stepping import play
 from departments.rules.ordering import BaseStock, baseline_levels, echelon_weights, reorder_rule
 from environment import World, load_firm, parse_firm
 from heuristics.mass import lead_time_demand, point_mass
@@ -27,9 +29,27 @@ def test_decomposition_aggregation_gives_the_levels_measured_by_two_other_implem
 
 
 def test_on_the_toy_firm_the_benchmark_is_the_newsvendor_level_of_two_periods():
-    from scipy.stats import poisson
-
     assert baseline_levels(load_firm("toy"))[0, 0] == poisson.ppf(0.9, 20) == 26
+
+
+@pytest.mark.parametrize(
+    ("demand", "lead_time", "level"),
+    [
+        ("{law: poisson, mean: 10}", 0, poisson.ppf(0.9, 10)),
+        ("{law: poisson, mean: 10}", 2, poisson.ppf(0.9, 30)),
+        (
+            "{law: negative_binomial, mean: 600, cv: 1.5}",
+            1,
+            nbinom.ppf(0.9, 2 / (1.5**2 - 1 / 600), 1 / (600 * 1.5**2)),
+        ),
+        ("{law: mass, values: [200000, 250000], probabilities: [0.5, 0.5]}", 1, 500_000),  # 450,000 are enough for 75%
+    ],
+)
+def test_the_level_of_a_shop_is_the_newsvendor_s_of_its_protection_interval(demand, lead_time, level):
+    point = {"holding_cost": 1, "backorder_cost": 9, "max_order": 1_000_000, "demand": yaml.safe_load(demand)}
+    supply = [{"from": "outside", "to": "shop", "lead_time": lead_time}]
+    firm = parse_firm({"name": "one", "stock_points": {"shop": point}, "supply": supply})
+    assert baseline_levels(firm)[0, 0] == level
 
 
 def test_levels_by_name_replace_the_benchmarks_and_the_others_stay():
@@ -163,6 +183,18 @@ def test_of_a_product_that_never_sells_reorder_keeps_nothing():
     assert rule.reorder_points[0, 1] < 0, "nothing is ordered at a position of 0"
     alone = reorder_rule(shop_of(demand="{law: poisson, mean: 10}", backorder_cost=9))
     assert rule.levels[0, 0] == alone.levels[0, 0] > 20
+
+
+def test_of_a_far_supplier_reorder_orders_what_is_sold_and_no_more():
+    firm = parse_firm(
+        shop_of(backorder_cost=9).model_dump(by_alias=True, exclude_unset=True)
+        | {"supply": [{"from": "outside", "to": "shop", "lead_time": 40}]}
+    )
+    world = World(firm, baseline_levels(firm))
+    orders = [
+        step.order for step in play(world, reorder_rule(firm), world.draw(300, 64, world.generator(1)), world.reset(64))
+    ]
+    assert torch.stack(orders[100:]).mean() == pytest.approx(10, rel=0.02)
 
 
 def test_reorder_protects_the_margin_of_a_lost_sale_as_a_penalty():
