@@ -57,6 +57,29 @@ def smoothed_forecast(forecast: AnyArray, demand: AnyArray, factor: AnyArray, sm
     return forecast + smoothing * (demand / factor - forecast)
 
 
+def intermittent_forecast(
+    often: AnyArray, size: AnyArray, demand: AnyArray, factor: AnyArray, smoothing: AnyArray, occurrence: AnyArray
+) -> tuple[AnyArray, AnyArray]:
+    """Smoothing of how often there is demand and of how much there is then: p' = p + v (1[d > 0] - p), z' = z if d = 0.
+
+    The forecast is p z. Where v = 0 and p = 1 it is that of `smoothed_forecast`, which takes days of no demand, too.
+
+    Args:
+        often: p in [0, 1], share of periods with demand.
+        size: z, mean demand of a period of factor 1 in which there is some.
+        demand: d, last demand observed.
+        factor: as of `smoothed_forecast`.
+        smoothing: w of sizes, in [0, 1].
+        occurrence: v in [0, 1]; 0: demand is not split.
+
+    Source: Teunter, Syntetos & Babai (2011), Intermittent demand: linking forecasting to inventory obsolescence, eq. 6
+    (TSB), after Croston (1972).
+    """
+    some = demand > 0
+    weight = smoothing * (some | (occurrence == 0))
+    return often + occurrence * (some - often), smoothed_forecast(size, demand, factor, weight)
+
+
 def forecast_level(forecast: AnyArray, season: AnyArray, safety: AnyArray) -> AnyArray:
     """Base-stock level from a forecast, [..., K, E] units, not rounded: m + z sqrt(m), m = forecast * season.
 

@@ -5,7 +5,9 @@ Axes are [T, M] or [T, M, E]: days, series, copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from environment.blocks import Blocks, Rows, weekdays_of
 from environment.tables import blocks_of
-from heuristics.forecast import smoothed_forecast
+from heuristics.forecast import intermittent_forecast
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -38,6 +40,8 @@ def weekday_profile(demand: Array, days: Days) -> Array:
     return np.asarray(mixed / mixed.mean(0))
 
 
+METHODS = ("weekdays", "intermittent")
+_OF_SERIES = ("profile", "often", "start", "smoothing", "occurrence", "spread")  # fields of a forecaster
 Interval = NDArray[np.int64] | Callable[[np.datetime64, int], NDArray[np.int64]]  # days of M series: [M], or from a
 # day on for so many mornings, [T or, if all are alike, 1, M]
 
@@ -58,26 +62,35 @@ def recent_mean(values: Array) -> Array:
 class Forecaster(NamedTuple):
     """What was learned of M series: how to forecast what is asked over their protection intervals."""
 
-    profile: Array  # [7, M]
-    start: Array  # [M] units a day, before anything was seen
+    profile: Array  # [7, M]; 1 where demand is split
+    often: Array  # [M] share of days with demand, before anything was seen; 1 where it is not split
+    start: Array  # [M] units a day, of those with demand, likewise
     smoothing: Array  # [M]
+    occurrence: Array  # [M] smoothing of the share of days with demand; 0: demand is not split
     interval: Interval
     spread: Array  # [M] units, root mean square error of forecasts over the interval
+
+    @property
+    def methods(self) -> list[str]:
+        """How each series is forecast, [M]."""
+        return [METHODS[split] for split in (self.occurrence > 0).tolist()]
 
     def levels(self, demand: Array, days: Days) -> Array:
         """Mean daily demand as known on the morning of each day and of the day after the last, [T + 1, M(, E)].
 
-        Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2.
+        Source: Snyder & Shen, Fundamentals of Supply Chain Theory, section 2.2; `intermittent_forecast`.
         """
         shape = (len(demand) + 1, *demand.shape[1:])
         found, day = np.empty(shape), weekdays_of(days)
         own = (slice(None),) + (None,) * (demand.ndim - 2)
-        found[0] = self.start[own]
+        often, size, occurrence = self.often[own], self.start[own], self.occurrence[own]
+        found[0] = often * size
         weight = np.where(self.profile > _LEAST, self.smoothing, 0.0)
         factor = np.maximum(self.profile, _LEAST)
         for t in range(len(demand)):
             now = day[t]
-            found[t + 1] = smoothed_forecast(found[t], demand[t], factor[now][own], weight[now][own])
+            often, size = intermittent_forecast(often, size, demand[t], factor[now][own], weight[now][own], occurrence)
+            found[t + 1] = often * size
         return found
 
     def covered(self, first: np.datetime64, periods: int) -> Array:
@@ -95,18 +108,43 @@ class Forecaster(NamedTuple):
         return np.asarray(self.levels(demand, days) * covered[(...,) + (None,) * (demand.ndim - 2)])
 
 
-def fitted(demand: Array, days: Days, interval: Interval) -> Forecaster:
-    """Learn from history, [T, M]; each series takes the smoothing with the least squared error over its interval."""
-    profile, start = weekday_profile(demand, days), demand[: 8 * 7].mean(0)
+def fitted(demand: Array, days: Days, interval: Interval, *, plain: bool = False) -> Forecaster:
+    """Learn from history, [T, M]; each series takes what has the least squared error over its interval.
+
+    Smoothing that follows the weekdays is tried, and smoothing by itself of how often there is demand, the same on all
+    days of the week, unless it shall be `plain`. Of each morning's forecast the level knows the days before; the
+    profile knows all that is learned from, which favours weekdays (ours).
+    """
     actual = windows(demand, _intervals(interval, days[0], len(days)))
     settled = min(8 * 7, len(demand) // 3)
-    best, spread = np.full(demand.shape[1], SMOOTHINGS[0]), np.full(demand.shape[1], np.inf)
-    for smoothing in SMOOTHINGS:
-        tried = Forecaster(profile, start, np.full(demand.shape[1], smoothing), interval, spread)
+
+    def measured(tried: Forecaster) -> Forecaster:
         error = (tried.over_interval(demand, days)[:-1] - actual)[settled:]
-        size = np.sqrt(np.nanmean(np.where(np.isnan(error).all(0), 0.0, error) ** 2, axis=0))
-        best, spread = np.where(size < spread, smoothing, best), np.minimum(size, spread)
-    return Forecaster(profile, start, best, interval, spread)
+        known = np.where(np.isnan(error).all(0), 0.0, error)
+        return tried._replace(spread=np.sqrt(np.nanmean(known**2, axis=0)))
+
+    return reduce(better, map(measured, candidates(demand, days, interval, plain=plain)))
+
+
+def candidates(demand: Array, days: Days, interval: Interval, *, plain: bool = False) -> Iterator[Forecaster]:
+    """All that is tried on history, [T, M], with the same parameters for all series and no spread, see `fitted`."""
+    begin = demand[: 8 * 7]
+    start, often = begin.mean(0), (begin > 0).mean(0)
+    one, none = np.ones(demand.shape[1]), np.zeros(demand.shape[1])
+    profile = weekday_profile(demand, days)
+    for smoothing in SMOOTHINGS:
+        yield Forecaster(profile, one, start, smoothing * one, none, interval, none)
+    if not plain:
+        size = np.divide(start, often, out=one.copy(), where=often > 0)
+        for smoothing, occurrence in product(SMOOTHINGS, SMOOTHINGS):
+            yield Forecaster(np.ones_like(profile), often, size, smoothing * one, occurrence * one, interval, none)
+
+
+def better(old: Forecaster, new: Forecaster) -> Forecaster:
+    """Of each series the one with the least spread, the old one if both have it."""
+    less = new.spread < old.spread
+    fields = {name: np.where(less, getattr(new, name), getattr(old, name)) for name in _OF_SERIES}
+    return old._replace(**fields)
 
 
 def windows(demand: Array, interval: NDArray[np.int64]) -> Array:

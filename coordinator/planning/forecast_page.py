@@ -18,12 +18,14 @@ def forecast_page(
 ) -> Page:
     """The report of a forecast; `known` are the last days of demand of each series, [series, days]."""
     lead = (
-        f"On days that they had not seen, forecasts were off by {total['wape']:.1%} of demand; what was sold a week "
-        f"before, by {total['naive_wape']:.1%}. Of all days {total['coverage']:.0%} lay in the 80% interval."
+        f"On days that they had not seen, forecasts were off by {total['wape']:.1%} of demand; if all follow weekdays, "
+        f"by {total['plain_wape']:.1%}; what was sold a week before, by {total['naive_wape']:.1%}. Of all days "
+        f"{total['coverage']:.0%} lay in the 80% interval."
     )
     rows = [
-        {"location": Cell(row["location"]), "item": Cell(row["item"]), "mean": numeric(row["mean"], 2)}
-        | {key: Cell(f"{row[key]:.1%}", row[key]) for key in ("wape", "coverage")}
+        {key: Cell(row[key]) for key in ("location", "item", "method")}
+        | {"mean": numeric(row["mean"], 2)}
+        | {key: Cell(f"{row[key]:.1%}", row[key]) for key in ("wape", "plain_wape", "coverage")}
         | {key: numeric(row[key], 2) for key in ("mase", "pinball")}
         for row in errors.sort_values("error", ascending=False).head(_MOST).to_dict("records")
     ]

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import poisson
 
-from heuristics.forecast import ForecastLevels, forecast_level, seasonal_factor, smoothed_forecast
+from heuristics.forecast import (
+    ForecastLevels,
+    forecast_level,
+    intermittent_forecast,
+    seasonal_factor,
+    smoothed_forecast,
+)
 
 
 def factor(periods, amplitude=0.3, length=15):
@@ -44,6 +50,30 @@ def test_smoothing_is_the_geometrically_weighted_mean_of_past_demands():
         forecast = smoothed_forecast(forecast, demand, season, 0.2)
     weights = 0.2 * 0.8 ** np.arange(29, -1, -1)
     assert forecast == pytest.approx(0.8**30 * 5.0 + np.tensordot(weights / factors, demands, 1))
+
+
+def test_intermittent_demand_is_how_often_times_how_much_by_hand():
+    often, size, found = np.array([0.5]), np.array([4.0]), []
+    for demand in ([0.0], [6.0], [0.0]):
+        often, size = intermittent_forecast(often, size, np.array(demand), 1.0, 0.2, np.array([0.1]))
+        found.append((*often, *size))
+    np.testing.assert_allclose(found, [(0.45, 4.0), (0.505, 4.4), (0.4545, 4.4)])
+
+
+def test_what_is_not_asked_for_any_more_fades_and_its_size_stays():
+    often, size = np.array([0.4]), np.array([7.0])
+    for _ in range(20):
+        often, size = intermittent_forecast(often, size, np.zeros(1), 1.0, 0.3, np.array([0.15]))
+    np.testing.assert_allclose([*often, *size], [0.4 * 0.85**20, 7.0])
+
+
+def test_demand_that_is_not_split_is_smoothed_as_a_whole():
+    rng, one, none = np.random.default_rng(3), np.ones(3), np.zeros(3)
+    often, size, plain = one, 2.0 * one, 2.0 * one
+    for demand, season in zip(rng.poisson(0.7, (40, 3)), factor(np.arange(40)), strict=True):
+        often, size = intermittent_forecast(often, size, demand, season, 0.2, none)
+        plain = smoothed_forecast(plain, demand, season, 0.2)
+    np.testing.assert_array_equal(often * size, plain)
 
 
 def test_smoothing_of_a_seasonal_demand_without_noise_finds_its_mean():

@@ -39,6 +39,55 @@ def test_forecasts_know_only_the_days_before():
     assert (before[121] != after[121]).all()
 
 
+def rare(rng, periods, series):
+    """Demand whose frequency changes every ten weeks, and whose sizes are far apart: an item that comes and goes."""
+    often = np.where(np.arange(periods) // 70 % 2, 0.05, 0.5)[:, None]
+    return (rng.random((periods, series)) < often) * np.rint(rng.lognormal(2.5, 0.9, (periods, series)))
+
+
+def test_each_series_takes_the_method_that_is_off_least_and_that_holds_on_later_days():
+    rng = np.random.default_rng(0)
+    busy = rng.poisson(20 * np.tile(WEEK, 100)[:600, None], (600, 20))
+    demand, days = np.concatenate([busy, rare(rng, 600, 20)], 1).astype(float), DAYS[:600]
+    interval = np.full(40, 5)
+    chosen, plain = (fitted(demand[:400], days[:400], interval, plain=only) for only in (False, True))
+    assert chosen.methods[:20] == ["weekdays"] * 20
+    assert chosen.methods[20:].count("intermittent") >= 18
+    assert (chosen.spread <= plain.spread).all()
+    actual = windows(demand, interval)[400:595]
+    off = [((each.over_interval(demand, days)[400:595] - actual) ** 2).mean(0) for each in (chosen, plain)]
+    np.testing.assert_array_equal(off[0][:20], off[1][:20])
+    assert off[0][20:].sum() < 0.99 * off[1][20:].sum()
+
+
+def test_forecasts_of_both_methods_and_their_choice_are_those_of_slow_loops():
+    rng = np.random.default_rng(5)
+    demand, days = np.concatenate([rng.poisson(6 * np.tile(WEEK, 20))[:, None], rare(rng, 140, 2)], 1), DAYS[:140]
+    demand, interval = demand.astype(float), np.array([3, 2, 4])
+    found, profile = fitted(demand, days, interval), weekday_profile(demand, days)
+    assert set(found.methods) == {"weekdays", "intermittent"}
+    steps = (0.03, 0.07, 0.15, 0.3)
+
+    def off(series, smoothing, occurrence):
+        """Root mean square error over the interval, and the last level."""
+        begin, week = demand[:56, series], profile[:, series] if not occurrence else np.ones(7)
+        often = (begin > 0).mean() if occurrence else 1.0
+        size, errors, length = begin.mean() / often, [], interval[series]
+        for t in range(140):
+            if 46 <= t <= 140 - length:
+                ahead = sum(often * size * week[(t + h) % 7] for h in range(length))
+                errors.append(ahead - demand[t : t + length, series].sum())
+            some = demand[t, series] > 0
+            if week[t % 7] > 0.05 and (some or not occurrence):
+                size += smoothing * (demand[t, series] / week[t % 7] - size)
+            often += occurrence * (some - often)
+        return np.sqrt(np.mean(np.square(errors))), often * size
+
+    for series in range(3):
+        least = min(off(series, w, v) for w in steps for v in (0.0, *steps))
+        np.testing.assert_allclose((found.spread[series], found.levels(demand, days)[-1, series]), least)
+
+
 def test_windows_are_sums_of_the_days_ahead():
     demand = np.arange(12.0).reshape(6, 2)
     found = windows(demand, np.array([2, 3]))

@@ -7,6 +7,7 @@ from scipy import stats
 
 import firmwide
 from coordinator.cli import run as command
+from coordinator.planning.demand import candidates
 from coordinator.planning.forecasting import _errors, _origins, _Smoothed
 
 DAYS = pd.date_range("2023-01-02", periods=336)  # from a Monday on
@@ -42,6 +43,9 @@ def test_forecasts_are_those_of_the_law_and_its_interval_holds_what_it_says(shop
         assert errors.loc[item, "wape"] == pytest.approx(least, rel=0.25)  # of 63 days
         assert errors.loc[item, "coverage"] == pytest.approx(0.8, abs=0.12)
         assert errors.loc[item, "mase"] < 0.9  # last week's same day is off by a variable of twice the variance
+        assert (errors.loc[item, "method"], errors.loc[item, "tried"]) == ("weekdays", "weekdays")
+        assert errors.loc[item, "plain_wape"] == errors.loc[item, "wape"]
+    assert "80% interval; 2 series weekdays" in " ".join(out.split())
     assert "What will be asked for" in (shop / "forecast" / "forecast.html").read_text()
 
 
@@ -68,6 +72,24 @@ def test_errors_are_those_of_slow_loops():
         np.testing.assert_allclose([values[series] for values in found.values()], expected)
     naive = [abs(demand[o + t] - demand[o - 7 + t % 7]).sum() for o in origins for t in range(days)]
     assert total["naive_wape"] == pytest.approx(sum(naive) / sum(demand[o : o + days].sum() for o in origins))
+
+
+def test_the_method_is_the_one_with_the_least_error_of_a_day_on_origins_before():
+    rng, days, until = np.random.default_rng(7), 10, 200
+    some = rng.random((250, 1)) < np.where(np.arange(250) // 50 % 2, 0.05, 0.6)[:, None]
+    demand = np.concatenate([rng.poisson(9 * np.resize(WEEK, 250))[:, None], some * rng.integers(1, 40, (250, 1))], 1)
+    demand, dates = demand.astype(float), DAYS[:1].to_numpy().astype("datetime64[D]") + np.arange(250)
+    tried = _Smoothed.of(demand, dates, until, days)
+    assert tried.methods == ["weekdays", "intermittent"]
+    for series in range(2):
+        off = []
+        for one in candidates(demand[:until], dates[:until], np.ones(2, dtype=np.int64)):
+            level, squares = one.levels(demand, dates)[:, series], []
+            for origin in range(28, until - days + 1, 7):
+                ahead = [level[origin] * one.profile[(origin + h) % 7, series] for h in range(days)]
+                squares.append(np.mean((demand[origin : origin + days, series] - ahead) ** 2))
+            off.append((np.mean(squares), len(off), level))
+        np.testing.assert_allclose(tried.level[:, series], min(off)[2])
 
 
 def test_what_is_tried_knows_nothing_of_the_days_after():
