@@ -28,7 +28,7 @@ def propose_page(done: Proposal) -> Page:
     return Page(
         f"Orders proposed for {day}",
         [Text(lead, "lead"), Text("A proposal: nothing has been sent. Amounts are in the measure of the tables.")],
-        [Section("Look at these first", [_table("Exceptions, the most urgent first", odd)]), *lists],
+        [Section("Look at these first", [_table("Exceptions, the most urgent first", odd)])] * bool(len(odd)) + lists,
     )
 
 

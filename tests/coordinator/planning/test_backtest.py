@@ -286,6 +286,16 @@ def test_a_trained_run_is_played_and_proposes(kiosk, tmp_path):
     assert f"the rule alone would order {part.rule:,.3g}, and what is learned adds " in reason
 
 
+def test_where_nothing_is_to_be_ordered_and_nothing_is_odd_the_proposal_says_so(tmp_path):
+    sold = [f"{day.date()},a,{n}" for day, n in zip(DAYS[:84], np.random.default_rng(3).poisson(5, 84), strict=True)]
+    (tmp_path / "sales.csv").write_text("\n".join(["date,item,qty", *sold]))
+    (tmp_path / "stock.csv").write_text("item,on_hand\na,40\n")
+    done = firmwide.import_firm([tmp_path / "sales.csv", tmp_path / "stock.csv"], out=tmp_path / "shop")
+    proposed = firmwide.propose(done.folder, "cover:7", progress=False)
+    assert proposed.lines.empty
+    assert "0 lines by cover:7. no exceptions." in (proposed.folder / "propose.html").read_text()
+
+
 def test_weekdays_packs_and_room_of_master_data_hold_in_firm_backtest_and_proposal(tmp_path):
     demand = np.random.default_rng(2).poisson(5, (140, 2))
     rows = [
