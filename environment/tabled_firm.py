@@ -44,7 +44,7 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
     most = tables.flow(np.nan_to_num(np.nanmax(np.where(np.isnan(demand).all(0), 0.0, demand), axis=0)))
     points, last = dict[str, Any](), np.maximum(tables.intervals(_MONDAY, 7 * 8).max(0), tables.lead_time + 1)
     aimed = tables.cycle_service if tables.fill_rate is None else tables.fill_rate
-    crowded = any(room is not None for room in (*tables.capacity, *tables.load))
+    crowded = any(room is not None for room in (*tables.capacity, *tables.load)) or any(tables.joint_order_cost)
     whole = None if tables.blocks is None else np.rint(filled(demand, tables.days[:until])).astype(np.int64)
     for n, name in enumerate(tables.points):
         largest = np.ceil(4.0 * flow[n] * last[n] + most[n] + tables.minimum[n])
@@ -54,7 +54,7 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
                 tables, np.clip(np.ceil(largest / tables.multiple[n]) * tables.multiple[n], 1, 10**6)
             ),
         }
-        point |= _limits(tables, n)
+        point |= _limits(tables, n) | _costs(tables, n)
         if n in tables.selling:
             c = tables.selling.index(n)
             point["demand"] = {
@@ -66,7 +66,9 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
                 point["price"] = _by_item(tables, np.nan_to_num(tables.price))
             else:
                 point["backorder_cost"] = _by_item(tables, holding * aimed / (1.0 - aimed))
-                if not crowded:  # what shares a room cannot meet targets product by product: costs decide there
+                if (
+                    not crowded
+                ):  # what shares a room or an order cannot meet targets product by product: costs decide there
                     point[TARGETS[tables.fill_rate is None]] = _by_item(tables, aimed)
         if aimed is None and tables.supplier[n] < 0:
             point["unit_cost"] = _by_item(tables, np.nan_to_num(tables.cost))
@@ -77,6 +79,7 @@ def firm_of(tables: Tables, until: int | None = None, *, dated: bool = False) ->
             "to": name,
             "lead_time": {item: _lead_time(tables, n, k) for k, item in enumerate(tables.items)},
             **({} if tables.load[n] is None else {"capacity": tables.load[n]}),
+            **({"fixed_order_cost": cost} if (cost := tables.joint_order_cost[n]) else {}),
             **_closed_days(tables, n, dated),
         }
         for n, name in enumerate(tables.points)
@@ -96,6 +99,15 @@ def _limits(tables: Tables, point: int) -> dict[str, Any]:
     if days := {item: {"cycle": 7, "days": list(some)} for item, some in named if some}:
         found["review_days"] = days
     return found if tables.capacity[point] is None else found | {"capacity": tables.capacity[point]}
+
+
+def _costs(tables: Tables, point: int) -> dict[str, Any]:
+    """What orders and expired units of a point cost, and how long these keep, as far as it is told."""
+    found: dict[str, Any] = {} if tables.shelf_life[point] is None else {"shelf_life": tables.shelf_life[point]}
+    for field, values in {"fixed_order_cost": tables.order_cost, "waste_cost": tables.waste_cost}.items():
+        if values[point].any():
+            found[field] = _by_item(tables, values[point])
+    return found
 
 
 def _closed_days(tables: Tables, point: int, dated: bool) -> dict[str, Any]:

@@ -9,9 +9,11 @@
 
 demand: date, location, item, sales, demand; items: item, unit, cost, price, perhaps fill_rate or cycle_service; supply:
 item, from, to, lead_time, law, order_multiple, min_order, perhaps review_days (`Mon Thu`), review_period (days),
-closed_days (`Sat Sun`, of the supplier) and load (units of all items that come to the location in a day); stock:
-location, item, on_hand, on_order, perhaps capacity and closed_days (of the location); and perhaps calendar: location
-(or supplier; nobody: all), date, when they are closed. `firmwide import` writes them.
+closed_days (`Sat Sun`, of the supplier), load (units of all items that come to the location in a day), order_cost
+(money per order of the item) and joint_order_cost (money per order of any items); stock: location, item, on_hand,
+on_order, perhaps capacity, closed_days and shelf_life (days; of the location), and waste_cost (money per unit of the
+table that expired); and perhaps calendar: location (or supplier; nobody: all), date, when they are closed. `firmwide
+import` writes them.
 Amounts are in the measure of the tables; the firm counts in units of `unit`. A period is a day.
 """
 
@@ -70,6 +72,10 @@ class Tables:
     closed: tuple[tuple[Closed, ...], ...]  # [N][K] when supplier or location are
     capacity: tuple[int | None, ...]  # [N] units of all items that there is room for
     load: tuple[int | None, ...]  # [N] units of all items that come there in a day
+    order_cost: Array  # [N, K] money per order
+    joint_order_cost: tuple[float, ...]  # [N] money per order of any items
+    shelf_life: tuple[int | None, ...]  # [N] days that a unit can be sold in after it arrived
+    waste_cost: Array  # [N, K] money per unit that expired
     on_hand: Array  # [N, K] units
     on_order: Array  # [N, K] units
     unit: Array  # [K] what one unit is in the tables
@@ -170,6 +176,9 @@ def read_tables(content: Mapping[str, Any], folder: Path) -> Tables:
         closed=frames.closed(names),
         capacity=_rooms(frames.stock, "capacity", "location", frames.points),
         load=_rooms(frames.supply, "load", "to", frames.points),
+        order_cost=_money(frames, "supply", "order_cost"),
+        joint_order_cost=frames.joint_order_costs(),
+        **_shelf_lives(frames),
         on_hand=np.rint(frames.amounts("stock", "on_hand", 0.0) / unit),
         on_order=np.rint(frames.amounts("stock", "on_order", 0.0) / unit),
         unit=unit,
@@ -287,6 +296,13 @@ class _Frames:
             for point, names, texts, laws in rows
         )
 
+    def joint_order_costs(self) -> tuple[float, ...]:
+        """Money per order of any items, [N]."""
+        found = _of_locations(self.supply, "joint_order_cost", "to")
+        if wrong := [name for name, cost in found.items() if cost < 0]:
+            raise ValueError(f"tables.supply: joint_order_cost must be at least 0, got {found[wrong[0]]:g}")
+        return tuple(float(found.get(name, 0.0)) for name in self.points)
+
     def lead_times(self) -> Array:
         """Days, [N, K]; of an item that names none, what is usual at its point."""
         last = self.amounts("supply", "lead_time", np.nan)
@@ -303,6 +319,24 @@ class _Frames:
         sold[point, item] = True
         found = {name: _filled(shape, where, self.demand[name] / self.unit[item]) for name in ("sales", "demand")}
         return {"days": days, "sold": sold, **found}
+
+
+def _money(frames: _Frames, name: str, column: str) -> Array:
+    """Amounts of money of a column, [N, K]; 0 where none is told."""
+    found = np.nan_to_num(frames.amounts(name, column, 0.0))
+    if (found < 0).any():
+        raise ValueError(f"tables.{name}: {column} must be at least 0, got {found.min():g}")
+    return found
+
+
+def _shelf_lives(frames: _Frames) -> dict[str, Any]:
+    """Days that stock keeps at each location, and what it costs when it does not."""
+    lives = _rooms(frames.stock, "shelf_life", "location", frames.points)
+    waste = _money(frames, "stock", "waste_cost")
+    bare = waste.any(1) & np.array([life is None for life in lives])
+    if bare.any():
+        raise ValueError(f"tables.stock: waste_cost at {frames.points[int(bare.argmax())]!r} needs a shelf_life there")
+    return {"shelf_life": lives, "waste_cost": waste * frames.unit}
 
 
 def _rooms(frame: pd.DataFrame, column: str, by: str, points: tuple[str, ...]) -> tuple[int | None, ...]:
@@ -400,5 +434,5 @@ def _network(supply: pd.DataFrame, sells: list[str], notes: list[str]) -> tuple[
 
 
 def whole_days(tables: Tables, point: int, item: int) -> int:
-    """A lead time without a law, at least a day."""
-    return max(1, round(float(tables.lead_time[point, item])))
+    """A lead time without a law; what comes in 0 days serves the same day."""
+    return round(float(tables.lead_time[point, item]))

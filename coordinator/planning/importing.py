@@ -323,16 +323,16 @@ def _write_demand(path: Path, sales: Sales) -> None:
 
 def _first_feed(tables: Tables) -> str:
     """What a fed firm is told before its first period: stock; what is on order arrives after its whole lead time."""
-    several, slots = len(tables.items) > 1, min(tables.longest_lead_time(), 6)
+    several, slots = len(tables.items) > 1, min(max(1, tables.longest_lead_time()), 6)
     arriving = [f"arriving_{number + 1}" for number in range(slots)]
     header = ["stock_point", *["product"][:several], "on_hand", "inventory_position", *arriving]
     lines = [",".join([*header, "backlog", "asked", "handed", "demand", "sales"])]
     waits = tables.waits(tables.days[-1] + 1)
     for n, point in enumerate(tables.points):
         for k, item in enumerate(tables.items):
-            due = int(min(waits[n, k], slots)) - 1
+            due = int(min(waits[n, k], slots)) - 1  # -1: there is no way to be on
             under_way = [f"{tables.on_order[n, k]:g}" if slot == due else "0" for slot in range(slots)]
-            on_hand = max(tables.on_hand[n, k], 0.0)
+            on_hand = max(tables.on_hand[n, k], 0.0) + (tables.on_order[n, k] if due < 0 else 0.0)
             amounts = [f"{on_hand:g}", f"{tables.on_hand[n, k] + tables.on_order[n, k]:g}", *under_way, *["0"] * 5]
             lines.append(",".join([*(_quoted(name) for name in [point, *[item][:several]]), *amounts]))
     return "\n".join(lines) + "\n"

@@ -50,6 +50,12 @@ WORDS: dict[str, str] = {
     "closed_days": "closeddays closedweekdays closedon ruhetag ruhetage schliesstage",
     "holiday": "holiday holidays feiertag feiertage bankholiday closure closedate closeddate schliesstag",
     "load": "load truckload truckcapacity transportcapacity maxload ladung lkwladung ladekapazitaet ladekapazitat",
+    "order_cost": "ordercost fixedordercost orderingcost costperorder linecost bestellkosten bestellfixkosten",
+    "joint_order_cost": (
+        "jointordercost supplierordercost deliverycost deliveryfee orderfee lieferpauschale lieferkosten anfahrtskosten"
+    ),
+    "shelf_life": "shelflife shelflifedays haltbarkeit haltbarkeittage haltbarkeitstage mhdtage resthaltbarkeit",
+    "waste_cost": "wastecost disposalcost spoilagecost entsorgungskosten",
     "capacity": "capacity storagecapacity lagerkapazitaet lagerkapazitat kapazitaet kapazitat",
     "cost": "cost unitcost procurementcost purchaseprice einstandspreis ek einkaufspreis costprice",
     "price": "price unitprice sellingprice salesprice listprice vk verkaufspreis preis retailprice",

@@ -16,9 +16,12 @@ from coordinator.planning.sales import ALONE, How, decimal_of
 from environment.calendars import weekdays
 
 _OTHERWISE: dict[str, Any] = {"law": "", "order_multiple": 1.0, "min_order": 0.0}  # where no table tells
-_TOLD: dict[str, Any] = {"review_days": "", "review_period": 1.0, "closed_days": "", "load": np.nan}  # kept if told
-_OF_LOCATION = ("capacity", "closed_days")  # columns of stock, likewise
+_TOLD: dict[str, Any] = {"review_days": "", "review_period": 1.0, "closed_days": ""}  # kept if told, as are:
+_TOLD |= dict.fromkeys(("load", "order_cost", "joint_order_cost"), np.nan)
+_OF_STOCK = ("capacity", "closed_days", "shelf_life", "waste_cost")  # columns of stock, likewise
+_PLACES = {"order_cost": "supply", "joint_order_cost": "supply", "shelf_life": "stock", "waste_cost": "stock"}
 AMOUNTS = (
+    *_PLACES,
     *("on_hand", "on_order", "capacity", "load", "lead_time", "order_multiple", "min_order", "review_period"),
     *("cost", "price", "unit", "fill_rate"),
 )
@@ -31,6 +34,11 @@ def master_of(table: Table, layout: Layout, how: How) -> pd.DataFrame:
         ValueError: one line that names column and row.
     """
     roles = layout.roles
+    if lost := [role for role, kind in _PLACES.items() if role in roles and layout.kind != kind]:
+        raise ValueError(
+            f"{table.name}, column {roles[lost[0]]!r}: {lost[0]} belongs in the table of {_PLACES[lost[0]]}, and "
+            f"this one is of {layout.kind}: move it there, or call it otherwise"
+        )
     amounts = [role for role in AMOUNTS if role in roles]
     decimal = decimal_of(table, [roles[role] for role in amounts], how.decimal)
     found = pd.DataFrame(
@@ -136,8 +144,8 @@ def joined(
 
     Returns:
         items (item, unit, cost, price), supply (item, from, to, lead_time, law, order_multiple, min_order, and
-        review_days, review_period, closed_days and load if they are told), stock (location, item, on_hand, on_order,
-        capacity and closed_days likewise).
+        review_days, review_period, closed_days, load, order_cost and joint_order_cost if they are told), stock
+        (location, item, on_hand, on_order, capacity, closed_days, shelf_life and waste_cost likewise).
     """
     tables = {kind: pd.concat(parts[kind], ignore_index=True) if parts[kind] else None for kind in parts}
     known = list(dict.fromkeys(sold["item"]))
@@ -176,7 +184,7 @@ def _stock(stock: pd.DataFrame | None, places: list[str], known: list[str], said
         said.append(f"{missing} of {len(stock)} locations and items have no row of stock: they count 0")
     if "on_order" not in stock:
         stock["on_order"] = 0.0
-    kept = ["location", "item", "on_hand", "on_order", *(name for name in _OF_LOCATION if name in stock)]
+    kept = ["location", "item", "on_hand", "on_order", *(name for name in _OF_STOCK if name in stock)]
     return stock.fillna({"on_hand": 0.0, "on_order": 0.0})[kept]
 
 
@@ -212,7 +220,7 @@ def _supply(
 def _with_lead_times(
     table: pd.DataFrame, receipts: pd.DataFrame | None, lead_time: int, said: list[str]
 ) -> pd.DataFrame:
-    """Every row with a lead time of at least a day, a multiple and a minimum."""
+    """Every row with a lead time, a multiple and a minimum."""
     if receipts is not None:
         key = [role for role in ("item", "from", "to") if role in receipts and (role != "from" or "from" in table)]
         table = table.drop(columns=["law", "lead_time"], errors="ignore").merge(receipts, how="left", on=key)
@@ -222,7 +230,4 @@ def _with_lead_times(
         said.append(f"{unknown} rows of supply have no lead time: it counts as {lead_time} days (--lead-time DAYS)")
     table = table.fillna(otherwise)
     table["order_multiple"] = table["order_multiple"].where(table["order_multiple"] > 0, 1.0)
-    if late := int((table["lead_time"] < 1).sum()):
-        said.append(f"{late} lead times are 0 days: the firm's shortest is 1, an order of today serves tomorrow")
-        table["lead_time"] = table["lead_time"].clip(lower=1.0)
     return table

@@ -80,15 +80,16 @@ def propose(
 
 
 def _state(world: World, tables: Tables) -> State:
-    """Stock on hand, and what is on order as if it were due after the whole lead time."""
-    start = world.reset(1, torch.as_tensor(np.maximum(tables.on_hand, 0.0), dtype=world.dtype)[..., None])
+    """Stock on hand, and what is on order as if it were due after the whole lead time, or there if that is 0."""
+    waits = tables.waits(tables.days[-1] + 1)
+    under_way = np.where(waits < 1, 0.0, tables.on_order)
+    on_hand = np.maximum(tables.on_hand, 0.0) + tables.on_order - under_way
+    start = world.reset(1, torch.as_tensor(on_hand, dtype=world.dtype)[..., None])
     pipeline = start.pipeline.clone()
     for edge, point in enumerate(world.network.edge_target):
-        slot = np.clip(tables.waits(tables.days[-1] + 1)[point].astype(int) - 1, 0, world.slots - 1)
-        for k in range(len(tables.items)):
-            pipeline[slot[k], edge, k, 0] += (
-                tables.on_order[point, k] if world.network.supplier_rank[edge] == 0 else 0.0
-            )
+        slot = np.clip(waits[point].astype(int) - 1, 0, world.slots - 1)
+        for k in np.flatnonzero(under_way[point]):
+            pipeline[slot[k], edge, k, 0] += under_way[point, k] if world.network.supplier_rank[edge] == 0 else 0.0
     position = torch.as_tensor(tables.on_hand + tables.on_order, dtype=world.dtype)[..., None]
     return start._replace(pipeline=pipeline, inventory_position=position)
 
