@@ -22,6 +22,7 @@ from environment.streams import Stream, torch_stream
 Array = NDArray[np.float64]
 
 _SHARD, _FEW, _MANY = 1024, 1, 16  # episodes of a shard, and shards that levels are searched and settled on
+_SPARE = 0.005  # by which a target is exceeded before levels are exchanged
 _STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # of a level upstream, as far as they are a unit and more
 
 
@@ -105,7 +106,7 @@ class _Search:
                         if (held := self._held(tried, _FEW)) < cost - 1e-9:
                             levels, cost, better = tried, held, True
                             break
-        levels = self._met(levels, _MANY)
+        levels = self._exchanged(self._met(levels, _MANY))
         found = self._episodes(levels, _MANY)
         return levels[:, None], self._reached(found)[:, None], self.worth(levels)[:, None]
 
@@ -134,8 +135,45 @@ class _Search:
             short = self._rates(levels, middle, shards) < self._target
             low, high = np.where(short, middle, low), np.where(short, high, middle)
         found = levels.copy()
-        found[at] = high
+        found[at] = self._lowered(levels, high, shards)
         return found
+
+    def _lowered(self, levels: Array, selling: Array, shards: int) -> Array:
+        """Levels that meet all targets [C], each lowered by units as long as they do.
+
+        Halving them side by side leaves some too high, as points that sell take from each other.
+        """
+        spare, tried = self._rates(levels, selling, shards) - self._target, np.zeros(len(selling), dtype=bool)
+        while not tried.all():
+            place = int(np.where(tried, -np.inf, spare).argmax())
+            less = selling.copy()
+            less[place] -= 1.0
+            left = self._rates(levels, less, shards) - self._target
+            tried[place] = less[place] < 0.0 or (left < 0.0).any()
+            if not tried[place]:
+                selling, spare, tried = less, left, np.zeros_like(tried)
+        return selling
+
+    def _exchanged(self, levels: Array) -> Array:
+        """Levels that cost less by a unit less at a point that exceeds its target, and one more elsewhere.
+
+        Who keeps less is served before others where scarce stock goes to the lowest position, so one level alone may
+        not be lowered though its target is exceeded.
+        """
+        found = self._episodes(levels, _MANY)
+        held, spare = self._held(levels, _MANY), self._reached(found) - self._target
+        for place in [place for place in np.argsort(-spare) if spare[place] > _SPARE]:
+            for other in range(len(spare)):
+                tried = levels.copy()
+                tried[self._selling[place]] -= 1.0
+                tried[self._selling[other]] += 1.0
+                if other == place or levels[self._selling[place]] == 0.0:
+                    continue
+                if (self._reached(self._episodes(tried, _MANY)) >= self._target).all():
+                    tried[self._selling] = self._lowered(tried, tried[self._selling], _MANY)
+                    if self._held(tried, _MANY) < held - 1e-9:
+                        return self._exchanged(tried)
+        return levels
 
     def _highest(self) -> Array:
         """Levels beyond which nothing is looked for: what the largest orders bring in twice the way through, [C]."""

@@ -11,9 +11,9 @@ from coordinator.evaluation.evaluate import evaluate
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.episode import run_episodes
 from departments.play.service import meet_targets
-from departments.play.tuning import tuned_base_stock
+from departments.play.tuning import quiet, tuned_base_stock
 from departments.rules.ordering import BaseStock
-from environment import Network, World, parse_firm
+from environment import Network, World, load_firm, parse_firm
 
 
 def shop(rate, mean=10, lead_time=1, **more):
@@ -54,6 +54,13 @@ def test_targets_are_reached_in_fresh_episodes_within_half_a_point(rate, unmet):
     firm = shop(rate, mean=120, unmet=unmet)
     done = evaluate(firm, ["tuned-base-stock"], episodes=4096, seed=7)
     assert float(done.results["tuned-base-stock"].fill_rate[0]) == pytest.approx(rate, abs=0.005)
+
+
+@pytest.mark.parametrize("rate", [0.95, 0.98])
+def test_shops_that_take_from_each_other_all_end_within_half_a_point(rate):
+    firm = parse_firm(yaml.safe_load(load_firm("a1").to_yaml()) | {"service": {"fill_rate": rate}})
+    found = evaluate(firm, ["tuned-base-stock"], episodes=4096, seed=11, compiled=quiet).results["tuned-base-stock"]
+    np.testing.assert_allclose(found.fill_rate, rate, atol=0.005)
 
 
 def cycled(rate, **more):
