@@ -115,12 +115,13 @@ export class Card {
     this.fact(this.earns ? "Profit" : "Cost", `${money(mine)} a period`);
     const better = this.earns ? mine - theirs : theirs - mine;
     const apart = theirs ? share(Math.abs((mine - theirs) / theirs)) : "";
+    const begun = metrics.tick > 0 && theirs !== 0; // before, there is nothing to compare
     const even = Math.abs(mine - theirs) < 0.0005 * Math.abs(theirs);
     const side = even ? "the same" : `${apart} ${better > 0 ? "better" : "worse"}`;
     this.fact(
       "Benchmark",
-      `${money(theirs)}${theirs ? `, ${side}` : ""}`,
-      even || !theirs ? "" : better > 0 ? "good" : "bad",
+      `${money(theirs)}${begun ? `, ${side}` : ""}`,
+      even || !begun ? "" : better > 0 ? "good" : "bad",
     );
   }
 

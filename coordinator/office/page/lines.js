@@ -79,7 +79,7 @@ export class Lines {
     place("approval").hidden = proposal === null;
     if (proposal === null) return;
     const changed = this.drafts.size;
-    const odd = proposal.exceptions ? `, ${number(proposal.exceptions)} lines with an exception` : ", no exceptions";
+    const odd = proposal.exceptions ? `, ${count(proposal.exceptions, "line")} with an exception` : ", no exceptions";
     say(
       place("approval-text"),
       `Orders of period ${number(tick)} wait for approval: ${count(proposal.lines, "line")} order something${odd}.`,

@@ -130,6 +130,10 @@ def test_an_exception_is_found_explained_changed_and_approved_and_the_order_leav
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(f"{waiting.url}/")
     page.locator("#approval-text", has_text="Orders of period 0 wait for approval: 60 lines").wait_for()
+    playwright.expect(page.locator("#approval-text")).to_contain_text(", 1 line with an exception.")
+    cards = page.locator("dt:text-is('Benchmark') + dd")
+    playwright.expect(cards).to_have_count(3)
+    assert not any("better" in card for card in cards.all_inner_texts())  # nothing was played
     assert page.locator("#stop").is_hidden()
     first = page.locator("#lines tr").first
     assert first.locator("th").inner_text().startswith("item 2")
