@@ -7,8 +7,9 @@ the least level that meets a target is found by halving; levels of points that s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 
 _SHARD, _FEW, _MANY = 1024, 1, 16  # episodes of a shard, and shards that levels are searched and settled on
 _SPARE = 0.005  # by which a target is exceeded before levels are exchanged
+_TRIES = 12  # units that are taken away, or exchanged, one after the other
 _STEPS = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # of a level upstream, as far as they are a unit and more
 
 
@@ -139,12 +141,12 @@ class _Search:
         return found
 
     def _lowered(self, levels: Array, selling: Array, shards: int) -> Array:
-        """Levels that meet all targets [C], each lowered by units as long as they do.
+        """Levels that meet all targets [C], lowered by units where they still do, first where most is to spare.
 
         Halving them side by side leaves some too high, as points that sell take from each other.
         """
         spare, tried = self._rates(levels, selling, shards) - self._target, np.zeros(len(selling), dtype=bool)
-        while not tried.all():
+        for _ in range(_TRIES):
             place = int(np.where(tried, -np.inf, spare).argmax())
             less = selling.copy()
             less[place] -= 1.0
@@ -152,6 +154,8 @@ class _Search:
             tried[place] = less[place] < 0.0 or (left < 0.0).any()
             if not tried[place]:
                 selling, spare, tried = less, left, np.zeros_like(tried)
+            if tried.all():
+                break
         return selling
 
     def _exchanged(self, levels: Array) -> Array:
@@ -160,20 +164,23 @@ class _Search:
         Who keeps less is served before others where scarce stock goes to the lowest position, so one level alone may
         not be lowered though its target is exceeded.
         """
-        found = self._episodes(levels, _MANY)
-        held, spare = self._held(levels, _MANY), self._reached(found) - self._target
-        for place in [place for place in np.argsort(-spare) if spare[place] > _SPARE]:
-            for other in range(len(spare)):
-                tried = levels.copy()
-                tried[self._selling[place]] -= 1.0
-                tried[self._selling[other]] += 1.0
-                if other == place or levels[self._selling[place]] == 0.0:
-                    continue
-                if (self._reached(self._episodes(tried, _MANY)) >= self._target).all():
-                    tried[self._selling] = self._lowered(tried, tried[self._selling], _MANY)
-                    if self._held(tried, _MANY) < held - 1e-9:
-                        return self._exchanged(tried)
+        held = self._held(levels, _MANY)
+        for place, other in islice(self._pairs(levels), _TRIES):
+            tried = levels.copy()
+            tried[place] -= 1.0
+            tried[other] += 1.0
+            if (self._reached(self._episodes(tried, _MANY)) >= self._target).all():
+                tried[self._selling] = self._lowered(tried, tried[self._selling], _MANY)
+                if self._held(tried, _MANY) < held - 1e-9:
+                    return self._exchanged(tried)
         return levels
+
+    def _pairs(self, levels: Array) -> Iterator[tuple[int, int]]:
+        """Points of which the first exceeds its target by more than `_SPARE`, most first, and the second is another."""
+        spare = self._reached(self._episodes(levels, _MANY)) - self._target
+        for c in np.argsort(-spare):
+            if spare[c] > _SPARE and levels[self._selling[c]] > 0.0:
+                yield from ((self._selling[c], other) for other in self._selling if other != self._selling[c])
 
     def _highest(self) -> Array:
         """Levels beyond which nothing is looked for: what the largest orders bring in twice the way through, [C]."""
