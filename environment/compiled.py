@@ -10,11 +10,13 @@ import ctypes
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from environment.boundary import Declared
@@ -89,7 +91,7 @@ class Played(NamedTuple):
 
     state: State
     cost: Tensor  # [N, E] money per stock point over the counted periods, float64
-    measures: dict[str, Tensor] | None  # sums over counted periods and copies, see `_measures`, float64
+    measures: dict[str, NDArray[np.float64]] | None  # means over counted periods and copies, see `_measures`
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class CompiledWorld:
             raise NotCompiledError(f"the compiled world runs on the processor, not on {world.device}")
         self._play = library("plain", world.dtype)
         self._firm = _declared("Firm", world.dtype)(**firm_arrays(world))
-        self.world = world
+        self.world, self._measures = world, _measures(world)
         world.draw_in_core()
 
     def play(
@@ -198,12 +200,11 @@ class CompiledWorld:
             decide: rules, networks, or orders [T, O, K, E] as `World.feasible` gives them.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
-            counted_from: the first step, 0 to T, whose cost and measures count.
-            measured: whether to add up measures.
+            counted_from: the first step, 0 to T - 1 if `measured` else T, whose cost and measures count.
+            measured: whether to tell measures.
             first: number of the first period, which decides on which days orders are taken.
         """
-        shapes = _measures(self.world)
-        sums = torch.zeros(sum(map(math.prod, shapes.values())), dtype=torch.float64) if measured else None
+        sums = torch.zeros(self._measures[-1].end, dtype=torch.float64) if measured else None
         who = self._who(decide)
         if measured:
             who["cycle_ends"] = self._cycle_ends(first, len(chance.demand))
@@ -214,9 +215,8 @@ class CompiledWorld:
         played = self._run(self._play, state, chance, first, counted=counted_from, sums=sums, **who)
         if sums is None:
             return played
-        parts = torch.split(sums, list(map(math.prod, shapes.values())))
-        measures = {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
-        return played._replace(measures=measures)
+        means = sums.numpy() / ((len(chance.demand) - counted_from) * played.cost.shape[-1])
+        return played._replace(measures={of.name: means[of.start : of.end].reshape(of.shape) for of in self._measures})
 
     def look(
         self,
@@ -363,11 +363,20 @@ class CompiledWorld:
         return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
 
 
-def _measures(world: World) -> dict[str, tuple[int, ...]]:
-    """Shapes of the measures of `Episodes` that are added up, in the order of the core."""
+class _Measure(NamedTuple):
+    """Where the sums of a measure stand in the core."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def _measures(world: World) -> list[_Measure]:
+    """The measures of `Episodes` that are added up, in the order of the core."""
     points, facing, products = world.points, len(world.network.customer_facing), world.products
     own = ("order_quantity", "order_square", "received", "received_square", "waste")
-    return {
+    shapes = {
         "product_on_hand": (points, products),
         **dict.fromkeys(own, (points,)),
         **dict.fromkeys(("product_demand", "product_served_at_once", "full_cycles"), (facing, products)),
@@ -377,6 +386,8 @@ def _measures(world: World) -> dict[str, tuple[int, ...]]:
         "segment_demand": (0 if world.choice is None else len(world.choice.names), products),
         **dict.fromkeys(("outages", "recovering"), ()),
     }
+    ends = list(accumulate(map(math.prod, shapes.values())))
+    return list(map(_Measure, shapes, shapes.values(), [0, *ends], ends))
 
 
 @cache

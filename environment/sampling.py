@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from environment.blocks import Blocks
-from environment.draws import look_up
+from environment.draws import count, look_up, words
 from environment.laws import TABLE_SIZE, AnyLaw, History, Mass, Sequence, quantile_ends, quantile_table
 from environment.streams import Stream, numpy_stream
 
 _MOST_TABLES = 256  # of distinct laws, 64 MB
+_MOST_STEPS = 8  # in tables whose steps are counted
 
 
 class LawTable:
@@ -35,7 +36,7 @@ class LawTable:
                 tables.append(places[id(mass)])
             distinct[key] = len(phases), law.lead_in()
         place = torch.tensor([first[key] for key in keys], device=device)
-        self._laws, self._dtype, self._ends = len(laws), dtype, None
+        self._laws, self._dtype, self._ends, self._steps = len(laws), dtype, None, None
         self.in_core = False  # whether C++ looks up, faster and to the bit the same
         self._rows = _Rows.of(laws, device, dtype)
         self._place = self._phases = None  # [laws] of their first phase, and how many there are; None: one each
@@ -57,6 +58,8 @@ class LawTable:
         rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in masses]
         self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
         self._offset = _offset(place)[None, :, None]  # [1, laws, 1]
+        few = dtype == torch.int16 and self._phases is None
+        self._steps = _steps([masses[at] for at in place.tolist()]) if few else None
 
     def draw(
         self, periods: int, copies: int, generator: Generator, start: int | None = None, lanes: Tensor | None = None
@@ -89,7 +92,7 @@ class LawTable:
             units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
             return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
         if self.in_core:
-            return look_up(self._table, self._offset, lanes)
+            return look_up(self._table, self._offset, lanes) if self._steps is None else count(self._steps, lanes)
         index = torch.add(self._offset, lanes)
         return self._table.index_select(0, index.view(-1)).view(index.shape)
 
@@ -105,6 +108,19 @@ class LawTable:
             return look_up(self._table, offset.reshape(1, -1, 1), flat).view(lanes.shape)
         index = offset.unsqueeze(-1) + lanes
         return self._table.index_select(0, index.view(-1)).view(index.shape)
+
+
+def _steps(masses: list[Mass]) -> Tensor | None:
+    """[laws, 1 + most] of tables, as `draws.count` takes them; None: of too many values for that to be faster."""
+    tables = [quantile_table(mass) for mass in masses]
+    most = max(int(table[-1] - table[0]) for table in tables)
+    if most > _MOST_STEPS:
+        return None
+    steps = np.full((len(tables), 1 + most), TABLE_SIZE // 2 - 1, dtype=np.int16)  # nothing is behind that
+    for row, table in zip(steps, tables, strict=True):
+        row[0], above = table[0], np.arange(table[0] + 1, table[-1] + 1)
+        row[1 : 1 + len(above)] = np.searchsorted(table, above) - 1 - TABLE_SIZE // 2
+    return torch.as_tensor(steps)
 
 
 def _offset(place: Tensor) -> Tensor:
@@ -147,11 +163,9 @@ class _Rows(NamedTuple):
         return units
 
 
-def sixteen_bits(count: int, generator: Generator) -> Tensor:
-    """`count` uniform signed 16-bit numbers, four from each 64-bit draw."""
-    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=generator.device)
-    words.random_(torch.iinfo(torch.int64).min, None, generator=generator)
-    return words.view(torch.int16)[:count]
+def sixteen_bits(many: int, generator: Generator) -> Tensor:
+    """`many` uniform signed 16-bit numbers, four from each 64-bit draw."""
+    return words((many + 3) // 4, generator).view(torch.int16)[:many]
 
 
 def seeded_generator(device: torch.device | str, *seed: int) -> Generator:

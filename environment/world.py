@@ -566,6 +566,8 @@ class World:
 
     def salvage(self, state: State) -> Tensor | None:
         """Value of stock on hand or in transit to each point when an episode ends, [N, E] money; None: no value."""
+        if self._salvage_value is None:
+            return None
         return self.salvage_of(state.on_hand + self.in_transit(state))
 
     def salvage_of(self, held: Tensor) -> Tensor | None:

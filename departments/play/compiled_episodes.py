@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from departments.decisions import Policy
 from departments.play.compiled_rollouts import CompiledRollouts
-from departments.play.episode import Episodes, first_cost, less_salvage, run_costs, run_episodes, summed
+from departments.play.episode import Episodes, Vector, first_cost, less_salvage, run_costs, run_episodes, summed
 from departments.policies.firm_policy import FirmPolicy
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.ordering import BaseStock
@@ -53,8 +53,8 @@ class CompiledEpisodes:
     def _first_counted(self) -> int:
         return max(self._eager.firm.periods.warm_up - 1, 0)
 
-    def _play(self, policy: Policy, chance: Exogenous, *, measured: bool) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Cost per stock point and episode, and sums of measures; None: it cannot be compiled."""
+    def _play(self, policy: Policy, chance: Exogenous, *, measured: bool) -> tuple[Tensor, Mapping[str, Vector]] | None:
+        """Cost per stock point and episode, and means of measures; None: it cannot be compiled."""
         if self._compiled is None:
             return None
         if isinstance(policy, FirmPolicy) and policy.frozen is not None:

@@ -20,7 +20,7 @@ from departments.learning.ppo import Slice
 from departments.numerics.actions import SCORE
 from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import Actors, actors
-from departments.play.episode import first_cost, less_salvage
+from departments.play.episode import Vector, first_cost, less_salvage
 from departments.play.gradients import Descent, worth_of_a_unit
 from departments.policies.policy import Snapshot
 from departments.policies.spec import DepartmentSpec
@@ -185,8 +185,8 @@ class CompiledRollouts:
 
     def played(
         self, snapshots: Sequence[Snapshot], chance: Exogenous, *, measured: bool = False
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same, and sums of measures if they are wanted."""
+    ) -> tuple[Tensor, Mapping[str, Vector]]:
+        """The same, and means of measures if they are wanted."""
         world, team = self._world, self._team(snapshots, {}, chance)
         start, counted = world.reset(chance.demand.shape[-1]), max(world.firm.periods.warm_up - 1, 0)
         played = self._compiled.play(start, team.control, chance, team.shown, counted_from=counted, measured=measured)

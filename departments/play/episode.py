@@ -155,10 +155,8 @@ def run_episodes(world: World, policy: Policy, chance: Exogenous) -> Episodes:
     return tally.episodes(less_salvage(world, end, cost), cycles)
 
 
-def summed(world: World, cost: Tensor, sums: Mapping[str, Tensor], periods: int) -> Episodes:
-    """Of costs [N, E], and sums over copies and the counted ones of some periods, as the core adds them up."""
-    counted = (periods - max(world.firm.periods.warm_up - 1, 0)) * cost.shape[-1]
-    means = {name: (total / counted).numpy() for name, total in sums.items()}
+def summed(world: World, cost: Tensor, means: Mapping[str, Vector], periods: int) -> Episodes:
+    """Of costs [N, E], and means over copies and the counted ones of some periods, as the core has them."""
     own = {"cost": cost.sum(0).numpy(), "point_cost": cost.mean(1).numpy(), "cycles": cycles_of(world, periods)}
     return Episodes(**own, **means)
 
@@ -187,8 +185,9 @@ def run_costs(world: World, policy: Policy, chance: Exogenous) -> Tensor:
 
 def first_cost(world: World, state: State, dtype: torch.dtype) -> Tensor:
     """Cost of period 0 if it counts, [N, E] money."""
-    holding = world.holding(state).to(dtype)
-    return holding if world.firm.periods.warm_up == 0 else torch.zeros_like(holding)
+    if world.firm.periods.warm_up == 0:
+        return world.holding(state).to(dtype)
+    return state.on_hand.new_zeros(world.points, state.on_hand.shape[-1], dtype=dtype)
 
 
 def less_salvage(world: World, state: State, cost: Tensor) -> Tensor:
