@@ -192,17 +192,19 @@ class CompiledWorld:
         counted_from: int = 0,
         measured: bool = False,
         first: int = 0,
+        spend: bool = False,
     ) -> Played:
         """Run the periods of `chance`.
 
         Args:
-            state: after event 2 of the period before the first; it stays as it is.
+            state: after event 2 of the period before the first; it stays as it is unless it may be spent.
             decide: rules, networks, or orders [T, O, K, E] as `World.feasible` gives them.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T - 1 if `measured` else T, whose cost and measures count.
             measured: whether to tell measures.
             first: number of the first period, which decides on which days orders are taken.
+            spend: whether the end may be written over the beginning.
         """
         sums = torch.zeros(self._measures[-1].end, dtype=torch.float64) if measured else None
         who = self._who(decide)
@@ -212,7 +214,7 @@ class CompiledWorld:
             who["exposure"] = recommend.contiguous()
         elif recommend is not None:
             who |= recommend.fields()
-        played = self._run(self._play, state, chance, first, counted=counted_from, sums=sums, **who)
+        played = self._run(self._play, _own(state, spend), chance, first, counted=counted_from, sums=sums, **who)
         if sums is None:
             return played
         means = sums.numpy() / ((len(chance.demand) - counted_from) * played.cost.shape[-1])
@@ -264,7 +266,7 @@ class CompiledWorld:
         if paid:
             fields |= {"on_hand_after": brought.on_hand, "held": brought.held}
             fields |= {"unserved": brought.unserved, "demanded": brought.demand}
-        self._run(self._play, state, chance, first, **self._who(decide), **fields, exposure=recommend)
+        self._run(self._play, _own(state), chance, first, **self._who(decide), **fields, exposure=recommend)
         return recorded
 
     def descend(
@@ -300,14 +302,13 @@ class CompiledWorld:
         share = 1.0 / ((len(chance.demand) - counted_from) * chance.demand.shape[-1])
         play = library("taped", self.world.dtype)
         ends = {"counted": counted_from, "episode": episode, "may": may, "sways": sways}
-        return self._run(play, state, chance, first, **self._who(decide), bound=bound, share=share, **ends)
+        return self._run(play, _own(state), chance, first, **self._who(decide), bound=bound, share=share, **ends)
 
-    def _run(self, play: Any, state: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
-        """Call the library; `fields` of `Call` say who decides and what is kept."""
-        held = State(*(field.clone(memory_format=torch.contiguous_format) for field in state))
+    def _run(self, play: Any, held: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
+        """Call the library, which goes on from what is `held`; `fields` of `Call` say who decides and what is kept."""
         given = {name: getattr(chance, name) for name in _CHANCE}
         given = {name: None if field is None else field.contiguous() for name, field in given.items()}
-        periods, copies = len(chance.demand), state.on_hand.shape[-1]
+        periods, copies = len(chance.demand), held.on_hand.shape[-1]
         drawn = chance.demand.shape[-1]
         if drawn != copies and drawn % 64:
             raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
@@ -361,6 +362,11 @@ class CompiledWorld:
         starts = torch.searchsorted(row, torch.arange(len(weights) + 1)).to(torch.int32)
         compared = (point * products + product.repeat(self.world.points)[row]).to(torch.int32)
         return {**fields, "weight_start": starts, "weight_row": compared, "weight": own(weights[row, point])}
+
+
+def _own(state: State, spend: bool = False) -> State:
+    """A state without gaps that may be written over."""
+    return State(*(part.contiguous() if spend else part.clone(memory_format=torch.contiguous_format) for part in state))
 
 
 class _Measure(NamedTuple):

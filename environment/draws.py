@@ -34,11 +34,11 @@ def words(count: int, generator: Generator) -> Tensor:
     return out
 
 
-def look_up(table: Tensor, offset: Tensor, lanes: Tensor) -> Tensor:
-    """Entries [T, laws, E] of a table at offset [laws] + lanes [T, laws, E], signed 16-bit numbers."""
-    out = table.new_empty(lanes.shape)
+def look_up(table: Tensor, offset: Tensor, lanes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Entries [T, laws, E] of a table, of `dtype` or bytes, at offset [laws] + lanes [T, laws, E], signed 16 bits."""
+    out = torch.empty(lanes.shape, dtype=dtype)
     places = (table.data_ptr(), offset.data_ptr(), lanes.data_ptr(), *lanes.shape, out.data_ptr())
-    _looks(_library())[table.dtype](*places)
+    _looks(_library())[dtype](table.dtype == torch.uint8, *places)
     return out
 
 
@@ -90,12 +90,12 @@ def _library() -> ctypes.CDLL:
     library.count.argtypes, library.count.restype = [pointer, number, pointer, *[number] * 3, pointer], None
     library.choose.argtypes, library.choose.restype = [*[pointer] * 2, *[number] * 3, pointer], None
     for function in _looks(library).values():
-        function.argtypes, function.restype = [*[pointer] * 3, *[number] * 3, pointer], None
+        function.argtypes, function.restype = [number, *[pointer] * 3, *[number] * 3, pointer], None
     return library
 
 
 def _looks(library: ctypes.CDLL) -> dict[torch.dtype, Any]:
-    """The function for each kind of table."""
+    """The function for each kind of units."""
     return {
         torch.float32: library.look_up_float32,
         torch.float64: library.look_up_float64,

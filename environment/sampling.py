@@ -57,6 +57,7 @@ class LawTable:
         # Entries are kept rotated by half a table, so that a signed 16-bit number plus an offset is the index.
         rotated = [np.roll(quantile_table(mass), TABLE_SIZE // 2) for mass in masses]
         self._table = torch.as_tensor(np.concatenate(rotated), device=device, dtype=dtype)
+        self._looked = self._table.to(torch.uint8) if longest <= 256 else self._table  # in C++, where room counts
         self._offset = _offset(place)[None, :, None]  # [1, laws, 1]
         few = dtype == torch.int16 and self._phases is None
         self._steps = _steps([masses[at] for at in place.tolist()]) if few else None
@@ -92,7 +93,9 @@ class LawTable:
             units = torch.searchsorted(self._ends, own, right=True, out_int32=True)
             return units.view(self._laws, periods, copies).transpose(0, 1).to(self._dtype).contiguous()
         if self.in_core:
-            return look_up(self._table, self._offset, lanes) if self._steps is None else count(self._steps, lanes)
+            if self._steps is not None:
+                return count(self._steps, lanes)
+            return look_up(self._looked, self._offset, lanes, self._dtype)
         index = torch.add(self._offset, lanes)
         return self._table.index_select(0, index.view(-1)).view(index.shape)
 
@@ -105,7 +108,7 @@ class LawTable:
         offset = _offset(place)
         if self.in_core:
             flat = lanes.view(1, -1, lanes.shape[-1])
-            return look_up(self._table, offset.reshape(1, -1, 1), flat).view(lanes.shape)
+            return look_up(self._looked, offset.reshape(1, -1, 1), flat, self._dtype).view(lanes.shape)
         index = offset.unsqueeze(-1) + lanes
         return self._table.index_select(0, index.view(-1)).view(index.shape)
 

@@ -70,9 +70,9 @@ class CompiledEpisodes:
         world, (orders, offers) = self._eager, rules
         candidates = orders.level.shape[-1] if isinstance(orders, OrderUpTo) else 1
         start = world.reset(chance.demand.shape[-1] * candidates)
-        counted = self._first_counted()
-        played = self._compiled.play(start, orders, chance, offers, counted_from=counted, measured=measured)
-        cost = first_cost(world, start, torch.float64) + played.cost
+        cost, counted = first_cost(world, start, torch.float64), self._first_counted()
+        played = self._compiled.play(start, orders, chance, offers, counted_from=counted, measured=measured, spend=True)
+        cost += played.cost
         return less_salvage(world, played.state, cost), played.measures or {}
 
 

@@ -189,8 +189,11 @@ class CompiledRollouts:
         """The same, and means of measures if they are wanted."""
         world, team = self._world, self._team(snapshots, {}, chance)
         start, counted = world.reset(chance.demand.shape[-1]), max(world.firm.periods.warm_up - 1, 0)
-        played = self._compiled.play(start, team.control, chance, team.shown, counted_from=counted, measured=measured)
-        cost = less_salvage(world, played.state, first_cost(world, start, torch.float64) + played.cost)
+        first = first_cost(world, start, torch.float64)
+        played = self._compiled.play(
+            start, team.control, chance, team.shown, counted_from=counted, measured=measured, spend=True
+        )
+        cost = less_salvage(world, played.state, first + played.cost)
         return cost, played.measures or {}
 
     def _team(

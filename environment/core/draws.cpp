@@ -24,14 +24,22 @@ static inline uint32_t tempered(uint32_t y) {
 }
 
 // out[t][law][e] = table[offset[law] + lanes[t][law][e]], for rows of `copies`.
-template <class T>
+template <class Out, class T>
 static void look_up(const T *table, const int32_t *offset, const int16_t *lanes, int64_t periods, int64_t laws,
-                    int64_t copies, T *out) {
+                    int64_t copies, void *to) {
+  Out *out = (Out *)to;
   for (int64_t t = 0; t < periods; t++)
     for (int64_t law = 0; law < laws; law++, lanes += copies, out += copies) {
       const T *own = table + offset[law];
       for (int64_t e = 0; e < copies; e++) out[e] = own[lanes[e]];
     }
+}
+// Tables of bytes take the least room in the processor's caches.
+template <class Out>
+static void look_up(int64_t bytes, const void *table, const int32_t *offset, const int16_t *lanes, int64_t periods,
+                    int64_t laws, int64_t copies, void *out) {
+  if (bytes) look_up<Out>((const uint8_t *)table, offset, lanes, periods, laws, copies, out);
+  else look_up<Out>((const Out *)table, offset, lanes, periods, laws, copies, out);
 }
 
 extern "C" {
@@ -58,17 +66,17 @@ void choose(const int32_t *count, const int16_t *lanes, int64_t periods, int64_t
     for (int64_t row = 0; row < rows; row++, lanes += copies, out += copies)
       for (int64_t e = 0; e < copies; e++) out[e] = (int16_t)(((int32_t)lanes[e] + 32768) * count[row] >> 16);
 }
-void look_up_float32(const float *table, const int32_t *offset, const int16_t *lanes, int64_t periods, int64_t laws,
-                     int64_t copies, float *out) {
-  look_up(table, offset, lanes, periods, laws, copies, out);
+void look_up_float32(int64_t bytes, const void *table, const int32_t *offset, const int16_t *lanes, int64_t periods,
+                     int64_t laws, int64_t copies, void *out) {
+  look_up<float>(bytes, table, offset, lanes, periods, laws, copies, out);
 }
-void look_up_float64(const double *table, const int32_t *offset, const int16_t *lanes, int64_t periods, int64_t laws,
-                     int64_t copies, double *out) {
-  look_up(table, offset, lanes, periods, laws, copies, out);
+void look_up_float64(int64_t bytes, const void *table, const int32_t *offset, const int16_t *lanes, int64_t periods,
+                     int64_t laws, int64_t copies, void *out) {
+  look_up<double>(bytes, table, offset, lanes, periods, laws, copies, out);
 }
-void look_up_int16(const int16_t *table, const int32_t *offset, const int16_t *lanes, int64_t periods, int64_t laws,
-                   int64_t copies, int16_t *out) {
-  look_up(table, offset, lanes, periods, laws, copies, out);
+void look_up_int16(int64_t bytes, const void *table, const int32_t *offset, const int16_t *lanes, int64_t periods,
+                   int64_t laws, int64_t copies, void *out) {
+  look_up<int16_t>(bytes, table, offset, lanes, periods, laws, copies, out);
 }
 // The same of tables with few values, steps [laws][1 + most]: the lowest value, and numbers that a unit more is behind;
 // in their order as unsigned ones, less half of all.

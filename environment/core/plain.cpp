@@ -10,7 +10,7 @@ static void play_all(const Call &call) {
 extern "C" void play(const Call *call) {
   const Firm &firm = *call->firm;
   const long rows = firm.slots * firm.edges + 8 * (firm.points + firm.facing) * firm.products;
-  const bool small = rows < 1500;  // four vectors side by side stay in the processor's second cache
+  const bool small = rows < 1500;  // two vectors side by side stay in the processor's second cache
   if (call->actors || !small) play_all<Reals<1>>(*call);  // networks act on one
-  else play_all<Reals<4>>(*call);
+  else play_all<Reals<2>>(*call);
 }
