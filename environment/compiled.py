@@ -304,11 +304,11 @@ class CompiledWorld:
         ends = {"counted": counted_from, "episode": episode, "may": may, "sways": sways}
         return self._run(play, _own(state), chance, first, **self._who(decide), bound=bound, share=share, **ends)
 
-    def _run(self, play: Any, held: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
-        """Call the library, which goes on from what is `held`; `fields` of `Call` say who decides and what is kept."""
+    def _run(self, play: Any, state: State, chance: Exogenous, first: int, **fields: Any) -> Played:  # noqa: ANN401
+        """Call the library, which writes over the state; `fields` of `Call` say who decides and what is kept."""
         given = {name: getattr(chance, name) for name in _CHANCE}
         given = {name: None if field is None else field.contiguous() for name, field in given.items()}
-        periods, copies = len(chance.demand), held.on_hand.shape[-1]
+        periods, copies = len(chance.demand), state.on_hand.shape[-1]
         drawn = chance.demand.shape[-1]
         if drawn != copies and drawn % 64:
             raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
@@ -316,10 +316,10 @@ class CompiledWorld:
         crowd = 0 if chance.customers is None else chance.customers.shape[1]
         sizes = {"copies": copies, "drawn": drawn, "periods": periods, "crowd": crowd}
         call = _declared("Call", self.world.dtype)(
-            firm=self._firm, **sizes, **held._asdict(), **given, cost=cost, taken=self._taken(first, periods), **fields
+            firm=self._firm, **sizes, **state._asdict(), **given, cost=cost, taken=self._taken(first, periods), **fields
         )
         play(ctypes.byref(call))
-        return Played(held, cost, None)
+        return Played(state, cost, None)
 
     def _taken(self, first: int, periods: int) -> Tensor | None:
         """1 in periods and rows where orders are taken, else 0, [T, O, K]; None: everywhere and always."""
