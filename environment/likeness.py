@@ -8,6 +8,7 @@ does not change about a point is a handful of numbers about 0 and of the order o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,38 @@ from environment.traits import lead_times, over_the_interval, streams
 Array = NDArray[np.float64]
 RELATED = ("self", "customers", "further downstream", "suppliers", "others")
 TOLD = len(RELATED) + 12  # numbers in all: a sum of positions for each kind of relation, and what does not change
+
+
+def alike(firm: Firm, apart: Collection[str] = ()) -> NDArray[np.int64]:
+    """The number of each point's class, [N]: points of a class differ in nothing but their names.
+
+    They have the same amounts, and their suppliers and customers are alike in turn. Where customers choose, regimes
+    switch or demands hang together, or who is listed first is preferred, everyone is a class alone, and so are points
+    that are to be told `apart`.
+    """
+    points, names = np.arange(len(firm.names)), firm.names
+    if firm.customers or firm.regimes or firm.correlation or firm.supplier_choice not in ("random", "split"):
+        return points
+    told = {"source", "target", "name"}
+    edges = [(edge.source, edge.target, repr(edge.model_dump(exclude=told))) for edge in firm.supply]
+    colour: dict[str, object] = {
+        name: name if name in apart else repr(firm.stock_points[name].model_dump()) for name in names
+    }
+    while True:
+        seen: dict[object, int] = {}
+        before = colour | {edge[0]: edge[0] for edge in edges if edge[0] not in colour}
+        of = [
+            (
+                colour[name],
+                tuple(sorted((how, str(before[a])) for a, b, how in edges if b == name)),
+                tuple(sorted((how, str(before[b])) for a, b, how in edges if a == name)),
+            )
+            for name in names
+        ]
+        numbers = [seen.setdefault(each, len(seen)) for each in of]
+        if len(seen) == len(set(colour.values())):
+            return np.array(numbers)
+        colour = dict(zip(names, numbers, strict=True))
 
 
 class Likeness(NamedTuple):

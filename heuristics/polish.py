@@ -7,7 +7,7 @@ candidates meet the same episodes, so differences are precise, and the search ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -20,15 +20,14 @@ Sampled = Callable[[Levels, int], Costs]  # [M, n] levels, episodes -> [M, episo
 REACH = 4  # units by which a neighbour differs in one or two levels
 _SPAN = 2  # units over which slopes and curvatures are measured
 _TRIALS = 24  # neighbours of a round that are simulated at all
-_FINALISTS = 4  # of these, on all episodes
+_LEFT = (8, 2, 1)  # of these, after the last three numbers of episodes
 
 
 def polish_levels(
     start: ArrayLike,
     cost: Sampled,
     *,
-    few: int = 2048,
-    many: int = 16_384,
+    episodes: Sequence[int] = (512, 2048, 16_384),
     max_level: ArrayLike | None = None,
     max_rounds: int = 24,
     go_on: Callable[[], bool] = lambda: True,
@@ -38,10 +37,10 @@ def polish_levels(
     Args:
         start: [n] levels, whole units >= 0, near an optimum.
         cost: simulator on common random numbers: [M, n] levels and a number of episodes -> [M, episodes] costs.
-        few: episodes of the model.
-        many: episodes of the decision.
+        episodes: ever more of them. Curvatures are of the first ones; slopes too until no neighbour is better on the
+            second ones, then of these until none is on the third, and so on.
         max_level: largest level, a number or [n]; default none.
-        max_rounds: steps at most.
+        max_rounds: steps at most with each number of episodes.
         go_on: asked before every step; False ends the search with what it has found.
 
     Returns:
@@ -52,19 +51,20 @@ def polish_levels(
     best = np.asarray(start, dtype=np.int64)
     limit = np.broadcast_to(np.inf if max_level is None else np.asarray(max_level, dtype=float), best.shape)
     centre: Levels | None = None
-    for _ in range(max_rounds):
-        if not go_on():
-            break
-        if centre is None or np.abs(best - centre).max() > REACH:  # the model is of too far away
-            centre, curvature = best, _curvature(best, cost, few)
-        slope = _slope(best, cost, few, curvature)
-        moves = np.concatenate([_downhill(slope, curvature), neighbours(best.size)])
-        moves = moves[((best + moves >= 0) & (best + moves <= limit)).all(1)]
-        ranked = best + moves[np.argsort(_predicted(moves, slope, curvature), kind="stable")]
-        better = _best(best, ranked, cost, few, many)
-        if better is None:
-            break
-        best = better
+    for last in range(2, len(episodes) + 1):
+        for _ in range(max_rounds):
+            if not go_on():
+                return best
+            if centre is None or np.abs(best - centre).max() > REACH:  # the model is of too far away
+                centre, curvature = best, _curvature(best, cost, episodes[0])
+            slope = _slope(best, cost, episodes[last - 2], curvature)
+            moves = np.concatenate([_downhill(slope, curvature), neighbours(best.size)])
+            moves = moves[((best + moves >= 0) & (best + moves <= limit)).all(1)]
+            ranked = best + moves[np.argsort(_predicted(moves, slope, curvature), kind="stable")]
+            better = _best(best, ranked, cost, episodes[:last])
+            if better is None:
+                break
+            best = better
     return best
 
 
@@ -128,12 +128,12 @@ def _downhill(slope: Costs, curvature: Costs) -> Levels:
     return np.array(way[:0:-1] or way)[:: max(len(way) // 6, 1)]
 
 
-def _best(before: Levels, ranked: Levels, cost: Sampled, few: int, many: int) -> Levels | None:
+def _best(before: Levels, ranked: Levels, cost: Sampled, episodes: Sequence[int]) -> Levels | None:
     """The best of the first candidates on ever more episodes, if it beats what was; None otherwise."""
     chosen = ranked[(ranked != before).any(1)][:_TRIALS]
-    for episodes, left in ((few, _FINALISTS), (many, 1)):
+    for some, left in zip(episodes[-len(_LEFT) :], _LEFT[-len(episodes) :], strict=True):
         if len(chosen) == 0:
             return None
-        chosen = chosen[np.argsort(_means(chosen, cost, episodes), kind="stable")[:left]]
-    after, was = _means(np.stack([chosen[0], before]), cost, many)
+        chosen = chosen[np.argsort(_means(chosen, cost, some), kind="stable")[:left]]
+    after, was = _means(np.stack([chosen[0], before]), cost, episodes[-1])
     return chosen[0] if after < was else None

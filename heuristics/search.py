@@ -47,18 +47,18 @@ def tune_levels(
     """Search the levels of least mean simulated cost from a starting point.
 
     Coarse part: whole groups (the echelons) move by a step together and against each other; after a round without
-    improvement the step is halved, down to 1. Fine part: the same with every block's own moves and the best moves
-    combined. A move that helped is tried again doubled. The new levels must beat the old in the mean of
-    paired differences by ``significance`` standard errors of that mean.
+    improvement the step is halved, down to 1. Fine part, from the best of several starts: the same with every block's
+    own moves and the best moves combined. A move that helped is tried again doubled. The new levels must beat the old
+    in the mean of paired differences by ``significance`` standard errors of that mean.
 
     Args:
-        start: [n] levels to start from, whole units >= 0.
+        start: [n] levels to start from, whole units >= 0, or [starts, n].
         cost: simulator: [M, n] int64 levels -> [M, episodes] costs; episode e must be driven by the same random
             numbers for every candidate and in every call.
         groups: index groups that move together at first, typically the echelons; default all points as one group.
             They may overlap and need not cover all points.
         blocks: index groups that move together to the end, such as retailers known to be alike; default every point
-            alone.
+            alone. An empty list leaves the fine part out.
         max_level: largest level, a number or [n]; default none.
         first_step: first step of the search, units; default the power of 2 at about a half of the largest start level.
         significance: standard errors by which a move must win; 0 takes every gain in the sample mean.
@@ -74,20 +74,25 @@ def tune_levels(
 
     Source: pattern search of Hooke & Jeeves (1961) with common random numbers; joint group moves are our addition.
     """
-    levels = np.array(start, dtype=np.int64)
-    if levels.ndim != 1 or levels.size == 0 or not np.array_equal(levels, np.asarray(start)) or (levels < 0).any():
-        raise ValueError(f"start must be a 1-d array of whole levels >= 0, got {np.asarray(start).tolist()}")
-    step = first_step if first_step is not None else 1 << max(int(levels.max()) // 2, 1).bit_length() - 1
+    starts = np.atleast_2d(np.array(start, dtype=np.int64))
+    if starts.ndim != 2 or starts.size == 0 or (starts != np.atleast_2d(np.asarray(start))).any() or (starts < 0).any():
+        raise ValueError(f"start must be an array of whole levels >= 0, got {np.asarray(start).tolist()}")
+    levels = starts[0]
+    step = first_step if first_step is not None else 1 << max(int(starts.max()) // 2, 1).bit_length() - 1
     if step < 1 or max_rounds < 1:
         raise ValueError(f"first_step and max_rounds must be at least 1, got {step} and {max_rounds}")
     limit = np.broadcast_to(np.inf if max_level is None else np.asarray(max_level, dtype=np.float64), levels.shape)
-    if (limit < levels).any():
-        raise ValueError(f"start must not exceed max_level, got {levels.tolist()} above {limit.tolist()}")
+    if (limit < starts).any():
+        raise ValueError(f"start must not exceed max_level, got {starts.tolist()} above {limit.tolist()}")
     joint = _joint_moves(_indicators([range(levels.size)] if groups is None else groups, levels.size))
-    single = _indicators([[i] for i in range(levels.size)] if blocks is None else blocks, levels.size)
-    search = _Search(cost, levels, limit, significance, max_rounds, go_on)
-    search.descend(joint, step, combine=False)
-    search.descend(np.concatenate([joint, single, -single]), max(step // 2, 1), combine=True)
+    blocks = [[i] for i in range(levels.size)] if blocks is None else blocks
+    single = _indicators(blocks, levels.size) if len(blocks) else joint[:0]
+    begun = [_Search(cost, one, limit, significance, max_rounds, go_on) for one in starts]
+    for search in begun:
+        search.descend(joint, step, combine=False)
+    search = min(begun, key=lambda search: search.mean)
+    if len(single):
+        search.descend(np.concatenate([joint, single, -single]), max(step // 2, 1), combine=True)
     return search.result()
 
 
@@ -153,10 +158,15 @@ class _Search:
         mean = saving.mean(axis=1)
         return np.where(mean > self.significance * saving.std(axis=1) / sqrt(base.size), mean, 0.0)
 
+    @property
+    def mean(self) -> float:
+        """Cost of the best levels."""
+        return float(self.seen[self.best.tobytes()].mean())
+
     def result(self) -> TunedLevels:
         costs = self.seen[self.best.tobytes()]
         error = float(costs.std(ddof=1)) / sqrt(costs.size) if costs.size > 1 else float("nan")
-        return TunedLevels(self.best, float(costs.mean()), error, len(self.seen), self.rounds)
+        return TunedLevels(self.best, self.mean, error, len(self.seen), self.rounds)
 
 
 def _indicators(groups: Iterable[Iterable[int]], points: int) -> Levels:

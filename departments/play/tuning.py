@@ -19,14 +19,15 @@ from departments.play.episode import run_costs
 from departments.play.service import meet_targets
 from departments.rules.ordering import BaseStock, Levels, baseline_levels, echelon_weights
 from environment import Exogenous, Firm, Network, OrderUpTo, State, World
+from environment.likeness import alike
 from environment.streams import Stream, torch_stream
 from heuristics.base_stock import order_up_to
 from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
-_EPISODES = 512  # of the first steps, and drawn at a time
-_BESIDE = 8  # level vectors that meet the same episodes side by side
-_FEW, _MANY = 2048, 16_384  # of the last steps
+_DRAWN = 256  # episodes drawn at first, then as many again as there are
+_WIDE = 4096  # copies side by side, of episodes that several level vectors meet
+_EPISODES = 512, 2048, 16_384  # of the first steps, and of those behind them
 _SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
 _SHARES = (1.0, 0.5, 1.5)  # of the given levels upstream, where searches begin: there may be valleys
 _TELL = 5.0  # s between two lines
@@ -66,31 +67,33 @@ class _Simulator:
         self._shards: list[Exogenous] = []
         self._costs: defaultdict[bytes, list[NDArray[np.float64]]] = defaultdict(list)  # by vector and shard
 
-    def __call__(self, levels: NDArray[np.int64], episodes: int = _EPISODES) -> NDArray[np.float64]:
+    def __call__(self, levels: NDArray[np.int64], episodes: int) -> NDArray[np.float64]:
         """[M, N * K] levels -> [M, episodes] costs; of fewer episodes it is the first ones."""
-        world, shards = self._world, -(-episodes // _EPISODES)
+        world, shards = self._world, max(math.ceil(math.log2(episodes / _DRAWN)) + 1, 1)
         for shard in range(len(self._shards), shards):
             generator = torch_stream(world.device, Stream.TUNING, self._how.seed, shard)
-            self._shards.append(world.draw(world.firm.periods.evaluate - 1, _EPISODES, generator))
+            copies = _DRAWN << max(shard - 1, 0)
+            self._shards.append(world.draw(world.firm.periods.evaluate - 1, copies, generator))
         vectors = {vector.tobytes(): vector for vector in levels}
         for shard, chance in enumerate(self._shards[:shards]):
             missing = [key for key in vectors if len(self._costs[key]) == shard]
-            for start in range(0, len(missing), _BESIDE):
-                some = missing[start : start + _BESIDE]
+            beside = max(_WIDE // chance.demand.shape[-1], 1)
+            for start in range(0, len(missing), beside):
+                some = missing[start : start + beside]
                 played = self._play(np.stack([vectors[key] for key in some]), chance)
                 for key, cost in zip(some, played, strict=True):
                     self._costs[key].append(cost)
         return np.array([np.concatenate(self._costs[v.tobytes()][:shards])[:episodes] for v in levels])
 
     def _play(self, levels: NDArray[np.int64], chance: Exogenous) -> NDArray[np.float64]:
-        """[B, N * K] levels, all in the same episodes -> [B, _EPISODES] costs."""
+        """[B, N * K] levels, all in the same episodes -> [B, episodes] costs."""
         world = self._world
         level = torch.as_tensor(levels.T, device=world.device, dtype=world.dtype)
         level = level.reshape(world.points, world.products, -1)
         if self._compiled is not None and self._compiled.able:
             cost = self._compiled.costs(_Candidates(level, weights=self._weights), chance)
         else:
-            rules = _Candidates(level.repeat_interleave(_EPISODES, dim=-1), weights=self._weights)
+            rules = _Candidates(level.repeat_interleave(chance.demand.shape[-1], dim=-1), weights=self._weights)
             cost = run_costs(world, rules, _repeated(chance, len(levels)))
         return cost.sum(0, dtype=torch.float64).view(len(levels), -1).cpu().numpy()
 
@@ -195,17 +198,32 @@ def _search(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequenc
 
 
 def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
-    """[N, K] levels: pattern searches from several starts on few episodes, then the best one polished on many."""
-    products, cost, echelons = len(firm.products), _Simulator(firm, how), np.array(Network.of(firm).echelons())
-    upstream = echelons[:, None] > 1
-    starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64).ravel() for share in shares]
-    rows = np.arange(echelons.size * products).reshape(-1, products)
-    groups = [rows[echelons == echelon].ravel().tolist() for echelon in sorted(set(echelons), reverse=True)]
-    tuned = [tune_levels(s, cost, groups=groups, go_on=clock.goes_on).levels for s in np.unique(starts, axis=0)]
-    levels = min(tuned, key=lambda found: float(cost(found[None], _FEW).mean()))
-    few, many = (_FEW, _MANY) if levels.size <= _SMALL and not firm.customers else (_EPISODES, _FEW)
-    polished = polish_levels(levels, cost, few=few, many=many, go_on=clock.goes_on)
-    return polished.reshape(-1, products).astype(float)
+    """[N, K] levels: echelons are moved from several starts on few episodes, the best levels polished on many."""
+    simulate, echelons = _Simulator(firm, how), np.array(Network.of(firm).echelons())
+    upstream, of = echelons[:, None] > 1, _classes(firm, start, how)
+    starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64) for share in shares]
+
+    def cost(levels: NDArray[np.int64], episodes: int = _EPISODES[0]) -> NDArray[np.float64]:
+        return simulate(levels[:, of.ravel()], episodes)
+
+    groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
+    first = np.unique(of, return_index=True)[1]  # of each class
+    begin = np.unique([each.ravel()[first] for each in starts], axis=0)
+    levels = tune_levels(begin, cost, groups, blocks=(), go_on=clock.goes_on).levels
+    episodes = _EPISODES if levels.size <= _SMALL and not firm.customers else _EPISODES[:-1]
+    return polish_levels(levels, cost, episodes=episodes, go_on=clock.goes_on)[of].astype(float)
+
+
+def _classes(firm: Firm, start: Levels, how: _How) -> NDArray[np.int64]:
+    """[N, K] numbers of levels that are searched as one: of points that are alike and start alike.
+
+    Echelon levels of alike suppliers may well differ: who of them orders first is served first.
+    """
+    (points, products), suppliers = start.shape, {edge.source for edge in firm.supply}
+    apart = () if how.weights is None else suppliers
+    told = [np.repeat(alike(firm, apart), products), np.tile(np.arange(products), points), start.ravel()]
+    classes: NDArray[np.int64] = np.unique(told, axis=1, return_inverse=True)[1].reshape(start.shape)
+    return classes
 
 
 def _repeated(chance: Exogenous, times: int) -> Exogenous:

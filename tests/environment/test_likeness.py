@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from environment import parse_firm
-from environment.likeness import RELATED, likeness_of
+from environment import load_firm, parse_firm
+from environment.likeness import RELATED, alike, likeness_of
 from tests.small_firms import pair, tree
 
 
@@ -62,3 +62,30 @@ def test_money_in_another_unit_and_points_in_another_order_change_nothing():
 def test_several_products_are_refused():
     with pytest.raises(ValueError, match="is for firms of one product, and tree has several"):
         likeness_of(tree(products=("tea", "rice")), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("a1", [0, 1, 1, 1]),
+        ("a4", [0, 1, 2, 3]),  # every retailer has a demand of its own
+        ("b1", [0, 1, 2, 3, 4, 4, 4, 5, 6]),  # the first three retailers buy from the same warehouses
+        ("c1", [0, 1, 1, 1, *[2] * 9]),
+        ("firm", [0, 1, 2, 3]),  # customers have preferences
+    ],
+)
+def test_points_are_alike_that_differ_by_their_names_alone(name, classes):
+    assert alike(load_firm(name)).tolist() == classes
+
+
+def test_who_is_told_apart_tells_apart_whom_they_serve():
+    firm = load_firm("c1")
+    warehouses = [name for name in firm.names if name.startswith("warehouse")]
+    assert alike(firm, warehouses).tolist() == [0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6]
+
+
+def test_an_amount_of_ones_own_is_enough_to_be_told_apart():
+    firm = load_firm("a1")
+    last = firm.names[-1]
+    dearer = firm.stock_points[last].model_copy(update={"holding_cost": 2.0})
+    assert alike(firm.model_copy(update={"stock_points": firm.stock_points | {last: dearer}})).tolist() == [0, 1, 1, 2]

@@ -49,9 +49,9 @@ def test_levels_stay_within_their_limits():
 
 def test_only_few_are_simulated_on_all_episodes():
     cost, asked = bowl((60, 33), RIDGE)
-    polish_levels([50, 36], cost, few=100, many=5000)
-    assert {episodes for _, episodes in asked} == {100, 5000}
-    assert max(number for number, episodes in asked if episodes == 5000) <= 4
+    polish_levels([50, 36], cost, episodes=(100, 1000, 5000))
+    assert {episodes for _, episodes in asked} == {100, 1000, 5000}
+    assert max(number for number, episodes in asked if episodes == 5000) == 2
 
 
 def test_neighbours_are_all_that_differ_by_up_to_four_in_one_or_two():

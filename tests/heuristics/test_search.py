@@ -122,3 +122,17 @@ def test_senseless_arguments_are_refused():
         tune_levels([9], lambda c: np.zeros(len(c)))
     with pytest.raises(ValueError, match="finite"):
         tune_levels([9], lambda c: np.full((len(c), 2), np.nan))
+
+
+def test_of_several_starts_the_one_that_ends_lowest_goes_on():
+    def cost(levels):  # two valleys, 5 and 80, the second one lower
+        return np.minimum((levels - 5.0) ** 2, (levels - 80.0) ** 2 - 9.0).sum(1)[:, None] * np.ones(4)
+
+    assert tune_levels([8], cost, first_step=4).levels.tolist() == [5]
+    assert tune_levels([[8], [70]], cost, first_step=4).levels.tolist() == [80]
+
+
+def test_without_a_fine_part_groups_keep_their_differences():
+    found = tune_levels([10, 14], simulator(lambda c: ((c - [30, 20]) ** 2).sum(1), 0.0), [[0, 1]], blocks=())
+    assert found.levels[1] - found.levels[0] == 4
+    assert found.levels.sum() == pytest.approx(50, abs=1)
