@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from environment.gym_invmgmt import gym_invmgmt
 from environment.laws import parse_law
 from environment.published import Family, Instance, Published
 
@@ -23,7 +24,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial(), gym_invmgmt())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
