@@ -181,6 +181,7 @@ def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instances", nargs="+", default=[name.removeprefix("gym-invmgmt-") for name in INSTANCES])
+    parser.add_argument("--rules", nargs="*", default=["tuned-base-stock"])
     parser.add_argument("--schemes", nargs="*", default=["pathwise", "imarl"])
     parser.add_argument("--seconds", type=float, default=60.0, help="of learning, for each run")
     parser.add_argument("--out", type=Path, default=Path("runs/gym-invmgmt"))
@@ -195,6 +196,9 @@ def main() -> None:
         published = {of.policy: -of.cost for of in INSTANCES[name].published}
         best = np.array([oracle(env, seed) for seed in SEEDS])
         profits = {"oracle": best, "newsvendor rule": np.array([newsvendor(env, seed) for seed in SEEDS])}
+        for rule in options.rules:
+            agent = Twin(firm, rule)
+            profits[rule] = np.array([played(env, agent, seed) for seed in SEEDS])
         for scheme in options.schemes:
             run = options.out / f"{name}-{scheme}"
             if not run.exists():
