@@ -15,6 +15,7 @@ import numpy as np
 from environment.gym_invmgmt import gym_invmgmt
 from environment.laws import parse_law
 from environment.published import Family, Instance, Published
+from environment.two_echelon import two_echelon
 
 
 def families() -> dict[str, Family]:
@@ -24,7 +25,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial(), gym_invmgmt())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial(), gym_invmgmt(), two_echelon())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:
