@@ -4,7 +4,8 @@ Barati and Hu's gym-invmgmt (2026; `pip install 'firmwide[gym-invmgmt]'`) judges
 Departments see the whole firm, learn for so many seconds in the firm of the same instance here and act there through
 `Twin`: the same firm follows what happens there, so they see what they saw when they learned. It is refused to go on
 where the two differ by more than rounding. Beside them stand the published agents, of which the newsvendor rule and
-the oracle are played again, to know that it is the same judge.
+the oracle are played again, to know that it is the same judge. Where customers there have goodwill, which makes demand
+hang on service, departments act that have learned without it.
 
 A run is a folder of `--out`; one that is there is not trained again.
 """
@@ -39,14 +40,20 @@ INSTANCES = families()["gym-invmgmt"].instances
 SUPPLIED = ("retailer", "distributor", "factory")  # the order of actions there
 _NODES = {"retailer": 1, "distributor": 2, "factory": 3}
 _EFFECTS = {"stationary": [], "season": ["trend", "seasonal"], "shock": ["trend", "seasonal", "shock"]}
+WITH_GOODWILL = {  # profits published, in the order of the family's
+    "gym-invmgmt-season-backorder": (1278.23, 1186.47, 633.46, 997.97, 940.60, 1029.76, 949.76, 566.74, 564.34),
+    "gym-invmgmt-season-lost": (1241.58, 1144.28, 804.28, 1041.46, 868.93, 1025.85, 1013.61, 731.26, 731.26),
+    "gym-invmgmt-shock-backorder": (1734.21, 1560.00, 1116.96, 1139.95, 1133.93, 1262.05, 1078.30, 448.80, 446.40),
+    "gym-invmgmt-shock-lost": (1761.44, 1568.76, 1401.29, 1220.47, 1054.97, 1306.24, 1162.72, 714.32, 714.32),
+}
 
 
-def judge(name: str) -> Any:  # noqa: ANN401
+def judge(name: str, *, goodwill: bool = False) -> Any:  # noqa: ANN401
     """The environment of an instance as the published figures had it."""
     from gym_invmgmt import CoreEnv
 
     demand, unmet = name.removeprefix("gym-invmgmt-").split("-")
-    config = {"effects": _EFFECTS[demand], "base_mu": 20, "use_goodwill": False}
+    config = {"effects": _EFFECTS[demand], "base_mu": 20, "use_goodwill": goodwill}
     return CoreEnv(scenario="serial", demand_config=config, num_periods=PERIODS, backlog=unmet == "backorder")
 
 
@@ -177,6 +184,34 @@ def oracle(env: Any, seed: int) -> float:  # noqa: ANN401
     return -float(found.fun + paid)
 
 
+def published(name: str, *, goodwill: bool = False) -> dict[str, float]:
+    """Mean profits by policy."""
+    without = {of.policy: -of.cost for of in INSTANCES[name].published}
+    return dict(zip(without, WITH_GOODWILL[name], strict=True)) if goodwill else without
+
+
+def trained(name: str, scheme: str, options: argparse.Namespace) -> str:
+    """A run folder of the instance."""
+    run = options.out / f"{name}-{scheme}"
+    if not run.exists():
+        how = {"backend": "local", "threads": 1, "progress": False, "budget": f"{options.seconds:g}s"}
+        firmwide.train(name, scheme=scheme, observation="everything", run=run, **how)
+    return str(run)
+
+
+def profits_of(name: str, options: argparse.Namespace, *, goodwill: bool) -> dict[str, NDArray[np.float64]]:
+    """What is played here: profits of each seed, by policy."""
+    env, firm = judge(name, goodwill=goodwill), load_firm(name)
+    found = {"newsvendor rule": [newsvendor(env, seed) for seed in SEEDS]}
+    if not goodwill:  # by which demand is not known beforehand
+        found["oracle"] = [oracle(env, seed) for seed in SEEDS]
+    ours = {rule: rule for rule in options.rules} | {of: trained(name, of, options) for of in options.schemes}
+    for policy, what in ours.items():
+        agent = Twin(firm, what)
+        found[policy] = [played(env, agent, seed) for seed in SEEDS]
+    return {policy: np.array(profits) for policy, profits in found.items()}
+
+
 def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,32 +223,20 @@ def main() -> None:
     options = parser.parse_args()
     if importlib.util.find_spec("gym_invmgmt") is None:
         sys.exit("gym-invmgmt is not installed, and nothing can be judged: pip install 'firmwide[gym-invmgmt]'")
-    sys.stdout.write(
-        "| instance | policy | profit | over the oracle's | published |\n| --- | --- | ---: | ---: | ---: |\n"
-    )
-    for name in (f"gym-invmgmt-{of}" for of in options.instances):
-        env, firm = judge(name), load_firm(name)
-        published = {of.policy: -of.cost for of in INSTANCES[name].published}
-        best = np.array([oracle(env, seed) for seed in SEEDS])
-        profits = {"oracle": best, "newsvendor rule": np.array([newsvendor(env, seed) for seed in SEEDS])}
-        for rule in options.rules:
-            agent = Twin(firm, rule)
-            profits[rule] = np.array([played(env, agent, seed) for seed in SEEDS])
-        for scheme in options.schemes:
-            run = options.out / f"{name}-{scheme}"
-            if not run.exists():
-                how = {"backend": "local", "threads": 1, "progress": False, "budget": f"{options.seconds:g}s"}
-                firmwide.train(name, scheme=scheme, observation="everything", run=run, **how)
-            agent = Twin(firm, str(run))
-            profits[scheme] = np.array([played(env, agent, seed) for seed in SEEDS])
-        for policy in sorted(
-            {*published, *profits}, key=lambda of: -profits.get(of, np.full(1, published.get(of))).mean()
-        ):
-            found = profits.get(policy)
-            mean = published[policy] if found is None else found.mean()
-            told = "" if found is None else f"{mean:,.2f} ± {2 * found.std(ddof=1) / len(SEEDS) ** 0.5:.2f}"
-            given = f"{published[policy]:,.2f}" if policy in published else ""
-            sys.stdout.write(f"| {name} | {policy} | {told} | {mean / best.mean():.3f} | {given} |\n")
+    heads = "| instance | policy | profit | over the oracle's | published |\n| --- | --- | ---: | ---: | ---: |\n"
+    sys.stdout.write(heads)
+    names = [f"gym-invmgmt-{of}" for of in options.instances]
+    for name, goodwill in [
+        (name, good) for good in (False, True) for name in names if not good or name in WITH_GOODWILL
+    ]:
+        given, found = published(name, goodwill=goodwill), profits_of(name, options, goodwill=goodwill)
+        means = given | {policy: float(profits.mean()) for policy, profits in found.items()}
+        for policy in sorted(means, key=lambda of: -means[of]):
+            own, cells = found.get(policy), [f"{name}, goodwill" if goodwill else name, policy]
+            error = 0.0 if own is None else 2 * own.std(ddof=1) / len(SEEDS) ** 0.5
+            cells.append("" if own is None else f"{means[policy]:,.2f} ± {error:.2f}")
+            cells += [f"{means[policy] / means['oracle']:.3f}", f"{given[policy]:,.2f}" if policy in given else ""]
+            sys.stdout.write(f"| {' | '.join(cells)} |\n")
         sys.stdout.flush()
 
 
