@@ -37,14 +37,15 @@ from environment.instances import families
 
 SEEDS = (42, 123, 456, 789, 1011, 2022, 3033, 4044, 5055, 6066)  # of the published figures
 INSTANCES = families()["gym-invmgmt"].instances
+_FAMILY = "gym-invmgmt-"
 SUPPLIED = ("retailer", "distributor", "factory")  # the order of actions there
 _NODES = {"retailer": 1, "distributor": 2, "factory": 3}
 _EFFECTS = {"stationary": [], "season": ["trend", "seasonal"], "shock": ["trend", "seasonal", "shock"]}
-WITH_GOODWILL = {  # profits published, in the order of the family's
-    "gym-invmgmt-season-backorder": (1278.23, 1186.47, 633.46, 997.97, 940.60, 1029.76, 949.76, 566.74, 564.34),
-    "gym-invmgmt-season-lost": (1241.58, 1144.28, 804.28, 1041.46, 868.93, 1025.85, 1013.61, 731.26, 731.26),
-    "gym-invmgmt-shock-backorder": (1734.21, 1560.00, 1116.96, 1139.95, 1133.93, 1262.05, 1078.30, 448.80, 446.40),
-    "gym-invmgmt-shock-lost": (1761.44, 1568.76, 1401.29, 1220.47, 1054.97, 1306.24, 1162.72, 714.32, 714.32),
+WITH_GOODWILL = {  # profits published of `gym-invmgmt-` .., in the order of the family's
+    "season-backorder": (1278.23, 1186.47, 633.46, 997.97, 940.6, 1029.76, 949.76, 566.74, 564.34, 679.63, 721.07),
+    "season-lost": (1241.58, 1144.28, 804.28, 1041.46, 868.93, 1025.85, 1013.61, 731.26, 731.26, 880.51, 638.02),
+    "shock-backorder": (1734.21, 1560, 1116.96, 1139.95, 1133.93, 1262.05, 1078.3, 448.8, 446.4, 855.12, 1440.8),
+    "shock-lost": (1761.44, 1568.76, 1401.29, 1220.47, 1054.97, 1306.24, 1162.72, 714.32, 714.32, 947.06, 1443.2),
 }
 
 
@@ -52,7 +53,7 @@ def judge(name: str, *, goodwill: bool = False) -> Any:  # noqa: ANN401
     """The environment of an instance as the published figures had it."""
     from gym_invmgmt import CoreEnv
 
-    demand, unmet = name.removeprefix("gym-invmgmt-").split("-")
+    demand, unmet = name.removeprefix(_FAMILY).split("-")
     config = {"effects": _EFFECTS[demand], "base_mu": 20, "use_goodwill": goodwill}
     return CoreEnv(scenario="serial", demand_config=config, num_periods=PERIODS, backlog=unmet == "backorder")
 
@@ -187,7 +188,7 @@ def oracle(env: Any, seed: int) -> float:  # noqa: ANN401
 def published(name: str, *, goodwill: bool = False) -> dict[str, float]:
     """Mean profits by policy."""
     without = {of.policy: -of.cost for of in INSTANCES[name].published}
-    return dict(zip(without, WITH_GOODWILL[name], strict=True)) if goodwill else without
+    return dict(zip(without, WITH_GOODWILL[name.removeprefix(_FAMILY)], strict=True)) if goodwill else without
 
 
 def trained(name: str, scheme: str, options: argparse.Namespace) -> str:
@@ -215,7 +216,7 @@ def profits_of(name: str, options: argparse.Namespace, *, goodwill: bool) -> dic
 def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--instances", nargs="+", default=[name.removeprefix("gym-invmgmt-") for name in INSTANCES])
+    parser.add_argument("--instances", nargs="+", default=[name.removeprefix(_FAMILY) for name in INSTANCES])
     parser.add_argument("--rules", nargs="*", default=["tuned-base-stock"])
     parser.add_argument("--schemes", nargs="*", default=["pathwise", "imarl"])
     parser.add_argument("--seconds", type=float, default=60.0, help="of learning, for each run")
@@ -225,10 +226,9 @@ def main() -> None:
         sys.exit("gym-invmgmt is not installed, and nothing can be judged: pip install 'firmwide[gym-invmgmt]'")
     heads = "| instance | policy | profit | over the oracle's | published |\n| --- | --- | ---: | ---: | ---: |\n"
     sys.stdout.write(heads)
-    names = [f"gym-invmgmt-{of}" for of in options.instances]
-    for name, goodwill in [
-        (name, good) for good in (False, True) for name in names if not good or name in WITH_GOODWILL
-    ]:
+    scenarios = [(of, False) for of in options.instances]
+    scenarios += [(of, True) for of in options.instances if of in WITH_GOODWILL]
+    for name, goodwill in ((_FAMILY + of, goodwill) for of, goodwill in scenarios):
         given, found = published(name, goodwill=goodwill), profits_of(name, options, goodwill=goodwill)
         means = given | {policy: float(profits.mean()) for policy, profits in found.items()}
         for policy in sorted(means, key=lambda of: -means[of]):
