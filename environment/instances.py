@@ -1,49 +1,21 @@
 """Other people's instances: firms whose parameters and results somebody else has published, by family.
 
-A family says where its numbers come from and what they are; an instance is the content of a firm file with the costs
-that stand in the source, and how the policy behind each is played here. `firmwide scenarios --family NAME` shows them.
+`firmwide scenarios --family NAME` shows them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from environment.gym_invmgmt import gym_invmgmt
 from environment.laws import parse_law
-
-
-class Published(NamedTuple):
-    """A policy of the source and what it costs there."""
-
-    policy: str  # in the source's words
-    cost: float  # money, in the family's unit
-    played: str | None = None  # what `evaluate --policy` calls it; None: nothing of ours plays it
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A firm as its source describes it."""
-
-    content: Mapping[str, Any]  # of a firm file
-    published: tuple[Published, ...]
-    levels: Mapping[str, int] = field(default_factory=dict)  # base-stock levels that are printed, by point
-
-
-@dataclass(frozen=True)
-class Family:
-    """Instances of one source."""
-
-    name: str
-    source: str
-    unit: str  # of costs: `a period` in the long run, or `of 100 periods`
-    differs: str  # what is otherwise here than there; empty: nothing that is known
-    instances: Mapping[str, Instance]
+from environment.published import Family, Instance, Published
+from environment.two_echelon import two_echelon
 
 
 def families() -> dict[str, Family]:
@@ -53,7 +25,7 @@ def families() -> dict[str, Family]:
 
 @cache
 def _all() -> tuple[Family, ...]:
-    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial())
+    return (_lost_sales(), _one_warehouse(), _dual_sourcing(), _cardboard(), _serial(), gym_invmgmt(), two_echelon())
 
 
 def instance_firm(name: str) -> dict[str, Any] | None:

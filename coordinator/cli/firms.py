@@ -12,7 +12,7 @@ from coordinator.cli.options import AsJson, Device, FirmName, Seed, argument, op
 from coordinator.cli.show import say, show, show_json
 
 if TYPE_CHECKING:
-    from environment.instances import Family
+    from environment.published import Family
 
 
 def scenarios(
