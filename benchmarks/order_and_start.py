@@ -161,8 +161,9 @@ def _whole(lines: list[dict[str, Any]], firm: str) -> bool:
 
 
 def _after(line: dict[str, Any], steps: float) -> float:
-    """Cost of what is saved after so many steps."""
-    return float(line["cost"][np.searchsorted(line["steps"], steps, side="right") - 1])
+    """Cost of what is saved after so many steps; the last iteration, which goes beyond the budget, counts."""
+    reached = np.minimum(line["steps"], line["budget"])
+    return float(line["cost"][np.searchsorted(reached, steps, side="right") - 1])
 
 
 def picture(lines: list[dict[str, Any]], place: Path) -> None:
@@ -183,7 +184,7 @@ def picture(lines: list[dict[str, Any]], place: Path) -> None:
             if start == "random":
                 axes.set_yscale("log")
             axes.set_title(f"{firm}, from {start}", fontsize=9)
-            axes.tick_params(labelsize=7)
+            axes.tick_params(which="both", labelsize=7)
     for axes in panels[-1]:
         axes.set_xlabel("environment steps, millions", fontsize=8)
     for row in panels:
