@@ -95,6 +95,12 @@ class BenchmarkFolder:
         sign = 1.0 if rows and rows[0]["unit"] == "profit" else -1.0
         return max(rows, key=lambda row: sign * float(row["result"]), default=None)
 
+    def best_of(self, firm: str, scheme: str) -> Row:
+        """The trial of a scheme with the best result on the report's episodes."""
+        rows = self.of(firm, scheme)
+        sign = 1.0 if rows[0]["unit"] == "profit" else -1.0
+        return max(rows, key=lambda row: sign * float(row["result"]))
+
     def run(self, row: Row) -> Path:
         """The run folder of a trial."""
         return self.path / "runs" / str(row["firm"]) / str(row["scheme"]) / str(row["seed"])

@@ -28,11 +28,14 @@ from coordinator.runs.watcher import Watcher, Watchers
 from coordinator.schemes.registry import scheme_of
 from coordinator.storage.policies import load_checkpoint, save_checkpoint, write_atomically
 from coordinator.workers.process import settle
+from departments.decisions import Policy
+from departments.named_policies import parse_policy
 from departments.play.tuning import quiet
-from departments.rules.ordering import BaseStock, baseline_levels
+from departments.rules.ordering import BaseStock, baseline_levels, echelon_weights
 from environment import Firm, World
 
 _TUNED = "base.json"  # of the rules: tuned base-stock levels, which trained policies start from
+_ECHELON = "echelon.json"  # likewise tuned echelon levels
 RULES = "rules"  # the trial that plays a firm's rules
 _LEFT_WHERE_IT_IS = {"checkpoint.safetensors"}  # of a finished trial nobody needs it elsewhere
 
@@ -111,6 +114,8 @@ def _played(trial: Trial, begun: float, watcher: Watcher) -> tuple[dict[str, Any
         policies = baseline_policies(firm, device)
         if isinstance(tuned := policies.get("tuned base-stock"), BaseStock):
             write_levels(trial.folder / _TUNED, firm, tuned.levels)
+        if isinstance(echelon := policies.get("echelon base-stock"), BaseStock):
+            write_levels(trial.folder / _ECHELON, firm, echelon.levels)
         trained = time.monotonic()
     compiled = None if settings and not settings.compiled else quiet
     played = evaluate(firm, policies, episodes=trial.episodes, seed=trial.chance, device=device, compiled=compiled)
@@ -132,6 +137,22 @@ def _played(trial: Trial, begun: float, watcher: Watcher) -> tuple[dict[str, Any
         trial.folder / "result.json", json.dumps(about, indent=1) + "\n"
     )  # last: it marks a finished trial
     return about, episodes
+
+
+def kept_rules(folder: Path, firm: Firm) -> dict[str, Policy]:
+    """The rules that were played in a trial's folder, by name; those whose levels are not kept there are left out.
+
+    Raises:
+        ValueError: levels are damaged.
+    """
+    if firm.customers:
+        return baseline_policies(firm)
+    rules = {"decomposition-aggregation": parse_policy("decomposition-aggregation", firm)}
+    if (tuned := read_levels(folder / _TUNED, firm)) is not None:
+        rules["tuned base-stock"] = BaseStock("tuned-base-stock", tuned)
+    if (echelon := read_levels(folder / _ECHELON, firm)) is not None:
+        rules["echelon base-stock"] = BaseStock("echelon-base-stock", echelon, echelon_weights(firm))
+    return rules
 
 
 def keep(folder: Path, result: Finished) -> None:

@@ -51,7 +51,7 @@ def benchmark_page(found: BenchmarkFolder) -> Page:
         Section("Every trial", _scatter(found, firms, colours)),
         Section("Learning curves", learning_curves(found, firms, colours, legend)),
         *information(found, firms),
-        Section("Scenario by scenario", _scenarios(found, firms)),
+        Section("Scenario by scenario", _scenarios(found, firms, colours)),
         Section("Time and samples", [time_table(found, firms)]),
         Section("How it was measured", how_measured(found)),
     ]
@@ -168,9 +168,9 @@ def _dots(
     return dots(title, f"{reading}.", rows, label, zero=unit == "%", about=f"{title}, every trial")
 
 
-def _scenarios(found: BenchmarkFolder, firms: Sequence[str]) -> list[Block]:
+def _scenarios(found: BenchmarkFolder, firms: Sequence[str], colours: dict[str, str]) -> list[Block]:
     return [
-        Fold(firm if len(firms) > 1 else f"{firm}: all tables", scenario(found, firm), open=len(firms) == 1)
+        Fold(firm if len(firms) > 1 else f"{firm}: all tables", scenario(found, firm, colours), open=len(firms) == 1)
         for firm in firms
     ]
 

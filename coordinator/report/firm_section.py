@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from coordinator.experiments.folder import BenchmarkFolder
 from coordinator.experiments.tables import SAVING, Line, Row, lines_of
 from coordinator.experiments.trial import RULES
-from coordinator.report.order_curves import order_blocks
+from coordinator.report.order_comparison import compared_orders
 from coordinator.report.page import Block, Cell, Fold, Table, number, numeric
 
 _Z = 1.959963984540054  # standard errors to each side of a 95% interval
 
 
-def scenario(found: BenchmarkFolder, firm: str) -> list[Block]:
-    """Tables of one firm, and the orders of its best trial."""
-    best = found.best(firm)
-    blocks: list[Block] = [_policies(found, firm), Fold(f"{firm}: every trial", [_trials(found, firm)])]
-    if best is not None:
-        title = f"{firm}: order curves of the best trial ({best['scheme']}, seed {best['seed']})"
-        blocks.append(Fold(title, order_blocks(found.run(best))))
-    return blocks
+def scenario(found: BenchmarkFolder, firm: str, colours: Mapping[str, str]) -> list[Block]:
+    """Tables of one firm, and what its departments order under every policy; `colours` are those of the schemes."""
+    orders = Fold(f"{firm}: orders of every department by all policies", compared_orders(found, firm, colours))
+    return [_policies(found, firm), Fold(f"{firm}: every trial", [_trials(found, firm)]), orders]
 
 
 def _policies(found: BenchmarkFolder, firm: str) -> Table:

@@ -7,7 +7,8 @@ are no neighbours of each other learn side by side, from the same rollouts; thei
 one at a time.
 
 Source: Ziegner et al., arXiv 2503.18201, table 5. The paired test before acceptance, the greedy order (there future
-work), the least gain that wakes neighbours, turns side by side and turns that go on are ours.
+work), the least gain that wakes neighbours, turns side by side, turns that go on, and turns that end where nothing is
+gained significantly are ours.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from coordinator.learning.iterations import Training, paired_gain
-from coordinator.learning.settings import Settings
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
-from coordinator.schemes.rewards import Paid, reward_weights
+from coordinator.schemes.rewards import MixedReward, Paid, reward_weights
 from departments.policies.policy import Snapshot
 from environment import Network
 from environment.fields import Checked
@@ -53,12 +54,14 @@ class IMARLSettings(Checked):
     )
     iterations: int = Field(default=400, ge=1)  # at most, per turn
     turns: int | None = Field(default=None, ge=1)  # at most, in the whole run (ours); None: until the list is empty
-    patience: int = Field(default=4, ge=1)  # selections without a new best that end a turn
+    patience: int = Field(default=4, ge=1)  # selections without a gain that end a turn
+    # Standard errors that count as one, over what gained last (ours); None: whatever is better on average ([I]).
+    turn_significance: float | None = Field(default=None, ge=0)
     significance: float = Field(default=3.0, ge=0)  # standard errors by which a policy must win to be accepted
     least_gain: float = Field(default=0.001, ge=0)  # share of the firm's cost that a win must save to wake neighbours
 
 
-class IMARLRun(Settings):
+class IMARLRun(MixedReward):
     """Settings of a run of `imarl`."""
 
     scheme: str = "imarl"
@@ -79,7 +82,9 @@ class IMARL:
     iteration: int = 0  # of the current turn
     best: dict[str, Snapshot] = field(default_factory=dict)  # of the current turn
     best_cost: float = np.inf  # on selection episodes
-    stale: int = 0  # selections since the best
+    gained: dict[str, Snapshot] = field(default_factory=dict)  # of the current turn: what a significant gain is over
+    gained_costs: NDArray[np.float32] | None = None  # [E] theirs on selection episodes, at today's prices
+    stale: int = 0  # selections since the last gain
     begun: float = 0.0  # share of the budget that was used up when the turn began
     unfinished: dict[str, Snapshot] = field(default_factory=dict)  # learners of turns that were cut short
     held: set[str] = field(default_factory=set)  # departments that get no turn: somebody swapped in what shall stay
@@ -139,13 +144,14 @@ class IMARL:
         self.number += 1
         self.iteration, self.stale, self.begun = 0, 0, self.training.progress
         self.best = {name: self.saved[name] for name in self.current}
+        self.gained = {} if settings.turn_significance is None else dict(self.best)
         self.training.adopt(*(self.unfinished.pop(name, self._start(name)) for name in self.current))
         self._cost_anew()
 
     def _cost_anew(self) -> None:
         """What the best of the turn cost on selection episodes, at today's prices."""
         self.best_cost = float(self.training.selection_costs(*self.best.values()).mean())
-        self.priced = self.training.priced
+        self.priced, self.gained_costs = self.training.priced, None
 
     def _start(self, name: str) -> Snapshot:
         """What a turn starts from: the saved policy, or the fresh network behind a rule (see `as_rule`)."""
@@ -167,14 +173,32 @@ class IMARL:
             self.iteration += 1
             cost = None
             if self.iteration % settings.select_every == 0 or self._over():
-                cost = float(training.selection_costs(*result.snapshots.values()).mean())
-                self.stale += 1
+                costs = training.selection_costs(*result.snapshots.values())
+                cost = float(costs.mean())
                 if self.priced != training.priced:
                     self._cost_anew()
-                if cost < self.best_cost:
-                    self.best, self.best_cost, self.stale = dict(result.snapshots), cost, 0
+                better = cost < self.best_cost
+                self.stale = 0 if self._gains(result.snapshots, costs, better) else self.stale + 1
+                if better:
+                    self.best, self.best_cost = dict(result.snapshots), cost
             watch(Progress(self.current[0] + more, self.number, self.iteration, cost, result))
             keep()
+
+    def _gains(self, snapshots: Mapping[str, Snapshot], costs: NDArray[np.float32], better: bool) -> bool:
+        """Whether policies of the turn gain, [E] costs on selection episodes; if so, the next ones must do over them.
+
+        By `turn_significance`: over the last ones that did, so that small gains add up until they can be told.
+        """
+        least = self.settings.imarl.turn_significance
+        if least is None:
+            return better
+        if self.gained_costs is None:
+            self.gained_costs = self.training.selection_costs(*self.gained.values())
+        gain, error = paired_gain(self.gained_costs, costs)
+        if gain <= least * error:
+            return False
+        self.gained, self.gained_costs = dict(snapshots), costs
+        return True
 
     def _over(self) -> bool:
         """Whether the budget, or a turn's share of it, is used up."""
@@ -201,7 +225,7 @@ class IMARL:
                 before = after
         # the departments too: asked by message, they must act on what counts
         training.adopt(*(self.saved[name] for name in self.current))
-        self.current, self.best = [], {}
+        self.current, self.best, self.gained = [], {}, {}
 
     def in_office(self, name: str) -> Snapshot:
         """The policy that counts for a department."""
@@ -221,9 +245,11 @@ class IMARL:
         self.training.adopt(snapshot)
         if name in self.current:
             self.best[name] = snapshot
+            self.gained |= {name: snapshot} if self.gained else {}
             if held:
                 self.current.remove(name)
                 del self.best[name]
+                self.gained.pop(name, None)
         elif not held:
             self.jobs.append(name)
             self.estimates[name] = infinite
@@ -247,17 +273,18 @@ class IMARL:
         plain = {key: getattr(self, key) for key in _PLAIN} | {"held": sorted(self.held)}
         plain |= {"estimates": {name: value if np.isfinite(value) else None for name, value in self.estimates.items()}}
         plain |= {"best_cost": self.best_cost if np.isfinite(self.best_cost) else None, "priced": self.priced}
-        roles = {"saved": self.saved, "turn": self.best, "unfinished": self.unfinished}
+        roles = {"saved": self.saved, "turn": self.best, "gained": self.gained, "unfinished": self.unfinished}
         return plain, {f"{role}/{name}": snapshot for role, of in roles.items() for name, snapshot in of.items()}
 
     @classmethod
     def resume(cls, network: Network, training: Training, plain: Mapping[str, Any], snapshots: Roles) -> IMARL:
         """Go on from a record."""
-        roles: dict[str, dict[str, Snapshot]] = {"saved": {}, "turn": {}, "unfinished": {}}
+        roles: dict[str, dict[str, Snapshot]] = {"saved": {}, "turn": {}, "gained": {}, "unfinished": {}}
         for key, snapshot in snapshots.items():
             role, name = key.split("/", 1)
             roles.setdefault(role, {})[name] = snapshot
         scheme = cls(network, training, roles["saved"], best=roles["turn"], unfinished=roles["unfinished"])
+        scheme.gained = roles["gained"]
         for key in _PLAIN:
             setattr(scheme, key, plain[key])
         infinite = float("inf")
@@ -277,7 +304,7 @@ IMARL_SCHEME = SchemeSpec(
     options={"observation": "policy.observation", "order": "imarl.order"},
     turns=True,
     meets_targets=True,
-    weights=lambda network, settings: reward_weights(network, settings.imarl.paid),
+    weights=lambda network, settings: settings.mixed(reward_weights(network, settings.imarl.paid)),
     iterations=lambda _: None,
     paper_episodes=lambda _: 25_000,
 )

@@ -6,10 +6,22 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from coordinator.learning.settings import Settings
 from environment import Network
 
 Paid = Literal["own", "downstream", "network"]
+
+
+class MixedReward(Settings):
+    """Settings of a run whose departments may be paid by their own cost and by the network's in part (ours)."""
+
+    own_share: float = Field(default=1.0, ge=0, le=1)  # of what the scheme pays them by; the rest is the network's cost
+
+    def mixed(self, own: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What departments pay if the scheme says `own`, [N, N] both: share x own + (1 - share) x the network's."""
+        return np.float32(self.own_share) * own + np.float32(1.0 - self.own_share)
 
 
 def reward_weights(network: Network, kind: Paid = "downstream") -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Schemes in which all departments learn at once from the same rollouts, each from its own slice and reward.
 
 `marl` ([I]): every department sees its own position; retailers share one policy and are paid by their own cost, all
-others by the network's; one critic.
+others by the network's; one critic. With `own_share` retailers are paid by the network's cost in part, too (ours).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from coordinator.learning.iterations import Training
 from coordinator.learning.settings import Settings
 from coordinator.schemes.base import Accepted, Keep, Progress, Roles, SchemeSpec, Watch
 from coordinator.schemes.imarl import EARLIER, NO_CUSTOMERS
-from coordinator.schemes.rewards import retailers_by_their_own
+from coordinator.schemes.rewards import MixedReward, retailers_by_their_own
 from departments.policies.policy import PolicyConfig, Snapshot
 from environment import Firm, Network
 
@@ -134,11 +134,12 @@ def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:
         name=name,
         summary=summary,
         runner=Simultaneous,
+        settings=MixedReward,
         unused=NO_CUSTOMERS | not_tested | {"policy.observation": "every department sees its own position"},
         earlier=EARLIER,
         departments=own_position,
         owners=retailers_share,
-        weights=lambda network, _: retailers_by_their_own(network),
+        weights=lambda network, settings: settings.mixed(retailers_by_their_own(network)),
         attention=attention,
         meets_targets=True,
         paper_episodes=lambda _: 20_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,8 +70,10 @@ def order_curves(world: World, policy: Policy, *, copies: int = 256, seed: int =
 
 def _order_curve(position: NDArray[np.float64], order: NDArray[np.float64]) -> OrderCurve:
     """Bins of about equally many states; equal positions stay together."""
+    ascending = np.argsort(position, kind="stable")
+    position, order = position[ascending], order[ascending]
     edges = np.unique(np.quantile(position, np.linspace(0.0, 1.0, _BINS + 1)))
-    bins = np.searchsorted(edges[1:-1], position, side="right")
-    found = [inside for number in range(len(edges)) if (inside := bins == number).sum() >= _LEAST]
-    rows = [(position[i].mean(), order[i].mean(), *np.quantile(order[i], [0.1, 0.9])) for i in found]
+    ends = [0, *np.searchsorted(position, edges[1:-1], side="left"), len(position)]
+    bins = [slice(*bounds) for bounds in itertools.pairwise(ends) if bounds[1] - bounds[0] >= _LEAST]
+    rows = [(position[i].mean(), order[i].mean(), *np.quantile(order[i], [0.1, 0.9])) for i in bins]
     return OrderCurve(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)

@@ -10,14 +10,20 @@ import pytest
 import yaml
 
 from coordinator.cli import run
+from coordinator.evaluation.evaluate import evaluate, trained_policy
 from coordinator.experiments.benchmark import BenchmarkRequest, run_benchmark
 from coordinator.experiments.folder import in_order, read_benchmark
 from coordinator.experiments.tables import saving
-from coordinator.experiments.trial import samples_of
+from coordinator.experiments.trial import finished, kept_rules, samples_of
+from coordinator.report import order_comparison
+from coordinator.report.order_comparison import compared_orders
 from coordinator.report.run_page import line_of
 from coordinator.report.write import write_report
 from coordinator.runs.folder import RunFolder
 from coordinator.storage.policies import load_checkpoint
+from departments.play.order_curves import order_curves
+from departments.rules.ordering import baseline_levels
+from environment import World
 from tests.small_benchmarks import SMALL, written
 from tests.small_firms import pair
 from tests.small_markets import market
@@ -27,6 +33,7 @@ CUSTOMERS = {
     key: SMALL[key] for key in ("copies", "select_every", "selection_episodes", "iterations", "steps", "critic")
 }
 CUSTOMERS |= {"policy": {"memory": "none", "hidden": [8]}, "ppo": {"minibatch": 64}}
+BASELINES = ["decomposition-aggregation", "tuned base-stock", "echelon base-stock"]
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 LEAF = {"path", "rect", "use", "g", "circle", "line"}  # of svg, which may close themselves
 
@@ -259,6 +266,49 @@ def test_information_is_compared_where_it_was_varied(done):
         run_benchmark(BenchmarkRequest(["toy"], "marl-pipeline", done / "x", backend="local"))
 
 
+def test_orders_of_every_policy_stand_in_one_picture_a_department(done, monkeypatch):
+    """Rules against their arithmetic, schemes against what their best run orders in states of its own."""
+    found, drawn = read_benchmark(done), {}
+    monkeypatch.setattr(
+        order_comparison, "lines", lambda title, _, series, *axes, **how: drawn.__setitem__(title, series)
+    )
+    colours = {"marl": "c0", "imarl": "c1", "imarl-own": "c2"}
+    legend, _, note = compared_orders(found, "pair", colours)
+    assert list(drawn) == ["pair, warehouse", "pair, shop"]
+    assert "in 100,008 further periods" in note.text, "8,334 episodes of which 12 periods are counted"
+    labels = {(entry.colour, entry.line): entry.label for entry in legend.entries}
+    assert list(labels.values()) == [*BASELINES, "imarl", "imarl-own", "marl"]
+    firm, levels = pair(), json.loads((done / "runs/pair/rules/base.json").read_text())
+    for point, (title, series) in enumerate(drawn.items()):
+        of = {labels[line.colour, line.line]: line for line in series}
+        tuned, name = of["tuned base-stock"], firm.names[point]
+        whole = np.isclose(tuned.x, tuned.x.round())  # bins that hold one position
+        assert whole.sum() > 3
+        expected = np.clip(levels[name][0] - tuned.x[whole], 0, firm.amounts("max_order")[point, 0])
+        np.testing.assert_allclose(tuned.y[whole], expected, err_msg=title)
+        for scheme in colours:
+            rows = pd.read_csv(done / "results.csv").query("scheme == @scheme")
+            run = RunFolder(done / "runs/pair" / scheme / str(int(rows.loc[rows.result.idxmin(), "seed"])))
+            world = World(firm, baseline_levels(firm))
+            own = order_curves(world, trained_policy(run, world), copies=8334)[point][0]
+            np.testing.assert_array_equal(of[scheme].y, own.order)
+    monkeypatch.setattr(order_comparison, "_PICTURES", 1)
+    assert "Shown are the first 1 of 2" in compared_orders(found, "pair", colours)[-1].text
+    assert len(drawn) == 2
+
+
+def test_rules_are_kept_as_they_were_played(done, copied):
+    folder, firm = copied / "runs/pair/rules", pair()
+    rules = kept_rules(folder, firm)
+    assert list(rules) == BASELINES
+    again, played = evaluate(firm, rules, episodes=60), finished(folder).episodes
+    for name, costs in played.items():
+        np.testing.assert_allclose(again.results[name].cost, costs, rtol=1e-6)
+    (folder / "echelon.json").unlink()
+    assert list(kept_rules(folder, firm)) == BASELINES[:2]
+    assert any("Levels of echelon base-stock were not kept" in word for word in read(write_report(copied)).words)
+
+
 def test_what_is_not_finished_is_named(copied):
     (copied / "runs/pair/marl/0/result.json").unlink()
     shutil.rmtree(copied / "runs/pair/imarl/1")
@@ -300,7 +350,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("file", "line"), DAMAGE.items(), ids=DAMAGE)
 def test_a_damaged_file_is_one_clear_line(file, line, done, copied, capfd):
-    if "firm" in file:  # only the best trial's orders are drawn
+    if "firm" in file:  # of every scheme only the best trial's orders are drawn
         best = read_benchmark(done).best("pair")
         file = f"runs/pair/{best['scheme']}/{best['seed']}/firm.yaml"
     (copied / file).write_bytes(b'{"half')

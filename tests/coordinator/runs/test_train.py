@@ -120,6 +120,18 @@ def test_marl_resumes_too(tmp_path):
     assert _told(tmp_path / "parts") == _told(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("iteration", [2, 4, 6])
+def test_turns_that_end_where_nothing_is_gained_significantly_resume_too(iteration, tmp_path, monkeypatch):
+    monkeypatch.setattr("coordinator.runs.diary.CHECKPOINT_SHARE", math.inf)
+    turns = IMARLSettings(share=1, iterations=6, patience=2, turn_significance=1.0, significance=1, least_gain=0)
+    given = settings(imarl=turns, base_policy="random")
+    whole = final_policies(pair(), given, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        final_policies(pair(), given, tmp_path / "parts", watcher=Stop(after=iteration))
+    assert final_policies(pair(), given, tmp_path / "parts", resume=True) == whole
+    assert _told(tmp_path / "parts") == _told(tmp_path / "whole")
+
+
 def test_a_run_whose_checkpoint_is_gone_is_not_begun_again_over_what_it_wrote(undisturbed, tmp_path):
     final_policies(pair(), settings(), tmp_path)
     RunFolder(tmp_path).checkpoint_file.unlink()

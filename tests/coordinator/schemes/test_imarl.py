@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import poisson
+from scipy.stats import poisson, ttest_rel
 
 from coordinator.schemes.given_settings import settings_of
 from coordinator.schemes.imarl import IMARL, IMARLSettings
@@ -9,6 +9,7 @@ from coordinator.schemes.rewards import reward_weights
 from coordinator.schemes.setup import setup_of
 from departments.learning.ppo import PPOConfig
 from departments.play.episode import run_costs
+from departments.play.rollout import rollout
 from departments.policies.firm_policy import FirmPolicy
 from departments.policies.policy import PolicyConfig, Snapshot
 from departments.rules.ordering import BaseStock, baseline_levels
@@ -168,6 +169,51 @@ def test_side_by_side_those_who_are_no_neighbours_share_a_turn_and_are_saved_one
         assert float(saving.mean()) == pytest.approx(gain, abs=4 * (float(saving.var()) / 4096 + error**2) ** 0.5)
 
 
+def _turns_by_hand(firm, given, change):
+    """How many iterations each turn has, and the best t of its selections over what gained last (scipy, paired)."""
+    plan, training = training_of(firm, given)
+    training.publish(*(change(snapshot) for snapshot in training.published.values()))
+    scheme, turns = IMARL.begin(plan.network, training), []
+    world, observer = world_of(firm)
+    stream = torch_stream("cpu", Stream.SELECTION, given.seed, 0)
+    chance = world.draw(firm.periods.evaluate - 1, given.selection_episodes, stream)
+
+    def costs(*snapshots):
+        everyone = scheme.saved | {snapshot.department: snapshot for snapshot in snapshots}
+        return run_costs(world, FirmPolicy(world, observer, list(everyone.values())), chance).sum(0).numpy()
+
+    def watch(progress):
+        if progress.iteration == 1:
+            turns.append((progress.department, costs(), []))
+        turns[-1][2].append(costs(*progress.result.snapshots.values()))
+
+    scheme.run(watch, lambda *_: None, lambda: None)
+    least, lengths = given.imarl.turn_significance, []
+    for _, over, seen in turns:
+        stale, length = 0, 0
+        while length < given.imarl.iterations and stale < given.imarl.patience:
+            if ttest_rel(over, seen[length]).statistic > least:
+                over, stale = seen[length], 0
+            else:
+                stale += 1
+            length += 1
+        lengths.append(length)
+    return lengths, [len(seen) for _, _, seen in turns]
+
+
+def test_a_turn_goes_on_while_it_gains_significantly_and_ends_where_it_does_not():
+    firm = tree()
+    turns = {"parallel": False, "share": 1, "iterations": 5, "patience": 2, "significance": 3, "least_gain": 0}
+    lengths = {}
+    for least in (0.5, 3.0):
+        given = settings(copies=8, steps=None, imarl=IMARLSettings(turn_significance=least, **turns))
+        expected, lengths[least] = _turns_by_hand(firm, given, lambda snapshot: _shifted(snapshot, 0.4))
+        assert lengths[least] == expected
+    assert min(lengths[3.0]) == 2, "a turn ends as soon as its patience is over"
+    assert max(lengths[0.5]) == 5, "and goes on to the last iteration"
+    assert any(2 < length < 5 for of in lengths.values() for length in of)
+
+
 def _newsvendor_cost_of_the_toy_firm():
     """50 counted periods at the best level: E[(26 - D)+] + 9 E[(D - 26)+], D ~ Poisson(20)."""
     units = np.arange(200)
@@ -317,3 +363,40 @@ def test_settings_say_what_of_the_costs_departments_pay(paid, pays):
     worker = setup_of(pair(), given).factories.environment()
     cost = torch.tensor([[[2.0], [5.0]]])  # [T, N, E]
     assert (-worker._payment.reward([0, 1], cost)[..., 0]).tolist() == pays
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("given", "own"),
+    [
+        ({"scheme": "imarl", "imarl": {"paid": "own"}}, [[0], [1], [2]]),
+        ({"scheme": "imarl"}, [[0, 1, 2], [1], [2]]),  # the paper's: with all downstream
+        ({"scheme": "marl"}, [[0, 1, 2], [1], [2]]),  # the depot by the network's
+    ],
+)
+def test_rewards_mix_own_cost_and_the_networks_by_a_share(given, own, compiled):
+    """Rewards of a rollout against the costs that were recorded in the same episodes, added up one by one."""
+    firm, share, names = tree(), 0.3, ["depot", "east", "west"]
+    given = given | {"reward_unit": 2.0, "compiled": compiled, "scaling": "benchmark"}
+    mixed = settings_of(given, own_share=share)
+    plan = setup_of(firm, mixed)
+    worker, policies = plan.factories.environment(), list(plan.networks(mixed).values())
+    worker.publish(*policies)
+    rewards = worker.rewards(names, 8, (3, 1))  # [T, N, E]
+    world, observer = world_of(firm)
+    how = {"copies": 8, "seed": (3, 1), "compiled": worker._compiled, "eager": not compiled}
+    costs = rollout(world, observer, policies, names, **how).account.double().numpy()  # [T, N, E]
+    for point, paid in enumerate(own):
+        for period in range(len(costs)):
+            own_cost = sum(costs[period, other] for other in paid)
+            expected = -(share * own_cost + (1.0 - share) * (costs[period, 0] + costs[period, 1] + costs[period, 2]))
+            np.testing.assert_allclose(rewards[period, point], expected / 2.0, rtol=1e-4, atol=1e-4)
+    alone = setup_of(firm, settings_of(given)).factories.environment()
+    alone.publish(*policies)
+    assert not np.allclose(alone.rewards(names, 8, (3, 1))[:, 1], rewards[:, 1]), "the east pays for others now"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, "half"])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=r"^own_share: "):
+        settings_of(scheme="imarl", own_share=share)
