@@ -64,6 +64,7 @@ class PolicyBundles:
             ValueError: one line; its departments order from each supplier apart.
         """
         firm.must_order_by_point("departments in operation send")
+        firm.must_leave_allocation("departments in operation send")
         self.firm, self.fingerprint, self._note = firm, fingerprint(firm), note
         self.levels = baseline_levels(firm)
         self.world = World(firm, self.levels, slots=slots)

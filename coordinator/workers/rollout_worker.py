@@ -168,8 +168,10 @@ class RolloutWorker:
 
     def _decided(self, name: str, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """A stock point's periods of review: elsewhere what it wished had no effect. Gated memories go through all."""
-        reviews, names = self._world.limits.reviews, self._world.firm.names
+        reviews, names, network = self._world.limits.reviews, self._world.firm.names, self._world.network
         if reviews.always or name not in names or self._snapshots[name].config.memory == "gru":
+            return part
+        if network.customers_of(names.index(name)):  # precedence is decided in every period
             return part
         observation, action, log_prob, memory, advantage = part
         open_ = torch.tensor([bool(reviews.at(t)[names.index(name)].any()) for t in range(len(advantage))])

@@ -8,8 +8,8 @@
 #include "lanes.hpp"
 #include "orders.hpp"
 
-enum Served { kAll, kInside, kOutside };             // customers that are stock points, or external ones
-enum Rationing { kInTurn, kProportion, kShortage };  // of scarce stock, as `environment/network.py` numbers them
+enum Served { kAll, kInside, kOutside };                       // customers that are stock points, or external ones
+enum Rationing { kInTurn, kProportion, kShortage, kLearned };  // of scarce stock, as `environment/network.py` has it
 
 template <class V>
 class Copies {
@@ -26,11 +26,12 @@ class Copies {
         rows_(firm_.points * firm_.products),
         lines_(firm_.inside + firm_.facing * firm_.products),
         orders_(firm_.by_edge ? firm_.edges : rows_),
+        decisions_(orders_ + firm_.precedences),
         on_hand_(rows_),
         position_(rows_),
         level_held_(firm_.newest_first ? rows_ : 0),
-        order_(orders_),
-        wish_(orders_),
+        order_(decisions_),
+        wish_(decisions_),
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
@@ -179,7 +180,7 @@ class Copies {
   // Event 4: what is ordered by every point, or on every edge, as the world accepts it.
   void act(long t) {
     if (call_.orders) {
-      for (long i = 0; i < orders_; i++) order_[i] = at(call_.orders, t * orders_ + i);
+      for (long i = 0; i < decisions_; i++) order_[i] = at(call_.orders, t * decisions_ + i);
       return;
     }
     const bool looks = kActs && call_.actors;
@@ -194,10 +195,15 @@ class Copies {
       if (firm_.by_edge) part(i, wish);
       else wish_[i] = wish;
     }
+    for (long i = orders_; i < decisions_; i++) wish_[i] = V();  // rules say nothing of precedence
     if constexpr (kActs)
       if (looks) consult(t);
     for (long i = 0; i < orders_; i++)
       order_[i] = !call_.taken || call_.taken[t * orders_ + i] != 0 ? order_of(i) : V();
+    for (long i = orders_; i < decisions_; i++) {
+      const real most = firm_.most_precedence[i - orders_];
+      order_[i] = V(rounded(within(plain(wish_[i]), -most, most)));  // no gradient goes through it here
+    }
     for (long o = 0; o < orders_ / firm_.products; o++) {
       const long first = firm_.by_edge ? firm_.target[o * firm_.products] : o * firm_.products;  // row of the point
       const double room = firm_.storage ? firm_.storage[first / firm_.products] : -1;
@@ -623,8 +629,8 @@ class Copies {
     else share(stock, lines);
     if constexpr (!kTaped)
       if (firm_.rationing && firm_.rationing[lines.seller]) {
-        if (firm_.rationing[lines.seller] == kShortage) to_the_neediest(stock, lines);
-        else in_proportion(stock, lines);
+        if (firm_.rationing[lines.seller] == kProportion) in_proportion(stock, lines);
+        else to_the_neediest(stock, lines, firm_.rationing[lines.seller] == kLearned);
       }
   }
 
@@ -693,30 +699,40 @@ class Copies {
   }
 
   // The lines of a supplier unit by unit to whom most is missing, each class by itself; see `events.Portions`.
-  void to_the_neediest(V stock, const Lines &lines) {
+  // Where that is `decided`, what is missing to a line counts as more by its precedence.
+  void to_the_neediest(V stock, const Lines &lines, bool decided) {
     for (long j = 0; j < count_; j++) {
       double left = plain(stock, j);
       for (const std::vector<V> *want : {&owed_, &wanted_}) {
         const auto wanted = [&](long i) { return plain((*want)[lines.line[i]], j); };
+        const auto more = [&](long i) {
+          return decided ? plain(order_[orders_ + firm_.precedence_row[lines.line[i]]], j) : 0;
+        };
+        const auto given_above = [&](long i, double missing) {
+          return std::min(std::max(wanted(i) + more(i) - missing, 0.0), wanted(i));
+        };
         const auto above = [&](double missing) {
           double sum = 0;
-          for (long i = 0; i < lines.count; i++) sum += std::max(wanted(i) - missing, 0.0);
+          for (long i = 0; i < lines.count; i++) sum += given_above(i, missing);
           return sum;
         };
-        double few = -1, missing = 0;  // so much stays missing; less would take more than is left
-        for (long i = 0; i < lines.count; i++) missing = std::max(missing, wanted(i));
+        double few = more(0), missing = wanted(0) + few;  // so much stays missing; less would take more than is left
+        for (long i = 1; i < lines.count; i++) {
+          few = std::min(few, more(i)), missing = std::max(missing, wanted(i) + more(i));
+        }
+        few -= 1;
         while (missing - few > 1) {
           const double half = __builtin_floor((few + missing) / 2);
           (above(half) <= left ? missing : few) = half;
         }
-        double rest = left - above(missing);
-        left = missing > 0 ? 0 : rest;
+        double rest = left - above(missing), used = 0;
         for (long i = 0; i < lines.count; i++) {
-          const bool more = missing > 0 && wanted(i) >= missing && rest > 0;
-          const real given = (real)(std::max(wanted(i) - missing, 0.0) + more);
-          rest -= more;
+          const bool next = more(i) < missing && wanted(i) + more(i) >= missing && rest > 0;
+          const real given = (real)(given_above(i, missing) + next);
+          rest -= next, used += given;
           shipped_[lines.line[i]][j] = (want == &owed_ ? 0 : shipped_[lines.line[i]][j]) + given;
         }
+        left -= used;
       }
     }
   }
@@ -897,11 +913,11 @@ class Copies {
   const Call &call_;
   const Firm &firm_;
   Customers<V::kCopies / kLanes> customers_;
-  const long rows_, lines_, orders_;                   // of points, of lines and of orders, by product
+  const long rows_, lines_, orders_, decisions_;       // of points, lines, orders, and precedence with them, by product
   long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0;  // the copies; the slot of the ring that arrives next
   std::vector<V> on_hand_, position_;                  // [N K]
   std::vector<V> level_held_;                          // [N K] inventory levels, or nothing where nobody serves by them
-  std::vector<V> order_, wish_;                        // [O K]
+  std::vector<V> order_, wish_;                        // [(O + A) K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
