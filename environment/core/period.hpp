@@ -35,6 +35,9 @@ class Copies {
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
+        portion_(firm_.rationing ? lines_ : 0),
+        full_(portion_.size()),
+        part_(kTaped ? portion_.size() : 0),
         earlier_(lines_),
         earlier_new_(lines_),
         leaving_(firm_.edges),
@@ -202,7 +205,7 @@ class Copies {
       order_[i] = !call_.taken || call_.taken[t * orders_ + i] != 0 ? order_of(i) : V();
     for (long i = orders_; i < decisions_; i++) {
       const real most = firm_.most_precedence[i - orders_];
-      order_[i] = V(rounded(within(plain(wish_[i]), -most, most)));  // no gradient goes through it here
+      order_[i] = preceding(wish_[i], most);
     }
     for (long o = 0; o < orders_ / firm_.products; o++) {
       const long first = firm_.by_edge ? firm_.target[o * firm_.products] : o * firm_.products;  // row of the point
@@ -625,13 +628,10 @@ class Copies {
 
   void serve(const Lines &lines) {
     const V stock = on_hand_[lines.seller];
+    const int how = firm_.rationing ? firm_.rationing[lines.seller] : kInTurn;
     if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
-    else share(stock, lines);
-    if constexpr (!kTaped)
-      if (firm_.rationing && firm_.rationing[lines.seller]) {
-        if (firm_.rationing[lines.seller] == kProportion) in_proportion(stock, lines);
-        else to_the_neediest(stock, lines, firm_.rationing[lines.seller] == kLearned);
-      }
+    else if (how == kInTurn) share(stock, lines);
+    else ration(stock, lines, how);
   }
 
   void settle(long t, const Lines &lines) {
@@ -681,59 +681,93 @@ class Copies {
     }
   }
 
-  // The lines of a supplier in proportion to what they want, each class by itself; see `events.Portions`.
-  void in_proportion(V stock, const Lines &lines) {
-    Wide left = wide(stock);
+  // The lines of a supplier who shares out scarce stock, each class by itself; see `events.Portions`.
+  void ration(V left, const Lines &lines, int how) {
     for (const std::vector<V> *want : {&owed_, &wanted_}) {
-      Wide total{}, sum{}, before{};
-      for (long i = 0; i < lines.count; i++) total += wide((*want)[lines.line[i]]);
+      V total{};
+      for (long i = 0; i < lines.count; i++) total += (*want)[lines.line[i]];
+      if (how == kProportion) in_proportion(plain(left), lines, *want);
+      else to_the_neediest(plain(left), lines, *want, how == kLearned);
+      if constexpr (kTaped) lean(left, total, lines, *want, how);
       for (long i = 0; i < lines.count; i++) {
-        const long l = lines.line[i];
-        sum += wide((*want)[l]);
-        const Wide whole = portion(left, sum, total);
-        shipped_[l] = (want == &owed_ ? V() : shipped_[l]) + narrow(whole - before);
-        before = whole;
+        V &shipped = shipped_[lines.line[i]];
+        if constexpr (kTaped) shipped = want == &owed_ ? part_[i] : shipped + part_[i];
+        else shipped = want == &owed_ ? portion_[i] : shipped + portion_[i];
       }
-      left -= before;
+      left = most(left - total, V());
     }
   }
 
-  // The lines of a supplier unit by unit to whom most is missing, each class by itself; see `events.Portions`.
-  // Where that is `decided`, what is missing to a line counts as more by its precedence.
-  void to_the_neediest(V stock, const Lines &lines, bool decided) {
+  // In proportion to what they want.
+  void in_proportion(Given stock, const Lines &lines, const std::vector<V> &want) {
+    const Wide left = wide(stock);
+    Wide total{}, sum{}, before{};
+    for (long i = 0; i < lines.count; i++) total += wide(want[lines.line[i]]);
+    for (long i = 0; i < lines.count; i++) {
+      sum += wide(want[lines.line[i]]);
+      const Wide whole = portion(left, sum, total);
+      portion_[i] = narrow(whole - before), before = whole;
+    }
+  }
+
+  // Unit by unit to whom most is missing; where that is `decided`, it counts as more by its precedence.
+  void to_the_neediest(Given stock, const Lines &lines, const std::vector<V> &want, bool decided) {
     for (long j = 0; j < count_; j++) {
-      double left = plain(stock, j);
-      for (const std::vector<V> *want : {&owed_, &wanted_}) {
-        const auto wanted = [&](long i) { return plain((*want)[lines.line[i]], j); };
-        const auto more = [&](long i) {
-          return decided ? plain(order_[orders_ + firm_.precedence_row[lines.line[i]]], j) : 0;
-        };
-        const auto given_above = [&](long i, double missing) {
-          return std::min(std::max(wanted(i) + more(i) - missing, 0.0), wanted(i));
-        };
-        const auto above = [&](double missing) {
-          double sum = 0;
-          for (long i = 0; i < lines.count; i++) sum += given_above(i, missing);
-          return sum;
-        };
-        double few = more(0), missing = wanted(0) + few;  // so much stays missing; less would take more than is left
-        for (long i = 1; i < lines.count; i++) {
-          few = std::min(few, more(i)), missing = std::max(missing, wanted(i) + more(i));
-        }
-        few -= 1;
-        while (missing - few > 1) {
-          const double half = __builtin_floor((few + missing) / 2);
-          (above(half) <= left ? missing : few) = half;
-        }
-        double rest = left - above(missing), used = 0;
-        for (long i = 0; i < lines.count; i++) {
-          const bool next = more(i) < missing && wanted(i) + more(i) >= missing && rest > 0;
-          const real given = (real)(given_above(i, missing) + next);
-          rest -= next, used += given;
-          shipped_[lines.line[i]][j] = (want == &owed_ ? 0 : shipped_[lines.line[i]][j]) + given;
-        }
-        left -= used;
+      const double left = plain(stock, j);
+      const auto wanted = [&](long i) { return plain(want[lines.line[i]], j); };
+      const auto more = [&](long i) {
+        return decided ? plain(order_[orders_ + firm_.precedence_row[lines.line[i]]], j) : 0;
+      };
+      const auto given = [&](long i, double missing) {
+        return std::min(std::max(wanted(i) + more(i) - missing, 0.0), wanted(i));
+      };
+      const auto above = [&](double missing) {
+        double sum = 0;
+        for (long i = 0; i < lines.count; i++) sum += given(i, missing);
+        return sum;
+      };
+      double few = more(0), missing = wanted(0) + few;  // so much stays missing; less would take more than is left
+      for (long i = 1; i < lines.count; i++) {
+        few = std::min(few, more(i)), missing = std::max(missing, wanted(i) + more(i));
       }
+      few -= 1;
+      while (missing - few > 1) {
+        const double half = __builtin_floor((few + missing) / 2);
+        (above(half) <= left ? missing : few) = half;
+      }
+      double rest = left - above(missing);
+      for (long i = 0; i < lines.count; i++) {
+        const bool next = more(i) < missing && wanted(i) + more(i) >= missing && rest > 0;
+        portion_[i][j] = (real)(given(i, missing) + next);
+        full_[i][j] = more(i) >= missing;
+        rest -= next;
+      }
+    }
+  }
+
+  // Portions of a class where they are differentiated: those of equal parts; see `events.Portions`.
+  void lean(V left, V total, const Lines &lines, const std::vector<V> &want, int how) {
+    const Truth short_of = plain(left) < plain(total);
+    const Given one = all(1), all_wanted = ::most(plain(total), one);
+    V counted{};
+    Given sharing{};
+    const auto counts = [&](long i) {
+      const V &units = want[lines.line[i]];
+      return how == kLearned ? units + order_[orders_ + firm_.precedence_row[lines.line[i]]] : units;
+    };
+    const auto some = [&](long i) { return pick(portion_[i] > Given{}, one - full_[i], Given{}); };
+    for (long i = 0; i < lines.count && how != kProportion; i++) {
+      counted += counts(i) * some(i) + want[lines.line[i]] * full_[i], sharing += some(i);
+    }
+    const V borne = (counted - left) * (one / ::most(sharing, one));
+    for (long i = 0; i < lines.count; i++) {
+      const V &units = want[lines.line[i]];
+      V part;
+      if (how == kProportion) {
+        const Given share = plain(left) / all_wanted, own = plain(units) / all_wanted;
+        part = units * share + left * own - total * (own * share);
+      } else part = (counts(i) - borne) * some(i) + units * full_[i];
+      part_[i] = V(portion_[i], pick(short_of, part, units).node);
     }
   }
 
@@ -919,7 +953,10 @@ class Copies {
   std::vector<V> level_held_;                          // [N K] inventory levels, or nothing where nobody serves by them
   std::vector<V> order_, wish_;                        // [(O + A) K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
-  std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
+  std::vector<Given> portion_,
+      full_;                       // of a supplier's lines in a class: units; 1 where nothing is missing above others
+  std::vector<V> part_;            // the same units where they are differentiated
+  std::vector<V> leaving_, ring_;  // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
   std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
   std::vector<V> backlog_, unserved_;       // [C K]
