@@ -35,11 +35,11 @@ class Copies {
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
+        earlier_(lines_),
+        earlier_new_(lines_),
         portion_(firm_.rationing ? lines_ : 0),
         full_(portion_.size()),
         part_(kTaped ? portion_.size() : 0),
-        earlier_(lines_),
-        earlier_new_(lines_),
         leaving_(firm_.edges),
         ring_(firm_.slots * firm_.edges),
         aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable + firm_.switching * firm_.products),
@@ -954,7 +954,7 @@ class Copies {
   std::vector<V> order_, wish_;                        // [(O + A) K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
   std::vector<Given> portion_,
-      full_;                       // of a supplier's lines in a class: units; 1 where nothing is missing above others
+      full_;                       // of a supplier's lines, of a class: units; 1 where no more is missing than to all
   std::vector<V> part_;            // the same units where they are differentiated
   std::vector<V> leaving_, ring_;  // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
