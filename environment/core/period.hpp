@@ -953,10 +953,10 @@ class Copies {
   std::vector<V> level_held_;                          // [N K] inventory levels, or nothing where nobody serves by them
   std::vector<V> order_, wish_;                        // [(O + A) K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
-  std::vector<Given> portion_,
-      full_;                       // of a supplier's lines, of a class: units; 1 where no more is missing than to all
-  std::vector<V> part_;            // the same units where they are differentiated
-  std::vector<V> leaving_, ring_;  // [Ed K] shipped, [slots][Ed K] under way
+  std::vector<Given> portion_;              // units of a class, of a supplier's lines who share out scarce stock
+  std::vector<Given> full_;                 // 1 where nothing is missing there above what stays missing to others
+  std::vector<V> part_;                     // the same units where they are differentiated
+  std::vector<V> leaving_, ring_;           // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
   std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
   std::vector<V> backlog_, unserved_;       // [C K]
