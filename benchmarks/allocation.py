@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", default=RULES)
     parser.add_argument("--capacity", type=int, default=32, help="units a period from outside; 30 are asked for")
     parser.add_argument("--observation", default="downstream", help="what departments see")
-    parser.add_argument("--budget", default="3e6", help="of learning, for each run")
+    parser.add_argument("--budget", default="5e6", help="of learning, for each run")
+    parser.add_argument("--seed", type=int, default=0, help="of learning")
     parser.add_argument("--episodes", type=int, default=4096)
     parser.add_argument("--out", type=Path, default=Path("runs/allocation"))
     options = parser.parse_args()
@@ -53,11 +54,12 @@ def main() -> None:
     for rule in options.rules:
         firm, names = firm_of(rule, options.capacity), {"tuned-base-stock": "tuned-base-stock"}
         for scheme in options.schemes:
-            run = options.out / f"{rule}-{scheme}-{options.capacity}"
+            run = options.out / f"{rule}-{scheme}-{options.capacity}-{options.seed}"
             names[str(run)] = scheme
             if not run.exists():
                 how = {"backend": "local", "threads": 1, "progress": False, "budget": options.budget}
-                firmwide.train(firm, scheme=scheme, observation=options.observation, run=run, **how)
+                see = options.observation
+                firmwide.train(firm, scheme=scheme, observation=see, seed=options.seed, run=run, **how)
         found = firmwide.evaluate(firm, list(names), episodes=options.episodes, compiled=quiet).results
         costs |= {(names[policy], rule): of.cost for policy, of in found.items()}
     sys.stdout.write("| policy | allocation | cost | more than learned |\n| --- | --- | ---: | ---: |\n")
