@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from coordinator.envs.core import FirmCore
+from coordinator.experiments.run import DepartmentPolicy
 from coordinator.live.book import Book
 from coordinator.live.create import found
 from coordinator.live.examiner import Examiner
@@ -132,6 +133,16 @@ def test_who_decides_nothing_of_it_is_served_by_shortage(tmp_path):
         ValueError, match=r"which is built otherwise than 'scarce': .* learned allocation must be the same"
     ):
         PolicyBundles(scarce()).policy("depot", str(tmp_path / "other"))
+
+
+def test_who_asks_a_policy_by_itself_is_told_the_same(tmp_path):
+    operation, _ = started(tmp_path)
+    before, row = operation.now, operation.tick()["departments"]["depot"]
+    policies = {name: DepartmentPolicy(PolicyBundles(scarce()), NumpyPolicy(b)) for name, b in before.bundles.items()}
+    seen = before.moment.features[before.bundles["depot"].arrays["rows"], 0]
+    assert policies["depot"].precedence(seen) == row["precedence"]
+    assert policies["depot"].order(seen) == row["order"]
+    assert policies["east"].precedence(seen) == {}
 
 
 def test_firms_in_shadow_play_it_too(tmp_path):
