@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from coordinator.learning.settings import Wiring
 from coordinator.runs.firm_policies import policy_of
@@ -11,7 +12,7 @@ from coordinator.schemes.registry import schemes_for
 from coordinator.schemes.simultaneous import retailers_share
 from departments.policies.policy import FIRM, PolicyConfig
 from departments.policies.spec import DepartmentSpec
-from environment import Network
+from environment import Network, parse_firm
 from tests.coordinator.live.test_learned_allocation import scarce
 from tests.small_firms import tree, world_of
 from tests.small_runs import Asking, Record, final_policies, settings
@@ -60,6 +61,9 @@ def test_a_rule_that_is_swapped_in_leaves_it_alone(tmp_path):
 def test_retailers_who_decide_more_than_others_share_nothing_with_them():
     assert retailers_share(Network.of(FIRM_FILE)) == {"depot": "depot", "east": "east", "west": "east"}
     assert retailers_share(Network.of(tree())) == {"depot": "depot", "east": "east", "west": "east"}
+    plain = yaml.safe_load(tree().to_yaml()) | {"supplier_choice": "ordered"}
+    plain["supply"].append({"from": "outside", "to": "east"})
+    assert retailers_share(Network.of(parse_firm(plain))) == {"depot": "depot", "east": "east", "west": "west"}
 
 
 @pytest.mark.parametrize(
