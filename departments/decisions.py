@@ -18,7 +18,7 @@ Memory = Any  # whatever a policy wants to keep from one period to the next; Non
 class Decision(NamedTuple):
     """What is decided in one period."""
 
-    order: Tensor  # [N, K, E] units, wished: the world clips and rounds them; or [O, K, E], see `World.feasible`
+    order: Tensor  # [N, K, E] units, wished: the world clips and rounds them; or [O + A, K, E], see `World.feasible`
     exposure: Tensor | None = None  # [S, K, E] wished, or broadcastable; None: the firm file's
     memory: Memory = None  # to be handed back in the next period
 

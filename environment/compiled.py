@@ -113,7 +113,7 @@ class NetworkControl:
     arrivals: int  # periods of arrival among the features
     cut: int  # how many features, from the first one on, are cut off at -1 and 1
     noise: Tensor | None  # [T, Z, E] as the networks take it
-    place: Tensor  # [orders] row of O K that an output decides
+    place: Tensor  # [orders] row of (O + A) K that an output decides
     unit: Tensor  # [orders] units
     kind: Tensor  # [orders] `REPLACES`, `ADDS` or `PLACES`
     outputs: int  # J
@@ -198,7 +198,7 @@ class CompiledWorld:
 
         Args:
             state: after event 2 of the period before the first; it stays as it is unless it may be spent.
-            decide: rules, networks, or orders [T, O, K, E] as `World.feasible` gives them.
+            decide: rules, networks, or orders [T, O + A, K, E] as `World.feasible` gives them.
             chance: [T] periods of `World.draw`, of E copies, or of fewer that all rules meet alike: a multiple of 64.
             recommend: a rule, or exposures [T, S, K, E], feasible, where customers choose; None: the firm file's.
             counted_from: the first step, 0 to T - 1 if `measured` else T, whose cost and measures count.

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from environment.network import SHORTAGE, Indices, Network
+from environment.network import LEARNED, SHORTAGE, Indices, Network
 
 _FEW = 32  # customers of a supplier that are compared pair by pair; more are sorted
 _WHOLE = 65_536  # parts of a chance
@@ -86,8 +86,11 @@ class Incidence:
         far = torch.as_tensor(FAR * network.standing, device=device, dtype=dtype)[:, None]
         self.standing = far if bool(network.standing.any()) else None  # [I, 1] added to positions where they rank
         portions = [line for line in range(self.sharing) if network.rationing[supplier[line]]]
-        level = [each == SHORTAGE for each in network.rationing.tolist()]
-        self.portions = Portions(portions, supplier, level, device) if portions else None
+        level, decided = (
+            [each in (SHORTAGE, LEARNED) for each in network.rationing.tolist()],
+            network.preceding.tolist(),
+        )
+        self.portions = Portions(portions, supplier, level, device, decided) if portions else None
         newest = torch.as_tensor(network.newest_first, device=device)[network.line_supplier]  # [L]
         # [Ed] rows of positions, and of inventory levels behind them, by which each internal line is ranked
         self.rank = self.edge_target.clone()
@@ -202,7 +205,14 @@ def in_stock(order: Tensor, on_hand: Tensor, incidence: Incidence, shut: tuple[T
     return place
 
 
-def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, incidence: Incidence) -> Tensor:
+def fulfil(
+    on_hand: Tensor,
+    owed: Tensor,
+    ordered: Tensor,
+    position: Tensor,
+    incidence: Incidence,
+    precedence: Tensor | None = None,
+) -> Tensor:
     """Event 2: units shipped on each line, [L, X].
 
     Backorders come first, then new orders; within a class customers in ascending order of inventory position, ties
@@ -220,6 +230,7 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
         ordered: [L, X] last period's orders and external demand.
         position: [N, X] inventory positions after event 1; behind them inventory levels where somebody serves by those.
         incidence: of the network.
+        precedence: [A, X] units by which what is missing to a line counts as more, where that is decided; None: 0.
     """
     sharing = incidence.sharing
     stock = incidence.line_supplier.of(on_hand)
@@ -264,7 +275,8 @@ def fulfil(on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, inc
     shipped = served[:, 0] + served[:, 1]
     if incidence.portions is not None:
         lines = incidence.portions.lines
-        shipped = shipped.index_copy(0, lines, incidence.portions.served(stock[lines], want.index_select(0, lines)))
+        portions = incidence.portions.served(stock[lines], want.index_select(0, lines), precedence)
+        shipped = shipped.index_copy(0, lines, portions)
     return torch.cat((shipped, alone))
 
 
@@ -274,12 +286,21 @@ class Portions:
     In proportion to what each line wants: within a class the first lines together get the whole units of their part,
     so what is rounded evens out line by line: stock is used up and no line gets more than it wants (ours). Or unit by
     unit to the line to which most is missing, ties lower index first, until stock is gone: what stays missing is level.
+    Where precedence is decided, what is missing to a line counts as so many units more.
     """
 
     def __init__(
-        self, lines: Sequence[int], supplier: Sequence[int], shortage: Sequence[bool], device: torch.device
+        self,
+        lines: Sequence[int],
+        supplier: Sequence[int],
+        shortage: Sequence[bool],
+        device: torch.device,
+        decided: Sequence[int] = (),
     ) -> None:
-        """Prepare `lines`, which have a supplier each, of whom some serve by `shortage` [N]."""
+        """Prepare `lines`, which have a supplier each, of whom some serve by `shortage` [N].
+
+        Of lines that are `decided` precedence is told, in their order.
+        """
         own = sorted(lines, key=lambda line: (supplier[line], line))
         of = [supplier[line] for line in own]
         self.lines = torch.tensor(own, device=device)  # [R] supplier by supplier
@@ -287,11 +308,19 @@ class Portions:
         self._last = torch.tensor([len(of) - 1 - of[::-1].index(point) for point in of], device=device)
         level = torch.tensor([shortage[point] for point in of], device=device)[:, None]
         self._level = level if bool(level.any()) else None  # [R, 1] whether what is missing is levelled
+        places = [own.index(line) for line in decided]
+        self._decided = torch.tensor(places, device=device) if places else None  # [A]
 
-    def served(self, stock: Tensor, want: Tensor) -> Tensor:
-        """Units for each line, [R, X], of its supplier's stock [R, X]; backorders and new orders wanted, [R, 2, X]."""
-        backorders, left = self._portion(stock.double(), want[:, 0].double())
-        return (backorders + self._portion(left, want[:, 1].double())[0]).to(stock.dtype)
+    def served(self, stock: Tensor, want: Tensor, precedence: Tensor | None = None) -> Tensor:
+        """Units for each line, [R, X], of its supplier's stock [R, X]; backorders and new orders wanted, [R, 2, X].
+
+        Precedence [A, X] is of the lines for which it is decided; None: 0.
+        """
+        more = torch.zeros_like(stock, dtype=torch.float64)
+        if self._decided is not None and precedence is not None:
+            more = more.index_copy(0, self._decided, precedence.double())
+        backorders, left = self._portion(stock.double(), want[:, 0].double(), more)
+        return (backorders + self._portion(left, want[:, 1].double(), more)[0]).to(stock.dtype)
 
     def _before(self, units: Tensor) -> Tensor:
         """Units of a supplier's lines before each."""
@@ -302,8 +331,8 @@ class Portions:
         """Units of all lines of each one's supplier."""
         return (self._before(units) + units)[self._last]
 
-    def _portion(self, stock: Tensor, want: Tensor) -> tuple[Tensor, Tensor]:
-        """What one class gets, and what it leaves."""
+    def _portion(self, stock: Tensor, want: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        """What one class gets, and what it leaves; what is missing to a line counts as so much `more`."""
         before, total = self._before(want), self._total(want)
         short, least = stock < total, total.clamp_min(1.0)
 
@@ -315,28 +344,42 @@ class Portions:
         even = want * torch.where(short, stock / least, 1.0)
         if self._level is not None:
             with torch.no_grad():
-                level = self._levelled(stock, want)
+                level, full = self._levelled(stock, want, more)
             exact = torch.where(self._level, level, exact)
-            part = (level > 0).to(want.dtype)  # each of those who get something bears the same of what is missing
-            borne = (self._total(want * part) - stock) / self._total(part).clamp_min(1.0)
-            even = torch.where(self._level, torch.where(short, part * (want - borne), want), even)
+            whole_of = full.to(want.dtype)  # of the others who get something each bears the same of what is missing
+            part = (level > 0).to(want.dtype) * (1.0 - whole_of)
+            borne = self._total((want + more) * part + want * whole_of) - stock
+            borne = borne / self._total(part).clamp_min(1.0)
+            shared = part * (want + more - borne) + whole_of * want
+            even = torch.where(self._level, torch.where(short, shared, want), even)
         served = _Instead.apply(even, exact) if even.requires_grad else exact  # type: ignore[no-untyped-call]
         return served, (stock - total).clamp_min(0.0)
 
-    def _levelled(self, stock: Tensor, want: Tensor) -> Tensor:
-        """What lines get where what stays missing is level, [R, X]."""
-        few, missing = torch.full_like(want, -1.0), want.max() + torch.zeros_like(want)
+    def _levelled(self, stock: Tensor, want: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        """What lines get where what stays missing is level, and of whom nothing is missing above that, [R, X]."""
+        counts, nothing = want + more, torch.zeros_like(want)
+
+        def above(level: Tensor) -> Tensor:
+            return torch.minimum((counts - level).clamp_min(0.0), want)
+
+        few, missing = more.min() - 1.0 + nothing, counts.max() + nothing
         while bool((missing - few > 1.0).any()):  # so much stays missing; less would take more than there is
             half = torch.where(missing - few > 1.0, ((few + missing) / 2.0).floor(), missing)
-            enough = self._total((want - half).clamp_min(0.0)) <= stock
+            enough = self._total(above(half)) <= stock
             few, missing = torch.where(enough, few, half), torch.where(enough, half, missing)
-        given = (want - missing).clamp_min(0.0)
-        next_in_line = ((want >= missing) & (missing > 0.0)).to(want.dtype)
-        return given + next_in_line * (self._before(next_in_line) < stock - self._total(given))
+        given, full = above(missing), more >= missing
+        next_in_line = ((counts >= missing) & ~full).to(want.dtype)
+        return given + next_in_line * (self._before(next_in_line) < stock - self._total(given)), full
 
 
 def fulfil_in_turn(
-    on_hand: Tensor, owed: Tensor, ordered: Tensor, position: Tensor, at_once: Tensor, incidence: Incidence
+    on_hand: Tensor,
+    owed: Tensor,
+    ordered: Tensor,
+    position: Tensor,
+    at_once: Tensor,
+    incidence: Incidence,
+    precedence: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`fulfil` where what is shipped may arrive at once: suppliers before those whom they serve in no time.
 
@@ -347,13 +390,14 @@ def fulfil_in_turn(
         position: [N, X] inventory positions after event 1.
         at_once: [Ed, X] 1 where the lead time is 0, else 0.
         incidence: of the network.
+        precedence: as in `fulfil`.
 
     Returns:
         Units shipped on each line, [L, X], and on hand with what arrived at once, [N, X].
     """
     shipped, outside = torch.zeros_like(owed), at_once.new_zeros(len(at_once) - incidence.inside, owed.shape[1])
     for turn in incidence.turns:
-        now = fulfil(on_hand, owed, ordered, position, incidence) * turn
+        now = fulfil(on_hand, owed, ordered, position, incidence, precedence) * turn
         arrived = at_once * torch.cat((now[: incidence.inside], outside))
         shipped, on_hand = shipped + now, torch.addmm(on_hand, incidence.incoming, arrived)
     return shipped, on_hand

@@ -120,6 +120,16 @@ class Firm(FirmFields):
                 )
             if rule not in (None, "priority") and name in ranked:
                 raise ValueError(f"{field} is {rule}, but supply edges from here have a priority: remove one of them")
+            if rule == "learned":
+                self._check_learned_allocation(name, field)
+
+    def _check_learned_allocation(self, name: str, field: str) -> None:
+        """Refuse a decision where there is nothing to decide, and where departments decide by other means."""
+        if self.customers:
+            chosen = next(iter(self.customers))
+            raise ValueError(f"{field} learned is for laws of demand, and customers of {chosen} choose: take another")
+        if sum(edge.source == name for edge in self.supply) + (name in self.customer_facing) < 2:
+            raise ValueError(f"{field} is learned, and {name} has one customer alone: remove it")
 
     def _check_times(self) -> None:
         """What leaves for other points and is there at once has to be known before these serve."""

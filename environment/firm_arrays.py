@@ -68,6 +68,7 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "by_edge": network.by_edge,
         "ranks": standing.repeat_interleave(products).to(world.dtype) if standing.any() else None,
         "rationing": whole(network.rationing.repeat(products)) if network.rationing.any() else None,
+        **_precedence(world),
         "newest_first": whole(network.newest_first.repeat(products).astype(np.int64))
         if network.newest_first.any()
         else None,
@@ -76,6 +77,20 @@ def firm_arrays(world: World) -> dict[str, Tensor | int | None]:
         "lost": parts.repeat_interleave(products).to(world.dtype) if parts.any() else None,
         **_segments(world),
         **_aside(world),
+    }
+
+
+def _precedence(world: World) -> dict[str, Tensor | int]:
+    """The fields of `Firm` about precedence of lines, where that is decided."""
+    network, products = world.network, world.products
+    if not len(network.preceding):
+        return {}
+    place = np.full((len(network.line_supplier), products), -1, dtype=np.int32)
+    place[network.preceding] = np.arange(len(network.preceding) * products).reshape(-1, products)
+    return {
+        "precedences": len(network.preceding) * products,
+        "precedence_row": torch.as_tensor(place.reshape(-1)),
+        "most_precedence": world.limits.most_precedence.flatten().contiguous(),
     }
 
 

@@ -109,6 +109,13 @@ class FirmFields(Checked):
         if self.supplier_choice == "ordered":
             raise ValueError(f"supplier_choice ordered: {who} one order a stock point here; take split or preferred")
 
+    def must_leave_allocation(self, who: str) -> None:
+        """Refuse `allocation: learned` for those who decide orders alone, such as "an action is"."""
+        if decided := [name for name, point in self.stock_points.items() if point.allocation == "learned"]:
+            raise ValueError(
+                f"stock_points.{decided[0]}.allocation learned: {who} orders alone here; take another, such as shortage"
+            )
+
     def preferences(self) -> dict[tuple[str, str], int]:
         """Place of each supplier among those of a point, by (supplier, point); 0 is preferred."""
         found = self._suppliers().items()

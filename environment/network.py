@@ -29,8 +29,9 @@ from environment.reviews import Reviews
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
 Indices = NDArray[np.int64]
-PROPORTIONAL, SHORTAGE = 1, 2  # to what is wanted; unit by unit to whom most is missing
-_RATIONING = {"proportional": PROPORTIONAL, "shortage": SHORTAGE}
+CUSTOMERS = "customers"  # external ones, where lines have names
+PROPORTIONAL, SHORTAGE, LEARNED = 1, 2, 3  # to what is wanted; to whom most is missing; and with precedence
+_RATIONING = {"proportional": PROPORTIONAL, "shortage": SHORTAGE, "learned": LEARNED}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Network:
     congestion: Indices  # [Ed, 2] units under way for a period more, and most such periods; 0 where there are none
     emergency: NDArray[np.float64]  # [Ed] chance that what its customer is short of is delivered at once
     standing: Indices  # [I] rank of each internal edge by its priority, 0 first; 0 where positions decide alone
-    rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, or `SHORTAGE`
+    rationing: Indices  # [N] how scarce stock is shared out: 0 one after the other, `PROPORTIONAL`, ... `LEARNED`
     newest_first: NDArray[np.bool_]  # [N] whether it serves new orders first, and by inventory levels
     ships_first: NDArray[np.bool_]  # [N] whether it ships before it receives, see `Firm.sequence`
     emissions: NDArray[np.float64]  # [Ed, K] per unit that leaves
@@ -124,9 +125,32 @@ class Network:
         """The stock point of each order, [O]: one of every point, or one of every edge."""
         return self.edge_target if self.by_edge else np.arange(len(self.names))
 
-    def orders_of(self, point: int) -> list[int]:
-        """The orders of a stock point, of O: one, or one of each edge to it."""
-        return list(map(int, np.flatnonzero(self.order_point == point)))
+    @cached_property
+    def preceding(self) -> Indices:
+        """Lines whose precedence the department of their supplier decides, supplier by supplier, [A]."""
+        own = [line for line, point in enumerate(self.line_supplier) if self.rationing[point] == LEARNED]
+        return np.array(sorted(own, key=lambda line: (self.line_supplier[line], line)), dtype=np.int64)
+
+    @property
+    def decision_point(self) -> Indices:
+        """The stock point that takes each decision, [O + A]: orders, and then precedence."""
+        return np.concatenate([self.order_point, self.line_supplier[self.preceding]])
+
+    @property
+    def decision_unit(self) -> Indices:
+        """The stock point whose units each decision is in, [O + A]: of precedence the line's customer."""
+        buyer = np.concatenate([self.edge_target[: self.internal], self.customer_facing])
+        return np.concatenate([self.order_point, buyer[self.preceding]])
+
+    def decisions_of(self, point: int) -> list[int]:
+        """Decisions of a stock point, of O + A: an order, or one of each edge to it, then precedence of its lines."""
+        return list(map(int, np.flatnonzero(self.decision_point == point)))
+
+    def customers_of(self, point: int) -> list[str]:
+        """Whose precedence a stock point decides, in that order; external customers are `CUSTOMERS`."""
+        lines = [line for line in self.preceding if self.line_supplier[line] == point]
+        inside = self.internal
+        return [self.names[self.edge_target[line]] if line < inside else CUSTOMERS for line in lines]
 
     @property
     def edge_names(self) -> list[tuple[str, str]]:

@@ -8,6 +8,9 @@ review and a minimum order quantity, International Journal of Production Economi
 
 Where every edge has an order of its own (`supplier_choice: ordered`) all of this is of each order by itself.
 
+Precedence of a line of demand (`allocation: learned`) is whole units, and no more than what its customer may order,
+either way (ours).
+
 Then what all products of a point share is shared out (ours), first what an edge from outside carries, then storage:
 the inventory position after ordering, of products where it is above 0, may not exceed the capacity. If the wishes do,
 each is cut to the same share of the room that it asks for, to whole packs, and what is left over goes to the products
@@ -36,7 +39,8 @@ class Limits:
         def tensor(value: NDArray[Any]) -> Tensor:
             return torch.as_tensor(value, device=device, dtype=dtype)[:, :, None]
 
-        of = network.order_point
+        of, units = network.order_point, network.decision_unit
+        self.most_precedence = tensor(firm.amounts("max_order")[units[len(of) :]])  # [A, K, 1] units, either way
         self._point = torch.as_tensor(of, device=device) if network.by_edge else None  # [O]
         multiple = firm.amounts("order_multiple", 1.0)[of]
         self.multiple = tensor(multiple)  # [O, K, 1] units a pack
@@ -87,6 +91,13 @@ class Limits:
             held = position.double() if self._point is None else position.double()[self._point]
             cut = self._shared_out(accepted.double(), held).to(accepted.dtype)
         return torch.where(cut < accepted, cut, accepted)
+
+    def precedence(self, wish: Tensor) -> Tensor:
+        """Precedence as the world accepts it, [A, K, E] whole units; gradients as of orders."""
+        within = wish.clamp(-self.most_precedence, self.most_precedence)
+        if wish.requires_grad:
+            return _StraightThrough.apply(within, None)  # type: ignore[no-any-return, no-untyped-call]
+        return within.round_()
 
     def _whole(self, order: Tensor) -> Tensor:
         """Within bounds, in whole packs and at least the minimum."""
@@ -165,8 +176,8 @@ def share_out(wished: Tensor, free: Tensor, room: Tensor, multiple: Tensor, leas
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: object, value: Tensor, limits: Limits) -> Tensor:
-        return limits.packed(value.round())
+    def forward(ctx: object, value: Tensor, limits: Limits | None) -> Tensor:
+        return value.round() if limits is None else limits.packed(value.round())
 
     @staticmethod
     def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:

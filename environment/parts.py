@@ -53,7 +53,7 @@ def _laws(value: object, info: ValidationInfo) -> object:
     return per_name(parsed, value)
 
 
-_allocation = one_of("position", "priority", "proportional", "shortage", "inventory-level", optional=True)
+_allocation = one_of("position", "priority", "proportional", "shortage", "inventory-level", "learned", optional=True)
 _start = must_be(
     f"a whole number from 0 to {MAX_WHOLE}",
     lambda value: is_whole(value, 0, MAX_WHOLE),
@@ -80,7 +80,7 @@ Laws: TypeAlias = Annotated[Any, BeforeValidator(_laws)]
 Text: TypeAlias = Annotated[str, text()]
 
 
-Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage", "inventory-level"]
+Allocation: TypeAlias = Literal["position", "priority", "proportional", "shortage", "inventory-level", "learned"]
 Sequence: TypeAlias = Literal["standard", "geevers"]
 
 

@@ -32,6 +32,9 @@ class World:
     """A firm ready to be stepped on a device.
 
     Orders are `[N, K, E]` units; a step runs event 4 of one period (orders, demand) and events 1 to 3 of the next.
+    Where a stock point's `allocation` is `learned`, orders are followed by the precedence of A lines of demand: units
+    by which what is missing to each counts as more when scarce stock is shared out. Who leaves it out says 0, which is
+    `shortage`.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class World:
         self.incidence = Incidence(self.network, self.device, dtype)
         of = self.network.order_point
         self.orders = len(of)  # O, one of every stock point, or with `supplier_choice: ordered` one of every edge
+        self.decisions = self.orders + len(
+            self.network.preceding
+        )  # O + A: behind orders precedence, where it is decided
         self.max_order = self._amounts("max_order")  # [N, K, 1]
         self.limits = Limits(firm, self.network, self.device, dtype)
         self._holding_cost = self._amounts("holding_cost")
@@ -293,23 +299,33 @@ class World:
         return found.to(torch.int16).expand(-1, -1, -1, copies)
 
     def feasible(self, order: Tensor, position: Tensor, period: int) -> Tensor:
-        """Orders as the world accepts them, see `environment.orders`, [O, K, E].
+        """Decisions as the world accepts them, see `environment.orders`, [O + A, K, E].
 
         Args:
-            order: [O, K, E] units, wished; or [N, K, E], which are `parted`.
+            order: [O + A, K, E] units, wished; or [O, K, E] or [N, K, E], which are `parted`.
             position: [N, K, E] units, inventory positions before the order.
             period: its number, for review days.
         """
-        return self.limits.feasible(order if len(order) == self.orders else self.parted(order), position, period)
+        wish = order if len(order) == self.decisions else self.parted(order)
+        accepted = self.limits.feasible(wish[: self.orders], position, period)
+        if self.decisions == self.orders:
+            return accepted
+        return torch.cat((accepted, self.limits.precedence(wish[self.orders :])))
 
     def parted(self, wish: Tensor) -> Tensor:
-        """Wishes of stock points [N, K, E] as wishes of orders [O, K, E]: of edges by the suppliers' shares."""
-        if not self.network.by_edge:
+        """Wishes of stock points [N, K, E] or orders [O, K, E] as those of all decisions [O + A, K, E].
+
+        Of edges by the suppliers' shares; precedence is 0.
+        """
+        if self.network.by_edge and len(wish) != self.orders:
+            wish = split(wish.reshape(self.points, -1), self.incidence).view(-1, *wish.shape[1:])
+        if self.decisions == self.orders:
             return wish
-        return split(wish.reshape(self.points, -1), self.incidence).view(-1, *wish.shape[1:])
+        return torch.cat((wish, wish.new_zeros(self.decisions - self.orders, *wish.shape[1:])))
 
     def by_point(self, order: Tensor) -> Tensor:
-        """Amounts by order [O, .., E], added up by stock point, [N, .., E]."""
+        """Amounts by order [O, .., E], added up by stock point, [N, .., E]; precedence behind them does not count."""
+        order = order[: self.orders]
         if not self.network.by_edge:
             return order
         return (self.incidence.incoming @ order.reshape(self.orders, -1)).view(self.points, *order.shape[1:])
@@ -349,7 +365,7 @@ class World:
 
         Args:
             state: after event 2 of period t.
-            order: [O, K, E] whole units as `feasible` gives them.
+            order: [O + A, K, E] whole units as `feasible` gives them, or [O, K, E]: all precedence is 0 then.
             chance: one period of `draw`.
             exposure: [S, K, E] what is recommended to whom, for `demand`.
 
@@ -357,6 +373,8 @@ class World:
             The state after event 2 of period t + 1, and that period's outcome.
         """
         incidence, inside = self.incidence, self.network.internal
+        precedence = order[self.orders :].flatten(1) if len(order) > self.orders else None
+        order = order[: self.orders]
         full = (-1, self.products, order.shape[-1])
         flat = (-1, self.products * order.shape[-1])
         demand = self.demand(state, chance, exposure)
@@ -382,13 +400,13 @@ class World:
         if not self.at_once:
             first = incidence.ships_first  # of those who ship what they had before anything arrived
             there = on_hand if first is None else torch.where(first, state.on_hand.view(flat), on_hand)
-            shipped = fulfil(there, now_owed, now_ordered, rank, incidence)  # event 2
+            shipped = fulfil(there, now_owed, now_ordered, rank, incidence, precedence)  # event 2
             shipped = self.limits.carry(shipped, self.products)
         else:
             at_once = (lead_time == 0).to(self.dtype)
             bought = torch.cat((torch.zeros_like(placed[:inside]), placed[inside:]))
             on_hand = torch.addmm(on_hand, incidence.incoming, at_once * bought)
-            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, rank, at_once, incidence)
+            shipped, on_hand = fulfil_in_turn(on_hand, now_owed, now_ordered, rank, at_once, incidence, precedence)
         received, on_hand = on_hand, torch.addmm(on_hand, incidence.outgoing, shipped, alpha=-1.0)
         owed = owed + ordered - shipped
         unserved, delivered = owed[inside:], None
@@ -436,6 +454,7 @@ class World:
 
     def placed(self, state: State, order: Tensor, chance: Exogenous) -> Tensor:
         """Orders per edge, [Ed, K E]: who of a point's suppliers gets how much of what it orders."""
+        order = order[: self.orders]
         flat = (-1, self.products * order.shape[-1])
         own, supplier = order.reshape(flat), None if chance.supplier is None else chance.supplier.reshape(flat)
         if self.network.by_edge:
@@ -544,7 +563,7 @@ class World:
         shipped: Tensor | None = None,
     ) -> Tensor:
         """Event 3: cost per stock point and product, [N, K, E] money; who receives pays what shipments emit."""
-        cost, penalty = self._holding_cost * on_hand, self._penalty * unserved
+        cost, penalty, order = self._holding_cost * on_hand, self._penalty * unserved, order[: self.orders]
         if chance.cost_factor is not None:
             cost, penalty = cost * chance.cost_factor[0], penalty * self.incidence.facing.of(chance.cost_factor[1])
         if self._sells:

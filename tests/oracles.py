@@ -218,14 +218,26 @@ def arrival(day, days, closed):
     return day
 
 
-def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=None, numbers=None, purchases=None):
+def replay(
+    chain,
+    initial,
+    wishes,
+    suppliers,
+    demand,
+    lead_times,
+    cost_factors=None,
+    numbers=None,
+    purchases=None,
+    precedence=None,
+):
     """One copy of the world, period by period.
 
     `wishes[t][point, product]` (by [supplier, point, product] where every edge has an order), `suppliers[t][point,
     product]` and `demand[t][point, product]` are event 4 of t; `lead_times[t][supplier, customer, product]` hold for
     shipments of event 2 of t; `cost_factors[t]` holds a pair (on holding cost, on backorder cost) per (point, product)
     for event 3 of t; `purchases[t]` is a factor on the cost of units ordered in t; `numbers[t]` are from 0 to 65,535,
-    what decides in period t: `lost` of a part of a unit by (point, product).
+    what decides in period t: `lost` of a part of a unit by (point, product). `precedence[t]` is wished in event 4 of t,
+    by (supplier, customer, product) where a supplier's allocation is learned; external customers are None.
     """
     world = SlowWorld(chain, initial)
     periods, orders = [], []
@@ -236,6 +248,7 @@ def replay(chain, initial, wishes, suppliers, demand, lead_times, cost_factors=N
         if t > 0:
             world.stand_in_line(orders[t - 1], suppliers[t - 1], demand[t - 1])
             world.disrupt(numbers[t].get("breaks", {}) if numbers else {})
+            world.favour(precedence[t - 1] if precedence else {})
         nothing = dict.fromkeys(world.keys, 0)  # who waits at the start is served in the first period
         sales, lost, shipped = (
             world.fulfil(t, lead_times[t], numbers[t] if numbers else None) if t else (nothing, nothing, 0)
@@ -286,6 +299,13 @@ class SlowWorld:
         for (point, product), units in initial.items():
             if point in chain.shelf_life:
                 self.batches[point, product] = [[chain.shelf_life[point], units]]
+
+    def favour(self, precedence):
+        """Whose missing units count as more: whole ones, no more than a customer may order, either way."""
+        self.precedence = {}
+        for (supplier, customer, product), units in precedence.items():
+            most = self.chain.max_order[customer or supplier, product]
+            self.precedence[supplier, customer, product] = round(max(min(units, most), -most))
 
     def remember(self):
         self.told, self.told_shut = dict(self.on_hand), set(self.shut)  # when the orders were placed
@@ -381,9 +401,8 @@ class SlowWorld:
                 key=lambda c: (levels if newest else positions)[c, product]
             )  # stable: ties stay in index order
             customers.sort(key=lambda c: self.chain.priority.get((supplier, c), 10_000))
-            how = {"proportional": self._share_out, "shortage": self._level_out}.get(
-                self.chain.allocation.get(supplier)
-            )
+            ways = {"proportional": self._share_out, "shortage": self._level_out, "learned": self._level_out}
+            how = ways.get(self.chain.allocation.get(supplier))
             if how is not None:
                 how(supplier, product, sales, shipments, lead_times)
             else:
@@ -471,8 +490,9 @@ class SlowWorld:
         for external, internal in ((self.backlog, self.backorders), (self.wanted, self.new)):
             edges = [(supplier, customer, product) for customer in customers]
             missing = [internal[edge] for edge in edges] + [external[supplier, product]]
+            more = [self.precedence.get((supplier, customer, product), 0) for customer in [*customers, None]]
             while max(missing) > 0 and self.on_hand[supplier, product] > 0:
-                place = missing.index(max(missing))
+                place = max((m for m in range(len(missing)) if missing[m] > 0), key=lambda m: missing[m] + more[m])
                 missing[place] -= 1
                 self.on_hand[supplier, product] -= 1
             for edge, left in zip(edges, missing, strict=False):

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from environment import Exogenous, Outcome, State, World, parse_firm
+from environment.network import CUSTOMERS
 from environment.streams import Stream, torch_stream
 from tests.oracles import OUTSIDE, arrival, chain_of, replay
 
@@ -67,6 +68,8 @@ def ranked(draw, points, supply, money, customers):
         rule = points.get(edge["from"], {}).get("allocation")
         if edge["from"] in points and rule is None:
             rules = ["position", "priority", "proportional", "shortage"]
+            lines = sum(other["from"] == edge["from"] for other in supply) + ("demand" in points[edge["from"]])
+            rules += ["learned"] * 3 * (lines > 1 and not customers)
             rules += ["inventory-level"] * 3 * ("demand" not in points[edge["from"]] and edge["from"] not in customers)
             points[edge["from"]]["allocation"] = rule = draw(st.sampled_from(rules))
             if rule == "priority":
@@ -265,10 +268,10 @@ class Episode:
     world: World
     states: list[State]  # [T]
     outcomes: list[Outcome | None]  # [T], None in period 0
-    orders: torch.Tensor  # [T, O, K, E]
+    orders: torch.Tensor  # [T, O + A, K, E]
     chance: Exogenous  # with a leading axis T
     exposures: torch.Tensor | None  # [T, S, K, E] where customers choose
-    wishes: torch.Tensor  # [T, O, K, E] what was ordered before the world accepted it
+    wishes: torch.Tensor  # [T, O + A, K, E] what was ordered before the world accepted it
 
 
 def run(firm, copies, seed, periods=9, dtype=torch.float64):
@@ -276,8 +279,9 @@ def run(firm, copies, seed, periods=9, dtype=torch.float64):
     world = World(firm, np.zeros((len(firm.names), len(firm.products))), dtype=dtype)
     rng = np.random.default_rng(seed)
     shape = (len(firm.names), len(firm.products), copies)
-    wide = (periods, world.orders, *shape[1:])
+    wide = (periods, world.decisions, *shape[1:])
     wishes = rng.integers(-5, 45, wide) / 2 * rng.integers(0, 2, wide)
+    wishes[:, world.orders :] -= 8  # precedence may be below 0
     wishes = torch.tensor(wishes, dtype=dtype)
     chance = world.draw(periods, copies, torch_stream("cpu", Stream.SIMULATION, seed))
     state = world.reset(copies, torch.tensor(rng.integers(0, 20, shape), dtype=dtype))
@@ -431,4 +435,13 @@ def slow_replay(episode, copy):
         for t in periods
     ]
     dear = None if chance.purchase_factor is None else chance.purchase_factor[:, 0, copy].tolist()
-    return replay(chain, initial, wishes, suppliers, demand, lead_times, factors, numbers, dear)
+    lines = [(network.names[n], who) for n in range(len(points)) for who in network.customers_of(n)]
+    precedence = [
+        {
+            (supplier, None if who == CUSTOMERS else who, k): float(episode.wishes[t, world.orders + a, i, copy])
+            for a, (supplier, who) in enumerate(lines)
+            for i, k in enumerate(products)
+        }
+        for t in periods
+    ]
+    return replay(chain, initial, wishes, suppliers, demand, lead_times, factors, numbers, dear, precedence)

@@ -67,6 +67,7 @@ class FirmCore:
         """
         self.firm = load_firm(firm)
         self.firm.must_order_by_point("an action is")
+        self.firm.must_leave_allocation("an action is")
         choose("form", form, get_args(Form))
         choose("scaling", scaling, get_args(Scaling))
         if RECOMMENDATION in self.firm.names and self.firm.customers:

@@ -172,6 +172,24 @@ class DepartmentPolicy:
         wish = self._wish(self._column(observation, period, seen), period)
         return self._layout.shown(self._layout.feasible_exposure(wish)[..., 0])
 
+    def precedence(
+        self,
+        observation: ArrayLike | Mapping[str, float] | None = None,
+        *,
+        period: int = 0,
+        **seen: float | Mapping[str, float],
+    ) -> dict[str, float]:
+        """By how many units what is missing to a customer counts as more, by CUSTOMER/PRODUCT; arguments as of `order`.
+
+        Empty where its `allocation` is not learned.
+
+        Raises:
+            ValueError: one line; something that it sees is missing.
+        """
+        wish, customers = self._wish(self._column(observation, period, seen), period), self._policy.bundle.customers
+        units = self._layout.feasible_precedence(self.department, wish, customers)
+        return self._layout.by_customer(self.department, units[..., 0])
+
     def _column(self, observation: Any, period: int, seen: Mapping[str, Any]) -> Array:  # noqa: ANN401
         """What it sees, [rows, 1]."""
         if observation is None or isinstance(observation, Mapping):

@@ -38,6 +38,9 @@ from environment import Firm, World, load_firm
 def frame_of(world: World) -> FirmLayout:
     """Names and bounds of a world's firm."""
     firm, choice = world.firm, world.choice
+    customers = {name: world.network.customers_of(n) for n, name in enumerate(firm.names)}
+    allocates = {name: own for name, own in customers.items() if own}
+    most, whose = world.limits.most_precedence[..., 0].double().numpy(), world.network.decision_point[world.orders :]
     shape = (0, len(firm.products))
     return FirmLayout(
         firm=firm.name,
@@ -51,6 +54,8 @@ def frame_of(world: World) -> FirmLayout:
         slots=np.zeros(0) if choice is None else choice.slots.flatten().double().numpy(),
         earns=firm.earns,
         recommends=RECOMMENDATION if firm.customers else None,
+        allocates=allocates,
+        most_precedence={name: most[whose == firm.names.index(name)] for name in allocates},
     )
 
 

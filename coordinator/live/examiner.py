@@ -67,7 +67,8 @@ class Examiner:
                 wishes[name], memories[name] = decider.decide(features[decider.rows], memories[name], tick)
             held = arrays["inventory_position"]
             accepted = (layout.feasible_order(n, wishes[p], held[n], tick) for n, p in enumerate(layout.points))
-            order = np.stack(list(accepted))
+            precedence = (layout.feasible_precedence(p, wishes[p], deciders[p].bundle.customers) for p in layout.points)
+            order = np.concatenate((np.stack(list(accepted)), *precedence))
             exposure = layout.feasible_exposure(wishes[RECOMMENDATION]) if RECOMMENDATION in wishes else None
             moment = self._simulated.step(tick, arrays, order, exposure, **chance)
             tick, arrays, features = tick + 1, moment.arrays, moment.features

@@ -4,6 +4,7 @@ in/period-12.csv    stock_point[,product],on_hand,inventory_position,arriving_1,
                     backlog,asked,handed,demand,sales
 in/traffic-12.csv   stock_point,segment,traffic; only where customers choose
 out/orders-12.csv   stock_point,product,quantity
+out/precedence-12.csv  stock_point,customer,product,units; only where allocation is learned
 out/shown-12.csv    stock_point,segment,product,exposure; only where customers choose
 """
 
@@ -17,6 +18,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -189,8 +191,20 @@ def _whole(text: str, where: str) -> float:
     return value
 
 
-def write_decisions(feed: Path, tick: int, layout: FirmLayout, decisions: Mapping[str, Mapping[str, float]]) -> None:
-    """Orders and recommendations of a period; written again after a death, the same."""
+def write_decisions(
+    feed: Path,
+    tick: int,
+    layout: FirmLayout,
+    decisions: Mapping[str, Mapping[str, float]],
+    precedence: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> None:
+    """Orders, precedence and recommendations of a period; written again after a death, the same."""
+    favours = [
+        (name, *key.rsplit("/", 1), f"{units:g}") for name, row in precedence.items() for key, units in row.items()
+    ]
+    if favours:
+        text = _text(("stock_point", "customer", "product", "units"), favours)
+        write_atomically(feed / "out" / f"precedence-{tick}.csv", text)
     orders = [(name, product, f"{decisions[name][product]:g}") for name in layout.points for product in layout.products]
     write_atomically(feed / "out" / f"orders-{tick}.csv", _text(("stock_point", "product", "quantity"), orders))
     if layout.recommends is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ class FirmLayout:
     slots: Array  # [S] largest sum of exposures
     earns: bool  # money is profit
     recommends: str | None  # the department that does
+    # whose precedence a department decides where its allocation is learned, and at most how many units, [customers, K]
+    allocates: dict[str, list[str]] = field(default_factory=dict)
+    most_precedence: dict[str, Array] = field(default_factory=dict)
 
     @property
     def departments(self) -> list[str]:
@@ -39,7 +42,8 @@ class FirmLayout:
         arrays = {key: np.array(facts[key], dtype=float) for key in ("max_order", "sold", "slots")}
         limits = facts.get("limits")  # books of earlier versions have none
         known = OrderLimits.only(arrays["max_order"]) if limits is None else OrderLimits.of(limits)
-        return cls(**{**facts, **arrays, "limits": known})
+        most = {name: np.array(units, dtype=float) for name, units in facts.get("most_precedence", {}).items()}
+        return cls(**{**facts, **arrays, "limits": known, "most_precedence": most})
 
     def facts(self) -> dict[str, Any]:
         """What the book keeps."""
@@ -53,7 +57,41 @@ class FirmLayout:
 
     def feasible_order(self, point: int, wish: Array, position: Array, period: int) -> Array:
         """Orders [K, E] of a point as the world accepts them; see `OrderLimits.feasible`."""
-        return self.limits.feasible(point, wish, position, period)
+        return self.limits.feasible(point, wish[: len(self.products)], position, period)
+
+    def feasible_precedence(self, name: str, wish: Array, customers: Sequence[str]) -> Array:
+        """What a department says of each of its customers as the world accepts it, [customers, K, E] whole units.
+
+        Args:
+            name: of the department.
+            wish: [K + customers K, E] units, orders and precedence; or [K, E], as rules have it, who say 0.
+            customers: of whom it speaks; of others it says 0, and who is none of them any more is left.
+        """
+        products, most = len(self.products), self.most_precedence.get(name, np.zeros((0, len(self.products))))
+        found = np.zeros((*most.shape, wish.shape[-1]))
+        said = wish[products:].reshape(-1, products, wish.shape[-1])
+        for customer, units in zip(customers, said, strict=False):
+            if customer in (own := self.allocates.get(name, [])):
+                found[own.index(customer)] = units
+        return np.round(np.clip(found, -most[..., None], most[..., None])) + 0.0
+
+    def by_customer(self, name: str, precedence: Array) -> dict[str, float]:
+        """Precedence [customers, K] by CUSTOMER/PRODUCT."""
+        return {
+            f"{customer}/{product}": float(units)
+            for customer, row in zip(self.allocates.get(name, []), precedence, strict=True)
+            for product, units in zip(self.products, row, strict=True)
+        }
+
+    def whole_order(self, order: Mapping[str, Mapping[str, float]], precedence: Mapping[str, Any]) -> Array:
+        """Orders by department and product, and precedence by department, as the world takes them, [N + A, K, 1]."""
+        rows = [[order[name][product] for product in self.products] for name in self.points]
+        rows += [
+            [precedence[name][f"{customer}/{product}"] for product in self.products]
+            for name in self.points
+            for customer in self.allocates.get(name, [])
+        ]
+        return np.array(rows)[..., None]
 
     def feasible_exposure(self, wish: Array) -> Array:
         """Exposures [S, K, E] as the world accepts them: in [0, 1], 0 where not sold, scaled down to the slots."""

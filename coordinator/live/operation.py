@@ -280,22 +280,26 @@ class Operation:
                 position = now.moment.arrays["inventory_position"][layout.points.index(name)]
                 accepted = layout.feasible_order(layout.points.index(name), wish, position, now.tick)
                 decision = layout.by_product(accepted[:, 0])
+                customers = now.bundles[name].customers
+                precedence = layout.by_customer(name, layout.feasible_precedence(name, wish, customers)[..., 0])
+                wish = wish[: len(layout.products)]
                 given = self.posts[name]["override"]["order"] if mode == "override" else {}
                 if (taken := {product: decision[product] for product in given}) != given:
                     self.note(clipped(name, given, taken))
             seconds = None if reply is None else reply.seconds
             made.decided[name] = {"mode": mode, "decision": decision, "latency": seconds}
+            if name in layout.allocates:
+                made.decided[name]["precedence"] = precedence
             made.wishes[name] = wish
         self._count(replies, asked - started)
         return made
 
     def _given(self, made: Made) -> tuple[Array, Array | None]:
-        """Orders [N, K, 1], and what is recommended [S, K, 1], as the firm does them."""
+        """Orders and precedence [N + A, K, 1], and what is recommended [S, K, 1], as the firm does them."""
         layout = self.layout
-        rows = [[made.decided[name]["decision"][product] for product in layout.products] for name in layout.points]
-        if layout.recommends is None:
-            return np.array(rows)[..., None], None
-        return np.array(rows)[..., None], layout.feasible_exposure(made.wishes[layout.recommends])
+        decided = {name: entry["decision"] for name, entry in made.decided.items()}
+        order = layout.whole_order(decided, {name: made.decided[name]["precedence"] for name in layout.allocates})
+        return order, None if layout.recommends is None else layout.feasible_exposure(made.wishes[layout.recommends])
 
     def _row(self, name: str, wish: Array, entry: Record) -> Sequence[Any]:
         """A decision as the book has it."""
@@ -349,6 +353,7 @@ class Operation:
             shown = {"mode": entry["mode"], "version": self.posts[name]["version"], "latency": entry["latency"]}
             orders = name != layout.recommends
             shown |= {"order": entry["decision"] if orders else {}, "exposure": {} if orders else entry["decision"]}
+            shown |= {"precedence": entry["precedence"]} if name in layout.allocates else {}
             shown |= stock_of(layout, name, account)
             departments[name] = shown
         cost = float(account["cost"].sum())

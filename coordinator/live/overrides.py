@@ -85,12 +85,12 @@ def shortened(value: Any, most: int = _SHOWN) -> str:  # noqa: ANN401
 def given_decision(layout: FirmLayout, name: str, override: Mapping[str, Any], own: Array) -> Array:
     """A checked override as a decision: orders [K, 1] units, or exposures [S, K, 1] where what is not given is 0.
 
-    Of products that it does not name the department orders what it decides itself, `own`.
+    Of products that it does not name the department orders what it decides itself, `own`, and so it is with precedence.
     """
     if name != layout.recommends:
         given = override["order"]
         units = [given.get(product, own[k, 0]) for k, product in enumerate(layout.products)]
-        return np.array(units, dtype=float)[:, None]
+        return np.concatenate((np.array(units, dtype=float)[:, None], own[len(units) :]))
     exposure = np.zeros((*layout.sold.shape, 1))
     for key, share in override["exposure"].items():
         segment, _, product = key.rpartition("/")

@@ -212,9 +212,12 @@ class PolicyBundles:
         }
 
     def _unit(self, config: PolicyConfig, observer: Observer, point: int) -> Array:
-        products = len(self.firm.products)
-        reach = observer.reach.view(-1, products)[point].double().numpy()
-        return reach if config.form == "residual" else self.firm.amounts("max_order")[point] / 2.0
+        """Of its orders, and of the precedence of its customers, [K + customers K]."""
+        network = observer.world.network
+        of = network.decision_unit[network.decisions_of(point)]
+        reach = observer.reach.view(-1, len(self.firm.products))[of].double().numpy()
+        unit = reach if config.form == "residual" else self.firm.amounts("max_order")[of] / 2.0
+        return np.asarray(unit.reshape(-1))
 
     @staticmethod
     def _scaling(observer: Observer, spec: DepartmentSpec) -> Arrays:
@@ -233,7 +236,10 @@ class PolicyBundles:
             "parameters": spec.own(torch.from_numpy(snapshot.parameters.copy())).numpy(),
             **self._scaling(observer, spec),
         }
-        return PolicyBundle(self._about(snapshot.department, NETWORK, label, **self._learned(without_memory)), arrays)
+        about = self._learned(without_memory)
+        if customers := observer.world.network.customers_of(point):
+            about["customers"] = customers
+        return PolicyBundle(self._about(snapshot.department, NETWORK, label, **about), arrays)
 
     def _loop_brief(self, spec: DepartmentSpec, snapshot: Snapshot, observer: Observer, label: str) -> PolicyBundle:
         rows, parameters = list(spec.rows), {"parameters": snapshot.parameters}

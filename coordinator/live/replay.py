@@ -205,7 +205,8 @@ def _same(decision: dict[str, float], given: dict[str, float]) -> bool:
 
 
 def _decided(layout: FirmLayout, departments: dict[str, Any]) -> tuple[Array, Array | None]:
-    order = np.array([[departments[name]["order"][p] for p in layout.products] for name in layout.points])[..., None]
+    decided = {name: departments[name]["order"] for name in layout.points}
+    order = layout.whole_order(decided, {name: departments[name]["precedence"] for name in layout.allocates})
     if layout.recommends is None:
         return order, None
     exposure = np.zeros((*layout.sold.shape, 1))

@@ -70,7 +70,7 @@ class Simulated:
         Args:
             tick: the period.
             arrays: of its moment.
-            order: [N, K, E] whole units within bounds.
+            order: [N + A, K, E] whole units within bounds.
             exposure: [S, K, E] within bounds; None where nobody recommends.
             stream: of chance.
         """

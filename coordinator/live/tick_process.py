@@ -239,7 +239,10 @@ class TickProcess:
         last, operation = life.operation.now.tick - 1, life.operation
         if feed is not None and last >= 0:
             rows = life.book.decisions(None, last, len(operation.posts))
-            write_decisions(Path(feed), last, operation.layout, {r["department"]: r["decision"] for r in rows})
+            told = life.book.ticks(last, 1)[0]["departments"]
+            precedence = {name: told[name]["precedence"] for name in operation.layout.allocates}
+            decisions = {row["department"]: row["decision"] for row in rows}
+            write_decisions(Path(feed), last, operation.layout, decisions, precedence)
 
     def _idle(self, seconds: float) -> None:
         with self._turn:

@@ -107,12 +107,13 @@ def world_for(kind: str, argument: str, tables: Tables) -> World:
     """The world that a policy acts in: a run's own firm, or the firm without laws; both on the given demand.
 
     Raises:
-        ValueError: the run is of another firm.
+        ValueError: the run is of another firm, or decides more than orders.
     """
     firm = plain_firm(tables)
     if kind == "run":
         trained = RunFolder(Path(argument)).firm()
         _must_be_of(firm, trained, argument)
+        trained.must_leave_allocation("backtest and propose tell")
         limits = {name: {f: getattr(point, f) for f in LIMITS} for name, point in firm.stock_points.items()}
         now = {name: point.model_copy(update=limits[name]) for name, point in trained.stock_points.items()}
         closed = {edge.target: edge.closed_days for edge in firm.supply}

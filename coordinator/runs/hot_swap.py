@@ -190,7 +190,7 @@ class HotSwap:
                 f"--policy {text!r}: {name} of this run decides all products by one network, which cannot start from "
                 "these levels: only from those that differ from its own by equal periods of demand"
             )
-        spec.usual_orders(parameters).copy_(more[:, 0])
+        spec.usual_orders(parameters)[: len(more)].copy_(more[:, 0])  # precedence stays
         return Snapshot(name, 0, first.config, parameters.numpy())
 
     def _examine(self, candidate: Snapshot, request: Request) -> None:

@@ -16,7 +16,10 @@ from environment.names import file_name, name_of_file
 
 
 def fingerprint(firm: Firm) -> str:
-    """Names a firm's structure: stock points, products, supply, order limits, customers. Costs and laws may differ."""
+    """Names a firm's structure: stock points, products, supply, order limits, customers, whose allocation is learned.
+
+    Costs and laws may differ.
+    """
     world = World(firm, np.zeros((len(firm.names), len(firm.products))))
     structure = {
         "stock_points": firm.names,
@@ -27,6 +30,8 @@ def fingerprint(firm: Firm) -> str:
         "max_order": firm.amounts("max_order").tolist(),
         "segments": {name: sorted(firm.segments(name)) for name in firm.customers},
     }
+    if decided := [firm.names[n] for n in range(len(firm.names)) if world.network.customers_of(n)]:
+        structure["allocation"] = decided
     return hashlib.sha256(json.dumps(structure).encode()).hexdigest()[:16]
 
 
@@ -62,7 +67,7 @@ def must_be_built_alike(firm: Firm, trained: Firm, policy: str) -> None:
     if fingerprint(trained) != fingerprint(firm):
         raise ValueError(
             f"--policy {policy!r} was trained for firm {trained.name!r}, which is built otherwise than {firm.name!r}: "
-            "stock points, products, supply, order limits and segments must be the same"
+            "stock points, products, supply, order limits, segments and learned allocation must be the same"
         )
 
 

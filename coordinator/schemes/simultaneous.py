@@ -123,9 +123,12 @@ def own_position(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
 
 
 def retailers_share(network: Network) -> dict[str, str]:
-    """Every retailer's policy is the first retailer's; all others own theirs."""
-    leader = network.names[int(network.customer_facing[0])]
-    return {name: leader if point in network.customer_facing else name for point, name in enumerate(network.names)}
+    """Every retailer's policy is that of the first one who decides as many numbers; all others own theirs."""
+    owner, leaders = {name: name for name in network.names}, dict[int, str]()
+    for point in map(int, network.customer_facing):
+        name = network.names[point]
+        owner[name] = leaders.setdefault(len(network.decisions_of(point)), name)
+    return owner
 
 
 def _marl(name: str, summary: str, attention: bool) -> SchemeSpec:

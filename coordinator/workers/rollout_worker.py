@@ -97,9 +97,7 @@ class RolloutWorker:
             notes.append(f"no gradient tells of the fixed cost of an order ({', '.join(always)}){cure}")
         everyone, why = list(self._snapshots.values()), None
         compiled = self._compiled_for(everyone)
-        if world.network.rationing.any():
-            why = "scarce stock is shared out in proportion, or to whom most is missing"
-        elif compiled is not None and RECOMMENDATION in self._snapshots:
+        if compiled is not None and RECOMMENDATION in self._snapshots:
             why = compiled.why_not_descending(everyone)
         if why is not None and compiled is not None:
             notes.append(f"gradients go through PyTorch, which takes several times as long: {why}")
@@ -168,8 +166,10 @@ class RolloutWorker:
 
     def _decided(self, name: str, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """A stock point's periods of review: elsewhere what it wished had no effect. Gated memories go through all."""
-        reviews, names = self._world.limits.reviews, self._world.firm.names
+        reviews, names, network = self._world.limits.reviews, self._world.firm.names, self._world.network
         if reviews.always or name not in names or self._snapshots[name].config.memory == "gru":
+            return part
+        if network.customers_of(names.index(name)):  # precedence is decided in every period
             return part
         observation, action, log_prob, memory, advantage = part
         open_ = torch.tensor([bool(reviews.at(t)[names.index(name)].any()) for t in range(len(advantage))])
@@ -251,10 +251,9 @@ class RolloutWorker:
         copies, snapshots = state.on_hand.shape[-1], [self._snapshots[name] for name in learning]
         others = [snapshot for name, snapshot in self._snapshots.items() if name not in learning]
         compiled = self._compiled_for([*snapshots, *others])
-        in_core = compiled is not None and not self._world.network.rationing.any()  # whose gradient only PyTorch has
         if RECOMMENDATION in self._snapshots:
             drawn = chance, self._drawn(snapshots, periods, copies, seed), unit_bound, others
-            if compiled is not None and in_core and compiled.why_not_descending([*snapshots, *others]) is None:
+            if compiled is not None and compiled.why_not_descending([*snapshots, *others]) is None:
                 result = compiled.descend_episode(snapshots, *drawn)
             else:
                 result = descend_episode(self._world, self._observer.until(periods), snapshots, *drawn)
@@ -263,7 +262,7 @@ class RolloutWorker:
             noise = self._placing(learning, periods, copies, seed)
             stage, counted = (snapshots, state, chance, unit_bound, others), counted_from(self._world.network, periods)
             eager = partial(descend, self._world, self._observer)
-            differentiate = compiled.descend if compiled is not None and in_core else eager
+            differentiate = eager if compiled is None else compiled.descend
             result = differentiate(*stage, noise=noise, first=first, counted_from=counted)
         lessons = []
         if values is not None:

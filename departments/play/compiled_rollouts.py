@@ -283,7 +283,7 @@ class CompiledRollouts:
             slice(remembered, remembered + spec.remembered * spec.clones),
         )
         reach = observer.reach.view(world.max_order.shape) if residual else world.max_order / 2.0
-        unit = reach[world.network.order_point].reshape(-1)[own]
+        unit = reach[world.network.decision_unit].reshape(-1)[own]
         kinds = [ADDS if residual else REPLACES] * len(own)
         if spec.head.hybrid:
             own, unit, kinds = own * 2, unit.repeat(2), kinds + [PLACES] * len(own)

@@ -16,7 +16,7 @@ class Step(NamedTuple):
 
     period: int  # t
     before: State  # after event 2 of period t
-    order: Tensor  # [O, K, E] feasible
+    order: Tensor  # [O + A, K, E] feasible, see `World.feasible`
     exposure: Tensor | None  # [S, K, E] feasible
     memory: Memory  # for the next decision
     after: State

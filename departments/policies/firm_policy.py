@@ -50,7 +50,7 @@ class _Turn(NamedTuple):
     noise: Mapping[str, Tensor]  # [noise, E] of those that explore
     before: Mapping[str, Tensor]  # memories, [remembered, E]
     after: dict[str, Tensor]
-    order: Tensor  # [O, K, E] units, the rule's until a department has written its own
+    order: Tensor  # [O + A, K, E] units, the rule's until a department has written its own
     acts: dict[str, Act]
 
 
@@ -174,10 +174,10 @@ class _Place:
         self._where = slice(places[0], places[-1] + 1) if neighbours else torch.tensor(places, device=world.device)
         self._form, shape = members[0].policy.form, (world.points, world.products, 1)
         unit = observer.reach.view(shape) if self._form == "residual" else world.max_order / 2.0
-        self._unit = unit[world.network.order_point][self._where]
+        self._unit = unit[world.network.decision_unit][self._where]
 
     def write(self, order: Tensor, action: Tensor, placed: Tensor | None = None) -> None:
-        """What `action` [D, orders, E] means, into `order` [O, K, E], which holds the rule's before.
+        """What `action` [D, orders, E] means, into `order` [O + A, K, E], which holds the rule's before.
 
         With `placed`, if there is any of it, 1 or 0 where that is ordered or nothing is.
         """

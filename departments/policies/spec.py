@@ -29,6 +29,7 @@ from departments.policies.policy import FIRM, JOINT, MANY_PRODUCTS, RECOMMENDATI
 from departments.rules.recommendation import places
 from environment import World
 from environment.choice import Choice
+from environment.network import LEARNED
 from environment.observation import Observer
 from environment.streams import Stream, torch_stream
 
@@ -42,7 +43,7 @@ class DepartmentSpec:
     name: str
     number: int  # names its random streams: that of its stock point, N if it has none or all, 0 if it does everything
     points: tuple[int, ...]  # stock points whose orders it decides
-    places: tuple[int, ...]  # of these orders, among the firm's O
+    places: tuple[int, ...]  # of these orders, and of precedence of its lines, among the firm's O + A decisions
     recommends: bool
     policy: PolicyConfig
     rows: tuple[int, ...]  # of the features, what it sees
@@ -93,7 +94,9 @@ class DepartmentSpec:
         policy = policy.model_copy(update={"over_products": "shared" if shared else "joint"})
         clones, traits = (products, observer.traits[list(points)].flatten(0, 1)) if shared else (1, None)
         rows = observer.for_each_product(rows) if shared else rows
-        own = [place for point in points for place in world.network.orders_of(point)]
+        own = [place for point in points for place in world.network.decisions_of(point)]
+        if policy.hybrid and any(world.network.rationing[point] == LEARNED for point in points):
+            raise ValueError(f"policy.hybrid and allocation learned do not go together; leave it out for {name}")
         head, mask, alternatives = Head(len(own) * products // clones, hybrid=policy.hybrid), None, None
         if joint or recommends:
             choice = world.chosen()
@@ -341,7 +344,8 @@ def _must_be_like_others(
         "adds to the rule: policy.form must be residual": policy.form != "residual",
         "is for firms without customers": closed_loop,
         "is for departments of one stock point": len(points) != 1,
-        "places one order at each: supplier_choice must not be ordered, nor policy.hybrid true": head.outputs != 1,
+        "decides an order alone: no supplier_choice ordered or allocation learned, nor policy.hybrid true": head.outputs
+        != 1,
     }
     if why := next((why for why, so in refused.items() if so), None):
         raise ValueError(f"policy.over_points: shared {why}; leave it out for {name}")

@@ -37,7 +37,8 @@ class PolicyBundle:
 
     about: `department`, `version` (0: not kept yet), `kind` (one of `KINDS`), `label` (for people), `firm` (fingerprint
     of the firm it is for), `structure` (of a running firm, how often that was changed before); for learned ones
-    `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`; for an own rule its name `rule`,
+    `observation`, `form`, `hidden`, `activation`, `memory`, `memory_size`, and `customers` whose precedence is decided,
+    in that order behind its orders; for an own rule its name `rule`,
     what is written behind that, `argument`, and the `modules` that know it.
     arrays: always `rows` [F], which of the firm's features are observed; learned ones have `scales` [3, F], centre,
     factor and limit of each, and `traits` [T, K] where one network decides product by product: it sees the rows of one,
@@ -66,6 +67,11 @@ class PolicyBundle:
     def kind(self) -> str:
         """Which way of deciding."""
         return str(self.about["kind"])
+
+    @property
+    def customers(self) -> list[str]:
+        """Whose precedence it decides, in the order in which it says so behind its orders."""
+        return list(self.about.get("customers", []))
 
     def numbered(self, version: int, structure: int = 0) -> PolicyBundle:
         """The same under another version; `structure`: of the firm, in which its rows stand so."""
@@ -127,7 +133,8 @@ class NumpyPolicy:
             period: t.
 
         Returns:
-            Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them.
+            Wished orders [K, E] units, or exposures [S, K, E], before the firm's bounds are laid upon them; behind
+            orders of a learned policy the precedence of its customers, [K + customers K, E].
         """
         return self._way.decide(observation, memory, period)
 
@@ -236,6 +243,8 @@ class _Orders:
         hints = wished[:0] if self._spread is None else wished / self._spread
         output, kept = self.network(observation, hints, memory[:split])
         orders = len(self._unit)
+        silent = np.zeros((orders - len(wished), wished.shape[-1]))  # the rule says nothing of precedence
+        wished = np.concatenate((wished, silent))
         order = action_to_order(self._form, wished, self._unit, output[:orders])
         if self._hybrid:
             order = np.where(output[orders:] >= 0.0, order, 0.0)

@@ -40,7 +40,11 @@ struct Firm {
   const real *ranks;          // [inside] units added to positions where customers rank, or none
   const int64_t *congestion;  // [Ed][2] units under way for a period more, at most so many; or none
   int64_t ships_first;        // whether who supplies others ships before it receives
-  const int32_t *rationing;   // [N K] scarce stock is shared out in proportion, 2 to whom most is missing, or none
+  const int32_t *rationing;   // [N K] scarce stock is shared out in proportion, 2 to whom most is missing, 3 with
+                              // precedence; or none
+  int64_t precedences;        // A K rows of decisions behind the O K orders
+  const int32_t *precedence_row;                    // [L K] its row among these, or -1; or none
+  const real *most_precedence;                      // [A K] units, either way
   const int32_t *newest_first;                      // [N K] who serves new orders first, by inventory levels, or none
   const real *lost;                                 // [C K] parts of 65,536 of unmet demand that are, or none
   const real *unit_emissions, *shipment_emissions;  // [Ed K] money a unit that leaves, [Ed] if any does; or none
@@ -78,7 +82,7 @@ struct Call {
   double *cost, *sums;                       // [N][E] and measures, none: nobody asks
   const real *taken;                         // [T][O K] 1 where orders are taken, or none: always
   const real *cycle_ends;                    // [T][C K] 1 where a replenishment cycle ends, or none: always
-  const real *orders;                        // [T][O K][E], or
+  const real *orders;                        // [T][(O + A) K][E], or
   int64_t rules;                             // copy e follows that of number e rules / E:
   const real *level, *reorder_point;         // [N K][rules] what is ordered up to, and from where on
   const int32_t *weight_start, *weight_row;  // [N K + 1] positions that each level is compared with, or none

@@ -155,7 +155,12 @@ template <long N>
 inline Reals<N> inward(Reals<N> wish, real high) {
   return within(wish, 0, high);
 }
-// The same in whole packs, at least the smallest order; all bounds are packs, too.
+// Precedence as the world accepts it.
+template <long N>
+inline Reals<N> preceding(Reals<N> wish, real most) {
+  return rounded(within(wish, -most, most));
+}
+// An order in whole packs, at least the smallest order; all bounds are packs, too.
 template <long N>
 inline Reals<N> accepted(Reals<N> wish, real high, real multiple, real least) {
   const Reals<N> units = accepted(wish, high), pack = all<Reals<N>>(multiple), packs = units / pack;

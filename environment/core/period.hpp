@@ -8,8 +8,8 @@
 #include "lanes.hpp"
 #include "orders.hpp"
 
-enum Served { kAll, kInside, kOutside };             // customers that are stock points, or external ones
-enum Rationing { kInTurn, kProportion, kShortage };  // of scarce stock, as `environment/network.py` numbers them
+enum Served { kAll, kInside, kOutside };                       // customers that are stock points, or external ones
+enum Rationing { kInTurn, kProportion, kShortage, kLearned };  // of scarce stock, as `environment/network.py` has it
 
 template <class V>
 class Copies {
@@ -26,16 +26,20 @@ class Copies {
         rows_(firm_.points * firm_.products),
         lines_(firm_.inside + firm_.facing * firm_.products),
         orders_(firm_.by_edge ? firm_.edges : rows_),
+        decisions_(orders_ + firm_.precedences),
         on_hand_(rows_),
         position_(rows_),
         level_held_(firm_.newest_first ? rows_ : 0),
-        order_(orders_),
-        wish_(orders_),
+        order_(decisions_),
+        wish_(decisions_),
         owed_(lines_),
         wanted_(lines_),
         shipped_(lines_),
         earlier_(lines_),
         earlier_new_(lines_),
+        portion_(firm_.rationing ? lines_ : 0),
+        full_(portion_.size()),
+        part_(kTaped ? portion_.size() : 0),
         leaving_(firm_.edges),
         ring_(firm_.slots * firm_.edges),
         aside_(firm_.shut + firm_.waiting + firm_.ages * firm_.perishable + firm_.switching * firm_.products),
@@ -179,7 +183,7 @@ class Copies {
   // Event 4: what is ordered by every point, or on every edge, as the world accepts it.
   void act(long t) {
     if (call_.orders) {
-      for (long i = 0; i < orders_; i++) order_[i] = at(call_.orders, t * orders_ + i);
+      for (long i = 0; i < decisions_; i++) order_[i] = at(call_.orders, t * decisions_ + i);
       return;
     }
     const bool looks = kActs && call_.actors;
@@ -194,10 +198,15 @@ class Copies {
       if (firm_.by_edge) part(i, wish);
       else wish_[i] = wish;
     }
+    for (long i = orders_; i < decisions_; i++) wish_[i] = V();  // rules say nothing of precedence
     if constexpr (kActs)
       if (looks) consult(t);
     for (long i = 0; i < orders_; i++)
       order_[i] = !call_.taken || call_.taken[t * orders_ + i] != 0 ? order_of(i) : V();
+    for (long i = orders_; i < decisions_; i++) {
+      const real most = firm_.most_precedence[i - orders_];
+      order_[i] = preceding(wish_[i], most);
+    }
     for (long o = 0; o < orders_ / firm_.products; o++) {
       const long first = firm_.by_edge ? firm_.target[o * firm_.products] : o * firm_.products;  // row of the point
       const double room = firm_.storage ? firm_.storage[first / firm_.products] : -1;
@@ -619,13 +628,10 @@ class Copies {
 
   void serve(const Lines &lines) {
     const V stock = on_hand_[lines.seller];
+    const int how = firm_.rationing ? firm_.rationing[lines.seller] : kInTurn;
     if (lines.count == 1) shipped_[*lines.line] = least(stock, owed_[*lines.line] + wanted_[*lines.line]);
-    else share(stock, lines);
-    if constexpr (!kTaped)
-      if (firm_.rationing && firm_.rationing[lines.seller]) {
-        if (firm_.rationing[lines.seller] == kShortage) to_the_neediest(stock, lines);
-        else in_proportion(stock, lines);
-      }
+    else if (how == kInTurn) share(stock, lines);
+    else ration(stock, lines, how);
   }
 
   void settle(long t, const Lines &lines) {
@@ -675,49 +681,93 @@ class Copies {
     }
   }
 
-  // The lines of a supplier in proportion to what they want, each class by itself; see `events.Portions`.
-  void in_proportion(V stock, const Lines &lines) {
-    Wide left = wide(stock);
+  // The lines of a supplier who shares out scarce stock, each class by itself; see `events.Portions`.
+  void ration(V left, const Lines &lines, int how) {
     for (const std::vector<V> *want : {&owed_, &wanted_}) {
-      Wide total{}, sum{}, before{};
-      for (long i = 0; i < lines.count; i++) total += wide((*want)[lines.line[i]]);
+      V total{};
+      for (long i = 0; i < lines.count; i++) total += (*want)[lines.line[i]];
+      if (how == kProportion) in_proportion(plain(left), lines, *want);
+      else to_the_neediest(plain(left), lines, *want, how == kLearned);
+      if constexpr (kTaped) lean(left, total, lines, *want, how);
       for (long i = 0; i < lines.count; i++) {
-        const long l = lines.line[i];
-        sum += wide((*want)[l]);
-        const Wide whole = portion(left, sum, total);
-        shipped_[l] = (want == &owed_ ? V() : shipped_[l]) + narrow(whole - before);
-        before = whole;
+        V &shipped = shipped_[lines.line[i]];
+        if constexpr (kTaped) shipped = want == &owed_ ? part_[i] : shipped + part_[i];
+        else shipped = want == &owed_ ? portion_[i] : shipped + portion_[i];
       }
-      left -= before;
+      left = most(left - total, V());
     }
   }
 
-  // The lines of a supplier unit by unit to whom most is missing, each class by itself; see `events.Portions`.
-  void to_the_neediest(V stock, const Lines &lines) {
+  // In proportion to what they want.
+  void in_proportion(Given stock, const Lines &lines, const std::vector<V> &want) {
+    const Wide left = wide(stock);
+    Wide total{}, sum{}, before{};
+    for (long i = 0; i < lines.count; i++) total += wide(want[lines.line[i]]);
+    for (long i = 0; i < lines.count; i++) {
+      sum += wide(want[lines.line[i]]);
+      const Wide whole = portion(left, sum, total);
+      portion_[i] = narrow(whole - before), before = whole;
+    }
+  }
+
+  // Unit by unit to whom most is missing; where that is `decided`, it counts as more by its precedence.
+  void to_the_neediest(Given stock, const Lines &lines, const std::vector<V> &want, bool decided) {
     for (long j = 0; j < count_; j++) {
-      double left = plain(stock, j);
-      for (const std::vector<V> *want : {&owed_, &wanted_}) {
-        const auto wanted = [&](long i) { return plain((*want)[lines.line[i]], j); };
-        const auto above = [&](double missing) {
-          double sum = 0;
-          for (long i = 0; i < lines.count; i++) sum += std::max(wanted(i) - missing, 0.0);
-          return sum;
-        };
-        double few = -1, missing = 0;  // so much stays missing; less would take more than is left
-        for (long i = 0; i < lines.count; i++) missing = std::max(missing, wanted(i));
-        while (missing - few > 1) {
-          const double half = __builtin_floor((few + missing) / 2);
-          (above(half) <= left ? missing : few) = half;
-        }
-        double rest = left - above(missing);
-        left = missing > 0 ? 0 : rest;
-        for (long i = 0; i < lines.count; i++) {
-          const bool more = missing > 0 && wanted(i) >= missing && rest > 0;
-          const real given = (real)(std::max(wanted(i) - missing, 0.0) + more);
-          rest -= more;
-          shipped_[lines.line[i]][j] = (want == &owed_ ? 0 : shipped_[lines.line[i]][j]) + given;
-        }
+      const double left = plain(stock, j);
+      const auto wanted = [&](long i) { return plain(want[lines.line[i]], j); };
+      const auto more = [&](long i) {
+        return decided ? plain(order_[orders_ + firm_.precedence_row[lines.line[i]]], j) : 0;
+      };
+      const auto given = [&](long i, double missing) {
+        return std::min(std::max(wanted(i) + more(i) - missing, 0.0), wanted(i));
+      };
+      const auto above = [&](double missing) {
+        double sum = 0;
+        for (long i = 0; i < lines.count; i++) sum += given(i, missing);
+        return sum;
+      };
+      double few = more(0), missing = wanted(0) + few;  // so much stays missing; less would take more than is left
+      for (long i = 1; i < lines.count; i++) {
+        few = std::min(few, more(i)), missing = std::max(missing, wanted(i) + more(i));
       }
+      few -= 1;
+      while (missing - few > 1) {
+        const double half = __builtin_floor((few + missing) / 2);
+        (above(half) <= left ? missing : few) = half;
+      }
+      double rest = left - above(missing);
+      for (long i = 0; i < lines.count; i++) {
+        const bool next = more(i) < missing && wanted(i) + more(i) >= missing && rest > 0;
+        portion_[i][j] = (real)(given(i, missing) + next);
+        full_[i][j] = more(i) >= missing;
+        rest -= next;
+      }
+    }
+  }
+
+  // Portions of a class where they are differentiated: those of equal parts; see `events.Portions`.
+  void lean(V left, V total, const Lines &lines, const std::vector<V> &want, int how) {
+    const Truth short_of = plain(left) < plain(total);
+    const Given one = all(1), all_wanted = ::most(plain(total), one);
+    V counted{};
+    Given sharing{};
+    const auto counts = [&](long i) {
+      const V &units = want[lines.line[i]];
+      return how == kLearned ? units + order_[orders_ + firm_.precedence_row[lines.line[i]]] : units;
+    };
+    const auto some = [&](long i) { return pick(portion_[i] > Given{}, one - full_[i], Given{}); };
+    for (long i = 0; i < lines.count && how != kProportion; i++) {
+      counted += counts(i) * some(i) + want[lines.line[i]] * full_[i], sharing += some(i);
+    }
+    const V borne = (counted - left) * (one / ::most(sharing, one));
+    for (long i = 0; i < lines.count; i++) {
+      const V &units = want[lines.line[i]];
+      V part;
+      if (how == kProportion) {
+        const Given share = plain(left) / all_wanted, own = plain(units) / all_wanted;
+        part = units * share + left * own - total * (own * share);
+      } else part = (counts(i) - borne) * some(i) + units * full_[i];
+      part_[i] = V(portion_[i], pick(short_of, part, units).node);
     }
   }
 
@@ -897,13 +947,16 @@ class Copies {
   const Call &call_;
   const Firm &firm_;
   Customers<V::kCopies / kLanes> customers_;
-  const long rows_, lines_, orders_;                   // of points, of lines and of orders, by product
+  const long rows_, lines_, orders_, decisions_;       // of points, lines, orders, and precedence with them, by product
   long first_ = 0, drawn_ = 0, count_ = 0, slot_ = 0;  // the copies; the slot of the ring that arrives next
   std::vector<V> on_hand_, position_;                  // [N K]
   std::vector<V> level_held_;                          // [N K] inventory levels, or nothing where nobody serves by them
-  std::vector<V> order_, wish_;                        // [O K]
+  std::vector<V> order_, wish_;                        // [(O + A) K]
   std::vector<V> owed_, wanted_, shipped_, earlier_, earlier_new_;  // [L K]
-  std::vector<V> leaving_, ring_;                                   // [Ed K] shipped, [slots][Ed K] under way
+  std::vector<Given> portion_;              // units of a class, of a supplier's lines who share out scarce stock
+  std::vector<Given> full_;                 // 1 where nothing is missing there above what stays missing to others
+  std::vector<V> part_;                     // the same units where they are differentiated
+  std::vector<V> leaving_, ring_;           // [Ed K] shipped, [slots][Ed K] under way
   std::vector<V> aside_, held_back_;        // see `State.aside`; [D K] what is wanted on edges that are shut
   std::vector<V> shelf_, arrived_, waste_;  // [P K] stock before receipts; [N K] after them; units that expired
   std::vector<V> backlog_, unserved_;       // [C K]

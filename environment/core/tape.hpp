@@ -139,6 +139,10 @@ inline Taped accepted(Taped wish, real high) {
 inline Taped accepted(Taped wish, real high, real multiple, real least) {
   return {accepted(wish.value, high, multiple, least), accepted(wish, high).node};
 }
+inline Taped preceding(Taped wish, real most) {
+  const Taped kept = within(wish, -most, most);
+  return {rounded(kept.value), kept.node < 0 ? -1 : tape->note(Tape::kBounded, kept.node, -1)};
+}
 inline double plain(Taped x, long copy) { return plain(x.value, copy); }
 inline Taped served(Taped left, Taped want) { return pick(left.value < want.value, most(left, Taped()), want); }
 

@@ -218,6 +218,17 @@ def test_a_run_of_a_firm_that_is_not_played_is_refused_in_one_line(kiosk, said, 
         assert error.count("\n") == 1
 
 
+def test_a_run_that_decides_more_than_orders_is_refused_in_one_line(shop, tmp_path, capsys):
+    firm = load_firm(shop.folder)
+    depot = firm.stock_points["Depot"].model_copy(update={"allocation": "learned"})
+    other = firm.model_copy(update={"stock_points": dict(firm.stock_points) | {"Depot": depot}})
+    RunFolder(tmp_path / "run").create(other, Settings(scheme="pathwise"))
+    assert command(["propose", str(shop.folder), "--policy", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "stock_points.Depot.allocation learned: backtest and propose tell orders alone here" in error
+    assert error.count("\n") == 1
+
+
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(ValueError, match="FOLDER must be one that `firmwide import` made"):
         firmwide.propose(tmp_path)

@@ -27,7 +27,7 @@ def test_orders_are_made_feasible_as_the_world_makes_them(firm, seed):
     for period in range(12):
         expected = world.feasible(torch.from_numpy(wish.copy()), torch.from_numpy(position), period).numpy()
         found = [limits.feasible(n, wish[n], position[n], period) for n in range(world.points)]
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, expected[: world.orders])
 
 
 @given(st.lists(st.integers(-50, 6000), min_size=1, max_size=20), st.integers(1, 200), st.integers(0, 1000))

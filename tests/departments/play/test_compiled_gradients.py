@@ -1,7 +1,6 @@
 """The gradient that the compiled world finds, beside that of PyTorch through the world of tensors."""
 
 import shutil
-from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -79,12 +78,26 @@ def test_built_in_firms(firm, scaling, form):
 
 @pytest.mark.parametrize("firm", ["one-warehouse-12", "cardboard-split"])
 def test_emergencies_and_service_by_inventory_level(firm):
-    content = deepcopy(instance_firm(firm))
-    for point in content["stock_points"].values():
-        if point.get("allocation") == "proportional":
-            del point["allocation"]  # whose gradient only PyTorch has
-    gradients = same(*staged(parse_firm(content), "standard"))
+    gradients = same(*staged(parse_firm(instance_firm(firm)), "standard"))
     assert sum(float(gradient.norm()) > 0.0 for gradient in gradients) > 1
+
+
+@pytest.mark.parametrize("allocation", ["proportional", "shortage", "learned"])
+@pytest.mark.parametrize("over", ["joint", "shared"])
+def test_scarce_stock_that_is_shared_out(allocation, over):
+    """The external customers of the depot, too; whoever decides precedence learns it, in every class."""
+    store = {"holding_cost": 1, "backorder_cost": 7, "max_order": 20, "demand": {"law": "poisson", "mean": 4}}
+    points = {"depot": store | {"max_order": 40, "allocation": allocation}, "east": store, "west": store}
+    supply = [{"from": "outside", "to": "depot", "capacity": 30}]
+    supply += [{"from": "depot", "to": name} for name in ("east", "west")]
+    firm = parse_firm({"name": "scarce", "products": ["tea", "rice"], "stock_points": points, "supply": supply})
+    stage = staged(firm, over_products=over, observation="everything")
+    depot = DepartmentSpec.of(*stage[:2], "depot", stage[2][0].config)
+    for bound in (1e9, 0.05):
+        gradients = same(*stage, bound=bound)
+        assert all(float(gradient.norm()) > 0.0 for gradient in gradients)
+        orders = 1 if over == "shared" else 2
+        assert bool(depot.usual_orders(gradients[0])[orders:].all()), "of precedence, if there is any"
 
 
 @pytest.mark.parametrize("observation", ["own", "downstream", "everything", "pipeline"])
