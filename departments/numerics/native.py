@@ -50,7 +50,7 @@ class Meaning(NamedTuple):
     @property
     def declared(self) -> ctypes.Structure:
         """For C++."""
-        sizes = dataclasses.asdict(self.head)
+        sizes = {field.name: getattr(self.head, field.name) for field in dataclasses.fields(self.head)}
         mask = None if self.mask is None else self.mask.to(torch.float32).contiguous()
         scores = -1 if self.scores is None else self.scores
         return _declared("Head")(**sizes, mask=mask, scores=scores, sharpness=self.sharpness)
@@ -113,7 +113,7 @@ class Actors:
         network: MemoryNetwork,
         meaning: Meaning,
         parameters: Tensor,
-        rows: Sequence[int],
+        rows: Sequence[int] | Tensor,
         learns: bool = False,
         traits: Tensor | None = None,
     ) -> None:
@@ -124,7 +124,7 @@ class Actors:
 
         Gradients go back only where all have been added as ones that learn, and none of them remembers.
         """
-        acting = ctypes.byref(_acting(network, meaning, parameters, torch.tensor(rows), traits))
+        acting = ctypes.byref(_acting(network, meaning, parameters, torch.as_tensor(rows), traits))
         self._library.actors_add(self.place, acting)
         if learns:
             self._library.actors_learn(self.place, len(self._counts), acting)

@@ -22,7 +22,7 @@ from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import Actors, actors
 from departments.play.episode import Vector, first_cost, less_salvage
 from departments.play.gradients import Descent, worth_of_a_unit
-from departments.policies.policy import Snapshot
+from departments.policies.policy import PolicyConfig, Snapshot
 from departments.policies.spec import DepartmentSpec
 from departments.rules.forecast import ForecastBaseStock
 from departments.rules.recommendation import DEFAULT_WEIGHT, best_offer, learned_offers
@@ -55,6 +55,7 @@ class CompiledRollouts:
         self._world, self._observer, self._compiled = world, observer, CompiledWorld(world)
         self._rules = functools.lru_cache(maxsize=8)(self._say)
         self._specs = functools.cache(functools.partial(DepartmentSpec.of, world, observer))
+        self._member = functools.cache(self._joined)
         actors()
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
@@ -97,7 +98,7 @@ class CompiledRollouts:
         for number, member in enumerate(team.members):
             spec = member.spec
             if spec.name in noise:
-                rows, columns = torch.tensor(member.rows), spec.clones * features.shape[-1]
+                rows, columns = member.rows, spec.clones * features.shape[-1]
                 seen = features[:-1, rows[rows < size]]
                 if spec.hints:
                     seen = torch.cat((seen, hints[:, rows[rows >= size] - size]), 1)
@@ -264,20 +265,21 @@ class CompiledRollouts:
         for spec, snapshot in sorted(pairs, key=lambda pair: pair[0].recommends):
             if isinstance(spec.network, MemoryNetwork) and (spec.name in active or not spec.is_rule(snapshot)):
                 last = members[-1] if members else None
-                members.append(self._member(spec, snapshot.config.form == "residual", last))
+                ends = (last.actions.stop, last.memory.stop) if last else (0, 0)
+                members.append(self._member(spec.name, snapshot.config, *ends))
                 parameters = spec.own(torch.tensor(snapshot.parameters))
                 together.add(spec.network, spec.meaning, parameters, members[-1].rows, learn, spec.traits)
         return members
 
-    def _member(self, spec: DepartmentSpec, residual: bool, last: _Member | None) -> _Member:
-        """A department that joins those up to the last one."""
+    def _joined(self, name: str, config: PolicyConfig, did: int, remembered: int) -> _Member:
+        """A department that joins others, who do and remember so much."""
         world, observer = self._world, self._observer
+        spec, residual = self._specs(name, config), config.form == "residual"
         own = [place * world.products + k for place in spec.places for k in range(world.products)]
         rows = [*spec.rows]
         if spec.hints:
             rows += [observer.size + row for row in own]
             rows += [observer.size + observer.positions + i for i in range(spec.hints - len(own))]
-        did, remembered = (last.actions.stop, last.memory.stop) if last else (0, 0)
         places = (
             slice(did, did + spec.head.actions * spec.clones),
             slice(remembered, remembered + spec.remembered * spec.clones),
@@ -287,7 +289,7 @@ class CompiledRollouts:
         kinds = [ADDS if residual else REPLACES] * len(own)
         if spec.head.hybrid:
             own, unit, kinds = own * 2, unit.repeat(2), kinds + [PLACES] * len(own)
-        return _Member(spec, rows, *places, own, unit, kinds)
+        return _Member(spec, torch.tensor(rows), *places, own, unit, kinds)
 
     def _say(self, periods: int, aware: bool, parts: int, first: int) -> _Rules:
         world, observer = self._world, self._observer
@@ -312,7 +314,7 @@ class _Member(NamedTuple):
     """A department whose network acts."""
 
     spec: DepartmentSpec
-    rows: list[int]  # that it sees, of the features and of what rules say behind them
+    rows: Tensor  # that it sees, of the features and of what rules say behind them
     actions: slice
     memory: slice
     decided: list[int]  # rows of orders that its first outputs are about
