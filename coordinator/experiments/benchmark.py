@@ -27,8 +27,18 @@ import pydantic.dataclasses
 from coordinator.experiments.curves import learning_curves
 from coordinator.experiments.folder import ASKED, REPORT, read_json
 from coordinator.experiments.options import budget, built_in, config_file, flat, with_values
+from coordinator.experiments.overview import overview
 from coordinator.experiments.progress import BenchmarkDisplay
-from coordinator.experiments.tables import Line, Row, as_markdown, for_terminal, lines_of, rows_of, write_rows
+from coordinator.experiments.tables import (
+    Line,
+    Row,
+    as_markdown,
+    for_terminal,
+    lines_of,
+    marked_down,
+    rows_of,
+    write_rows,
+)
 from coordinator.experiments.trackers import trackers
 from coordinator.experiments.trial import RULES, Finished, Trial, finished, keep, play
 from coordinator.learning.settings import Settings
@@ -122,7 +132,9 @@ class Benchmark(Shown):
         rows = {firm: self.rows(firm) for firm in self.schemes}
         write_rows(self.out, [row for some in rows.values() for row in some])
         tables = {firm: lines_of(some, self.schemes[firm]) for firm, some in rows.items()}
-        write_atomically(self.out / "table.md", as_markdown(tables, self.episodes))
+        together = overview(tables)
+        before = "" if together is None else "\n".join(map(marked_down, together)) + "\n"
+        write_atomically(self.out / "table.md", before + as_markdown(tables, self.episodes))
         for firm, schemes in self.schemes.items() if pictures else ():
             if trials := self.of(firm):
                 learning_curves(trials, schemes, self.out / f"learning-curves-{firm}.png")

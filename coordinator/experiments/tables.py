@@ -319,7 +319,11 @@ def as_markdown(tables: Mapping[str, Sequence[Line]], episodes: int) -> str:
     """The same for the docs."""
     parts = []
     for firm, better, headings, rows in _tables(tables):
-        marks = ["---", *["---:"] * (len(headings) - 1)]
-        written = "\n".join("| " + " | ".join(cells) + " |" for cells in (headings, marks, *rows))
-        parts.append(f"**{firm}**: {better}\n\n{written}\n")
+        parts.append(f"**{firm}**: {better}\n\n{marked_down([headings, *rows])}")
     return "\n".join([*parts, _caption(tables, episodes) + "\n"])
+
+
+def marked_down(rows: Sequence[Sequence[str]]) -> str:
+    """A table of markdown; the first row is its headings."""
+    marks = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (rows[0], marks, *rows[1:])) + "\n"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from coordinator.experiments import benchmark as module
 from coordinator.experiments import trial as trials_module
 from coordinator.experiments.benchmark import run_benchmark
 from coordinator.experiments.curves import on_common_grid
+from coordinator.experiments.overview import overview
 from coordinator.experiments.tables import as_markdown, interquartile_mean, lines_of, mean_and_half, paired
 from coordinator.experiments.trial import finished, keep, play
 from coordinator.runs.firm_policies import firm_policies
@@ -112,6 +114,23 @@ def test_four_trials_have_a_middle_half_in_table_and_caption(done):
     assert "| IQM |" in text
     assert "mean of the middle half" in text
     assert "IQM" not in as_markdown(done.tables(), 8)
+
+
+def test_several_firms_are_told_of_together(done):
+    lines = done.tables()["pair"]
+    rule, trained = lines[0].policy, lines[-1].policy
+    costs = {"one": (200.0, 150.0), "other": (80.0, 100.0)}  # 25% saved, 25% lost
+    tables = {
+        firm: [replace(lines[0], mean=before, unit="cost"), replace(lines[-1], mean=after, half=3.0, unit="cost")]
+        for firm, (before, after) in costs.items()
+    }
+    results, savings = overview(tables)
+    assert results == [("firm", rule, trained), ("one", "200", "150 ± 3"), ("other", "80", "100 ± 3")]
+    assert savings == [("mean saving over", "firms", rule), (trained, "2", "+0.0% (worst other -25.0%)")]
+    profits = {firm: [replace(line, unit="profit") for line in own] for firm, own in tables.items()}
+    assert overview(profits).savings[1] == (trained, "2", "+0.0% (worst one -25.0%)")
+    assert overview(tables | {"one": profits["one"]}) is None
+    assert overview({"one": tables["one"], "other": []}) is None
 
 
 def test_the_table_can_be_recomputed_from_the_rows(done):
