@@ -181,6 +181,7 @@ def picture(lines: list[dict[str, Any]], place: Path) -> None:
                         grid = np.linspace(0.0, line["budget"], _POINTS)
                         costs = [_after(line, steps) for steps in grid]
                         axes.step(grid / 1e6, costs, where="post", color=f"C{colour}", linewidth=1.4, label=order)
+            axes.set_visible(axes.has_data())
             if start == "random":
                 axes.set_yscale("log")
             axes.set_title(f"{firm}, from {start}", fontsize=9)
