@@ -73,7 +73,7 @@ def _ready() -> bool:
 
 @cache
 def _known() -> bool:
-    generator, twin = (torch.Generator().manual_seed(1) for _ in range(2))
+    generator, twin = torch.Generator(), torch.Generator()  # of the same default seed
     if generator.get_state().numel() != _STATE:
         return False
     out, drawn = (torch.empty(1000, dtype=torch.int64) for _ in range(2))
