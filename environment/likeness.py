@@ -24,14 +24,16 @@ TOLD = len(RELATED) + 12  # numbers in all: a sum of positions for each kind of 
 
 
 def alike(firm: Firm, apart: Collection[str] = ()) -> NDArray[np.int64]:
-    """The number of each point's class, [N]: points of a class differ in nothing but their names.
+    """The number of each point's class, [N]: points of a class have equal amounts, and neighbours of equal classes.
 
-    They have the same amounts, and their suppliers and customers are alike in turn. Where customers choose, regimes
-    switch or demands hang together, or who is listed first is preferred, everyone is a class alone, and so are points
-    that are to be told `apart`.
+    Where customers choose, regimes switch or demands hang together, or where it counts who of the suppliers is listed
+    first, everyone is a class alone, and so are points that are to be told `apart`.
+
+    Source: colour refinement (Weisfeiler & Leman 1968). In trees and chains points of a class differ by their names
+    alone; elsewhere the rest of the network may still look different from them.
     """
     points, names = np.arange(len(firm.names)), firm.names
-    if firm.customers or firm.regimes or firm.correlation or firm.supplier_choice not in ("random", "split"):
+    if firm.customers or firm.regimes or firm.correlation or firm.supplier_choice != "random":
         return points
     told = {"source", "target", "name"}
     edges = [(edge.source, edge.target, repr(edge.model_dump(exclude=told))) for edge in firm.supply]

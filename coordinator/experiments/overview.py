@@ -16,7 +16,8 @@ class Overview(NamedTuple):
     """Headings and rows of both."""
 
     results: list[Cells]  # a firm a row, a policy a column: mean over trials, of several ± half of its 95% interval
-    savings: list[Cells]  # a scheme a row, a rule a column: mean over firms of what is saved, and the worst firm
+    savings: list[Cells]  # a scheme a row, a rule a column: what is saved on average, and where least, over those firms
+    # in which all of them were played and no rule's result is 0
 
 
 def overview(tables: Mapping[str, Sequence[Line]]) -> Overview | None:
@@ -31,7 +32,8 @@ def overview(tables: Mapping[str, Sequence[Line]]) -> Overview | None:
     results += [(firm, *(_result(own.get(policy)) for policy in (*rules, *schemes))) for firm, own in found.items()]
     savings = [("mean saving over", "firms", *rules)]
     for scheme in schemes:
-        there = {firm: own for firm, own in found.items() if scheme in own}
+        there = {f: own for f, own in found.items() if scheme in own and all(rule in own for rule in rules)}
+        there = {f: own for f, own in there.items() if all(own[rule].mean != 0 for rule in rules)}
         savings.append((scheme, str(len(there)), *(_saving(there, scheme, rule) for rule in rules)))
     return Overview(results, savings)
 
@@ -39,15 +41,16 @@ def overview(tables: Mapping[str, Sequence[Line]]) -> Overview | None:
 def _result(line: Line | None) -> str:
     if line is None:
         return ""
-    half = "" if line.seconds is None or line.half != line.half else f" ± {line.half:,.0f}"
-    return f"{line.mean:,.0f}{half}"
+    digits = 0 if abs(line.mean) >= 1000 else 1
+    half = "" if line.seconds is None or line.half != line.half else f" ± {line.half:,.{digits}f}"
+    return f"{line.mean:,.{digits}f}{half}"
 
 
 def _saving(found: Mapping[str, Mapping[str, Line]], scheme: str, rule: str) -> str:
+    sign = {"cost": 100.0, "profit": -100.0}
     saved = {
-        firm: 100.0 * (own[rule].mean - own[scheme].mean) / own[rule].mean * (1 if own[rule].unit == "cost" else -1)
+        firm: sign[own[rule].unit] * (own[rule].mean - own[scheme].mean) / abs(own[rule].mean)
         for firm, own in found.items()
-        if rule in own and own[rule].mean != 0
     }
     if not saved:
         return ""

@@ -89,3 +89,8 @@ def test_an_amount_of_ones_own_is_enough_to_be_told_apart():
     last = firm.names[-1]
     dearer = firm.stock_points[last].model_copy(update={"holding_cost": 2.0})
     assert alike(firm.model_copy(update={"stock_points": firm.stock_points | {last: dearer}})).tolist() == [0, 1, 1, 2]
+
+
+def test_where_orders_are_split_in_the_order_of_suppliers_nobody_is_alike():
+    split = load_firm("b1").model_copy(update={"supplier_choice": "split"})
+    assert alike(split).tolist() == list(range(9))

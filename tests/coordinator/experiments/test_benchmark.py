@@ -125,10 +125,13 @@ def test_several_firms_are_told_of_together(done):
         for firm, (before, after) in costs.items()
     }
     results, savings = overview(tables)
-    assert results == [("firm", rule, trained), ("one", "200", "150 ± 3"), ("other", "80", "100 ± 3")]
+    assert results == [("firm", rule, trained), ("one", "200.0", "150.0 ± 3.0"), ("other", "80.0", "100.0 ± 3.0")]
     assert savings == [("mean saving over", "firms", rule), (trained, "2", "+0.0% (worst other -25.0%)")]
     profits = {firm: [replace(line, unit="profit") for line in own] for firm, own in tables.items()}
     assert overview(profits).savings[1] == (trained, "2", "+0.0% (worst one -25.0%)")
+    losses = {firm: [replace(line, mean=-line.mean) for line in own] for firm, own in profits.items()}
+    assert overview(losses).savings[1] == (trained, "2", "+0.0% (worst other -25.0%)")
+    assert overview(tables | {"none": [replace(line, mean=0.0) for line in tables["one"]]}).savings == savings
     assert overview(tables | {"one": profits["one"]}) is None
     assert overview({"one": tables["one"], "other": []}) is None
 
