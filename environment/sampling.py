@@ -60,7 +60,8 @@ class LawTable:
         self._looked = self._table.to(torch.uint8) if longest <= 256 else self._table  # in C++, where room counts
         self._offset = _offset(place)[None, :, None]  # [1, laws, 1]
         few = dtype == torch.int16 and self._phases is None
-        self._steps = _steps([masses[at] for at in place.tolist()]) if few else None
+        steps = _steps(masses) if few else None
+        self._steps = None if steps is None else steps[place.cpu()]
 
     def draw(
         self, periods: int, copies: int, generator: Generator, start: int | None = None, lanes: Tensor | None = None
@@ -114,15 +115,15 @@ class LawTable:
 
 
 def _steps(masses: list[Mass]) -> Tensor | None:
-    """[laws, 1 + most] of tables, as `draws.count` takes them; None: of too many values for that to be faster."""
-    tables = [quantile_table(mass) for mass in masses]
-    most = max(int(table[-1] - table[0]) for table in tables)
+    """[masses, 1 + most] of tables, as `draws.count` takes them; None: of too many values for that to be faster."""
+    ends = [quantile_ends(mass) for mass in masses]
+    spans = [(int((some <= 0).sum()), int((some < TABLE_SIZE).sum())) for some in ends]  # lowest and highest value
+    most = max(high - low for low, high in spans)
     if most > _MOST_STEPS:
         return None
-    steps = np.full((len(tables), 1 + most), TABLE_SIZE // 2 - 1, dtype=np.int16)  # nothing is behind that
-    for row, table in zip(steps, tables, strict=True):
-        row[0], above = table[0], np.arange(table[0] + 1, table[-1] + 1)
-        row[1 : 1 + len(above)] = np.searchsorted(table, above) - 1 - TABLE_SIZE // 2
+    steps = np.full((len(masses), 1 + most), TABLE_SIZE // 2 - 1, dtype=np.int16)  # nothing is behind that
+    for row, some, (low, high) in zip(steps, ends, spans, strict=True):
+        row[0], row[1 : 1 + high - low] = low, some[low:high] - 1 - TABLE_SIZE // 2
     return torch.as_tensor(steps)
 
 
