@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from environment.boundary import Declared
+from environment.cores import cores
 from environment.firm_arrays import firm_arrays
 from environment.state import Exogenous, State
 from environment.toolchain import NotCompiledError, compile_cached
@@ -27,7 +28,7 @@ from environment.world import World
 
 CORE = Path(__file__).with_name("core")
 FLAGS = (
-    "-O2",
+    *("-O2", "-pthread"),
     "-Wno-psabi",  # nothing but `play` is called from outside
     "-ffp-contract=off",  # a product and a sum rounded once would not be the world's money to the bit
     *("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math"),
@@ -314,7 +315,7 @@ class CompiledWorld:
             raise ValueError(f"{drawn} copies of chance cannot be shared out to {copies}: draw a multiple of 64")
         cost = torch.zeros(self.world.points, copies, dtype=torch.float64)
         crowd = 0 if chance.customers is None else chance.customers.shape[1]
-        sizes = {"copies": copies, "drawn": drawn, "periods": periods, "crowd": crowd}
+        sizes = {"copies": copies, "drawn": drawn, "periods": periods, "crowd": crowd, "threads": cores()}
         call = _declared("Call", self.world.dtype)(
             firm=self._firm, **sizes, **state._asdict(), **given, cost=cost, taken=self._taken(first, periods), **fields
         )

@@ -29,6 +29,7 @@ from departments.extensions import names_for_others
 from departments.play.tuning import quiet, tuned_base_stock
 from departments.rules.ordering import baseline_levels
 from environment import Firm, World, load_firm
+from environment.cores import at_most
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run_training(request: TrainRequest) -> Run:
     if wiring.backend == "ray":
         names_for_others()  # refuses what actors could not import
     run, firm, settings = _resumed(request) if request.resume else _begun(request)
-    with Watchers([Display(not request.progress), *logs, *request.watchers]) as watcher:
+    with at_most(wiring.threads), Watchers([Display(not request.progress), *logs, *request.watchers]) as watcher:
         compiling, base = watcher.note if request.compiled else quiet, None
         if request.compiled and not request.resume:
             base = starting_levels(firm, settings, note=watcher.note, compiling=compiling)

@@ -71,6 +71,7 @@ struct Call {
   const Firm *firm;
   int64_t copies, periods, counted;  // E, T, the first whose cost and measures count
   int64_t drawn;                     // copies of chance: copy e meets that of copy e mod drawn
+  int64_t threads;                   // that rules may be played on
   real *on_hand, *pipeline, *owed, *inventory_position, *aside;  // the state, which goes on
   const real *demand, *cost_factor;                              // chance; none: nothing is random there
   const real *flags, *purchase_factor;  // [T][M - 1][E] regimes that come, [T][E] what a unit ordered costs

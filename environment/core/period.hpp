@@ -3,6 +3,8 @@
 // `environment.World` does the same with tensors, and here it is done to the bit: units are whole, money is added in
 // the same order, and no product and sum are rounded as one. V is Reals, or Taped where the cost is differentiated.
 #pragma once
+#include <mutex>
+
 #include "call.hpp"
 #include "customers.hpp"
 #include "lanes.hpp"
@@ -158,6 +160,9 @@ class Copies {
       for (long i = 0; i < firm_.edges; i++) keep(call_.pipeline, k * firm_.edges + i, arriving(k)[i]);
     for (long n = 0; n < firm_.points; n++)
       for (long j = 0; j < count_; j++) call_.cost[n * call_.copies + first_ + j] += cost_[n][j];
+    if (!call_.sums) return;
+    static std::mutex adding;
+    const std::lock_guard<std::mutex> alone(adding);  // sums are of whole numbers, so their order changes nothing
     for (size_t m = 0; m < tally_.size(); m++)
       for (long j = 0; j < count_; j++) call_.sums[m] += tally_[m][j];
     for (long m = 0; m < (long)squares_.size(); m++)

@@ -38,6 +38,7 @@ from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.rollout import rollout
 from departments.policies.policy import PolicyConfig
+from environment.cores import at_most
 from tests.random_firms import firms, run
 from tests.small_firms import fresh, learner, stirred, world_of
 from tests.small_markets import Company, market
@@ -53,6 +54,9 @@ def play(firm, shop, seed):
     chance, core = world.draw(5, 37, world.generator(seed)), CompiledRollouts(world, observer)
     level = observer.level.view(world.points, -1, 1)
     core._compiled.play(world.reset(37), compiled.OrderUpTo(level, level - 1), chance)
+    copies = 30_000 // world.points  # enough for two threads
+    with at_most(2):
+        core._compiled.play(world.reset(copies), compiled.OrderUpTo(level), world.draw(5, copies, world.generator(1)))
     everyone = [stirred(one, 1, 0.2) for one in fresh(world, observer, PolicyConfig(hidden=(5,)))]
     core.record(everyone, {}, chance, 5)
     core.descend(everyone, world.reset(37), chance)
