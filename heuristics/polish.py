@@ -8,6 +8,7 @@ candidates meet the same episodes, so differences are precise, and the search ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +19,7 @@ Costs = NDArray[np.float64]
 Sampled = Callable[[Levels, int], Costs]  # [M, n] levels, episodes -> [M, episodes]; fewer episodes are the first ones
 
 REACH = 4  # units by which a neighbour differs in one or two levels
+_FAR = 32  # units by which a level moves at once, at most
 _SPAN = 2  # units over which slopes and curvatures are measured
 _TRIALS = 24  # neighbours of a round that are simulated at all
 _LEFT = (8, 2, 1)  # of these, after the last three numbers of episodes
@@ -68,6 +70,7 @@ def polish_levels(
     return best
 
 
+@lru_cache(maxsize=4)
 def neighbours(size: int, reach: int = REACH) -> Levels:
     """All moves by 1 to `reach` units in one or two of `size` levels, [M, size]."""
     units = [unit for unit in range(-reach, reach + 1) if unit]
@@ -110,19 +113,19 @@ def _slope(best: Levels, cost: Sampled, few: int, curvature: Costs) -> Costs:
 
 def _predicted(moves: Levels, slope: Costs, curvature: Costs) -> Costs:
     """Change of the mean cost, [M]."""
-    return np.asarray(moves @ slope + 0.5 * np.einsum("mi,ij,mj->m", moves, curvature, moves, optimize=True))
+    return np.asarray(moves @ slope + 0.5 * (moves @ curvature * moves).sum(1), dtype=np.float64)
 
 
 def _downhill(slope: Costs, curvature: Costs) -> Levels:
     """The way to the model's lowest point unit by unit, as moves of 1, 2, 3, ... units, [M, n]."""
     move, way = np.zeros(slope.size, dtype=np.int64), [np.zeros(slope.size, dtype=np.int64)]
     steps = np.concatenate([np.eye(slope.size, dtype=np.int64), -np.eye(slope.size, dtype=np.int64)])
-    for _ in range(8 * slope.size):
+    for _ in range(_FAR * slope.size):
         gains = _predicted(move + steps, slope, curvature)
         if gains.min() >= _predicted(move[None], slope, curvature)[0]:
             break
         move = move + steps[np.argmin(gains)]
-        if np.abs(move).max() > 2 * REACH:
+        if np.abs(move).max() > _FAR:
             break
         way.append(move)
     return np.array(way[:0:-1] or way)[:: max(len(way) // 6, 1)]

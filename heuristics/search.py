@@ -19,6 +19,7 @@ Costs = NDArray[np.float64]
 Simulator = Callable[[Levels], Costs]  # [M, n] levels -> [M, episodes] costs on common random numbers
 
 _FULL_FACTORIAL_GROUPS = 3  # up to 3^3 = 27 joint moves; beyond, groups move alone and in pairs
+_FINER = 8  # times as small steps of every block begin as those of groups
 _COMBINED = 8  # how many of a round's good moves are tried together
 
 
@@ -40,6 +41,7 @@ def tune_levels(
     blocks: Sequence[Sequence[int]] | None = None,
     max_level: ArrayLike | None = None,
     first_step: int | None = None,
+    last_step: int = 1,
     significance: float = 1.0,
     max_rounds: int = 200,
     go_on: Callable[[], bool] = lambda: True,
@@ -47,9 +49,10 @@ def tune_levels(
     """Search the levels of least mean simulated cost from a starting point.
 
     Coarse part: whole groups (the echelons) move by a step together and against each other; after a round without
-    improvement the step is halved, down to 1. Fine part, from the best of several starts: the same with every block's
-    own moves and the best moves combined. A move that helped is tried again doubled. The new levels must beat the old
-    in the mean of paired differences by ``significance`` standard errors of that mean.
+    improvement the step is halved, down to the last one. Fine part, from the best of several starts and with a small
+    step: the same with every block's own moves and the best moves combined. A move that helped is tried again
+    doubled. The new levels must beat the old in the mean of paired differences by ``significance`` standard errors of
+    that mean.
 
     Args:
         start: [n] levels to start from, whole units >= 0, or [starts, n].
@@ -61,6 +64,7 @@ def tune_levels(
             alone. An empty list leaves the fine part out.
         max_level: largest level, a number or [n]; default none.
         first_step: first step of the search, units; default the power of 2 at about a half of the largest start level.
+        last_step: last step of both parts, units.
         significance: standard errors by which a move must win; 0 takes every gain in the sample mean.
         max_rounds: largest number of calls of the simulator.
         go_on: asked before every round; False ends the search with what it has found.
@@ -79,20 +83,21 @@ def tune_levels(
         raise ValueError(f"start must be an array of whole levels >= 0, got {np.asarray(start).tolist()}")
     levels = starts[0]
     step = first_step if first_step is not None else 1 << max(int(starts.max()) // 2, 1).bit_length() - 1
-    if step < 1 or max_rounds < 1:
-        raise ValueError(f"first_step and max_rounds must be at least 1, got {step} and {max_rounds}")
+    if min(step, last_step, max_rounds) < 1:
+        told = f"{step}, {last_step} and {max_rounds}"
+        raise ValueError(f"first_step, last_step and max_rounds must be at least 1, got {told}")
     limit = np.broadcast_to(np.inf if max_level is None else np.asarray(max_level, dtype=np.float64), levels.shape)
     if (limit < starts).any():
         raise ValueError(f"start must not exceed max_level, got {starts.tolist()} above {limit.tolist()}")
     joint = _joint_moves(_indicators([range(levels.size)] if groups is None else groups, levels.size))
     blocks = [[i] for i in range(levels.size)] if blocks is None else blocks
     single = _indicators(blocks, levels.size) if len(blocks) else joint[:0]
-    begun = [_Search(cost, one, limit, significance, max_rounds, go_on) for one in starts]
+    begun = [_Search(cost, one, limit, significance, last_step, max_rounds, go_on) for one in starts]
     for search in begun:
         search.descend(joint, step, combine=False)
     search = min(begun, key=lambda search: search.mean)
     if len(single):
-        search.descend(np.concatenate([joint, single, -single]), max(step // 2, 1), combine=True)
+        search.descend(np.concatenate([joint, single, -single]), max(step // _FINER, last_step), combine=True)
     return search.result()
 
 
@@ -105,18 +110,19 @@ class _Search:
         start: Levels,
         limit: NDArray[np.float64],
         significance: float,
+        last_step: int,
         max_rounds: int,
         go_on: Callable[[], bool],
     ) -> None:
         self.cost, self.limit, self.significance = cost, limit, significance
-        self.max_rounds, self.go_on = max_rounds, go_on
+        self.last_step, self.max_rounds, self.go_on = last_step, max_rounds, go_on
         self.seen: dict[bytes, Costs] = {}
         self.rounds = 0
         self.best = start
         self.simulate(start[None])
 
     def descend(self, moves: Levels, step: int, *, combine: bool) -> None:
-        """Step along the moves while that helps, halving the step when it doesn't, until a step of 1 fails."""
+        """Step along the moves while that helps, halving the step when it doesn't, until the last one fails."""
         last = np.zeros_like(self.best)
         while self.rounds < self.max_rounds and self.go_on():
             before = self.best
@@ -130,7 +136,7 @@ class _Search:
             if gains.max() > 0:
                 self.best = candidates[np.argmax(gains)]
                 last = self.best - before
-            elif step == 1:
+            elif step <= self.last_step:
                 return
             else:
                 step, last = step // 2, np.zeros_like(last)

@@ -25,9 +25,10 @@ from heuristics.base_stock import order_up_to
 from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
-_DRAWN = 256  # episodes drawn at first, then as many again as there are
+_DRAWN = 256  # episodes drawn at first, for the coarse search, then as many again as there are
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
-_EPISODES = 512, 2048, 16_384  # of the first steps, and of those behind them
+_LAST = 2  # units of the last coarse step
+_EPISODES = 512, 2048, 8192  # of the steps behind it
 _SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
 _SHARES = (1.0, 0.5, 1.5)  # of the given levels upstream, where searches begin: there may be valleys
 _TELL = 5.0  # s between two lines
@@ -203,13 +204,14 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
     upstream, of = echelons[:, None] > 1, _classes(firm, start, how)
     starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64) for share in shares]
 
-    def cost(levels: NDArray[np.int64], episodes: int = _EPISODES[0]) -> NDArray[np.float64]:
+    def cost(levels: NDArray[np.int64], episodes: int = _DRAWN) -> NDArray[np.float64]:
         return simulate(levels[:, of.ravel()], episodes)
 
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
     begin = np.unique([each.ravel()[first] for each in starts], axis=0)
-    levels = tune_levels(begin, cost, groups, blocks=(), go_on=clock.goes_on).levels
+    blocks = None if len(first) > len(groups) else ()
+    levels = tune_levels(begin, cost, groups, blocks=blocks, last_step=_LAST, go_on=clock.goes_on).levels
     episodes = _EPISODES if levels.size <= _SMALL and not firm.customers else _EPISODES[:-1]
     return polish_levels(levels, cost, episodes=episodes, go_on=clock.goes_on)[of].astype(float)
 
