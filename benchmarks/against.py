@@ -134,12 +134,12 @@ def _tuning(firm: str) -> tuple[Lap, int]:
 
 
 def _rule(firm: str) -> tuple[Lap, int]:
-    """4,096 fresh episodes by base-stock, chance drawn in them, in the compiled world."""
+    """16,384 fresh episodes by base-stock, chance drawn in them, in the compiled world."""
     it, environment = names(), import_module("environment")
     loaded = environment.load_firm(firm)
     world, rule = environment.World(loaded, it.levels(loaded)), it.baseline(loaded)
     play = it.episodes(world, lambda _: None).episodes
-    return lambda number: [play(rule, chance) for chance in it.shards(world, 4096, number)], 4096 * 75
+    return lambda number: [play(rule, chance) for chance in it.shards(world, 16_384, number)], 16_384 * 75
 
 
 LINES: dict[str, tuple[Callable[..., tuple[Lap, int]], tuple[Any, ...], dict[str, Any]]] = {
@@ -179,8 +179,8 @@ def _be_asked(line: str) -> None:
 class _Side:
     """A checkout that is asked for laps."""
 
-    def __init__(self, tree: Path, line: str) -> None:
-        settings = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    def __init__(self, tree: Path, line: str, threads: int) -> None:
+        settings = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, "-W", "ignore", str(Path(__file__).resolve()), "--asked", line]
         self._process = subprocess.Popen(
             command, cwd=tree, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -213,9 +213,9 @@ class _Side:
         return said
 
 
-def compare(tree: Path, line: str, seconds: float, least: int) -> dict[str, Any]:
+def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> dict[str, Any]:
     """Laps of both in turn for so many seconds, at least so many, two of each having gone before."""
-    sides = {"then": _Side(tree, line), "now": _Side(HERE, line)}
+    sides = {"then": _Side(tree, line, threads), "now": _Side(HERE, line, threads)}
     warm = 0 if line.startswith("tuning") else 2
     try:
         for side in sides.values():
@@ -235,6 +235,7 @@ def compare(tree: Path, line: str, seconds: float, least: int) -> dict[str, Any]
     processor = [sides[name].steps / max(middle[name][1], 1e-9) for name in sides]
     return {
         "line": line,
+        "threads": threads,
         "laps": number - warm,
         "steps_per_second": {name: round(rate, 2) for name, rate in rates.items()},
         "times_as_fast": round(rates["now"] / rates["then"], 2),
@@ -256,6 +257,7 @@ def main() -> None:
     parser.add_argument("lines", nargs="*", help=f"words of lines; default: all of {', '.join(LINES)}")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each line")
     parser.add_argument("--laps", type=int, default=3, help="of each line at least")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of code that can use more than one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add each line there; what is there is not repeated")
     parser.add_argument("--asked", choices=LINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -269,7 +271,7 @@ def main() -> None:
     for line in chosen(options.lines):
         if line in known:
             continue
-        found = json.dumps(compare(options.tree.resolve(), line, options.seconds, options.laps))
+        found = json.dumps(compare(options.tree.resolve(), line, options.seconds, options.laps, options.threads))
         print(found, flush=True)
         if options.json:
             with options.json.open("a") as to:
