@@ -25,7 +25,8 @@ from heuristics.base_stock import order_up_to
 from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
-_DRAWN = 256  # episodes drawn at first, for the coarse search, then as many again as there are
+_DRAWN = 256  # episodes drawn at first, then as many again as there are
+_FEW = 6  # levels that are searched on these at first; more of them have more valleys, and meet twice as many
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
 _LAST = 2  # units of the last coarse step
 _EPISODES = 512, 2048, 8192  # of the steps behind it
@@ -204,11 +205,13 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
     upstream, of = echelons[:, None] > 1, _classes(firm, start, how)
     starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64) for share in shares]
 
-    def cost(levels: NDArray[np.int64], episodes: int = _DRAWN) -> NDArray[np.float64]:
-        return simulate(levels[:, of.ravel()], episodes)
-
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
+    few = _DRAWN if len(first) <= _FEW else 2 * _DRAWN
+
+    def cost(levels: NDArray[np.int64], episodes: int = few) -> NDArray[np.float64]:
+        return simulate(levels[:, of.ravel()], episodes)
+
     begin = np.unique([each.ravel()[first] for each in starts], axis=0)
     blocks = None if len(first) > len(groups) else ()
     levels = tune_levels(begin, cost, groups, blocks=blocks, last_step=_LAST, go_on=clock.goes_on).levels
