@@ -142,6 +142,12 @@ def _rule(firm: str) -> tuple[Lap, int]:
     return lambda number: [play(rule, chance) for chance in it.shards(world, 16_384, number)], 16_384 * 75
 
 
+def _rules(firm: str) -> tuple[Lap, int]:
+    """What a rule is before anything is learned: levels are searched, and played as above."""
+    search, play = _tuning(firm)[0], _rule(firm)[0]
+    return lambda number: [search(number), play(number)], 1
+
+
 LINES: dict[str, tuple[Callable[..., tuple[Lap, int]], tuple[Any, ...], dict[str, Any]]] = {
     **{f"imarl-{firm}": (_imarl, (firm, "local"), {}) for firm in ("a1", "c1", "d1")},
     **{f"imarl-{firm}-actors": (_imarl, (firm, "ray"), {}) for firm in ("a1", "c1", "d1")},
@@ -154,6 +160,7 @@ LINES: dict[str, tuple[Callable[..., tuple[Lap, int]], tuple[Any, ...], dict[str
     **{f"pathwise-{firm}": (_pathwise, (firm,), {}) for firm in ("a1", "d1", "a3", "b3")},
     **{f"tuning-{firm}": (_tuning, (firm,), {}) for firm in ("a3", "b3", "c3", "a4")},
     **{f"rule-{firm}": (_rule, (firm,), {}) for firm in ("a3", "b3", "c3", "a4")},
+    **{f"rules-{firm}": (_rules, (firm,), {}) for firm in ("a3", "b3", "c3", "a4")},
 }
 
 
@@ -216,7 +223,7 @@ class _Side:
 def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> dict[str, Any]:
     """Laps of both in turn for so many seconds, at least so many, two of each having gone before."""
     sides = {"then": _Side(tree, line, threads), "now": _Side(HERE, line, threads)}
-    warm = 0 if line.startswith("tuning") else 2
+    warm = 0 if line.startswith(("tuning", "rules")) else 2
     try:
         for side in sides.values():
             side.ready()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+Made = TypeVar("Made")
 
 _most: int | None = None
 
@@ -32,3 +36,18 @@ def at_most(threads: int) -> Iterator[None]:
         yield
     finally:
         _most = before
+
+
+def one_ahead(makers: Iterable[Callable[[], Made]]) -> Iterator[Made]:
+    """What is made, the next one on another core, if there is one, while the last is used."""
+    if cores() < 2:
+        yield from (make() for make in makers)
+        return
+    with ThreadPoolExecutor(1) as other:
+        coming = None
+        for make in makers:
+            ready, coming = coming, other.submit(make)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()

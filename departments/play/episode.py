@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from departments.decisions import Policy
 from departments.play.stepping import Step, play
 from departments.play.tail import tail
 from environment import Exogenous, State, World
+from environment.cores import one_ahead
 from environment.streams import Stream, torch_stream
 
 Vector = NDArray[np.float64]
@@ -124,9 +126,13 @@ def _ratio(above: Vector, below: Vector, otherwise: float) -> Vector:
 
 def shards(world: World, episodes: int, seed: int, stream: Stream = Stream.REPORT) -> Iterator[Exogenous]:
     """Chance of `episodes` evaluation episodes, a shard at a time; the same for every policy and process."""
-    for number, start in enumerate(range(0, episodes, SHARD)):
-        copies = min(SHARD, episodes - start)
-        yield world.draw(world.firm.periods.evaluate - 1, copies, torch_stream(world.device, stream, seed, number))
+
+    def draw(start: int) -> Exogenous:
+        copies, generator = min(SHARD, episodes - start), torch_stream(world.device, stream, seed, start // SHARD)
+        return world.draw(world.firm.periods.evaluate - 1, copies, generator)
+
+    draws = [partial(draw, start) for start in range(0, episodes, SHARD)]
+    return one_ahead(draws) if world.device.type == "cpu" else (draw() for draw in draws)
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 
 from departments.rules.ordering import baseline_levels
 from environment import CompiledWorld, OrderUpTo, World, load_firm
-from environment.cores import at_most, cores
+from environment.cores import at_most, cores, one_ahead
 
 ROOT = Path(__file__).parents[2]
 FORKED = """
@@ -68,3 +69,19 @@ def test_the_environment_says_how_many_and_others_threads_have_one(monkeypatch):
     for said in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert cores() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_what_is_made_ahead_comes_in_order_and_its_errors_too(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    before = threading.active_count()
+    assert list(one_ahead([lambda i=i: i for i in range(5)])) == [0, 1, 2, 3, 4]
+    assert list(one_ahead([])) == []
+    made = one_ahead([lambda: 1, lambda: 1 / 0, lambda: 3])
+    assert next(made) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(made)
+    left = one_ahead([lambda: 1, lambda: 2, lambda: 3])
+    assert next(left) == 1
+    left.close()
+    assert threading.active_count() == before
