@@ -98,9 +98,10 @@ class Copies {
       if constexpr (kActs)
         if (call_.held) bring(t);
       if constexpr (!kTaped)
-        if (call_.sums) end_cycles(t);
-      if constexpr (!kTaped)
-        if (call_.sums && firm_.shut) recover(t);
+        if (call_.sums) {
+          end_cycles(t);
+          if (firm_.shut) recover(t);
+        }
       if (t < call_.counted) continue;
       account(t);
       if constexpr (!kTaped)
