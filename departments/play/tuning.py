@@ -25,8 +25,8 @@ from heuristics.base_stock import order_up_to
 from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
-_DRAWN = 256  # episodes drawn at first, then as many again as there are
-_FEW = 6  # levels that are searched on these at first; more of them have more valleys, and meet twice as many
+_DRAWN = 128  # episodes drawn at first, then as many again as there are
+_FEW = 6  # levels that are searched on these at first; more have more valleys, and meet four times as many
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
 _LAST = 2  # units of the last coarse step
 _EPISODES = 512, 2048, 8192  # of the steps behind it
@@ -207,7 +207,7 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
 
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
-    few = _DRAWN if len(first) <= _FEW else 2 * _DRAWN
+    few = _DRAWN if len(first) <= _FEW else 4 * _DRAWN
 
     def cost(levels: NDArray[np.int64], episodes: int = few) -> NDArray[np.float64]:
         return simulate(levels[:, of.ravel()], episodes)
