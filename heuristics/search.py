@@ -6,7 +6,7 @@ same demands, lead times and choices of supplier; differences are taken episode 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, product
 from math import sqrt
 from typing import NamedTuple
@@ -48,11 +48,11 @@ def tune_levels(
 ) -> TunedLevels:
     """Search the levels of least mean simulated cost from a starting point.
 
-    Coarse part: whole groups (the echelons) move by a step together and against each other; after a round without
-    improvement the step is halved, down to the last one. Fine part, from the best of several starts and with a small
-    step: the same with every block's own moves and the best moves combined. A move that helped is tried again
-    doubled. The new levels must beat the old in the mean of paired differences by ``significance`` standard errors of
-    that mean.
+    Coarse part, from all starts side by side: whole groups (the echelons) move by a step together and against each
+    other; after a round without improvement the step is halved, down to the last one. Fine part, from the best of
+    these ends and with a small step: the same with every block's own moves and the best moves combined. A move that
+    helped is tried again doubled. The new levels must beat the old in the mean of paired differences by
+    ``significance`` standard errors of that mean.
 
     Args:
         start: [n] levels to start from, whole units >= 0, or [starts, n].
@@ -92,46 +92,74 @@ def tune_levels(
     joint = _joint_moves(_indicators([range(levels.size)] if groups is None else groups, levels.size))
     blocks = [[i] for i in range(levels.size)] if blocks is None else blocks
     single = _indicators(blocks, levels.size) if len(blocks) else joint[:0]
-    begun = [_Search(cost, one, limit, significance, last_step, max_rounds, go_on) for one in starts]
-    for search in begun:
-        search.descend(joint, step, combine=False)
+    seen = _Simulated(cost, max_rounds, go_on)
+    begun = [_Search(seen, one, limit, significance, last_step) for one in starts]
+    seen.follow([search.descend(joint, step, combine=False) for search in begun])
     search = min(begun, key=lambda search: search.mean)
     if len(single):
-        search.descend(np.concatenate([joint, single, -single]), max(step // _FINER, last_step), combine=True)
+        moves = np.concatenate([joint, single, -single])
+        seen.follow([search.descend(moves, max(step // _FINER, last_step), combine=True)])
     return search.result()
 
 
+class _Simulated:
+    """Every cost seen, and the simulator that told it."""
+
+    def __init__(self, cost: Simulator, max_rounds: int, go_on: Callable[[], bool]) -> None:
+        self.cost, self.max_rounds, self.go_on = cost, max_rounds, go_on
+        self.costs: dict[bytes, Costs] = {}
+        self.rounds = 0
+
+    def __getitem__(self, levels: Levels) -> Costs:
+        return self.costs[levels.tobytes()]
+
+    def follow(self, ways: Iterable[Iterator[Levels]]) -> None:
+        """Go all ways to their ends, side by side; what each asks for has been simulated when it goes on."""
+        going = [(way, next(way)) for way in ways]
+        while going and (self.rounds == 0 or (self.rounds < self.max_rounds and self.go_on())):
+            self.simulate(np.concatenate([candidates for _, candidates in going]))
+            asked = [(way, next(way, None)) for way, _ in going]
+            going = [(way, candidates) for way, candidates in asked if candidates is not None]
+
+    def simulate(self, candidates: Levels) -> None:
+        """See those that have not been seen before."""
+        fresh = np.array([row for row in np.unique(candidates, axis=0) if row.tobytes() not in self.costs])
+        if not fresh.size:
+            return
+        costs = np.asarray(self.cost(fresh), dtype=np.float64)
+        if costs.ndim != 2 or costs.shape[0] != len(fresh) or costs.shape[1] == 0:
+            raise ValueError(
+                f"cost must return [{len(fresh)}, episodes] for {len(fresh)} candidates, got {costs.shape}"
+            )
+        if not np.isfinite(costs).all():
+            raise ValueError("cost must return finite numbers, got nan or infinity")
+        self.rounds += 1
+        self.costs.update((row.tobytes(), values) for row, values in zip(fresh, costs, strict=True))
+
+
 class _Search:
-    """The state of one search: the best levels so far and every cost seen."""
+    """The best levels on one way so far."""
 
     def __init__(
-        self,
-        cost: Simulator,
-        start: Levels,
-        limit: NDArray[np.float64],
-        significance: float,
-        last_step: int,
-        max_rounds: int,
-        go_on: Callable[[], bool],
+        self, seen: _Simulated, start: Levels, limit: NDArray[np.float64], significance: float, last_step: int
     ) -> None:
-        self.cost, self.limit, self.significance = cost, limit, significance
-        self.last_step, self.max_rounds, self.go_on = last_step, max_rounds, go_on
-        self.seen: dict[bytes, Costs] = {}
-        self.rounds = 0
+        self.seen, self.limit, self.significance, self.last_step = seen, limit, significance, last_step
         self.best = start
-        self.simulate(start[None])
 
-    def descend(self, moves: Levels, step: int, *, combine: bool) -> None:
+    def descend(self, moves: Levels, step: int, *, combine: bool) -> Iterator[Levels]:
         """Step along the moves while that helps, halving the step when it doesn't, until the last one fails."""
+        yield self.best[None]
         last = np.zeros_like(self.best)
-        while self.rounds < self.max_rounds and self.go_on():
+        while True:
             before = self.best
-            candidates = self.simulate(np.concatenate([before + step * moves, (before + 2 * last)[None]]))
+            candidates = self.inside(np.concatenate([before + step * moves, (before + 2 * last)[None]]))
+            yield candidates
             gains = self.gains(candidates, before)
-            if combine and np.count_nonzero(gains > 0) > 1 and self.rounds < self.max_rounds:
+            if combine and np.count_nonzero(gains > 0) > 1:
                 good = np.argsort(-gains)[: min(_COMBINED, np.count_nonzero(gains > 0))]
-                together = before + np.cumsum(candidates[good] - before, axis=0)
-                candidates = np.concatenate([candidates, self.simulate(together)])
+                together = self.inside(before + np.cumsum(candidates[good] - before, axis=0))
+                yield together
+                candidates = np.concatenate([candidates, together])
                 gains = self.gains(candidates, before)
             if gains.max() > 0:
                 self.best = candidates[np.argmax(gains)]
@@ -141,38 +169,26 @@ class _Search:
             else:
                 step, last = step // 2, np.zeros_like(last)
 
-    def simulate(self, candidates: Levels) -> Levels:
-        """Bring candidates into the limits, simulate those not seen before, and return them."""
-        inside = np.clip(candidates, 0, self.limit).astype(np.int64)
-        fresh = np.array([row for row in np.unique(inside, axis=0) if row.tobytes() not in self.seen])
-        if fresh.size:
-            costs = np.asarray(self.cost(fresh), dtype=np.float64)
-            if costs.ndim != 2 or costs.shape[0] != len(fresh) or costs.shape[1] == 0:
-                raise ValueError(
-                    f"cost must return [{len(fresh)}, episodes] for {len(fresh)} candidates, got {costs.shape}"
-                )
-            if not np.isfinite(costs).all():
-                raise ValueError("cost must return finite numbers, got nan or infinity")
-            self.rounds += 1
-            self.seen.update((row.tobytes(), values) for row, values in zip(fresh, costs, strict=True))
-        return inside
+    def inside(self, candidates: Levels) -> Levels:
+        """Candidates brought into the limits."""
+        return np.clip(candidates, 0, self.limit).astype(np.int64)
 
     def gains(self, candidates: Levels, before: Levels) -> NDArray[np.float64]:
         """Mean saving over ``before`` per candidate, [M]; 0 where it is not significant."""
-        base = self.seen[before.tobytes()]
-        saving = base - np.array([self.seen[row.tobytes()] for row in candidates])
+        base = self.seen[before]
+        saving = base - np.array([self.seen[row] for row in candidates])
         mean = saving.mean(axis=1)
         return np.where(mean > self.significance * saving.std(axis=1) / sqrt(base.size), mean, 0.0)
 
     @property
     def mean(self) -> float:
         """Cost of the best levels."""
-        return float(self.seen[self.best.tobytes()].mean())
+        return float(self.seen[self.best].mean())
 
     def result(self) -> TunedLevels:
-        costs = self.seen[self.best.tobytes()]
+        costs = self.seen[self.best]
         error = float(costs.std(ddof=1)) / sqrt(costs.size) if costs.size > 1 else float("nan")
-        return TunedLevels(self.best, self.mean, error, len(self.seen), self.rounds)
+        return TunedLevels(self.best, self.mean, error, len(self.seen.costs), self.seen.rounds)
 
 
 def _indicators(groups: Iterable[Iterable[int]], points: int) -> Levels:
