@@ -80,7 +80,8 @@ class Attention {
     const long width = nodes_ * samples;
     input_.resize(in_fours(inputs) * width), zeros_.resize(width), lanes_.resize(seen_ * samples);
     for (const int64_t *own = graph->units; own < graph->units + graph->layers; inputs = *own++) {
-      Layer layer{inputs, *own, count_, {}, {}, {}, {}, {}, {}, {}};
+      Layer layer;
+      layer.inputs = inputs, layer.units = *own, layer.at = count_;
       const long rows = layer.units + 2 * heads_;
       layer.weight.resize(rows * inputs), layer.mixed.resize(rows * width);
       layer.share.resize(heads_ * neighbour_.size() * samples), layer.value.resize(in_fours(layer.units) * width);
@@ -253,8 +254,9 @@ class Attention {
     const V target = load(mixed + at(layer.units + head, i));
     V top = V{} - 1e30f, sum{};
     for (long e = first; e < end; e++) {
-      const V score = leaky(target + load(mixed + at(layer.units + heads_ + head, neighbour_[e])));
-      store(share + e * samples_, score), top = score > top ? score : top;
+      V score = target + load(mixed + at(layer.units + heads_ + head, neighbour_[e]));
+      score = score > V{} ? score : score * kSlope, top = score > top ? score : top;
+      store(share + e * samples_, score);
     }
     for (long e = first; e < end; e++) {
       const V own = exponential(load(share + e * samples_) - top);
@@ -307,8 +309,6 @@ class Attention {
     }
     store(&pull_[target], by_target);
   }
-
-  static V leaky(V score) { return score > V{} ? score : score * kSlope; }
 
   long nodes_ = 0, features_ = 0, heads_ = 0, seen_ = 0, count_ = 0, samples_ = 0;  // the last: that go through now
   std::vector<int64_t> rows_, neighbour_, end_;  // [nodes][features]; of all edges, by node the last one's successor

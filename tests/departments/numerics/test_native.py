@@ -70,6 +70,17 @@ def test_compiled_values_are_those_of_the_network(widths):
 
 
 @needs_compiler
+def test_attention_may_be_paid_to_one_alone():
+    shapes, flat, generator = network(*GRAPHS[0])
+    layers, _ = shapes.split(flat)
+    for part in layers[1]:  # what scores nodes as those that attend, and as those that are attended to
+        part *= 1e4
+    seen = torch.randn(101, shapes.inputs, generator=generator)
+    expected = shapes.forward(shapes.split(flat)[0], seen, "relu")
+    torch.testing.assert_close(native.loops_of(shapes, flat, "relu").values(seen), expected, rtol=1e-3, atol=1e-3)
+
+
+@needs_compiler
 @pytest.mark.parametrize("widths", [*WIDTHS, *((*widths, 1) for widths in ONE_LEARNS), *GRAPHS])
 @pytest.mark.parametrize(
     "changes",
