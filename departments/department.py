@@ -158,7 +158,7 @@ class Department:
         """The same, rounded as in the compiled world."""
         shapes = self.spec.shapes
         loops = None if shapes is None else loops_of(shapes, self.spec.own(self._parameters), self.spec.activation)
-        if loops is None or not isinstance(shapes, Shapes):
+        if shapes is None or loops is None:
             raise RuntimeError(f"{self.spec.name} was asked to act in C++, which it cannot")
         return lambda seen: loops.values(seen[: shapes.inputs].T).T
 

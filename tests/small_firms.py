@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from departments.numerics.graph import GraphShapes
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
 from departments.policies.policy import PolicyConfig, Snapshot
@@ -99,7 +100,10 @@ def learner(network, head, mask=None, rule=False, closed_loop=False, **learning)
 
 
 def perceptron_learner(shapes, activation="relu", **learning):
-    """One that has a perceptron from an observation to orders."""
+    """One that has a perceptron from an observation to orders, or graph attention before it."""
+    if isinstance(shapes, GraphShapes):
+        who = "learner", 0, (0,), (0,), False, PolicyConfig(activation=activation), tuple(range(shapes.inputs))
+        return DepartmentSpec(*who, Head(shapes.outputs), shapes, **learning)
     sizes = shapes.hidden, shapes.outputs, shapes.outputs
     return learner(MemoryNetwork(shapes.inputs, "none", 0, *sizes, activation), Head(shapes.outputs), **learning)
 

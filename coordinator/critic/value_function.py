@@ -85,7 +85,7 @@ class ValueFunction:
             terminated: whether rollouts end with the episode, so that nothing follows; else they are cut off by time.
             graph: the supply network, if the critic attends over it.
             time_through: periods that an order takes through the firm, for the horizon.
-            compiled: whether a perceptron is computed in C++ where the machine has a compiler.
+            compiled: whether they are computed in C++ where the machine has a compiler.
         """
         self._terminated, self._compiled = terminated, compiled
         self.gamma, self._lambda = horizon(config, time_through)

@@ -56,5 +56,5 @@ def _why_none_learns_compiled(plan: TrainingSetup) -> str | None:
     if not plan.compiles:
         return "other devices than the processor are not compiled for"
     if not any(spec.native for spec in specs):
-        return "neither graph attention nor tanh is compiled"
+        return "tanh is not compiled"
     return why_not()

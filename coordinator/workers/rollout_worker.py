@@ -82,11 +82,7 @@ class RolloutWorker:
         """Why the world runs in PyTorch; None: with all of its networks it runs in C++."""
         if self._compiled is None:
             return self._reason
-        return (
-            None
-            if self._compiled.fits(list(self._snapshots.values()))
-            else "neither graph attention nor tanh is compiled"
-        )
+        return None if self._compiled.fits(list(self._snapshots.values())) else "tanh is not compiled"
 
     def gradient_notes(self) -> list[str]:
         """What gradients do not see here, and why they go through PyTorch where the rest is compiled; a line each."""

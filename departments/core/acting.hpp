@@ -23,9 +23,10 @@ class Actor {
         observed_((acting.widths[0] - size_) / acting.stacked),
         remembered_(size_ ? size_ : acting.widths[0] - observed_),
         head_(*acting.head),
+        attention_(acting.graph, false, block_),
         mask_(head_.mask, head_.mask + (head_.mask ? head_.segments * head_.products : 0)),
         traits_(acting.traits, acting.traits + given_ * clones_),
-        input_(acting.widths[0] * copies_),
+        input_((attention_.width() + acting.widths[0]) * copies_),
         output_(outputs_ * copies_),
         choice_(with_mask()),
         logit_(outputs_ + 1),
@@ -47,8 +48,9 @@ class Actor {
       gates_.resize(start_.size());
       flat = bias + 6 * size_;
     }
+    attention_.take(flat), flat += attention_.count();
     for (int64_t i = 0; i + 1 < acting.layers; i++) {
-      Layer layer{acting.widths[i], acting.widths[i + 1], {}, {}, {}};
+      Layer layer{i ? acting.widths[i] : attention_.behind(acting.widths[0]), acting.widths[i + 1], {}, {}, {}};
       layer.weight.assign(flat, flat + layer.inputs * layer.outputs), flat += layer.inputs * layer.outputs;
       for (int64_t o = 0; o < layer.outputs; o++) layer.bias.insert(layer.bias.end(), block_, flat[o]);
       layer.value.resize(layer.outputs * block_), flat += layer.outputs;
@@ -61,16 +63,17 @@ class Actor {
   long noise() const { return noise_of(head_) * clones_; }
   float *output() { return output_.data(); }  // place for [outputs][copies]
   long remembered() const { return remembered_ * clones_; }
-  float *memory() { return &input_[(size_ ? observed_ : 0) * copies_]; }  // [remembered][copies]
+  float *memory() { return input() + (size_ ? observed_ : 0) * copies_; }  // [remembered][copies]
   void begin() { std::fill(input_.begin(), input_.end(), 0.0f); }
 
   // Outputs [outputs][copies] of the first `count` copies by rows of what there is to see, which are `apart`; the
   // memory goes on.
   void act(const float *seen, long apart, long count, float *out) {
-    if (!size_) std::memmove(&input_[observed_ * copies_], input_.data(), remembered_ * copies_ * sizeof(float));
+    if (!size_) std::memmove(input() + observed_ * copies_, input(), remembered_ * copies_ * sizeof(float));
     see(seen, apart, count);
     if (size_) follow();
     for (long first = 0; first < copies_; first += block_) {
+      attention_.forward(input() + first, &input_[first], copies_, std::min(block_, copies_ - first));
       const float *below = &input_[first];
       long wide = copies_;
       for (Layer &layer : layers_) {
@@ -83,7 +86,7 @@ class Actor {
       }
     }
     if (head_.scores < 0) return;
-    const float *score = &input_[(head_.scores - head_.orders) * copies_];
+    const float *score = input() + (head_.scores - head_.orders) * copies_;
     for (long i = head_.orders * copies_; i < outputs_ * copies_; i += kLanes)
       store(out + i, load(out + i) + load(score + i) * (float)head_.sharpness);
   }
@@ -114,7 +117,7 @@ class Actor {
 
   // From now on it also takes gradients back, and adds up its own; only one without memory can.
   void learn(const Acting &acting) {
-    network_ = std::make_unique<Network>(acting.widths, acting.layers, true);
+    network_ = std::make_unique<Network>(acting.widths, acting.layers, true, acting.graph);
     network_->take(acting.parameters), network_->forget();
     change_.resize(block_ * network_->input_width());
   }
@@ -123,27 +126,29 @@ class Actor {
 
   // Adds to `by_seen` what `by_out` means for what was seen; goes forward once more instead of remembering it all.
   const float *back(const float *seen, const float *by_out, float *by_seen) {
-    const long in = network_->input_width(), wide = network_->output_width();
+    const long in = network_->input_width(), wide = network_->output_width(), apart = padded(observed_);
     see(seen, each_, each_);
     for (long first = 0; first < copies_; first += block_) {
       const long some = std::min(block_, copies_ - first);
       for (long i = 0; i < observed_; i++)
-        for (long s = 0; s < some; s++) network_->input()[s * in + i] = input_[i * copies_ + first + s];
+        for (long s = 0; s < some; s++) network_->input()[s * in + i] = input()[i * copies_ + first + s];
       network_->forward(some);
       for (long o = 0; o < outputs_; o++)
         for (long s = 0; s < some; s++) network_->output_change()[s * wide + o] = by_out[o * copies_ + first + s];
       network_->backward(some);
-      network_->input_change(change_.data(), 0, in, some);
+      network_->input_change(change_.data(), 0, apart, some);
       for (long i = 0; i < observed_ - given_; i++)
         for (long s = 0; s < some; s++) {
           const long at = first + s;
-          by_seen[rows_[i * clones_ + at / each_] * each_ + at % each_] += change_[s * in + i];
+          by_seen[rows_[i * clones_ + at / each_] * each_ + at % each_] += change_[s * apart + i];
         }
     }
     return by_out + outputs_ * copies_;
   }
 
  private:
+  float *input() { return &input_[attention_.width() * copies_]; }
+
   struct Layer {
     int64_t inputs, outputs;
     Floats weight, bias, value;  // [outputs][inputs], [outputs][copies] twice
@@ -158,8 +163,8 @@ class Actor {
   // What is seen of the first `count` copies, into the input.
   void see(const float *seen, long apart, long count) {
     for (size_t i = 0; i < rows_.size(); i++)
-      std::memcpy(&input_[i * each_], seen + rows_[i] * apart, count * sizeof(float));
-    float *given = &input_[rows_.size() * each_];
+      std::memcpy(input() + i * each_, seen + rows_[i] * apart, count * sizeof(float));
+    float *given = input() + rows_.size() * each_;
     for (const float trait : traits_) given = std::fill_n(given, each_, trait);
   }
 
@@ -167,7 +172,7 @@ class Actor {
   void follow() {
     float *state = memory(), *own = gates_.data();
     const long rest = size_ * copies_;
-    product<kPlain>(own, copies_, fresh_.data(), observed_, 1, input_.data(), copies_, 3 * size_, copies_, observed_,
+    product<kPlain>(own, copies_, fresh_.data(), observed_, 1, input(), copies_, 3 * size_, copies_, observed_,
                     {start_.data(), copies_, nullptr});
     std::copy_n(&start_[3 * rest], rest, own + 3 * rest);
     product<kPlain>(own + rest, copies_, kept_.data(), size_, 1, state, copies_, 3 * size_, copies_, size_,
@@ -181,9 +186,10 @@ class Actor {
   long each_, clones_, copies_, block_;  // copies of the firm; of the network, and of these how many go through at once
   long given_, size_, outputs_, observed_, remembered_;
   Head head_;
+  Attention attention_;
   std::vector<float> mask_, traits_;
   std::vector<int64_t> rows_;
-  Floats input_, output_, change_;       // [inputs][copies], [outputs][copies]
+  Floats input_, output_, change_;       // [nodes][units] and [inputs] of [copies], [outputs][copies]
   Floats fresh_, kept_, start_, gates_;  // [n r z][observed], [r z q][units], [n r z q][copies] twice
   std::vector<Layer> layers_;
   Choice choice_;

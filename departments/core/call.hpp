@@ -11,6 +11,15 @@ struct Head {
   int64_t hybrid;     // whether orders are followed by whether they are placed
 };
 
+// A supply network that is attended over before the layers; see departments/numerics/graph.py.
+struct Graph {
+  int64_t nodes, features, constants;  // of a node: rows that it sees, numbers that do not change
+  const int64_t *rows, *attends;       // [nodes][features] or -1; [nodes][nodes] 1: one attends to the other, or 0
+  const float *constant;               // [nodes][constants]
+  int64_t layers, heads, seen;         // leading rows that what comes behind it sees, too
+  const int64_t *units;                // [layers]
+};
+
 // A network that acts.
 struct Acting {
   int64_t layers;           // length of widths
@@ -21,6 +30,7 @@ struct Acting {
   int64_t clones, given;  // of the network, one for each product it decides for, or 1; last inputs that stay
   const float *traits;    // [given][clones] as they are
   const Head *head;
+  const Graph *graph;  // or none
 };
 
 // One period of one network: what it is given, and what it gives.
@@ -36,6 +46,7 @@ struct Fit {
   int64_t layers;         // length of widths
   const int64_t *widths;  // inputs, hidden units, outputs
   int64_t units;          // of a gated memory that ends the inputs, or 0
+  const Graph *graph;     // or none
   int64_t parameters_count;
   float *parameters, *first, *second, *steps;  // flat vector, Adam's moments and its count
   const float *observation, *memory;           // [sequences][periods][inputs - units], [sequences][units] before them
@@ -48,6 +59,7 @@ struct Fit {
 struct Valued {
   int64_t layers;
   const int64_t *widths;
+  const Graph *graph;                      // or none
   const float *parameters, *mean, *scale;  // of the values of all streams
   const float *features, *reward;          // [periods + 1][inputs][copies], [periods][streams][copies]
   const int64_t *stream;                   // those that rewards are of

@@ -45,9 +45,9 @@ void actor_free(void *actor) { delete (Actor *)actor; }
 void actor_decide(void *actor, const Turn *turn) { decide(*(Actor *)actor, *turn); }
 
 // Outputs [samples][outputs] of observations [samples][inputs].
-void values(int64_t layers, const int64_t *widths, const float *parameters, const float *observation, int64_t samples,
-            float *out) {
-  Network network(widths, layers, false);
+void values(int64_t layers, const int64_t *widths, const Graph *graph, const float *parameters,
+            const float *observation, int64_t samples, float *out) {
+  Network network(widths, layers, false, graph);
   network.take(parameters);
   const int64_t inputs = widths[0], outputs = widths[layers - 1];
   for (int64_t start = 0; start < samples; start += kTile) {
@@ -63,7 +63,7 @@ void values(int64_t layers, const int64_t *widths, const float *parameters, cons
 // Values and generalised advantages, from the last period to the first.
 void advantages(const Valued *valued) {
   const Valued &v = *valued;
-  Network network(v.widths, v.layers, true);
+  Network network(v.widths, v.layers, true, v.graph);
   network.only(v.stream, v.streams);
   network.take(v.parameters);
   const int64_t inputs = v.widths[0], wide = network.input_width(), out = network.output_width();

@@ -19,7 +19,7 @@ class Walk {
         together_(fit.units ? std::max<int64_t>(kFew, kMany / fit.periods / kFew * kFew) : kTile),
         sample_(together_ * fit.periods),
         unit_(seen_, fit.units, sample_.size(), together_),
-        network(fit.widths, fit.layers, true, sample_.size()),
+        network(fit.widths, fit.layers, true, fit.graph, sample_.size()),
         gradient(padded(fit.parameters_count)) {
     taken_.push_back({fit.observation, seen_});
   }

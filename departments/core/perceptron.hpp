@@ -1,6 +1,7 @@
 // Passes of a multilayer perceptron over samples that lie one after the other: a tile of samples goes forward and
-// backward through all layers while it is in the cache.
+// backward through all layers while it is in the cache. Graph attention may come before it.
 #pragma once
+#include "attention.hpp"
 #include "sums.hpp"
 
 struct Layer {
@@ -15,12 +16,14 @@ struct Layer {
 class Network {
  public:
   // `samples`: how many its input has place for.
-  Network(const int64_t *widths, int64_t count, bool learns, long samples = kTile) {
-    long at = 0;
+  Network(const int64_t *widths, int64_t count, bool learns, const Graph *graph, long samples = kTile)
+      : attention_(graph, learns, kTile) {
+    long at = attention_.count();
     for (long i = 0; i + 1 < count; i++) {
       Layer layer;
-      layer.inputs = widths[i], layer.outputs = widths[i + 1];
-      layer.wide_in = padded(widths[i]), layer.wide_out = padded(widths[i + 1]), layer.at = at;
+      layer.inputs = i ? widths[i] : attention_.behind(widths[0]), layer.outputs = widths[i + 1];
+      layer.wide_in = padded(i ? widths[i] : attention_.width() + widths[0]), layer.wide_out = padded(widths[i + 1]),
+      layer.at = at;
       at += layer.inputs * layer.outputs + layer.outputs;
       layer.forward.assign(layer.inputs * layer.wide_out, 0), layer.bias.assign(layer.wide_out, 0);
       layer.value.assign(kTile * layer.wide_out, 0);
@@ -34,6 +37,7 @@ class Network {
       layers_.push_back(std::move(layer));
     }
     input_.assign((samples + kLanes) * layers_[0].wide_in, 0);
+    if (learns) attended_change_.resize(kTile * padded(attention_.width()) + 1);
     for (const Layer &layer : layers_) zeros_.resize(std::max<size_t>(zeros_.size(), layer.wide_in), 0);
     learn({0, 1, layers_.back().outputs});
   }
@@ -45,14 +49,15 @@ class Network {
     if (few) learn({*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)});
   }
 
-  float *input() { return input_.data(); }  // [samples][input_width]
+  float *input() { return &input_[attention_.width()]; }  // [samples][input_width]
   long input_width() const { return layers_[0].wide_in; }
-  const float *tile() const { return tile_; }                          // what went forward, [count][input_width]
+  const float *tile() const { return tile_ + attention_.width(); }     // what went forward, [count][input_width]
   const float *output() const { return layers_.back().value.data(); }  // [kTile][output_width]
   float *output_change() { return layers_.back().change.data(); }
   long output_width() const { return layers_.back().wide_out; }
 
   void take(const float *flat) {
+    attention_.take(flat);
     for (Layer &layer : layers_) {
       const float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
       for (long first = 0; first < layer.inputs; first += kLanes)  // few rows at a time: they stay in the cache
@@ -76,8 +81,10 @@ class Network {
 
   // Of a tile, at most kTile samples from `first` on.
   void forward(long count, long first = 0) {
-    const float *below = tile_ = &input_[first * layers_[0].wide_in];
     long width = layers_[0].wide_in;
+    float *tile = &input_[first * width];
+    attention_.forward_rows(tile, width, count);
+    const float *below = tile_ = tile;
     for (Layer &layer : layers_) {
       float *value = layer.value.data();
       const bool last = &layer == &layers_.back();
@@ -94,6 +101,7 @@ class Network {
   }
 
   void forget() {
+    attention_.forget();
     for (Layer &layer : layers_) {
       std::fill(layer.weight_change.begin(), layer.weight_change.end(), 0.0f);
       std::fill(layer.bias_change.begin(), layer.bias_change.end(), 0.0f);
@@ -132,17 +140,22 @@ class Network {
                       &layer.backward[some.first * layer.wide_in], some.step * layer.wide_in, count, layer.wide_in,
                       some.count, {zeros_.data(), 0, under.value.data()});
     }
+    if (const long width = padded(attention_.width())) {
+      by_input(attended_change_.data(), 0, width, count);
+      std::fill(&attended_change_[count * width], attended_change_.data() + padded(count) * width, 0.0f);
+      attention_.backward(attended_change_.data(), width);
+    }
   }
 
   // The gradient by inputs of a tile that went backward, [count][width]: those from `first` on, and whatever may
   // follow.
-  void input_change(float *change, long first, long width, long count) const {
-    const Layer &layer = layers_[0];
-    product<kPlain>(change, width, layer.change.data(), layer.wide_out, 1, &layer.backward[first], layer.wide_in, count,
-                    width, layer.outputs, {zeros_.data(), 0, nullptr});
+  void input_change(float *change, long first, long width, long count) {
+    by_input(change, attention_.width() + first, width, count);
+    attention_.input_change(change, width, count);
   }
 
   void gradient(float *flat) const {
+    attention_.gradient(flat);
     for (const Layer &layer : layers_) {
       float *weight = flat + layer.at, *bias = weight + layer.inputs * layer.outputs;
       for (long o = 0; o < layer.outputs; o++) {
@@ -158,6 +171,13 @@ class Network {
   struct Some {
     long first, step, count;
   };
+
+  // The gradient by what the first layer is given.
+  void by_input(float *change, long first, long width, long count) const {
+    const Layer &layer = layers_[0];
+    product<kPlain>(change, width, layer.change.data(), layer.wide_out, 1, &layer.backward[first], layer.wide_in, count,
+                    width, layer.outputs, {zeros_.data(), 0, nullptr});
+  }
 
   // Sets the outputs that learn; where it is one, sums are looked up for the hidden layer below it if not the first.
   void learn(Some some) {
@@ -199,10 +219,11 @@ class Network {
     });
   }
 
+  Attention attention_;
   std::vector<Layer> layers_;
-  Floats input_, zeros_;
-  const float *tile_ = nullptr;  // of the input, the one that went forward
-  Some some_;                    // the outputs that learn
+  Floats input_, attended_change_, zeros_;  // the first: what nodes come to, then what is seen
+  const float *tile_ = nullptr;             // of the input, the one that went forward
+  Some some_;                               // the outputs that learn
   bool looks_up_ = false;
   Floats delta_, of_samples_, of_units_;  // [kTile], sums of a group by fours, of units by panels and fours
   std::vector<uint16_t, OnLines<uint16_t>> open_, chosen_;

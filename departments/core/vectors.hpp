@@ -43,6 +43,29 @@ inline V pairs(V left, V right) {
 #endif
 }
 
+// Numbers of `left` and `right` in turn, of their lower halves, or the upper ones.
+inline V zipped(V left, V right, bool upper) {
+#if defined(__clang__)
+  V both;
+  for (int i = 0; i < kLanes; i++) both[i] = (i % 2 ? right : left)[i / 2 + upper * kLanes / 2];
+  return both;
+#else
+  I place;
+  for (int i = 0; i < kLanes; i++) place[i] = i / 2 + i % 2 * kLanes;
+  return __builtin_shuffle(left, right, upper ? place + kLanes / 2 : place);
+#endif
+}
+
+// Rows of a square become its columns.
+inline void transpose(V *rows) {
+  for (int turn = 1; turn < kLanes; turn *= 2) {
+    V before[kLanes];
+    for (int i = 0; i < kLanes; i++) before[i] = rows[i];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; i++) rows[i] = zipped(before[i / 2], before[i / 2 + kLanes / 2], i % 2);
+  }
+}
+
 inline float total(V value) {
   for (int n = kLanes; n > 1; n /= 2) value = pairs(value, value);
   return value[0];

@@ -12,7 +12,7 @@ import functools
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from departments.numerics.layout import ArrayShapes, views
+from departments.numerics.memory import MemoryKind
 from departments.numerics.networks import Activation, Layers, Parameters, Shapes, forward, initial_parameters
 from environment.fields import Checked
 from environment.observation import Observer
@@ -128,13 +129,29 @@ def graph_attention(
 
 @dataclass(frozen=True)
 class GraphShapes:
-    """Graph attention, then a multilayer perceptron, as they lie in a flat vector: see `Shapes`, its tail is one."""
+    """Graph attention, then a multilayer perceptron, as they lie in a flat vector: see `Shapes`, its tail is one.
+
+    It also has the face of a `MemoryNetwork` that remembers nothing.
+    """
 
     graph: Graph
     config: GraphConfig
     inputs: int  # feature rows that are seen
     hidden: tuple[int, ...]
     outputs: int
+    kind: ClassVar[MemoryKind] = "none"
+    size: ClassVar[int] = 0
+    remembered: ClassVar[int] = 0
+
+    @property
+    def recorded(self) -> int:
+        """Length of what is recorded of an observation for learning."""
+        return self.inputs
+
+    @property
+    def widths(self) -> list[int]:
+        """Feature rows that are seen, hidden units, outputs."""
+        return [self.inputs, *self.hidden, self.outputs]
 
     @property
     def perceptron(self) -> Shapes:

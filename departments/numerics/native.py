@@ -22,7 +22,7 @@ from departments.numerics.adam import Adam
 from departments.numerics.graph import AnyShapes, GraphShapes
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
-from departments.numerics.networks import Activation, Shapes
+from departments.numerics.networks import Activation
 from environment.boundary import Declared
 from environment.toolchain import NotCompiledError, compile_cached
 
@@ -71,7 +71,7 @@ def _library() -> ctypes.CDLL | str:
     except NotCompiledError as reason:
         return str(reason)
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-    library.values.argtypes = [number, pointer, pointer, pointer, number, pointer]
+    library.values.argtypes = [number, *[pointer] * 4, number, pointer]
     library.improve_policy.argtypes = [*[pointer] * 5, real, real, real, pointer]
     library.fit_values.argtypes = [pointer, pointer, number, pointer, real, *[pointer] * 3]
     library.actors_new.restype = pointer
@@ -110,7 +110,7 @@ class Actors:
 
     def add(
         self,
-        network: MemoryNetwork,
+        network: MemoryNetwork | GraphShapes,
         meaning: Meaning,
         parameters: Tensor,
         rows: Sequence[int] | Tensor,
@@ -151,7 +151,9 @@ class Move(NamedTuple):
 class Decider:
     """One network with its head in C++, on any number of copies."""
 
-    def __init__(self, network: MemoryNetwork, meaning: Meaning, parameters: Tensor, library: ctypes.CDLL) -> None:
+    def __init__(
+        self, network: MemoryNetwork | GraphShapes, meaning: Meaning, parameters: Tensor, library: ctypes.CDLL
+    ) -> None:
         """See `decider_of`."""
         self._network, self._head, self._library = network, meaning.head, library
         self._place: int = library.actor_new(ctypes.byref(_acting(network, meaning, parameters)))
@@ -174,14 +176,16 @@ class Decider:
         return move if self._head.segments else move._replace(choice_log_prob=None)
 
 
-def decider_of(network: MemoryNetwork, meaning: Meaning, parameters: Tensor) -> Decider | None:
+def decider_of(
+    network: MemoryNetwork | GraphShapes, meaning: Meaning, parameters: Tensor, activation: Activation
+) -> Decider | None:
     """The network with its head in C++; None where that cannot be."""
-    library = _library_for(network, parameters, network.activation)
+    library = _library_for(parameters, activation)
     return None if library is None else Decider(network, meaning, parameters, library)
 
 
 def _acting(
-    network: MemoryNetwork,
+    network: MemoryNetwork | GraphShapes,
     meaning: Meaning,
     parameters: Tensor,
     rows: Tensor | None = None,
@@ -191,8 +195,23 @@ def _acting(
     return _declared("Acting")(
         **{"layers": len(network.widths), "widths": torch.tensor(network.widths), "units": network.size * gated},
         **{"stacked": network.size if stacked else 1, "parameters": parameters.to(torch.float32).contiguous()},
-        **{"rows": rows, "head": meaning.declared, "traits": None if traits is None else traits.contiguous()},
+        **{"graph": _graph(network), "rows": rows, "head": meaning.declared},
+        **{"traits": None if traits is None else traits.contiguous()},
         **dict(zip(("given", "clones"), (0, 1) if traits is None else traits.shape, strict=True)),
+    )
+
+
+def _graph(network: AnyShapes | MemoryNetwork) -> ctypes.Structure | None:
+    """What it attends over, if it does."""
+    if not isinstance(network, GraphShapes):
+        return None
+    graph, config = network.graph, network.config
+    rows, constant = torch.tensor(graph.rows), torch.tensor(graph.static)
+    (nodes, features), constants = rows.shape, constant.shape[1]
+    return _declared("Graph")(
+        **{"nodes": nodes, "features": features, "constants": constants, "rows": rows, "constant": constant},
+        **{"attends": torch.tensor(graph.neighbours).long(), "layers": len(config.layers), "heads": config.heads},
+        **{"seen": graph.seen, "units": torch.tensor(config.layers)},
     )
 
 
@@ -211,20 +230,22 @@ def actors() -> Actors:
 class Loops:
     """The loops of one network on its flat vector of parameters, which they change in place."""
 
-    def __init__(self, network: Shapes | MemoryNetwork, parameters: Tensor, library: ctypes.CDLL) -> None:
+    def __init__(self, network: AnyShapes | MemoryNetwork, parameters: Tensor, library: ctypes.CDLL) -> None:
         """See `loops_of`."""
         self._parameters, self._library = parameters, library
         self._outputs = network.outputs
         self._widths = torch.tensor(network.widths)
         self._units = network.size if isinstance(network, MemoryNetwork) and network.kind == "gru" else 0
         self._network = {"layers": len(self._widths), "widths": self._widths, "parameters": parameters}
+        self._network["graph"] = self._graph = _graph(network)
 
     def values(self, observation: Tensor) -> Tensor:
         """Outputs [B, outputs] of observations [B, inputs]."""
         seen = observation.contiguous()
         out = seen.new_empty(len(seen), self._outputs)
-        places = (self._widths, self._parameters, seen)
-        self._library.values(len(self._widths), *(x.data_ptr() for x in places), len(seen), out.data_ptr())
+        graph = None if self._graph is None else ctypes.byref(self._graph)
+        places = (x.data_ptr() for x in (self._parameters, seen))
+        self._library.values(len(self._widths), self._widths.data_ptr(), graph, *places, len(seen), out.data_ptr())
         return out
 
     def advantages(
@@ -361,12 +382,12 @@ def why_not() -> str | None:
 
 def loops_of(network: AnyShapes | MemoryNetwork, parameters: Tensor, activation: Activation) -> Loops | None:
     """The compiled loops of a network on `parameters`, in place; None where there are none."""
-    library = _library_for(network, parameters, activation)
-    return None if library is None or isinstance(network, GraphShapes) else Loops(network, parameters, library)
+    library = _library_for(parameters, activation)
+    return None if library is None else Loops(network, parameters, library)
 
 
-def _library_for(network: AnyShapes | MemoryNetwork, parameters: Tensor, activation: Activation) -> ctypes.CDLL | None:
-    if isinstance(network, GraphShapes) or activation != "relu":
+def _library_for(parameters: Tensor, activation: Activation) -> ctypes.CDLL | None:
+    if activation != "relu":
         return None
     if parameters.device.type != "cpu" or parameters.dtype != torch.float32:
         return None

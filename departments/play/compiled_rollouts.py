@@ -18,7 +18,6 @@ from torch import Tensor
 
 from departments.learning.ppo import Slice
 from departments.numerics.actions import SCORE
-from departments.numerics.memory import MemoryNetwork
 from departments.numerics.native import Actors, actors
 from departments.play.episode import Vector, first_cost, less_salvage
 from departments.play.gradients import Descent, worth_of_a_unit
@@ -145,7 +144,7 @@ class CompiledRollouts:
         """Why gradients do not go through an episode of theirs here, a few words; None: they do."""
         for spec in map(self._spec, snapshots):
             if not spec.native:
-                return "neither graph attention nor tanh is compiled"
+                return "tanh is not compiled"
             if spec.remembered:
                 return f"{spec.name} remembers (policy.memory: {spec.policy.memory})"
             if spec.head.slots > 1:
@@ -263,7 +262,7 @@ class CompiledRollouts:
         """Departments that explore or learn or follow more than a rule, whose networks join the others."""
         members = list[_Member]()
         for spec, snapshot in sorted(pairs, key=lambda pair: pair[0].recommends):
-            if isinstance(spec.network, MemoryNetwork) and (spec.name in active or not spec.is_rule(snapshot)):
+            if spec.name in active or not spec.is_rule(snapshot):
                 last = members[-1] if members else None
                 ends = (last.actions.stop, last.memory.stop) if last else (0, 0)
                 members.append(self._member(spec.name, snapshot.config, *ends))

@@ -192,12 +192,12 @@ class DepartmentSpec:
     @property
     def recorded(self) -> int:
         """Length of what is recorded of an observation for learning."""
-        return self.network.inputs if isinstance(self.network, GraphShapes) else self.network.recorded
+        return self.network.recorded
 
     @property
     def remembered(self) -> int:
         """Length of its memory."""
-        return 0 if isinstance(self.network, GraphShapes) else self.network.remembered
+        return self.network.remembered
 
     @property
     def shapes(self) -> AnyShapes | None:
@@ -210,12 +210,12 @@ class DepartmentSpec:
     @property
     def native(self) -> bool:
         """Whether its network is one of those that learn and act in C++."""
-        return isinstance(self.network, MemoryNetwork) and self.activation == "relu"
+        return self.activation == "relu"
 
     @property
     def gated(self) -> bool:
         """Whether its memory is learned through."""
-        return isinstance(self.network, MemoryNetwork) and self.network.kind == "gru"
+        return self.network.kind == "gru"
 
     @property
     def learned(self) -> MemoryNetwork | GraphShapes:
@@ -250,8 +250,8 @@ class DepartmentSpec:
         In C++ where that can be, else in PyTorch.
         """
         decider = None
-        if isinstance(self.network, MemoryNetwork) and self.compiled and not flat.requires_grad:
-            decider = decider_of(self.network, self.meaning, flat)
+        if self.compiled and not flat.requires_grad:
+            decider = decider_of(self.network, self.meaning, flat, self.activation)
         if decider is not None:
             return decider
         network = self.acting(flat)

@@ -32,12 +32,15 @@ from hypothesis import given, settings, strategies as st
 from departments.learning.ppo import PPOConfig, Slice, update
 from departments.named_policies import parse_policy
 from departments.numerics.adam import Adam
+from departments.numerics.graph import GraphConfig
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
+from departments.numerics.native import loops_of
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.rollout import rollout
-from departments.policies.policy import PolicyConfig
+from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from environment.cores import at_most
 from tests.random_firms import firms, run
 from tests.small_firms import fresh, learner, stirred, world_of
@@ -60,6 +63,16 @@ def play(firm, shop, seed):
     everyone = [stirred(one, 1, 0.2) for one in fresh(world, observer, PolicyConfig(hidden=(5,)))]
     core.record(everyone, {}, chance, 5)
     core.descend(everyone, world.reset(37), chance)
+    for attention in (GraphConfig(), GraphConfig(layers=(6, 3), heads=3, features="position")):
+        config = PolicyConfig(hidden=(5,), observation="everything", graph=attention)
+        spec = DepartmentSpec.of(world, observer, FIRM, config, ppo=PPOConfig(minibatch=90))
+        one = stirred(spec.first_snapshot(), 1, 0.2)
+        core.descend([one], world.reset(37), chance)
+        flat, noise = torch.tensor(one.parameters), torch.randn(5, spec.head.noises, 37)
+        samples = core.record([one], {FIRM: noise}, chance, 5)[2][FIRM]
+        rates = {"learning_rate": 1e-3, "generator": torch.Generator()}
+        update(flat, Adam.like(flat), spec, samples, torch.randn(5, 37), **rates)
+        loops_of(spec.network, flat, "relu").values(torch.randn(101, spec.recorded))
 
 play()
 company = Company("gru", firm=market(slots=2))
@@ -84,7 +97,7 @@ print("done")
 
 
 DECLARED = [*((compiled.CORE, name, real) for name in ("Firm", "Call") for real in ("float", "double"))]
-DECLARED += [(native.CORE, name, "float") for name in ("Head", "Acting", "Turn", "Fit", "Valued")]
+DECLARED += [(native.CORE, name, "float") for name in ("Head", "Graph", "Acting", "Turn", "Fit", "Valued")]
 
 
 @needs_compiler

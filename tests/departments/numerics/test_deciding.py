@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from departments.numerics import native
+from departments.numerics.graph import GraphConfig
 from departments.numerics.heads import Head
 from departments.numerics.memory import MemoryNetwork
+from departments.policies.policy import FIRM, PolicyConfig
+from departments.policies.spec import DepartmentSpec
 from environment.toolchain import COMPILERS
-from tests.small_firms import learner
+from tests.small_firms import learner, tree, world_of
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -61,6 +64,19 @@ def test_a_network_in_cpp_does_what_it_does_in_pytorch(memory, head, explores):
             move.action[spec.head.placed.stop :].clamp_(max=1e9 if explores else spec.head.products)
         for found, expected in zip(one, other, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("observation", ["pipeline", "everything"])
+def test_attention_in_cpp_does_what_it_does_in_pytorch(observation):
+    world, observer = world_of(tree(products=("tea", "rice")))
+    config = PolicyConfig(observation=observation, hidden=(9,), graph=GraphConfig(layers=(4, 6), heads=2))
+    spec, generator = DepartmentSpec.of(world, observer, FIRM, config), torch.Generator().manual_seed(3)
+    flat = torch.randn(spec.network.count, generator=generator) * 0.4
+    seen, noise = torch.randn(spec.recorded, COPIES, generator=generator), spec.head.noise(1, COPIES, generator)[0]
+    one, other = (replace(spec, compiled=c).deciding(flat)(seen, seen[:0], noise) for c in (True, False))
+    assert not torch.equal(one.output, other.output)  # one of them is not in C++
+    for found, expected in zip(one, other, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)

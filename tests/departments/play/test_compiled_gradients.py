@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from departments.learning.pathwise import counted_from, window_of
+from departments.numerics.graph import GraphConfig
 from departments.play.compiled_episodes import CompiledEpisodes
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.gradients import descend, descend_episode
@@ -202,9 +203,10 @@ def test_a_department_that_has_not_learned_anything_yet_learns():
         assert float(gradient[-1]) == 0.0, "of exploration, which there is none of"
 
 
-def test_one_department_may_decide_for_the_whole_firm():
+@pytest.mark.parametrize("graph", [None, GraphConfig(layers=(4, 6), heads=2)])
+def test_one_department_may_decide_for_the_whole_firm(graph):
     world, observer = world_of(tree(products=("tea", "rice")))
-    config = PolicyConfig(hidden=(8,), observation="everything")
+    config = PolicyConfig(hidden=(8,), observation="everything", graph=graph)
     same(world, observer, [stirred(DepartmentSpec.of(world, observer, FIRM, config, seed=1).first_snapshot(), 2, 0.2)])
 
 

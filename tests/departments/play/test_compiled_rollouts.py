@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from departments.decisions import OrdersAlone
-from departments.numerics.networks import forward
+from departments.learning.ppo import samples_first
+from departments.numerics.graph import GraphConfig
 from departments.play.compiled_rollouts import CompiledRollouts
 from departments.play.episode import run_costs
 from departments.play.rollout import rollout
@@ -72,7 +73,8 @@ def same(world, observer, snapshots, learning, copies=37):
         flat = torch.tensor(by_name[name].parameters)
         layers, _ = spec.shapes.split(flat)
         assert torch.equal(one.observation, features[:-1, list(spec.rows)])
-        mean = forward([(w.double(), b.double()) for w, b in layers], one.observation.transpose(1, 2).double(), "relu")
+        exact = [(one.double(), other.double()) for one, other in layers]
+        mean = spec.shapes.forward(exact, samples_first(one.observation).double(), "relu").view(periods, copies, -1)
         noise, log_prob = spec.exploration(flat, periods, copies, (4, 1))
         assert torch.equal(one.log_prob, log_prob)
         torch.testing.assert_close(one.action.double(), mean.transpose(1, 2) + noise, rtol=1e-4, atol=1e-4)
@@ -106,9 +108,10 @@ def test_departments_that_are_missing_or_idle_follow_the_benchmark():
     same(world, observer, [], [])
 
 
-def test_one_department_may_decide_for_the_whole_firm():
+@pytest.mark.parametrize("graph", [None, GraphConfig(layers=(4, 6), heads=2), GraphConfig(features="position")])
+def test_one_department_may_decide_for_the_whole_firm(graph):
     world, observer = world_of(tree(products=("tea", "rice")))
-    config = PolicyConfig(hidden=(8,), observation="everything")
+    config = PolicyConfig(hidden=(8,), observation="everything", graph=graph)
     snapshot = stirred(DepartmentSpec.of(world, observer, FIRM, config, seed=1).first_snapshot(), 2, 0.2)
     same(world, observer, [snapshot], [FIRM])
 
