@@ -155,6 +155,9 @@ class Pathwise(Simultaneous):
                 training.begin_again(*self.best.values())
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
+        if self.iteration < min(_EARLIEST, updates):
+            told = f"the budget was used up after {self.iteration} of at least {_EARLIEST} updates that learning takes"
+            training.report(f"{told}: policies are nearly as they began; give it more, or environment steps")
         self._accept(accepted)
 
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:
