@@ -3,8 +3,9 @@
 Each firm as it is, a supplier drawn for every order, and with `supplier_choice: ordered`, or as it is where it says so;
 under tuned base-stock (of the latter parted alike), `tuned-split`, and departments that see their firm's pipeline and
 learn by pathwise for so many environment steps: seconds would be worth less beside other work. All meet the same demand
-and lead times; differences to learned splitting are paired. A run is a folder of `--out`; one that is there is not
-trained again.
+and lead times; differences to learned splitting are paired. Beside them stands what those who sell would cost if their
+suppliers were never short, which is no bound: scarce stock goes to whose position is lowest a period after the orders.
+A run is a folder of `--out`; one that is there is not trained again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 
 import firmwide
 from departments.play.tuning import quiet
+
+
+def never_let_down(firm: firmwide.Firm) -> firmwide.Firm:
+    """Those who sell, each with a supplier that is never short, at the lead time of its first one."""
+    sell, edges = firm.customer_facing, {edge.target: edge for edge in reversed(firm.supply)}
+    supply = tuple(edges[name].model_copy(update={"source": "outside"}) for name in sell)
+    points = {name: firm.stock_points[name] for name in sell}
+    return firm.model_copy(update={"stock_points": points, "supply": supply})
 
 
 def main() -> None:
@@ -50,6 +59,11 @@ def main() -> None:
             error = 2 * more.std() / np.sqrt(len(more))
             told = f"{cost.mean():,.0f} | {more.mean():,.0f} ± {error:,.0f}"
             sys.stdout.write(f"| {name} | {choice} | {policy} | {told} |\n")
+        alone = firmwide.evaluate(
+            never_let_down(given), ["tuned-base-stock"], episodes=options.episodes, compiled=quiet
+        )
+        cost = alone.results["tuned-base-stock"].cost.mean()
+        sys.stdout.write(f"| {name} | never short | tuned-base-stock of who sells | {cost:,.0f} | |\n")
         sys.stdout.flush()
 
 
