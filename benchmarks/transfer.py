@@ -3,8 +3,9 @@
 All departments follow one network (`policy.over_points: shared`), taught by pathwise from the benchmark's base-stock
 levels, so nothing is tuned. `steps`: the second firm is trained from scratch with so many environment steps, and with
 fewer of them from where the first one ended (`--from`); costs are of the same fresh episodes, differences paired; the
-default departments, each with a network of its own, stand beside them. `zero-shot`: one network is taught 200 random
-firms in turn, and acts in 20 others that it has never seen, beside decomposition-aggregation and tuned base-stock.
+default departments, each with a network of its own, stand beside them. How many copies play goes by the steps.
+`zero-shot`: one network is taught 200 random firms in turn, and acts in 20 others that it has never seen, beside
+decomposition-aggregation and tuned base-stock.
 
 Runs, the network and a line of json for each firm are kept in `--out`; what is there is not done again.
 """
@@ -52,8 +53,7 @@ _TAUGHT = {
 }
 _AT_ONCE, _COPIES, _KEPT = 4, 16, 50  # firms of an update, copies of each; updates from one checkpoint to the next
 _SHARES = (1.0, 0.2, 0.1)  # of the steps of a whole training
-_SMALL = ("pathwise.copies=64",)  # four times as many updates of a quarter of the copies, where steps are few
-_GENTLE = ("pathwise.learning_rate=3e-4",)  # what is good already is not thrown away by the first steps
+_MANY = ("pathwise.copies=256",)  # as many as without a budget of steps, for few updates
 
 
 def random_firm(number: int) -> Firm:
@@ -175,9 +175,10 @@ def steps(options: argparse.Namespace) -> None:
     """Train what is missing, print costs by steps."""
     source, target = options.source, options.target
     how = {"scheme": "pathwise", "backend": "local", "threads": 1, "progress": False, "episodes": 2}
+    how["seed"] = options.seed
 
     def trained(name: str, firm: str, budget: float, **more: Any) -> Path:  # noqa: ANN401
-        run = options.out / name
+        run = options.out / f"{name}-seed-{options.seed}"
         if not (run / "result.json").is_file():
             firmwide.train(firm, run=run, budget=f"{budget:g}", **{"values": _SET, **how, **more})
         return run
@@ -190,15 +191,16 @@ def steps(options: argparse.Namespace) -> None:
     for share in _SHARES:
         budget, ways = share * whole, {"from scratch": (_SET, None)}
         if share < 1.0:
-            ways["from scratch in small steps"] = ((*_SET, *_SMALL), None)
-            ways[f"--from {source}"] = ((*_SET, *_SMALL, *_GENTLE), before)
+            ways[f"--from {source}"] = (_SET, before)
+        else:
+            ways["from scratch by 256 copies"] = ((*_SET, *_MANY), None)
         for way, (values, start) in ways.items():
             run = trained(
                 f"{target}-{budget:g} {way}".replace(" ", "-"), target, budget, values=values, start_from=start
             )
             policies[f"{way} | {budget:g}"] = str(run)
     found = evaluate(firm, policies, episodes=options.episodes, compiled=quiet)
-    reference = f"own networks | {whole:g}"
+    reference = f"from scratch | {whole:g}"
     for name, policy in policies.items():
         seconds = RunFolder(Path(policy)).table("metrics.csv")["seconds"].iloc[-1] if "/" in str(policy) else 0.0
         mean, (more, error) = found.mean(name)[0], found.difference(name, reference)
@@ -215,6 +217,7 @@ def main() -> None:
     one.add_argument("source")
     one.add_argument("target")
     one.add_argument("--budget", type=float, default=1e6, help="environment steps of a whole training")
+    one.add_argument("--seed", type=int, default=0, help="of learning")
     one.set_defaults(do=steps)
     other = kinds.add_parser("zero-shot")
     other.add_argument("--firms", type=int, default=200)

@@ -28,6 +28,8 @@ from environment.fields import shown
 
 _EARLIEST = 16  # updates
 _OFTEN = 100  # updates; a try costs three to six of them
+_ENOUGH = 60  # updates that a budget of environment steps is to be worth
+_LEAST = 8  # copies in a shard, a vector of them
 _EPISODES = 16  # in a shard at a time, where customers choose: a vector of copies
 _LOST = 0.05  # of the best cost: who is further above it than this goes back
 # What only the other kind of firm has.
@@ -68,10 +70,21 @@ class PathwiseRun(Settings):
         if is_taught(firm):
             free = {name: own.model_copy(update=_free(own)) for name, own in same.departments.items()}
             same = same.model_copy(update=_free(same) | {"departments": free})
-        if few_products:
-            return same
-        copies = fewer(teaching, {"copies": 16 * self.shards}, len(firm.products))
-        return same.model_copy(update={"pathwise": teaching.model_copy(update=copies)})
+        copies = {} if few_products else fewer(teaching, {"copies": 16 * self.shards}, len(firm.products))
+        teaching = teaching.model_copy(update=copies | self._of_steps(firm, copies.get("copies", teaching.copies)))
+        return same.model_copy(update={"pathwise": teaching})
+
+    def _of_steps(self, firm: Firm, copies: int) -> dict[str, int]:
+        """Half as many copies, again and again, until a budget of environment steps is worth enough updates (ours).
+
+        Where steps are few it is updates that are missing, and not certainty about each of them.
+        """
+        if self.steps is None or "copies" in self.pathwise.model_fields_set:
+            return {}
+        periods = self.pathwise.window or window_of(Network.of(firm))
+        while self.steps < _ENOUGH * periods * copies and copies >= 2 * _LEAST * self.shards:
+            copies = copies // (2 * self.shards) * self.shards
+        return {"copies": copies}
 
 
 def _clock(section: PathwiseRun | DepartmentSettings) -> dict[str, PolicyConfig]:
@@ -155,6 +168,9 @@ class Pathwise(Simultaneous):
                 training.begin_again(*self.best.values())
             watch(Progress("all", 0, self.iteration, cost, result))
             keep()
+        if self.iteration < min(_EARLIEST, updates):
+            told = f"the budget was used up after {self.iteration} of at least {_EARLIEST} updates that learning takes"
+            training.report(f"{told}: policies are nearly as they began; give it more, or environment steps")
         self._accept(accepted)
 
     def record(self) -> tuple[dict[str, Any], dict[str, Snapshot]]:

@@ -9,8 +9,10 @@ from coordinator.experiments.options import config_file
 from coordinator.learning.settings import DepartmentSettings
 from coordinator.schemes.given_settings import kept_settings, part_used, settings_of, to_json
 from coordinator.schemes.registry import names
+from departments.learning.pathwise import window_of
 from departments.learning.ppo import PPOConfig
 from departments.policies.policy import PolicyConfig
+from environment import Network, load_firm
 from environment.parts import Periods
 from tests.small_firms import tree
 from tests.small_markets import market
@@ -100,3 +102,22 @@ def test_episodes_of_firms_with_customers_keep_their_length():
     many = market().model_copy(update={"products": tuple(names)})
     found = settings_of(scheme="mtma").for_firm(many)
     assert (found.copies, found.train_periods) == (128, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "given", "copies"),
+    [
+        (None, {}, 256),  # without a budget of steps, as many as it says
+        (1_000_000, {}, 256),  # 81 updates of 48 periods
+        (300_000, {}, 64),  # 97, and 48 by twice as many copies
+        (60_000, {}, 16),  # 78
+        (6_000, {}, 16),  # vectors of 8 in each of two shards, however few that leaves
+        (60_000, {"window": 16}, 32),
+        (60_000, {"copies": 128}, 128),  # who says so gets it
+    ],
+)
+def test_a_small_budget_of_steps_is_spent_on_updates_rather_than_copies(steps, given, copies):
+    firm = load_firm("c3")
+    assert window_of(Network.of(firm)) == 48
+    once = settings_of(scheme="pathwise", steps=steps, pathwise=given).for_firm(firm)
+    assert once.pathwise.copies == once.for_firm(firm).pathwise.copies == copies

@@ -22,7 +22,7 @@ from tests.environment.test_regimes import in_time, newsvendors
 from tests.known_optima import tiny
 from tests.small_firms import tree, world_of
 from tests.small_markets import market
-from tests.small_runs import Stop, final_policies, settings, training_of
+from tests.small_runs import Record, Stop, final_policies, settings, training_of
 
 
 def _given(updates=8, **changes):
@@ -42,6 +42,15 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not_been(hybrid, tm
             final_policies(tree(), _given(**own), folder, watcher=Stop(after=after))
         assert final_policies(tree(), _given(**own), folder, resume=True) == whole
         assert RunFolder(folder).rows("metrics.csv")[-1]["iteration"] == "8"
+
+
+def test_a_budget_of_a_few_updates_is_told_of(tmp_path):
+    """As where seconds pass while others have the machine; who asks for few updates hears nothing."""
+    few, asked = Record(), Record()
+    final_policies(tree(), _given(updates=100, steps=1500), tmp_path / "few", watcher=few)
+    final_policies(tree(), _given(updates=3), tmp_path / "asked", watcher=asked)
+    assert [line for line in few.notes if "used up after 2 of at least 16 updates" in line]
+    assert not [line for line in asked.notes if "used up" in line]
 
 
 def test_a_point_with_two_suppliers_begins_at_the_best_capped_dual_index():
