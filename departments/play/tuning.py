@@ -26,9 +26,9 @@ from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
 _DRAWN = 128  # episodes drawn at first, then as many again as there are
-_FEW = 6  # levels that are searched on these at first; more have more valleys, and meet four times as many
+_FEW = 6  # levels that are searched on these at first, by 2 units at least; more of them have more valleys
+_MANY = 4  # times as many episodes for these, and steps down to 1
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
-_LAST = 2  # units of the last coarse step
 _EPISODES = 512, 2048, 8192  # of the steps behind it
 _SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
 _SHARES = (1.0, 0.5, 1.5)  # of the given levels upstream, where searches begin: there may be valleys
@@ -207,14 +207,14 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
 
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
-    few = _DRAWN if len(first) <= _FEW else 4 * _DRAWN
+    drawn, last_step = (_DRAWN, 2) if len(first) <= _FEW else (_MANY * _DRAWN, 1)
 
-    def cost(levels: NDArray[np.int64], episodes: int = few) -> NDArray[np.float64]:
+    def cost(levels: NDArray[np.int64], episodes: int = drawn) -> NDArray[np.float64]:
         return simulate(levels[:, of.ravel()], episodes)
 
     begin = np.unique([each.ravel()[first] for each in starts], axis=0)
     blocks = None if len(first) > len(groups) else ()
-    levels = tune_levels(begin, cost, groups, blocks=blocks, last_step=_LAST, go_on=clock.goes_on).levels
+    levels = tune_levels(begin, cost, groups, blocks=blocks, last_step=last_step, go_on=clock.goes_on).levels
     episodes = _EPISODES if levels.size <= _SMALL and not firm.customers else _EPISODES[:-1]
     return polish_levels(levels, cost, episodes=episodes, go_on=clock.goes_on)[of].astype(float)
 
