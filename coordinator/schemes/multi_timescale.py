@@ -35,7 +35,6 @@ _UNUSED = {
     "base_policy": "policies start from the rules",
     "tuning_seconds": "policies start from the rules",
     "reward_unit": "rewards are counted in profit",
-    "acceptance_episodes": "no policy is tested before it is kept",
 }
 _EARLIER = {f"loop.{name}": name for name in ("policy", "ppo", "critic", "fast", "fast_law", "slow_law")}
 

@@ -203,7 +203,6 @@ PATHWISE_SCHEME = SchemeSpec(
         "iterations": "pathwise.updates",
         "episodes": "pathwise.updates",
         "select_every": f"policies are tried every {_OFTEN} updates, and twelve times in a budget",
-        "acceptance_episodes": "no policy is tested before it is kept",
         "reward_unit": "gradients are of the cost itself",
         "train_periods": "pathwise.window",
     },

@@ -19,7 +19,6 @@ from environment.fields import Checked
 
 _UNUSED = NO_CUSTOMERS | {
     "ppo.learning_rate": "single.learning_rate",
-    "acceptance_episodes": "no policy is tested before it is kept",
 }
 
 

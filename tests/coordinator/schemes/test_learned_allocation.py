@@ -24,7 +24,8 @@ SCHEMES = schemes_for(FIRM_FILE)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_teaches_it(scheme, tmp_path):
     watcher = Record()
-    final_policies(FIRM_FILE, settings(iterations=6, scheme=scheme), tmp_path / "run", watcher=watcher)
+    given = settings(iterations=6, scheme=scheme, single={"hidden": (32, 32)})
+    final_policies(FIRM_FILE, given, tmp_path / "run", watcher=watcher)
     run = RunFolder(tmp_path / "run")
     name = FIRM if FIRM in run.current_versions() else "depot"
     world, observer = world_of(FIRM_FILE)

@@ -1,5 +1,6 @@
+from dataclasses import replace
+
 import numpy as np
-import pytest
 
 from coordinator.schemes.rewards import retailers_by_their_own
 from coordinator.schemes.setup import setup_of
@@ -58,15 +59,37 @@ def test_in_marl_everyone_sees_its_own_position_only():
     assert len({spec.seed for spec in plan.specs.values()}) == 5, "nine retailers start from one network"
 
 
-def test_what_is_kept_is_the_joint_policy_with_the_least_selection_cost():
-    scheme, costs, kept, training = _run(settings(scheme="marl", iterations=6, selection_episodes=200))
+def test_of_the_last_that_were_best_on_selection_episodes_the_least_costly_on_others_is_kept():
+    given = settings(scheme="marl", iterations=12, selection_episodes=100, acceptance_episodes=50, seed=4)
+    plan, training = training_of(tree(), given)
+    scheme, tried = Simultaneous.begin(plan.network, training), {}
+
+    def spied(*candidates, cost=training.acceptance_costs):
+        found = cost(*candidates)
+        tried[candidates[0].version] = float(found.mean())
+        return found
+
+    training.acceptance_costs = spied
+    costs, kept = [scheme.best_cost], {}
+    scheme.run(lambda p: costs.append(p.cost), lambda s, *_: kept.update({s.department: s.version}), lambda: None)
     assert scheme.best_cost == min(costs)
-    assert scheme.best_cost < costs[0]
-    training.publish(*scheme.best.values())
-    assert float(training.selection_costs().mean()) == pytest.approx(scheme.best_cost)
-    assert {snapshot.department: snapshot.version for snapshot in kept} == dict.fromkeys(
-        ("depot", "east", "west"), costs.index(min(costs))
-    )
+    records = [i for i, cost in enumerate(costs) if cost < min(costs[:i], default=np.inf)]
+    assert len(records) > 3, "some must have been forgotten"
+    assert sorted(tried) == records[-3:]
+    assert kept == dict.fromkeys(("depot", "east", "west"), min(tried, key=tried.get))
+
+
+def test_a_policy_that_fails_on_other_episodes_is_not_kept_whatever_it_saved_on_the_first():
+    plan, training = training_of(tree(), settings(scheme="marl", acceptance_episodes=300))
+    scheme = Simultaneous.begin(plan.network, training)
+    before, ruined = scheme.best, {}
+    for name, snapshot in before.items():
+        worse = snapshot.parameters.copy()
+        worse[-2] -= 3.0  # hardly anything is ordered
+        ruined[name] = replace(snapshot, parameters=worse, version=1)
+    scheme.best, scheme.earlier, kept = ruined, [before], []
+    scheme._accept(lambda snapshot, gain, error: kept.append(snapshot.version))
+    assert kept == [0, 0, 0]
 
 
 def test_marl_is_the_same_for_the_same_seed_and_another_for_another(tmp_path):
