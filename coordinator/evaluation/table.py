@@ -14,7 +14,7 @@ from coordinator.evaluation.check import drawn_warnings, warnings_of
 from coordinator.shown import Shown
 from departments.play.episode import Episodes
 from departments.play.footprint import concentration, emissions, footprint
-from departments.play.tail import tail
+from departments.play.tail import WORST, tail
 from environment import Firm, Network
 
 _MEASURES = {  # of a stock point: what it is called in the table, and how many digits it has there
@@ -30,6 +30,8 @@ _MEASURES = {  # of a stock point: what it is called in the table, and how many 
     "emissions": ("emissions", ",.1f"),
     "suppliers' Herfindahl": ("supplier_concentration", ".3f"),  # where there are several
 }
+
+_FAR = 20  # times as far above the median as where the worst 5% begin: no law of demand goes there
 
 _UNMET = {"backorder": "backlog", "lost": "lost_sales", "mixed": "unserved"}  # units of it, in `to_json`
 
@@ -91,8 +93,20 @@ class Evaluation(Shown):
                 **({"expected": sign * self.expected[name]} if name in self.expected else {}),
                 "versus": {base: self._versus(name, base, sign) for base in self.results if base != name},
             }
-        warnings = warnings_of(self.firm)
+        warnings = [*warnings_of(self.firm), *self._lost_their_way()]
         return {"firm": self.firm.name, "episodes": self.episodes, "policies": policies, "warnings": warnings}
+
+    def _lost_their_way(self) -> Iterator[str]:
+        """Policies that fail in a few episodes, and in nearly none that they were chosen on."""
+        for name, episodes in self.results.items():
+            cost = episodes.cost
+            middle = float(np.median(cost))
+            usual = float(np.quantile(cost, 1.0 - WORST)) - middle
+            if usual > 0 and (lost := int((cost > middle + _FAR * usual).sum())):
+                yield (
+                    f"{name}: {lost:,} of {len(cost):,} episodes cost out of all proportion, over {_FAR} times as far "
+                    "above the median as where the worst 5% begin: it may stop ordering in states that are rare"
+                )
 
     def _versus(self, name: str, base: str, sign: float) -> dict[str, float]:
         (less, error), (worse, worse_error) = self.difference(name, base), self.worst_difference(name, base)

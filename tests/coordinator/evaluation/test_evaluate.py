@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from coordinator.runs.train import train
 from departments.named_policies import parse_rule
 from departments.play.episode import run_episodes, shards
 from departments.policies.firm_policy import FirmPolicy
-from environment import parse_firm
+from environment import load_firm, parse_firm
 from environment.parts import Disruption
 from tests.known_optima import lost_sales, tiny
 from tests.small_firms import fresh, pair, stirred, tree, world_of
@@ -155,3 +156,15 @@ def test_the_worst_episodes_have_an_error_and_are_paired_and_recovery_is_told_wh
     shut = firm.supply[0].model_copy(update={"disruption": Disruption(start=0.1, end=0.3)})
     firm = firm.model_copy(update={"supply": (shut, *firm.supply[1:])})
     assert evaluate(firm, ["base-stock"], episodes=50).to_json()["policies"]["base-stock"]["recovery_time"] > 0
+
+
+def test_a_policy_that_fails_in_few_episodes_is_warned_of():
+    found = evaluate(load_firm("s1"), ["decomposition-aggregation"], episodes=300)
+    assert not [line for line in found.to_json()["warnings"] if "proportion" in line]
+    name, sound = next(iter(found.results.items()))
+    cost = sound.cost.copy()
+    cost[[7, 100]] = 300_000.0
+    failing = replace(found, results=found.results | {"odd": replace(sound, cost=cost)})
+    (line,) = [line for line in failing.to_json()["warnings"] if "proportion" in line]
+    assert line.startswith("odd: 2 of 300 episodes")
+    assert name in found.results
