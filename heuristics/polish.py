@@ -8,7 +8,6 @@ candidates meet the same episodes, so differences are precise, and the search ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -52,7 +51,7 @@ def polish_levels(
     """
     best = np.asarray(start, dtype=np.int64)
     limit = np.broadcast_to(np.inf if max_level is None else np.asarray(max_level, dtype=float), best.shape)
-    centre: Levels | None = None
+    centre, around = None, neighbours(best.size)
     for last in range(2, len(episodes) + 1):
         for _ in range(max_rounds):
             if not go_on():
@@ -60,7 +59,7 @@ def polish_levels(
             if centre is None or np.abs(best - centre).max() > REACH:  # the model is of too far away
                 centre, curvature = best, _curvature(best, cost, episodes[0])
             slope = _slope(best, cost, episodes[last - 2], curvature)
-            moves = np.concatenate([_downhill(slope, curvature), neighbours(best.size)])
+            moves = np.concatenate([_downhill(slope, curvature), around])
             moves = moves[((best + moves >= 0) & (best + moves <= limit)).all(1)]
             ranked = best + moves[np.argsort(_predicted(moves, slope, curvature), kind="stable")]
             better = _best(best, ranked, cost, episodes[:last])
@@ -70,7 +69,6 @@ def polish_levels(
     return best
 
 
-@lru_cache(maxsize=4)
 def neighbours(size: int, reach: int = REACH) -> Levels:
     """All moves by 1 to `reach` units in one or two of `size` levels, [M, size]."""
     units = [unit for unit in range(-reach, reach + 1) if unit]

@@ -25,9 +25,9 @@ from heuristics.base_stock import order_up_to
 from heuristics.polish import polish_levels
 from heuristics.search import tune_levels
 
-_DRAWN = 128  # episodes drawn at first, then as many again as there are
+_DRAWN = 128  # episodes drawn at first
 _FEW = 6  # levels that are searched on these at first, by 2 units at least; more of them have more valleys
-_MANY = 4  # times as many episodes for these, and steps down to 1
+_MANY = 4  # times as many episodes for these, and steps down to 1; for others times as many with every further draw
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
 _EPISODES = 512, 2048, 8192  # of the steps behind it
 _SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
@@ -61,8 +61,9 @@ class _How:
 class _Simulator:
     """Costs of many level vectors on the same episodes, of which it draws as many as are asked for."""
 
-    def __init__(self, firm: Firm, how: _How) -> None:
-        self._how, self._world = how, World(firm, baseline_levels(firm), device=how.device)
+    def __init__(self, firm: Firm, how: _How, growth: int = 2) -> None:
+        """`growth`: times as many episodes there are after every further draw."""
+        self._how, self._world, self._growth = how, World(firm, baseline_levels(firm), device=how.device), growth
         self._compiled = None if how.compiling is None else CompiledEpisodes(self._world, how.compiling)
         dtype, device = self._world.dtype, self._world.device
         self._weights = None if how.weights is None else torch.as_tensor(how.weights, dtype=dtype, device=device)
@@ -71,10 +72,11 @@ class _Simulator:
 
     def __call__(self, levels: NDArray[np.int64], episodes: int) -> NDArray[np.float64]:
         """[M, N * K] levels -> [M, episodes] costs; of fewer episodes it is the first ones."""
-        world, shards = self._world, max(math.ceil(math.log2(episodes / _DRAWN)) + 1, 1)
+        world, growth = self._world, self._growth
+        shards = max(math.ceil(math.log2(episodes / _DRAWN) / math.log2(growth)) + 1, 1)
         for shard in range(len(self._shards), shards):
             generator = torch_stream(world.device, Stream.TUNING, self._how.seed, shard)
-            copies = _DRAWN << max(shard - 1, 0)
+            copies = _DRAWN if shard == 0 else (growth - 1) * _DRAWN * growth ** (shard - 1)
             self._shards.append(world.draw(world.firm.periods.evaluate - 1, copies, generator))
         vectors = {vector.tobytes(): vector for vector in levels}
         for shard, chance in enumerate(self._shards[:shards]):
@@ -201,13 +203,15 @@ def _search(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequenc
 
 def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
     """[N, K] levels: echelons are moved from several starts on few episodes, the best levels polished on many."""
-    simulate, echelons = _Simulator(firm, how), np.array(Network.of(firm).echelons())
+    echelons = np.array(Network.of(firm).echelons())
     upstream, of = echelons[:, None] > 1, _classes(firm, start, how)
     starts = [np.rint(start * np.where(upstream, share, 1.0)).astype(np.int64) for share in shares]
 
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
-    drawn, last_step = (_DRAWN, 2) if len(first) <= _FEW else (_MANY * _DRAWN, 1)
+    few = len(first) <= _FEW
+    drawn, last_step, growth = (_DRAWN, 2, _MANY) if few else (_MANY * _DRAWN, 1, 2)
+    simulate = _Simulator(firm, how, growth)
 
     def cost(levels: NDArray[np.int64], episodes: int = drawn) -> NDArray[np.float64]:
         return simulate(levels[:, of.ravel()], episodes)
