@@ -96,7 +96,10 @@ def _resumed(request: TrainRequest) -> tuple[RunFolder, Firm, Settings]:
             raise ValueError(f"--{said} cannot change a run that goes on: leave it out, or begin a new run")
     run = RunFolder(Path(request.run))
     firm, settings = run.firm(), run.settings()
-    return run, firm, settings_of(to_json(settings) | budget(request.budget, settings.scheme, firm))
+    kept, given = to_json(settings), budget(request.budget, settings.scheme, firm)
+    if given:  # it takes the place of any other kind
+        kept |= {kind: None for kind in ("seconds", "steps", "episodes") if kept.get(kind) is not None}
+    return run, firm, settings_of(kept | given)
 
 
 def _begun(request: TrainRequest) -> tuple[RunFolder, Firm, Settings]:

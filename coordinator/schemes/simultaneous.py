@@ -139,11 +139,17 @@ def own_position(firm: Firm, settings: Settings) -> dict[str, PolicyConfig]:
 
 
 def retailers_share(network: Network) -> dict[str, str]:
-    """Every retailer's policy is that of the first one who decides as many numbers; all others own theirs."""
-    owner, leaders = {name: name for name in network.names}, dict[int, str]()
+    """Every retailer's policy is that of the first one who is like it; all others own theirs.
+
+    Those are alike who decide as many numbers, on the same days, and see of as many suppliers whether they are shut.
+    """
+    owner, leaders = {name: name for name in network.names}, dict[tuple[int, int, bytes, bytes], str]()
+    cycle, days = network.reviews.cycle, network.reviews.days
+    may_be_shut = network.edge_target[network.disruption[:, 1] > 0].tolist()
     for point in map(int, network.customer_facing):
-        name = network.names[point]
-        owner[name] = leaders.setdefault(len(network.decisions_of(point)), name)
+        name, when = network.names[point], (cycle[point].tobytes(), days[point].tobytes())
+        sizes = len(network.decisions_of(point)), may_be_shut.count(point)
+        owner[name] = leaders.setdefault((*sizes, *when), name)
     return owner
 
 

@@ -46,6 +46,17 @@ def test_the_command_line_stands_above_the_file_and_everything_is_kept(tmp_path,
     assert list(shown["policies"])[-1] == "pathwise"
 
 
+def test_a_run_goes_on_with_another_kind_of_budget(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    folder, here = tmp_path / "run", ["--backend", "local", "--episodes", "20"]
+    config = ["--scheme", "pathwise", "--config", str(tmp_path / "small.yaml")]
+    assert run(["train", "toy", *config, "--budget", "1", "--run", str(folder), *here]) == 0
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 2  # one update behind the names of columns
+    assert run(["train", "--resume", "--run", str(folder), "--budget", "60s", *here]) == 0
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
 def test_the_comparison_takes_the_tuned_levels_that_the_run_began_with(tmp_path, monkeypatch):
     searched, real = [], tuning._search
     monkeypatch.setattr(tuning, "_search", lambda *a, **k: searched.append(1) or real(*a, **k))

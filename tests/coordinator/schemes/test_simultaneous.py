@@ -5,7 +5,7 @@ import numpy as np
 from coordinator.schemes.rewards import retailers_by_their_own
 from coordinator.schemes.setup import setup_of
 from coordinator.schemes.simultaneous import Simultaneous, retailers_share
-from environment import Network, load_firm
+from environment import Network, load_firm, parse_firm
 from tests.small_firms import tree
 from tests.small_runs import final_policies, settings, training_of
 
@@ -32,6 +32,20 @@ def test_retailers_share_one_policy_and_upstream_points_own_theirs():
     assert {snapshot.version for snapshot in training.published.values()} == {3}
     assert training.published["depot"].parameters.size == training.published["east"].parameters.size
     assert policies["depot"] != policies["east"]
+
+
+@pytest.mark.parametrize(
+    ("point", "edge"), [({}, {"disruption": {"start": 0.1, "end": 0.5}}), ({"review_period": 2}, {})]
+)
+def test_retailers_who_see_or_decide_at_other_times_share_nothing(point, edge):
+    firm = yaml.safe_load(tree().to_yaml())
+    firm["stock_points"]["west"] |= point
+    firm["supply"][-1] |= edge
+    firm = parse_firm(firm)
+    assert retailers_share(Network.of(firm)) == {"depot": "depot", "east": "east", "west": "west"}
+    _, training = training_of(firm, settings(scheme="marl"))
+    training.iterate(["depot", "east", "west"], (0, 0), (0, 1))
+    assert {snapshot.version for snapshot in training.published.values()} == {1}
 
 
 def test_the_shared_policy_learns_from_the_slices_of_every_retailer():
