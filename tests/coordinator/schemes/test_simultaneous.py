@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
+import yaml
 
 from coordinator.schemes.rewards import retailers_by_their_own
 from coordinator.schemes.setup import setup_of
