@@ -99,7 +99,7 @@ class Attention {
   long width() const { return layers_.empty() ? 0 : nodes_ * last().units; }         // what it gives of a sample
   long behind(long seen) const { return layers_.empty() ? seen : width() + seen_; }  // what comes behind it is given
 
-  void take(const float *flat) {
+  [[gnu::noinline]] void take(const float *flat) {
     for (Layer &layer : layers_) {
       layer.own.assign(flat + layer.at, flat + layer.at + layer.units * (layer.inputs + 3));
       std::fill(layer.weight.begin(), layer.weight.end(), 0.0f);
@@ -113,14 +113,14 @@ class Attention {
   }
 
   // What nodes come to, [nodes][units][apart], from what is seen [seen][apart].
-  void forward(const float *seen, float *out, long apart, long count) {
+  [[gnu::noinline]] void forward(const float *seen, float *out, long apart, long count) {
     if (layers_.empty()) return;
     pass(seen, apart, count);
     for (long row = 0; row < width(); row++) std::copy_n(&last().value[of_output(row)], count, out + row * apart);
   }
 
   // The same of samples in rows of `wide`, before what they see.
-  void forward_rows(float *rows, long wide, long count) {
+  [[gnu::noinline]] void forward_rows(float *rows, long wide, long count) {
     if (layers_.empty()) return;
     const long samples = padded(count);
     from_rows(rows + width(), wide, seen_, samples,
@@ -136,7 +136,7 @@ class Attention {
 
   // Adds the gradient of samples that went forward in rows, given that of what nodes came to, in rows of `wide`: 0 for
   // those that fill the last vector.
-  void backward(const float *rows, long wide) {
+  [[gnu::noinline]] void backward(const float *rows, long wide) {
     if (layers_.empty()) return;
     const long width = nodes_ * samples_;
     from_rows(rows, wide, this->width(), samples_, [&](long row, long s, V own) {
@@ -161,7 +161,7 @@ class Attention {
   }
 
   // Adds the gradient by what was seen of samples that went backward, in rows of `wide`.
-  void input_change(float *rows, long wide, long count) {
+  [[gnu::noinline]] void input_change(float *rows, long wide, long count) {
     if (layers_.empty()) return;
     const Layer &layer = layers_[0];
     const long width = nodes_ * samples_;
@@ -173,7 +173,7 @@ class Attention {
           rows[s * wide + row] += change_[at(f, node) + s];
   }
 
-  void gradient(float *flat) const {
+  [[gnu::noinline]] void gradient(float *flat) const {
     for (const Layer &layer : layers_) {
       const long inputs = layer.inputs, columns = in_fours(inputs);
       const auto found = [&](long row, long i) {
@@ -208,7 +208,7 @@ class Attention {
   };
 
   // Samples through all layers, by what is seen [seen][apart].
-  void pass(const float *seen, long apart, long count) {
+  [[gnu::noinline]] void pass(const float *seen, long apart, long count) {
     samples_ = padded(count);
     float *own = input_.data();
     for (long f = 0; f < features_; f++)

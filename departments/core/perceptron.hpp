@@ -17,7 +17,7 @@ class Network {
  public:
   // `samples`: how many its input has place for.
   Network(const int64_t *widths, int64_t count, bool learns, const Graph *graph, long samples = kTile)
-      : attention_(graph, learns, kTile) {
+      : attention_(graph, learns, kTile), attended_(attention_.width()) {
     long at = attention_.count();
     for (long i = 0; i + 1 < count; i++) {
       Layer layer;
@@ -49,9 +49,9 @@ class Network {
     if (few) learn({*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)});
   }
 
-  float *input() { return &input_[attention_.width()]; }  // [samples][input_width]
+  float *input() { return &input_[attended_]; }  // [samples][input_width]
   long input_width() const { return layers_[0].wide_in; }
-  const float *tile() const { return tile_ + attention_.width(); }     // what went forward, [count][input_width]
+  const float *tile() const { return tile_ + attended_; }              // what went forward, [count][input_width]
   const float *output() const { return layers_.back().value.data(); }  // [kTile][output_width]
   float *output_change() { return layers_.back().change.data(); }
   long output_width() const { return layers_.back().wide_out; }
@@ -83,7 +83,7 @@ class Network {
   void forward(long count, long first = 0) {
     long width = layers_[0].wide_in;
     float *tile = &input_[first * width];
-    attention_.forward_rows(tile, width, count);
+    if (attended_) attention_.forward_rows(tile, width, count);
     const float *below = tile_ = tile;
     for (Layer &layer : layers_) {
       float *value = layer.value.data();
@@ -140,7 +140,7 @@ class Network {
                       &layer.backward[some.first * layer.wide_in], some.step * layer.wide_in, count, layer.wide_in,
                       some.count, {zeros_.data(), 0, under.value.data()});
     }
-    if (const long width = padded(attention_.width())) {
+    if (const long width = padded(attended_)) {
       by_input(attended_change_.data(), 0, width, count);
       std::fill(&attended_change_[count * width], attended_change_.data() + padded(count) * width, 0.0f);
       attention_.backward(attended_change_.data(), width);
@@ -220,6 +220,7 @@ class Network {
   }
 
   Attention attention_;
+  const long attended_;  // leading columns of the input, which attention gives
   std::vector<Layer> layers_;
   Floats input_, attended_change_, zeros_;  // the first: what nodes come to, then what is seen
   const float *tile_ = nullptr;             // of the input, the one that went forward
