@@ -24,9 +24,10 @@ class Actor {
         remembered_(size_ ? size_ : acting.widths[0] - observed_),
         head_(*acting.head),
         attention_(acting.graph, false, block_),
+        attended_(attention_.width() * copies_),
         mask_(head_.mask, head_.mask + (head_.mask ? head_.segments * head_.products : 0)),
         traits_(acting.traits, acting.traits + given_ * clones_),
-        input_((attention_.width() + acting.widths[0]) * copies_),
+        input_(attended_ + acting.widths[0] * copies_),
         output_(outputs_ * copies_),
         choice_(with_mask()),
         logit_(outputs_ + 1),
@@ -73,7 +74,7 @@ class Actor {
     see(seen, apart, count);
     if (size_) follow();
     for (long first = 0; first < copies_; first += block_) {
-      attention_.forward(input() + first, &input_[first], copies_, std::min(block_, copies_ - first));
+      if (attended_) attention_.forward(input() + first, &input_[first], copies_, std::min(block_, copies_ - first));
       const float *below = &input_[first];
       long wide = copies_;
       for (Layer &layer : layers_) {
@@ -147,7 +148,7 @@ class Actor {
   }
 
  private:
-  float *input() { return &input_[attention_.width() * copies_]; }
+  float *input() { return &input_[attended_]; }
 
   struct Layer {
     int64_t inputs, outputs;
@@ -187,6 +188,7 @@ class Actor {
   long given_, size_, outputs_, observed_, remembered_;
   Head head_;
   Attention attention_;
+  long attended_;  // numbers that it gives
   std::vector<float> mask_, traits_;
   std::vector<int64_t> rows_;
   Floats input_, output_, change_;       // [nodes][units] and [inputs] of [copies], [outputs][copies]
