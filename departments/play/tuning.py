@@ -27,7 +27,7 @@ from heuristics.search import tune_levels
 
 _DRAWN = 128  # episodes drawn at first
 _FEW = 6  # levels that are searched on these at first, by 2 units at least; more of them have more valleys
-_MANY = 4  # times as many episodes for these, and steps down to 1; for others times as many with every further draw
+_MANY = 4 * _DRAWN  # episodes for these at first, and steps down to 1
 _WIDE = 4096  # copies side by side, of episodes that several level vectors meet
 _EPISODES = 512, 2048, 8192  # of the steps behind it
 _SMALL = 40  # levels; of more, and with customers, the last steps take fewer episodes
@@ -210,7 +210,7 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
     groups = [np.unique(of[echelons == echelon]).tolist() for echelon in sorted(set(echelons), reverse=True)]
     first = np.unique(of, return_index=True)[1]  # of each class
     few = len(first) <= _FEW
-    drawn, last_step, growth = (_DRAWN, 2, _MANY) if few else (_MANY * _DRAWN, 1, 2)
+    drawn, last_step, growth = (_DRAWN, 2, 4) if few else (_MANY, 1, 2)
     simulate = _Simulator(firm, how, growth)
 
     def cost(levels: NDArray[np.int64], episodes: int = drawn) -> NDArray[np.float64]:
