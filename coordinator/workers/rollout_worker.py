@@ -358,7 +358,7 @@ def _shared_out(advantage: Tensor, part: Slice, copies: int) -> Tensor:
     given, columns = advantage.shape[-1], part.log_prob.shape[-1]
     if given > columns:
         return advantage.view(len(advantage), -1, copies).sum(1)
-    return advantage.repeat(1, columns // given)
+    return advantage if given == columns else advantage.repeat(1, columns // given)
 
 
 def as_array(value: Tensor) -> Array:

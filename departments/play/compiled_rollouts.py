@@ -59,9 +59,10 @@ class CompiledRollouts:
 
     def fits(self, snapshots: Sequence[Snapshot]) -> bool:
         """Whether all these departments can act here."""
-        return all(self._spec(snapshot).native for snapshot in snapshots)
+        return all(self.spec(snapshot).native for snapshot in snapshots)
 
-    def _spec(self, snapshot: Snapshot) -> DepartmentSpec:
+    def spec(self, snapshot: Snapshot) -> DepartmentSpec:
+        """What such a department is."""
         return self._specs(snapshot.department, snapshot.config)
 
     def record(
@@ -106,9 +107,8 @@ class CompiledRollouts:
                 own = (
                     part.reshape(len(part), -1, columns) for part in (did[:, member.actions], memory[:, member.memory])
                 )
-                choices = log_prob[:, number].repeat(1, spec.clones)
                 action, before = own
-                slices[spec.name] = Slice(seen, action, choices, before)
+                slices[spec.name] = Slice(seen, action, log_prob[:, number].repeat(1, spec.clones), before)
         return features, brought, slices
 
     def descend(
@@ -128,7 +128,7 @@ class CompiledRollouts:
         Raises:
             ValueError: a department follows demand or remembers, which is not differentiated here.
         """
-        if loops := [s.department for s in (*snapshots, *others) if self._spec(s).closed_loop]:
+        if loops := [s.department for s in (*snapshots, *others) if self.spec(s).closed_loop]:
             raise ValueError(f"{', '.join(loops)}: gradients come through departments that add to base-stock levels")
         team = self._team([*snapshots, *others], noise, chance, tuple(s.department for s in snapshots), first=first)
         periods, copies = chance.demand.shape[0] - counted_from, chance.demand.shape[-1]
@@ -136,13 +136,13 @@ class CompiledRollouts:
         played = self._compiled.descend(start, team.control, chance, bound, first=first, counted_from=counted_from)
         gradients = [
             gradient if spec.over_points is None else spec.over_points.of_all(gradient)
-            for spec, gradient in zip(map(self._spec, snapshots), team.actors.gradients(), strict=False)
+            for spec, gradient in zip(map(self.spec, snapshots), team.actors.gradients(), strict=False)
         ]
         return Descent(gradients, float(played.cost.sum()) / (periods * copies), played.state)
 
     def why_not_descending(self, snapshots: Sequence[Snapshot]) -> str | None:
         """Why gradients do not go through an episode of theirs here, a few words; None: they do."""
-        for spec in map(self._spec, snapshots):
+        for spec in map(self.spec, snapshots):
             if not spec.native:
                 return "tanh is not compiled"
             if spec.remembered:
@@ -161,7 +161,7 @@ class CompiledRollouts:
     ) -> Descent:
         """See `departments.play.gradients.descend_episode`, whose gradients these are up to rounding."""
         world, learn = self._world, tuple(snapshot.department for snapshot in snapshots)
-        recommender = next((spec for spec in map(self._spec, (*snapshots, *others)) if spec.recommends), None)
+        recommender = next((spec for spec in map(self.spec, (*snapshots, *others)) if spec.recommends), None)
         sways = recommender is not None and recommender.name in learn
         drawn = {recommender.name: noise} if sways and recommender is not None and noise is not None else {}
         team = self._team([*snapshots, *others], drawn, chance, learn)
@@ -211,7 +211,7 @@ class CompiledRollouts:
         """
         world, observer, together = self._world, self._observer, actors()
         periods, copies = len(chance.demand), chance.demand.shape[-1]
-        pairs = [(self._spec(snapshot), snapshot) for snapshot in snapshots]
+        pairs = [(self.spec(snapshot), snapshot) for snapshot in snapshots]
         members = self._members(pairs, {*noise, *learn}, bool(learn), together)
         units = [member.unit for member in members]
         closed_loop = any(spec.closed_loop for spec, _ in pairs)
@@ -339,5 +339,7 @@ def _noise_of(member: _Member, noise: Mapping[str, Tensor], periods: int, copies
 
 def _stacked(seen: Tensor, periods: int) -> Tensor:
     """Observations [T, F, E] beside those of the periods before, [T, periods F, E]; zeros before the first."""
-    before = torch.cat((seen.new_zeros(periods - 1, *seen.shape[1:]), seen)) if periods > 1 else seen
+    if periods == 1:
+        return seen
+    before = torch.cat((seen.new_zeros(periods - 1, *seen.shape[1:]), seen))
     return torch.cat([before[periods - 1 - age : len(before) - age] for age in range(periods)], 1)

@@ -37,6 +37,8 @@ class CostShares:
 
     def account(self, brought: Brought) -> Tensor:
         """Cost per stock point, [T, N, E], or by product [T, N, K E]."""
+        if brought.cost.shape[2] == 1:
+            return brought.cost[:, :, 0]
         return brought.cost.flatten(2) if self._by_product else brought.cost.sum(2)
 
     def reward(self, learning: Sequence[int], account: Tensor) -> Tensor:

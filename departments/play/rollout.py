@@ -94,9 +94,13 @@ def rollout(
         eager: whether networks act in PyTorch even where they could in C++.
     """
     periods = world.firm.periods.train
-    specs = {s.department: DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots}
-    flats = {s.department: torch.tensor(s.parameters, device=world.device, dtype=world.dtype) for s in snapshots}
-    drawn = {name: specs[name].exploration(flats[name], periods, copies, seed) for name in learning}
+    drawn = {
+        spec.name: spec.exploration(
+            torch.tensor(snapshot.parameters, device=world.device, dtype=world.dtype), periods, copies, seed
+        )
+        for snapshot, spec in zip(snapshots, _specs(world, observer, snapshots, compiled), strict=True)
+        if spec.name in learning
+    }
     noise = {name: added for name, (added, _) in drawn.items()}
     chance = world.draw(periods, copies, torch_stream(world.device, Stream.TRAINING, *seed))
     stage = world, observer, snapshots, noise, chance
@@ -120,7 +124,7 @@ def recorded(
     eager: bool = False,
 ) -> tuple[Tensor, Brought, dict[str, Slice]]:
     """Play the periods of some chance; see `CompiledRollouts.record`, and `rollout` for what it shares with that."""
-    departments = [DepartmentSpec.of(world, observer, s.department, s.config) for s in snapshots]
+    departments = _specs(world, observer, snapshots, compiled)
     periods = len(chance.demand)
     if compiled is not None and ask is None and compiled.fits(snapshots):
         beside = critic_features(observer, departments) - observer.size
@@ -133,6 +137,14 @@ def recorded(
     steps = list(play(world, recording, chance, start, first=first))
     recording.close(steps[-1])
     return recording.features, brought_by(world, steps, chance), recording.slices
+
+
+def _specs(
+    world: World, observer: Observer, snapshots: Sequence[Snapshot], compiled: CompiledRollouts | None
+) -> list[DepartmentSpec]:
+    if compiled is not None:  # it has them
+        return [compiled.spec(snapshot) for snapshot in snapshots]
+    return [DepartmentSpec.of(world, observer, snapshot.department, snapshot.config) for snapshot in snapshots]
 
 
 def brought_by(world: World, steps: Sequence[Step], chance: Exogenous) -> Brought:

@@ -332,8 +332,9 @@ class DepartmentSpec:
         """Whether a residual policy's network is the constant 0, so that it is the base-stock rule itself."""
         if self.shapes is None or snapshot.config.form != "residual":
             return False
-        layers, _ = self.shapes.split(self.own(torch.tensor(snapshot.parameters)))
-        return not any(bool(part.any()) for part in layers[-1])
+        flat = snapshot.parameters if self.over_points is None else self.own(torch.tensor(snapshot.parameters))
+        *_, units, outputs = self.shapes.widths
+        return not flat[-outputs * (units + 2) : -outputs].any()  # its last layer, in front of log standard deviations
 
 
 def _must_be_like_others(
