@@ -112,7 +112,8 @@ class NetworkControl:
     factor: Tensor  # [G, 1]: features are (units - centre) factor
     phase: Tensor  # [T + 1, P] of seasons, the last features
     arrivals: int  # periods of arrival among the features
-    cut: int  # how many features, from the first one on, are cut off at -1 and 1
+    cut: int  # how many features, from the first one on, are cut off at
+    limit: float  # this and its negative
     noise: Tensor | None  # [T, Z, E] as the networks take it
     place: Tensor  # [orders] row of (O + A) K that an output decides
     unit: Tensor  # [orders] units

@@ -39,6 +39,7 @@ Scaling = Literal["standard", "benchmark", "bounds"]
 _ARRIVALS = 6  # periods of arrival that are told apart; later ones are added up
 _CLOCK = (5.0, 20.0)  # periods before the end at which the hands of the clock begin to move
 _SAMPLE = (256, 60, 20)  # copies, periods and warm-up of the simulation that scaling `standard` measures
+_FAR = 4.0  # standard deviations, beyond which a standardised position tells nothing more
 _LEAST_SPREAD = 0.05  # of a standardised feature, mean demands: what hardly moves is not blown up
 
 
@@ -57,9 +58,11 @@ class Observer:
 
     Scaling `benchmark` (ours): (position - base-stock level) / mean demand through the point. Scaling `standard`
     (ours), for firms whose demand follows laws: the same, less its mean and over its standard deviation while every
-    point orders up to its base-stock level. Scaling `bounds` [I]: position mapped from [-2 max_order, base-stock level
-    + max_order] to [-1, 1], the paper's table for its grid; what lies outside is cut off, and so is everything else the
-    critic sees, in units of the bound that limits it (stock on hand and units owed) or of max_order (arrivals; ours).
+    point orders up to its base-stock level, and cut off at four of them: where next to nothing was learned, a network
+    that adds to base-stock adds the same, so that what is missing is ordered unit by unit. Scaling `bounds` [I]:
+    position mapped from [-2 max_order, base-stock level + max_order] to [-1, 1], the paper's table for its grid; what
+    lies outside is cut off, and so is everything else the critic sees, in units of the bound that limits it (stock on
+    hand and units owed) or of max_order (arrivals; ours).
 
     Three sets are for firms with customers [M]. `replenishment`: a stock point's own position, stock on hand, arrivals,
     what was asked of it and handed over by it in the last period, and the season; not the exposure. `recommendation`,
@@ -83,7 +86,7 @@ class Observer:
         self.spread = self._column(flow)  # [N * K, 1] units: mean demand through each point, and
         self.reach = self._column(flow * network.reviews.gaps())  # from one review to the next, a residual action of 1
         self.level = self._column(base_stock_level)  # [N * K, 1] units
-        self.cut = 0  # so many features, from the first one on, are cut off at -1 and 1
+        self.cut, self.limit = 0, 1.0  # so many features, from the first one on, are cut off at -limit and limit
         self.arrivals = min(world.slots, _ARRIVALS)  # periods of arrival that are told apart
         self.positions = world.points * products
         asked = np.concatenate([network.edge_target[: network.internal], network.customer_facing])  # who asks, by line
@@ -165,12 +168,13 @@ class Observer:
         mean, spread = every.mean((0, 2)), every.std((0, 2)).clamp_min(_LEAST_SPREAD)
         self.centre += mean.unsqueeze(-1) / self.factor
         self.factor /= spread.unsqueeze(-1)
+        self.cut, self.limit = self.positions, _FAR
 
     def features(self, state: State) -> Tensor:
         """Scaled positions, [N * K, E]."""
         position = state.inventory_position.view(self.positions, -1)
         features = (position - self.centre[: self.positions]) * self.factor[: self.positions]
-        return features.clamp(-1.0, 1.0) if self.cut else features
+        return features.clamp(-self.limit, self.limit) if self.cut else features
 
     def units(self, state: State, feedback: Feedback | None = None, period: int = 0) -> Tensor:
         """Everything there is to see before it is scaled, [features, E]: units, customers, exposures, phases."""
@@ -182,7 +186,7 @@ class Observer:
     def scales(self) -> Tensor:
         """Centre, factor and limit of each feature, [3, features]: `all_features` is (`units` - centre) factor, cut."""
         limit = torch.full_like(self.centre, 1e30)
-        limit[: self.cut] = 1.0
+        limit[: self.cut] = self.limit
         return torch.cat((self.centre, self.factor, limit), 1).T
 
     @property
@@ -205,7 +209,7 @@ class Observer:
         """
         seen = self.units(state, feedback, period).sub_(self.centre).mul_(self.factor)
         if self.cut:
-            seen[: self.cut].clamp_(-1.0, 1.0)
+            seen[: self.cut].clamp_(-self.limit, self.limit)
         return seen
 
     def _of_state_units(self, state: State) -> Tensor:

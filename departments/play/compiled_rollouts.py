@@ -237,6 +237,7 @@ class CompiledRollouts:
             phase=rules.phase,
             arrivals=observer.arrivals,
             cut=observer.cut,
+            limit=observer.limit,
             noise=torch.cat([_noise_of(m, noise, periods, copies) for m in members], 1) if noise else None,
             place=torch.tensor([row for member in members for row in member.decided], dtype=torch.int64),
             unit=torch.cat(units) if units else torch.zeros(0),

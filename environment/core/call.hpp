@@ -95,7 +95,8 @@ struct Call {
   const double *offered, *bought;                 // [S][offers][K]; see `heuristics.recommendation.Offers`
   const double *margin, *stake;                   // [N K], and [T][N K] price times the demand expected
   double scarcity;                                // weight of the shadow price
-  int64_t features, arrivals, cut;                // of networks that decide; the first are cut off at 1
+  int64_t features, arrivals, cut;                // of networks that decide; the first are cut off at
+  double limit;                                   // this and its negative
   const real *centre, *factor;                    // [features] which are (units - centre) factor
   const real *phase;                              // [T + 1][phases] of seasons, the last features
   int64_t phases, told;                           // told: whether they hear of customers

@@ -327,7 +327,7 @@ class Copies {
     for (long i = 0; i < call_.phases; i++) seen_[g++] = all(call_.phase[t * call_.phases + i]);
     for (g = 0; g < call_.features; g++) {
       seen_[g] = (seen_[g] - V(all(call_.centre[g]))) * all(call_.factor[g]);
-      if (g < call_.cut) seen_[g] = within(seen_[g], -1, 1);
+      if (g < call_.cut) seen_[g] = within(seen_[g], -(real)call_.limit, (real)call_.limit);
       if (call_.seen) keep(call_.seen, t * call_.seen_rows + g, seen_[g]);
     }
   }

@@ -34,6 +34,7 @@ def test_standard_features_have_mean_0_and_deviation_1_on_other_episodes_too():
 def test_standard_differs_from_the_benchmarks_by_an_affine_map_of_each_feature():
     world, plain = world_of(tree(), "benchmark")
     _, other = world_of(tree(), "standard")
+    other.cut = 0
     a, b = seen_under_base_stock(plain, world, 3, 30, 64), seen_under_base_stock(other, world, 3, 30, 64)
     a, b = a.transpose(0, 1).flatten(1).double(), b.transpose(0, 1).flatten(1).double()
     moving = a.std(1) > 0
@@ -44,6 +45,22 @@ def test_standard_differs_from_the_benchmarks_by_an_affine_map_of_each_feature()
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def test_standard_positions_are_cut_off_at_four_deviations_and_nothing_else_is():
+    world, observer = world_of(tree(), "standard")
+    state = world.reset(3)
+    _, free = world_of(tree(), "standard")
+    free.cut = 0
+    far = torch.tensor([-1000.0, 0.0, 1000.0]).expand_as(state.inventory_position)
+    state = state._replace(inventory_position=state.inventory_position + far, owed=state.owed + 1000.0)
+    seen, whole = observer.all_features(state), free.all_features(state)
+    torch.testing.assert_close(seen[:3], whole[:3].clamp(-4.0, 4.0), atol=0.0, rtol=0.0)
+    assert seen[:3, 0].tolist() == [-4.0] * 3
+    assert seen[:3, 2].tolist() == [4.0] * 3
+    assert torch.equal(seen[3:], whole[3:])
+    assert whole[observer.lines].min() > 4.0
+    torch.testing.assert_close(observer.features(state), seen[:3])
 
 
 def test_what_never_moves_is_not_blown_up():

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -147,3 +150,18 @@ def test_departments_that_act_by_message_do_bit_for_bit_what_their_snapshots_do(
     for one, other in zip(by_message.slices, by_snapshot.slices, strict=True):
         for field_of_one, field_of_other in zip(one, other, strict=True):
             assert torch.equal(field_of_one, field_of_other)
+
+
+@pytest.mark.parametrize("scale", [1.0, -1.0], ids=["some way", "the other way"])
+def test_whoever_is_far_short_orders_unit_by_unit_whatever_the_network(scale):
+    world, observer = world_of(tree(), "standard")
+    steep = [
+        replace(snapshot, parameters=stirred(snapshot, seed).parameters * np.float32(2.0 * scale))
+        for seed, snapshot in enumerate(fresh(world, observer, PolicyConfig(hidden=(8,))))
+    ]
+    policy, reset = FirmPolicy(world, observer, steep), world.reset(2)
+    for point in range(world.points):
+        position = reset.inventory_position.clone()
+        position[point] = torch.tensor([-60.0, -63.0])
+        wish = orders(policy, world, reset._replace(inventory_position=position))[point, 0]
+        assert (wish[1] - wish[0]).item() == pytest.approx(3.0, abs=1e-4)
