@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from jax import Array
 from jax_world import JaxChance, JaxState, JaxWorld
 from judging import CLIP, EPOCHS, GAE_LAMBDA, GAMMA, HIDDEN, INITIAL_STD, LEARNING_RATE, Judge, Part
@@ -98,9 +97,7 @@ class JaxPPO:
         self.batch = batch
         self.world, self.form, self.unit = JaxWorld(judge.world.firm), judge.form, judge.unit
         self.reach = REACH * judge.observer.spread[:, 0].numpy()
-        # Observations are linear in positions, which at the start of an episode are the stock on hand.
-        ground, one_up = (judge.observer.features(judge.world.reset(1, torch.full((), units))) for units in (0.0, 1.0))
-        self.offset, self.slope = ground[:, 0].numpy(), (one_up - ground)[:, 0].numpy()
+        self.scales = judge.observer.scales()[:, : self.world.points].T.tolist()  # positions are the first features
 
     def begin(self, key: Array) -> Learner:
         """A learner that has learned nothing."""
@@ -116,8 +113,8 @@ class JaxPPO:
 
     def observe(self, state: JaxState) -> Array:
         """Scaled positions, [E, N]."""
-        rows = zip(state.position, self.slope, self.offset, strict=True)
-        return jnp.stack([row * float(slope) + float(offset) for row, slope, offset in rows], -1)
+        rows = zip(state.position, self.scales, strict=True)
+        return jnp.stack([jnp.clip((row - mean) * factor, -limit, limit) for row, (mean, factor, limit) in rows], -1)
 
     def order(self, state: JaxState, action: Array) -> tuple[Array, ...]:
         """Feasible orders, N of [E], from actions [E, N]."""
