@@ -34,7 +34,9 @@ def test_a_point_orders_what_the_shared_network_says_of_what_it_is_told(scaling)
     state = after_some_periods(world)
     surplus = (state.inventory_position[:, 0] - observer.level).double().numpy()  # [N, E]
     likeness, flat = observer.likeness, torch.tensor(policies[0].parameters, dtype=torch.float64)
-    seen = likeness.weight @ (surplus + likeness.mean[:, None])  # [N, RELATED, E]
+    centre, factor, limit = observer.scales()[:, : world.points, None].double().numpy()
+    told = np.clip((surplus + observer.level.double().numpy() - centre) * factor, -limit, limit)  # as it is seen
+    seen = likeness.weight @ (told / factor + centre - observer.level.double().numpy() + likeness.mean[:, None])
     fixed = likeness.fixed[..., None].repeat(surplus.shape[1], -1)
     told = torch.from_numpy(np.concatenate((seen, fixed), 1)).mT  # [N, E, TOLD]
     shapes = Shapes(told.shape[-1], CONFIG.hidden, 1)
