@@ -49,19 +49,21 @@ class Declared:
         Raises:
             TypeError: a field that is not declared, or a tensor of another type, on another device or with gaps.
         """
+        if unknown := values.keys() - self._elements.keys():
+            raise TypeError(f"{self.type.__name__} has no field {min(unknown)}")
         filled: ctypes.Structure = self.type(
-            **{name: self._place(name, value) for name, value in values.items() if value is not None}
+            **{
+                name: self._place(name, value) if isinstance(value, Tensor | ctypes.Structure) else value
+                for name, value in values.items()
+                if value is not None
+            }
         )
         filled.kept = values
         return filled
 
-    def _place(self, name: str, value: object) -> object:
-        if name not in self._elements:
-            raise TypeError(f"{self.type.__name__} has no field {name}")
+    def _place(self, name: str, value: Tensor | ctypes.Structure) -> int:
         if isinstance(value, ctypes.Structure):
             return ctypes.addressof(value)
-        if not isinstance(value, Tensor):
-            return value
         expected = self._elements[name]
         if value.dtype != expected or value.device.type != "cpu" or not value.is_contiguous():
             raise TypeError(f"{name} must be {expected} without gaps on the processor, got {value.dtype}")

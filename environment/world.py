@@ -7,6 +7,7 @@ chance, so common random numbers, replayed traces and gradients through the simu
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -160,6 +161,11 @@ class World:
 
     def _table(self, laws: list[list[AnyLaw]], dtype: torch.dtype | None = None) -> LawTable:
         return LawTable([law for row in laws for law in row], self.device, dtype or self.dtype)
+
+    @cached_property
+    def unearned(self) -> NDArray[np.float64]:
+        """What a unit short costs beside the backorder cost, [N, K] money: its price, and holding it elsewhere."""
+        return self.firm.amounts("price") + self.firm.amounts("holding_cost")
 
     def reprice(self, backorder_cost: NDArray[np.float64] | None, emission_price: float | None = None) -> None:
         """Let a unit short [C, K], or a unit of emission, cost other money from now on, here and in the core."""

@@ -11,7 +11,7 @@ import ctypes
 import dataclasses
 import weakref
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,10 +50,14 @@ class Meaning(NamedTuple):
     @property
     def declared(self) -> ctypes.Structure:
         """For C++."""
-        sizes = {field.name: getattr(self.head, field.name) for field in dataclasses.fields(self.head)}
-        mask = None if self.mask is None else self.mask.to(torch.float32).contiguous()
-        scores = -1 if self.scores is None else self.scores
-        return _declared("Head")(**sizes, mask=mask, scores=scores, sharpness=self.sharpness)
+        return _head(*self)
+
+
+@lru_cache(maxsize=256)
+def _head(head: Head, mask: Tensor | None, scores: int | None, sharpness: float) -> ctypes.Structure:
+    sizes = {field.name: getattr(head, field.name) for field in dataclasses.fields(head)}
+    mask = None if mask is None else mask.to(torch.float32).contiguous()
+    return _declared("Head")(**sizes, mask=mask, scores=-1 if scores is None else scores, sharpness=sharpness)
 
 
 class Learned(NamedTuple):
@@ -193,12 +197,17 @@ def _acting(
 ) -> ctypes.Structure:
     gated, stacked = network.kind == "gru", network.kind == "stack"
     return _declared("Acting")(
-        **{"layers": len(network.widths), "widths": torch.tensor(network.widths), "units": network.size * gated},
+        **{"layers": len(network.widths), "widths": _numbers(*network.widths), "units": network.size * gated},
         **{"stacked": network.size if stacked else 1, "parameters": parameters.to(torch.float32).contiguous()},
         **{"graph": _graph(network), "rows": rows, "head": meaning.declared},
         **{"traits": None if traits is None else traits.contiguous()},
         **dict(zip(("given", "clones"), (0, 1) if traits is None else traits.shape, strict=True)),
     )
+
+
+@lru_cache(maxsize=256)
+def _numbers(*numbers: int) -> Tensor:
+    return torch.tensor(numbers)
 
 
 def _graph(network: AnyShapes | MemoryNetwork) -> ctypes.Structure | None:

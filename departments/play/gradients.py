@@ -43,8 +43,7 @@ def worth_of_a_unit(world: World, unit_bound: float) -> float:
 
     That is the backorder cost or penalty, the price that is not earned, and the holding cost of who goes without.
     """
-    firm = world.firm
-    short = world.backorder_cost[..., 0].cpu().numpy() + firm.amounts("price") + firm.amounts("holding_cost")
+    short = world.backorder_cost[..., 0].cpu().numpy() + world.unearned
     return unit_bound * float(short.max())
 
 
