@@ -50,8 +50,8 @@ void values(int64_t layers, const int64_t *widths, const Graph *graph, const flo
   Network network(widths, layers, false, graph);
   network.take(parameters);
   const int64_t inputs = widths[0], outputs = widths[layers - 1];
-  for (int64_t start = 0; start < samples; start += kTile) {
-    const int64_t count = std::min<int64_t>(kTile, samples - start);
+  for (int64_t start = 0; start < samples; start += network.tile_size()) {
+    const int64_t count = std::min<int64_t>(network.tile_size(), samples - start);
     for (int64_t s = 0; s < count; s++)
       std::memcpy(network.input() + s * network.input_width(), observation + (start + s) * inputs,
                   inputs * sizeof(float));
@@ -70,8 +70,8 @@ void advantages(const Valued *valued) {
   const float gamma = (float)v.gamma, decay = (float)(v.gamma * v.lambda);
   Floats next(v.streams * v.copies), following(v.streams * v.copies);  // of the period after: value, advantage
   for (int64_t t = v.periods; t >= 0; t--)
-    for (int64_t start = 0; start < v.copies; start += kTile) {
-      const int64_t count = std::min<int64_t>(kTile, v.copies - start), first = t * v.copies + start;
+    for (int64_t start = 0; start < v.copies; start += network.tile_size()) {
+      const int64_t count = std::min<int64_t>(network.tile_size(), v.copies - start), first = t * v.copies + start;
       for (int64_t i = 0; i < inputs; i++)
         for (int64_t s = 0; s < count; s++)
           network.input()[s * wide + i] = v.features[(t * inputs + i) * v.copies + start + s];
@@ -108,7 +108,7 @@ void fit_values(const Fit *fit, const float *target, int64_t streams, const int6
   Walk walk(*fit, {{target, streams}});
   walk.network.only(stream, streams);
   const int64_t wide = walk.network.output_width();
-  Floats aim(kTile * wide), learned(wide), times(wide);  // targets of a tile; which outputs learn, and how many times
+  Floats aim(kMost * wide), learned(wide), times(wide);  // targets of a tile; which outputs learn, and how many times
   for (int64_t k = 0; k < streams; k++) learned[stream[k]] = 1, times[stream[k]] += 1;
   double loss = 0;
   walk.go(

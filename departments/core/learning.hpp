@@ -16,7 +16,8 @@ class Walk {
       : fit_(fit),
         taken_(std::move(others)),
         seen_(fit.widths[0] - fit.units),
-        together_(fit.units ? std::max<int64_t>(kFew, kMany / fit.periods / kFew * kFew) : kTile),
+        together_(fit.units ? std::max<int64_t>(kFew, kMany / fit.periods / kFew * kFew)
+                            : Network::tile_of(fit.widths, fit.layers, fit.graph)),
         sample_(together_ * fit.periods),
         unit_(seen_, fit.units, sample_.size(), together_),
         network(fit.widths, fit.layers, true, fit.graph, sample_.size()),
@@ -72,8 +73,8 @@ class Walk {
         std::memcpy(&unit_.memory[s * unit_.width()], fit_.memory + index[s] * fit_.units, fit_.units * sizeof(float));
       unit_.forward(network.input(), wide, fit_.periods, count);
     }
-    for (int64_t first = 0; first < samples; first += kTile) {
-      const int64_t some = std::min<int64_t>(kTile, samples - first);
+    for (int64_t first = 0; first < samples; first += network.tile_size()) {
+      const int64_t some = std::min<int64_t>(network.tile_size(), samples - first);
       network.forward(some, first);
       each(&sample_[first], some, size);
       network.backward(some);
@@ -123,9 +124,9 @@ class Likelihood {
         outputs_(outputs_of(head)),
         places_(actions_of(head) - head.orders),
         choice_(head),
-        value_(kTile / kLanes * outputs_),
+        value_(kMost / kLanes * outputs_),
         spread_pull_(value_.size()),
-        chosen_(kTile / kLanes * places_),
+        chosen_(kMost / kLanes * places_),
         scale_(head.orders),
         moved(head.orders) {}
 
@@ -212,7 +213,7 @@ inline void improve(const Fit &fit, const Head &head, const float *action, const
   Walk walk(fit, {{action, actions_of(head)}, {old_log_prob, 1}, {advantage, 1}});
   const int64_t behind = fit.parameters_count - head.orders;
   Likelihood likelihood(head, fit.parameters + behind);
-  Floats old(kTile), gain(kTile);
+  Floats old(kMost), gain(kMost);
   double divergence = 0, clipped = 0, spread = 0;
   const float low = 1 - (float)clip_ratio, high = 1 + (float)clip_ratio;
   I lane;

@@ -10,14 +10,19 @@ struct Layer {
   Floats forward, backward, bias;     // [inputs][wide_out], [wide_out][wide_in], [wide_out]
   bool turned = false;                // whether weight_change is [inputs][wide_out], which is less
   Floats weight_change, bias_change;  // [wide_out][wide_in], [wide_out]
-  Floats value, change;               // [kTile][wide_out]
+  Floats value, change;               // [kMost][wide_out]
 };
 
 class Network {
  public:
+  // How many samples stay in the cache while they go forward and backward.
+  static long tile_of(const int64_t *widths, int64_t count, const Graph *graph) {
+    return graph || *std::max_element(widths, widths + count) > kNarrow ? kTile : kMost;
+  }
+
   // `samples`: how many its input has place for.
-  Network(const int64_t *widths, int64_t count, bool learns, const Graph *graph, long samples = kTile)
-      : attention_(graph, learns, kTile), attended_(attention_.width()) {
+  Network(const int64_t *widths, int64_t count, bool learns, const Graph *graph, long samples = kMost)
+      : tile_size_(tile_of(widths, count, graph)), attention_(graph, learns, kTile), attended_(attention_.width()) {
     long at = attention_.count();
     for (long i = 0; i + 1 < count; i++) {
       Layer layer;
@@ -26,13 +31,13 @@ class Network {
       layer.at = at;
       at += layer.inputs * layer.outputs + layer.outputs;
       layer.forward.assign(layer.inputs * layer.wide_out, 0), layer.bias.assign(layer.wide_out, 0);
-      layer.value.assign(kTile * layer.wide_out, 0);
+      layer.value.assign(kMost * layer.wide_out, 0);
       if (learns) {
         layer.backward.assign(layer.wide_out * layer.wide_in + kLanes, 0);
         layer.turned = layer.inputs * layer.wide_out < layer.outputs * layer.wide_in;
         layer.weight_change.assign(layer.wide_out * layer.wide_in, 0);
         layer.bias_change.assign(layer.wide_out, 0);
-        layer.change.assign(kTile * layer.wide_out, 0);
+        layer.change.assign(kMost * layer.wide_out, 0);
       }
       layers_.push_back(std::move(layer));
     }
@@ -49,10 +54,11 @@ class Network {
     if (few) learn({*least, std::max<long>(*most - *least, 1), 1 + (*most > *least)});
   }
 
+  long tile_size() const { return tile_size_; }
   float *input() { return &input_[attended_]; }  // [samples][input_width]
   long input_width() const { return layers_[0].wide_in; }
   const float *tile() const { return tile_ + attended_; }              // what went forward, [count][input_width]
-  const float *output() const { return layers_.back().value.data(); }  // [kTile][output_width]
+  const float *output() const { return layers_.back().value.data(); }  // [kMost][output_width]
   float *output_change() { return layers_.back().change.data(); }
   long output_width() const { return layers_.back().wide_out; }
 
@@ -79,7 +85,7 @@ class Network {
     });
   }
 
-  // Of a tile, at most kTile samples from `first` on.
+  // Of a tile, at most so many samples from `first` on.
   void forward(long count, long first = 0) {
     long width = layers_[0].wide_in;
     float *tile = &input_[first * width];
@@ -186,9 +192,9 @@ class Network {
     if (!looks_up_) return;
     Layer &layer = last_hidden();
     layer.turned = false;
-    delta_.assign(kTile, 0), of_samples_.assign(kGroup / 4 * kSums * kPanel * kLanes, 0);
+    delta_.assign(kMost, 0), of_samples_.assign(kGroup / 4 * kSums * kPanel * kLanes, 0);
     of_units_.assign(layer.wide_out / 4 * kSums * layer.wide_in, 0);
-    open_.assign(kTile * layer.wide_out / kLanes, 0), chosen_.assign(kTile / 4 * layer.wide_out, 0);
+    open_.assign(kMost * layer.wide_out / kLanes, 0), chosen_.assign(kMost / 4 * layer.wide_out, 0);
   }
 
   Layer &last_hidden() { return layers_[layers_.size() - 2]; }
@@ -199,7 +205,7 @@ class Network {
     Layer &under = layers_[layers_.size() - 3], &layer = last_hidden(), &above = layers_.back();
     const long in = layer.wide_in, out = layer.wide_out;
     const float *weight = weight_above();
-    for (long s = 0; s < kTile; s++) delta_[s] = s < count ? above.change[s * above.wide_out + some_.first] : 0;
+    for (long s = 0; s < tile_size_; s++) delta_[s] = s < count ? above.change[s * above.wide_out + some_.first] : 0;
     count = (count + kGroup - 1) / kGroup * kGroup;
     look_at(layer.value.data(), out, delta_.data(), weight, count, open_.data(), chosen_.data(),
             layer.bias_change.data());
@@ -219,6 +225,8 @@ class Network {
     });
   }
 
+  static constexpr long kNarrow = 64;
+  const long tile_size_;
   Attention attention_;
   const long attended_;  // leading columns of the input, which attention gives
   std::vector<Layer> layers_;
@@ -226,6 +234,6 @@ class Network {
   const float *tile_ = nullptr;             // of the input, the one that went forward
   Some some_;                               // the outputs that learn
   bool looks_up_ = false;
-  Floats delta_, of_samples_, of_units_;  // [kTile], sums of a group by fours, of units by panels and fours
+  Floats delta_, of_samples_, of_units_;  // [kMost], sums of a group by fours, of units by panels and fours
   std::vector<uint16_t, OnLines<uint16_t>> open_, chosen_;
 };

@@ -3,8 +3,9 @@
 #pragma once
 #include "vectors.hpp"
 
-constexpr int kTile = 96;  // samples; a multiple of the rows of all blocks and of kLanes
-constexpr int kPanel = 4;  // vectors side by side in a block, at most
+constexpr int kTile = 96;         // samples; a multiple of the rows of all blocks and of kLanes
+constexpr int kMost = 2 * kTile;  // where layers are narrow
+constexpr int kPanel = 4;         // vectors side by side in a block, at most
 
 // What becomes of the sums: they are kept as they are, only where they are above 0, or only where a gate is.
 enum End { kPlain, kRelu, kGated };
