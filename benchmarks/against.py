@@ -1,7 +1,8 @@
 """This checkout beside an earlier one, lap by lap in turn: `python benchmarks/against.py ../then a1 mtma-gru firm`.
 
 The earlier one is a checkout of c491262, whose names are known here: `git worktree add ../then c491262`. Each has a
-process of its own that makes ready and waits for its turn, so that whatever else the machine does falls on both. A line
+process of its own that makes ready and waits for its turn, so that whatever else the machine does falls on both; of
+actors, with a Ray of their own, only one is there at a time, and they are made anew for each of three turns. A line
 says medians of wall and processor seconds of a lap, and how many times as fast this one is by each.
 """
 
@@ -156,6 +157,7 @@ LINES: dict[str, tuple[Callable[..., tuple[Lap, int]], tuple[Any, ...], dict[str
     "mtma-none-same": (_mtma, ("closing-loop", "local", "none"), _THEN),
     "mtma-gru-same": (_mtma, ("closing-loop", "local", "gru"), _THEN),
     "firm-actors": (_mtma, ("firm", "ray", "gru"), {}),
+    "firm-actors-none": (_mtma, ("firm", "ray", "none"), {}),
     "firm-actors-same": (_mtma, ("firm", "ray", "gru"), _THEN),
     **{f"pathwise-{firm}": (_pathwise, (firm,), {}) for firm in ("a1", "d1", "a3", "b3")},
     **{f"tuning-{firm}": (_tuning, (firm,), {}) for firm in ("a3", "b3", "c3", "a4")},
@@ -192,20 +194,19 @@ class _Side:
         self._process = subprocess.Popen(
             command, cwd=tree, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.steps, self.taken = 0, list[tuple[float, float]]()
+        self.steps = 0
 
     def ready(self) -> None:
         """Wait until it can be asked."""
         self.steps = int(self._answer())
 
-    def lap(self, number: int, counts: bool) -> None:
-        """Ask once."""
+    def lap(self, number: int) -> tuple[float, float]:
+        """Ask once: wall and processor seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{number}\n")
         self._process.stdin.flush()
         wall, processor = json.loads(self._answer())
-        if counts:
-            self.taken.append((wall, processor))
+        return wall, processor
 
     def close(self) -> None:
         """Let it end."""
@@ -220,9 +221,10 @@ class _Side:
         return said
 
 
-def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> dict[str, Any]:
-    """Laps of both in turn for so many seconds, at least so many, two of each having gone before."""
-    sides = {"then": _Side(tree, line, threads), "now": _Side(HERE, line, threads)}
+def _laps(
+    sides: dict[str, _Side], taken: dict[str, list[tuple[float, float]]], line: str, seconds: float, least: int
+) -> int:
+    """Laps in turn for so many seconds, at least so many, two of each having gone before; the steps of one."""
     warm = 0 if line.startswith(("tuning", "rules")) else 2
     try:
         for side in sides.values():
@@ -231,19 +233,32 @@ def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> 
         while number < warm + least or time.monotonic() < end:
             if number == warm:
                 end = time.monotonic() + seconds
-            for side in sides.values() if number % 2 else reversed(sides.values()):
-                side.lap(number, number >= warm)
+            for name, side in sides.items() if number % 2 else reversed(sides.items()):
+                lap = side.lap(number)
+                if number >= warm:
+                    taken[name].append(lap)
             number += 1
     finally:
         for side in sides.values():
             side.close()
-    middle = {name: [statistics.median(kind) for kind in zip(*side.taken, strict=True)] for name, side in sides.items()}
-    rates = {name: sides[name].steps / middle[name][0] for name in sides}
-    processor = [sides[name].steps / max(middle[name][1], 1e-9) for name in sides]
+    return next(iter(sides.values())).steps
+
+
+def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> dict[str, Any]:
+    """Laps of both in turn, or of actors turns of both, for so many seconds, at least so many laps."""
+    trees = {"then": tree, "now": HERE}
+    taken = {name: list[tuple[float, float]]() for name in trees}
+    turns = [["now"], ["then"], ["then"], ["now"], ["now"], ["then"]] if "actors" in line else [["now", "then"]]
+    for names in turns:
+        sides = {name: _Side(trees[name], line, threads) for name in names}
+        steps = _laps(sides, taken, line, seconds / max(len(turns) // 2, 1), least)
+    middle = {name: [statistics.median(kind) for kind in zip(*laps, strict=True)] for name, laps in taken.items()}
+    rates = {name: steps / wall for name, (wall, _) in middle.items()}
+    processor = [steps / max(used, 1e-9) for _, used in middle.values()]
     return {
         "line": line,
         "threads": threads,
-        "laps": number - warm,
+        "laps": len(taken["now"]),
         "steps_per_second": {name: round(rate, 2) for name, rate in rates.items()},
         "times_as_fast": round(rates["now"] / rates["then"], 2),
         "by_processor_time": round(processor[1] / processor[0], 2),
