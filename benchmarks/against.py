@@ -1,9 +1,9 @@
 """This checkout beside an earlier one, lap by lap in turn: `python benchmarks/against.py ../then a1 mtma-gru firm`.
 
 The earlier one is a checkout of c491262, whose names are known here: `git worktree add ../then c491262`. Each has a
-process of its own that makes ready and waits for its turn, so that whatever else the machine does falls on both; of
-actors, with a Ray of their own, only one is there at a time, and they are made anew for each of three turns. A line
-says medians of wall and processor seconds of a lap, and how many times as fast this one is by each.
+process of its own that makes ready and waits for its turn, so that whatever else the machine does falls on both. The
+actors of `firm` need all cores, of which another Ray beside them would take some: they are made anew for each of three
+turns. A line says medians of wall and processor seconds of a lap, and how many times as fast this one is by each.
 """
 
 from __future__ import annotations
@@ -245,10 +245,10 @@ def _laps(
 
 
 def compare(tree: Path, line: str, seconds: float, least: int, threads: int) -> dict[str, Any]:
-    """Laps of both in turn, or of actors turns of both, for so many seconds, at least so many laps."""
+    """Laps of both in turn, or turns of both, for so many seconds, at least so many laps."""
     trees = {"then": tree, "now": HERE}
     taken = {name: list[tuple[float, float]]() for name in trees}
-    turns = [["now"], ["then"], ["then"], ["now"], ["now"], ["then"]] if "actors" in line else [["now", "then"]]
+    turns = [["now"], ["then"], ["then"], ["now"], ["now"], ["then"]] if line.startswith("firm") else [["now", "then"]]
     for names in turns:
         sides = {name: _Side(trees[name], line, threads) for name in names}
         steps = _laps(sides, taken, line, seconds / max(len(turns) // 2, 1), least)
