@@ -333,7 +333,8 @@ class DepartmentSpec:
         if self.shapes is None or snapshot.config.form != "residual":
             return False
         flat = snapshot.parameters if self.over_points is None else self.own(torch.tensor(snapshot.parameters))
-        *_, units, outputs = self.shapes.widths
+        layers = self.shapes.perceptron if isinstance(self.shapes, GraphShapes) else self.shapes
+        *_, units, outputs = layers.widths
         return not flat[-outputs * (units + 2) : -outputs].any()  # its last layer, in front of log standard deviations
 
 

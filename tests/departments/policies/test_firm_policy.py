@@ -165,3 +165,19 @@ def test_whoever_is_far_short_orders_unit_by_unit_whatever_the_network(scale):
         position[point] = torch.tensor([-60.0, -63.0])
         wish = orders(policy, world, reset._replace(inventory_position=position))[point, 0]
         assert (wish[1] - wish[0]).item() == pytest.approx(3.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(8,), ()], ids=["with hidden layers", "without"])
+@pytest.mark.parametrize("graph", [None, {"layers": (4,)}], ids=["perceptron", "graph attention"])
+def test_a_policy_is_the_rule_as_long_as_all_of_its_last_layer_is_zero(hidden, graph):
+    world, observer = world_of(tree(), "standard")
+    config = PolicyConfig(hidden=hidden, graph=graph, observation="everything")
+    spec = DepartmentSpec.of(world, observer, "firm", config)
+    first = spec.first_snapshot()
+    for number in range(len(first.parameters)):
+        parameters = first.parameters.copy()
+        parameters[number] += 1.0
+        layers, _ = spec.shapes.split(torch.from_numpy(parameters))
+        alone = replace(first, parameters=parameters)
+        assert spec.is_rule(alone) == (float(sum(part.abs().sum() for part in layers[-1])) == 0.0)
+    assert spec.is_rule(first)
