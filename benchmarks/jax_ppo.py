@@ -35,8 +35,8 @@ class Batch(NamedTuple):
 
 
 BATCHES = {
-    "published": Batch(4, 4, 80),  # as PureJaxRL's ppo.py sets NUM_ENVS, NUM_STEPS and NUM_MINIBATCHES
-    "small": Batch(16, 8, 20),  # as ours where one agent sees everything
+    "published": Batch(4, 4, 20),  # as PureJaxRL's ppo.py sets NUM_ENVS, NUM_STEPS and NUM_MINIBATCHES
+    "small": Batch(16, 8, 5),  # as ours where one agent sees everything
     "wide": Batch(256, 8, 5),  # as ours
     "widest": Batch(1024, 16, 2),  # as ours where they are widest
 }
@@ -199,10 +199,10 @@ def _descend(learner: Learner, part: Samples) -> tuple[Learner, None]:
     return Learner(jax.tree.map(moved, learner.parameters, first, second), first, second, count), None
 
 
-def train(budget: float, form: Form, batch: str = "wide") -> dict[str, Any]:
+def train(budget: float, form: Form, batch: str = "wide", seed: int = 0) -> dict[str, Any]:
     """Learn until the budget is used up; compilation is timed by itself and not part of it."""
     judge = Judge(form, budget)
-    program, key = JaxPPO(judge, BATCHES[batch]), jax.random.key(0)
+    program, key = JaxPPO(judge, BATCHES[batch]), jax.random.key(seed)
     learner, points = program.begin(key), range(judge.world.points)
     start = time.perf_counter()
     updates = jax.jit(program.updates).lower(learner, key).compile()

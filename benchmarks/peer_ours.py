@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from judging import FIRM, HIDDEN, INITIAL_STD, LEARNING_RATE, SCALINGS, Judge
 
-from coordinator.envs.core import Form
+from coordinator.envs.core import REACH, Form
 from coordinator.learning.iterations import Iteration, Training
 from coordinator.learning.settings import Wiring
 from coordinator.runs.train import build_workers
@@ -23,10 +23,26 @@ from coordinator.workers.process import settle
 from departments.policies.firm_policy import FirmPolicy
 from environment import load_firm
 
-# Copies, and samples of a minibatch; `seeing` departments see all positions.
-BATCHES = {"as-others": (256, 4096), "wide": (1024, 8192), "seeing": (16, 256)}
-SELECT_EVERY = 5  # iterations
-_TRIED_EVERY = 8  # updates of pathwise, which tries its policies more seldom
+SELECT_EVERY = 5  # iterations; so often policies are judged, too
+_TRIED_EVERY = 8  # updates of pathwise, which are judged more seldom
+
+
+class Batch(NamedTuple):
+    """How much is learned from at once, and how fast."""
+
+    copies: int
+    minibatch: int  # samples
+    learning_rate: float = LEARNING_RATE  # of departments and critic
+    seeing: bool = False  # departments see all positions; what PPO learns from is one shard
+
+
+BATCHES = {
+    "as-others": Batch(256, 4096),
+    "wide": Batch(1024, 8192),
+    "seeing": Batch(16, 256, seeing=True),
+    # An action is one mean demand here, and REACH of them with the others: the same rate moves orders less.
+    "one-agent": Batch(16, 512, REACH * LEARNING_RATE, seeing=True),
+}
 
 
 @dataclass
@@ -55,20 +71,22 @@ def train(
     parallel: bool = True,
     batch: str = "as-others",
     scheme: str = "imarl",
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """A scheme as by default, but from where the others start; what it selects by is part of its time to beat DA.
+    """A scheme as by default, but from where the others start; what it selects by is part of its time.
 
-    One agent has the network and the learning rate of the others. `pathwise` has a batch of its own.
+    One agent has the network of the others. `pathwise` has a batch and a rate of its own.
     """
     judge, firm = Judge(form, budget), load_firm(FIRM)
     policy = {"form": form} if form == "residual" else {"form": form, "initial_std": INITIAL_STD[form]}
-    given: dict[str, Any] = {"imarl": {"parallel": parallel}, "select_every": SELECT_EVERY}
-    if batch in BATCHES:
-        copies, minibatch = BATCHES[batch]
-        given |= {"copies": copies, "ppo": {"minibatch": minibatch}, "critic": {"minibatch": minibatch}}
-    if batch == "seeing":
+    given: dict[str, Any] = {"seed": seed, "imarl": {"parallel": parallel}, "select_every": SELECT_EVERY}
+    copies, minibatch, rate, seeing = BATCHES[batch]
+    learner = {"minibatch": minibatch, "learning_rate": rate}
+    given |= {"copies": copies, "ppo": learner, "critic": learner, "single": {"hidden": HIDDEN, "learning_rate": rate}}
+    if seeing:
         policy["observation"] = "everything"
-        given |= {"single": {"hidden": HIDDEN, "learning_rate": LEARNING_RATE}, "select_every": 2 * SELECT_EVERY}
+        given |= {"shards": 2 if scheme == "pathwise" else 1, "select_every": 4 * SELECT_EVERY}
+    tried_every = _TRIED_EVERY if scheme == "pathwise" else SELECT_EVERY
     start = "benchmark" if form == "residual" else "random"
     given |= {"scheme": scheme, "seconds": budget, "scaling": SCALINGS[form], "policy": policy, "base_policy": start}
     settings = settings_of(part_used(given, among=tuple(names())))
@@ -81,7 +99,7 @@ def train(
         start_up, training.started = time.perf_counter() - started, time.monotonic()
 
         def watch(progress: Progress) -> None:
-            if progress.cost is None and (scheme != "pathwise" or progress.iteration % _TRIED_EVERY):
+            if progress.iteration % tried_every:
                 return
             seconds, paused = training.seconds, time.monotonic()
             acting = FirmPolicy(judge.world, judge.observer, list(training.published.values()))

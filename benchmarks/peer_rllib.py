@@ -34,7 +34,7 @@ def _part(judge: Judge, module: Any, name: str) -> Part:  # noqa: ANN401
     return Part(rows, [point], layers)
 
 
-def train(budget: float, form: Form) -> dict[str, Any]:
+def train(budget: float, form: Form, seed: int = 0) -> dict[str, Any]:
     """PPO with 32 environments side by side in the process that learns."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)])
     import ray
@@ -54,7 +54,7 @@ def train(budget: float, form: Form) -> dict[str, Any]:
         PPOConfig()
         .environment("firm")
         .framework("torch")
-        .debugging(seed=0, log_level="ERROR")
+        .debugging(seed=seed, log_level="ERROR")
         .env_runners(num_env_runners=0, num_envs_per_env_runner=_ENVS, rollout_fragment_length=_STEPS)
         .training(
             train_batch_size_per_learner=_ENVS * _STEPS,

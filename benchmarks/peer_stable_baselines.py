@@ -62,7 +62,7 @@ class SideBySide(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-def train(budget: float, form: Form, vector: bool = False) -> dict[str, Any]:
+def train(budget: float, form: Form, vector: bool = False, seed: int = 0) -> dict[str, Any]:
     """PPO on 16 `FirmEnv` one after the other, or on 256 copies in one `FirmVectorEnv`."""
     judge = Judge(form, budget)
     about: dict[str, Any] = {"form": form, "scaling": SCALINGS[form], "reward_scale": 1.0 / judge.unit}
@@ -85,7 +85,7 @@ def train(budget: float, form: Form, vector: bool = False) -> dict[str, Any]:
             "log_std_init": math.log(INITIAL_STD[form]),
         },
         device="cpu",
-        seed=0,
+        seed=seed,
     )
     points = range(judge.world.points)
 

@@ -63,7 +63,7 @@ TRAININGS = {
     ),
     "ours-local-wide": Peer((), "IMARL, one process, 1,024 copies", "peer_ours", "train", ("local", True, "wide")),
     "seeing-imarl": Peer((), "IMARL, one process, all positions", "peer_ours", "train", ("local", True, "seeing")),
-    "seeing-sarl": Peer((), "SARL, one process, 16 copies", "peer_ours", "train", ("local", True, "seeing", "sarl")),
+    "seeing-sarl": Peer((), "SARL, one process, 16 copies", "peer_ours", "train", ("local", True, "one-agent", "sarl")),
     "seeing-pathwise": Peer(
         (), "pathwise, one process, all positions", "peer_ours", "train", ("local", True, "seeing", "pathwise")
     ),
@@ -106,18 +106,17 @@ def missing(peer: Peer) -> list[str]:
     return [name for name in peer.needs if absent(name)]
 
 
-def result_of(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
+def result_of(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
     """What a peer found in a process of its own; None if it is not there, fails or takes too long."""
     peer, say = PEERS[name], sys.stderr.write
     if absent := missing(peer):
         say(f"{name}: left out, {', '.join(absent)} not installed (pip install 'firmwide[peers]')\n")
         return None
     say(f"{name} ...\n")
-    command = [sys.executable, "-W", "ignore", __file__, "--run", name, "--budget", str(options.budget)]
+    command = [sys.executable, "-W", "ignore", __file__, "--run", name, "--seed", str(seed)]
+    command += ["--budget", str(options.budget), "--form", options.form]
     settings = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(
-        [*command, "--form", options.form], stdout=subprocess.PIPE, env=settings, text=True, start_new_session=True
-    )
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, env=settings, text=True, start_new_session=True)
     try:
         printed, _ = running.communicate(timeout=options.budget + GRACE)
     except subprocess.TimeoutExpired:
@@ -133,14 +132,16 @@ def result_of(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
     return found
 
 
-def run(name: str, budget: float, form: str) -> dict[str, Any]:
+def run(name: str, budget: float, form: str, seed: int) -> dict[str, Any]:
     """A peer in this process."""
     from coordinator.workers.process import settle
 
     settle()
     peer = PEERS[name]
     function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(peer.module), peer.function)
-    return function(budget, form, *peer.arguments) if name in TRAININGS else function(*peer.arguments)
+    if name not in TRAININGS:
+        return function(*peer.arguments)
+    return function(budget, form, *peer.arguments, seed=seed)
 
 
 def table(rows: list[list[str]]) -> list[str]:
@@ -226,7 +227,7 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace, load: 
     found = machine("cpu")
     cost = next((result["benchmark"] for result in results.values() if "benchmark" in result), None)
     medians = "speeds and seconds to a good cost are medians"
-    turns = f", in {options.repeat} turns ({medians})" if options.repeat > 1 else ", one seed"
+    turns = f", in {options.repeat} turns, a seed each ({medians})" if options.repeat > 1 else ", one seed"
     lines = [
         f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {found['cores']} cores ({found['cpu']}), torch "
         f"{found['torch']}; `--budget {options.budget:g} --form {options.form}`{turns}; load average before the "
@@ -254,18 +255,19 @@ def main() -> None:
         type=int,
         default=1,
         metavar="N",
-        help="take turns N times; speeds and seconds to a good cost are medians, the rest is the first's",
+        help="take turns N times, with seeds 0 to N - 1; speeds and seconds to a good cost are medians",
     )
     parser.add_argument("--form", choices=("residual", "plain"), default="residual", help="of actions, for everyone")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--run", choices=PEERS, metavar="NAME", help="one peer in this process, as json")
+    parser.add_argument("--seed", type=int, default=0, help="of that peer's training")
     options = parser.parse_args()
     if options.run:
-        print(json.dumps(run(options.run, options.budget, options.form)))
+        print(json.dumps(run(options.run, options.budget, options.form, options.seed)))
         return
     load = os.getloadavg()[0]
-    turns = [{name: result_of(name, options) for name in options.peers} for _ in range(options.repeat)]
+    turns = [{name: result_of(name, seed, options) for name in options.peers} for seed in range(options.repeat)]
     results: dict[str, dict[str, Any]] = {}
     for name in options.peers:
         found = [result for turn in turns if (result := turn[name]) is not None]
