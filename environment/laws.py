@@ -114,7 +114,7 @@ class Poisson(Law):
 
     def mass(self) -> Mass:
         """Poisson mass, cut where less than 1e-12 is left."""
-        return cut(poisson_mass(self.mean))
+        return cut_poisson_mass(self.mean)
 
 
 class PoissonUniform(_Range):
@@ -125,7 +125,7 @@ class PoissonUniform(_Range):
 
     def mass(self) -> Mass:
         """The equal mixture of the Poisson laws (drawn anew each period, so periods are independent)."""
-        parts = [cut(poisson_mass(mean)) for mean in range(self.low, self.high + 1)]
+        parts = [cut_poisson_mass(mean) for mean in range(self.low, self.high + 1)]
         mass = np.zeros(max(map(len, parts)))
         for part in parts:
             mass[: len(part)] += part / len(parts)
@@ -524,6 +524,14 @@ def poisson_mass(mean: float) -> Mass:
         return np.ones(1)
     units = np.arange(1, math.ceil(mean + 12.0 * math.sqrt(mean) + 40.0))
     return np.exp(np.concatenate([[0.0], np.cumsum(np.log(mean / units))]) - mean)
+
+
+@functools.lru_cache(maxsize=1024)
+def cut_poisson_mass(mean: float) -> Mass:
+    """The same, cut where less than 1e-12 is left; remembered, so not to be written over."""
+    mass = cut(poisson_mass(mean))
+    mass.flags.writeable = False
+    return mass
 
 
 def cut(mass: Mass, tail: float = _TAIL) -> Mass:

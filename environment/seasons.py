@@ -24,9 +24,8 @@ from environment.laws import (
     Mass,
     MassFunction,
     Poisson,
-    cut,
+    cut_poisson_mass,
     parse_law,
-    poisson_mass,
 )
 
 MAX_PHASES = 2000
@@ -151,7 +150,7 @@ class Seasonal(Law):
 
     def _of(self, factor: float) -> Mass:
         if isinstance(self.base, Poisson):
-            return cut(poisson_mass(self.base.mean * factor))
+            return cut_poisson_mass(self.base.mean * factor)
         return _scaled(self.base.mass(), factor)
 
     def phases(self) -> tuple[Mass, ...]:
@@ -170,7 +169,7 @@ def times(law: Law, factor: float) -> Any:  # noqa: ANN401
     """A law of demand whose demand is `factor` times as much, in whole units; seasons stay."""
     if isinstance(law, Seasonal):
         return law.model_copy(update={"base": times(law.base, factor)})
-    mass = cut(poisson_mass(law.mean * factor)) if isinstance(law, Poisson) else _scaled(law.mass(), factor)
+    mass = cut_poisson_mass(law.mean * factor) if isinstance(law, Poisson) else _scaled(law.mass(), factor)
     return MassFunction.of(mass)
 
 

@@ -61,9 +61,9 @@ class _How:
 class _Simulator:
     """Costs of many level vectors on the same episodes, of which it draws as many as are asked for."""
 
-    def __init__(self, firm: Firm, how: _How, growth: int = 2) -> None:
-        """`growth`: times as many episodes there are after every further draw."""
-        self._how, self._world, self._growth = how, World(firm, baseline_levels(firm), device=how.device), growth
+    def __init__(self, firm: Firm, stock: Levels, how: _How, growth: int = 2) -> None:
+        """`stock` [N, K]: of the benchmark; `growth`: times as many episodes there are after every further draw."""
+        self._how, self._world, self._growth = how, World(firm, stock, device=how.device), growth
         self._compiled = None if how.compiling is None else CompiledEpisodes(self._world, how.compiling)
         dtype, device = self._world.dtype, self._world.device
         self._weights = None if how.weights is None else torch.as_tensor(how.weights, dtype=dtype, device=device)
@@ -158,9 +158,9 @@ def tuned_base_stock(
     """
     if firm.has_targets:
         return BaseStock("tuned-base-stock", meet_targets(firm, seed=seed, device=device, compiling=compiling).levels)
-    clock, begin = _Clock(seconds, note), baseline_levels(firm) if start is None else start
-    how = _How(None, seed, device, None if eager else compiling)
-    return BaseStock("tuned-base-stock", _search(firm, begin, how, clock, _SHARES if start is None else (1.0,)))
+    clock, stock = _Clock(seconds, note), baseline_levels(firm)
+    how, shares = _How(None, seed, device, None if eager else compiling), _SHARES if start is None else (1.0,)
+    return BaseStock("tuned-base-stock", _search(firm, stock, stock if start is None else start, how, clock, shares))
 
 
 def tuned_echelon_base_stock(
@@ -178,30 +178,31 @@ def tuned_echelon_base_stock(
     `start`: [N, K] installation levels at shares of whose sums the search begins, best the tuned ones; default: of the
     benchmark's.
     """
-    weights = echelon_weights(firm)
-    begin = np.rint(weights @ (baseline_levels(firm) if start is None else start))
+    weights, stock = echelon_weights(firm), baseline_levels(firm)
+    begin = np.rint(weights @ (stock if start is None else start))
     how = _How(weights, seed, device, None if eager else compiling)
-    return BaseStock("echelon-base-stock", _search(firm, begin, how, _Clock(None, note), _SHARES), weights)
+    return BaseStock("echelon-base-stock", _search(firm, stock, begin, how, _Clock(None, note), _SHARES), weights)
 
 
-def _search(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
-    """[N, K] levels; product by product where under base-stock nothing couples them."""
+def _search(firm: Firm, stock: Levels, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
+    """[N, K] levels; product by product where under base-stock nothing couples them. `stock` is the benchmark's."""
     products = firm.products
     if len(products) == 1 or firm.customers or firm.couples:
         clock.begin(firm.name, 1)
-        found = _found(firm, start, how, clock, (1.0,) if firm.customers else shares)  # customers take long
+        found = _found(firm, stock, start, how, clock, (1.0,) if firm.customers else shares)  # customers take long
     else:
         columns = []
         for k, product in enumerate(products):
             clock.begin(f"{product}, {k + 1} of {len(products)} products", len(products) - k)
-            columns.append(_found(firm.of_product(product), start[:, k : k + 1], how, clock, shares))
+            own = stock[:, k : k + 1], start[:, k : k + 1]
+            columns.append(_found(firm.of_product(product), *own, how, clock, shares))
             how = replace(how, compiling=how.compiling and quiet)  # of many products one line is enough
         found = np.concatenate(columns, axis=1)
     clock.end()
     return found
 
 
-def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
+def _found(firm: Firm, stock: Levels, start: Levels, how: _How, clock: _Clock, shares: Sequence[float]) -> Levels:
     """[N, K] levels: echelons are moved from several starts on few episodes, the best levels polished on many."""
     echelons = np.array(Network.of(firm).echelons())
     upstream, of = echelons[:, None] > 1, _classes(firm, start, how)
@@ -211,7 +212,7 @@ def _found(firm: Firm, start: Levels, how: _How, clock: _Clock, shares: Sequence
     first = np.unique(of, return_index=True)[1]  # of each class
     few = len(first) <= _FEW
     drawn, last_step, growth = (_DRAWN, 2, 4) if few else (_MANY, 1, 2)
-    simulate = _Simulator(firm, how, growth)
+    simulate = _Simulator(firm, stock, how, growth)
 
     def cost(levels: NDArray[np.int64], episodes: int = drawn) -> NDArray[np.float64]:
         return simulate(levels[:, of.ravel()], episodes)

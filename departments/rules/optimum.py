@@ -18,7 +18,7 @@ from departments.decisions import Decision, Memory
 from departments.rules.dual_sourcing import TwoSuppliers, best_of_two_suppliers
 from departments.rules.ordering import BaseStock, baseline_levels, echelon_weights
 from environment import Feedback, Firm, Network, State, World
-from environment.laws import Mass, cut, poisson_mass
+from environment.laws import Mass, cut_poisson_mass
 from heuristics import programme as dynamic
 from heuristics.mass import demand_over, mean, point_mass, quantile, total
 from heuristics.programme import Optimum, Point, Programme
@@ -252,7 +252,7 @@ class _Single:
         bought = choice.probability(exposures.permute(1, 2, 0)).numpy()  # [S, K, A]
         traffic = choice.traffic * choice.season(torch.arange(self._periods if seasonal else 1))  # [S, T]
         rates = np.einsum("st,ska->tak", traffic.double().numpy(), bought)
-        return [[[cut(poisson_mass(float(rate))) for rate in of] for of in period] for period in rates], exposures
+        return [[[cut_poisson_mass(float(rate)) for rate in of] for of in period] for period in rates], exposures
 
     def _solved(self, products: tuple[int, ...]) -> tuple[Point, Optimum]:
         """A grid that is large enough, and the optimum on it."""
