@@ -5,9 +5,10 @@ This is the one file that knows how the actors of a training run are made; see `
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from coordinator.workers.group import Worker, WorkerFactories, WorkerLostError
 from coordinator.workers.process import settle
@@ -15,6 +16,16 @@ from coordinator.workers.ray_session import connect, node_by_node, unreachable
 
 _PATIENCE = 30.0  # s without a worker that becomes ready, until the user is told
 _SILENCE = 10.0  # s without a result, until a look at which nodes can be reached
+
+
+class _Asked(NamedTuple):
+    """A call, one object to Ray, as every further argument takes time. Those that are references follow it."""
+
+    pid: int  # of the process that it is meant for
+    worker: str
+    method: str
+    args: tuple[Any, ...]
+    places: tuple[int, ...] = ()  # of the references among the arguments
 
 
 class _Host:
@@ -32,19 +43,31 @@ class _Host:
         """The process id, once everything is built."""
         return os.getpid()
 
-    def call(self, pid: int, worker: str, method: str, *args: Any) -> Any:  # noqa: ANN401
-        if pid != os.getpid():
-            raise WorkerLostError(f"{worker} was restarted in the middle of a step")
-        result = getattr(self._workers[worker], method)(*args)
+    def call(self, asked: _Asked, *given: Any) -> Any:  # noqa: ANN401
+        if asked.pid != os.getpid():
+            raise WorkerLostError(f"{asked.worker} was restarted in the middle of a step")
+        args = list(asked.args)
+        for place, value in zip(asked.places, given, strict=True):
+            args[place] = value
+        result = getattr(self._workers[asked.worker], asked.method)(*args)
         return result[0] if isinstance(result, list) and len(result) == 1 else result
 
 
 class _RayWorker:
     def __init__(self, host: Any, pid: Callable[[], int], name: str) -> None:  # noqa: ANN401
-        self._host, self._pid, self._name = host, pid, name
+        self._pid, self._name = pid, name
+        self._asking = functools.cache(lambda returns: host.call.options(num_returns=returns))
 
     def call(self, method: str, *args: Any, returns: int = 1) -> Any:  # noqa: ANN401
-        return self._host.call.options(num_returns=returns).remote(self._pid(), self._name, method, *args)
+        return _ask(self._asking(returns), self._pid(), self._name, method, args)
+
+
+def _ask(call: Any, pid: int, worker: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    from ray import ObjectRef
+
+    places = tuple(place for place, given in enumerate(args) if isinstance(given, ObjectRef))
+    told = tuple(None if isinstance(given, ObjectRef) else given for given in args)
+    return call.remote(_Asked(pid, worker, method, told, places), *(args[place] for place in places))
 
 
 class _RayMessages:
@@ -55,7 +78,7 @@ class _RayMessages:
 
     def _call(self, department: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
         host, pid = self._hosts[department]
-        return host.call.remote(pid, department, method, *args)
+        return _ask(host.call, pid, department, method, args)
 
     def __call__(self, department: str, method: str, *args: Any) -> Any:  # noqa: ANN401
         import ray
