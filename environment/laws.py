@@ -526,7 +526,7 @@ def poisson_mass(mean: float) -> Mass:
     return np.exp(np.concatenate([[0.0], np.cumsum(np.log(mean / units))]) - mean)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=128)
 def cut_poisson_mass(mean: float) -> Mass:
     """The same, cut where less than 1e-12 is left; remembered, so not to be written over."""
     mass = cut(poisson_mass(mean))
